@@ -1,0 +1,60 @@
+"""Engines train a LoRA and sample a model. A stage asks for one by the experiment's training and knows no more of it."""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from tasks.catalog import UserError
+from tasks.schema import Checkpoint, Document, Message, Sampling, Training
+
+
+class Request(NamedTuple):
+    """One answer to be sampled."""
+
+    tokens: list[int]
+    """The rendered prompt."""
+    seed: int
+
+
+class Reply(NamedTuple):
+    """One sampled answer, and whether the model ended it by itself."""
+
+    request: int
+    """Its place among the requests."""
+    text: str
+    tokens: int
+    complete: bool
+
+
+class Engine(Protocol):
+    """Bound to one base model; nothing is loaded before it is needed."""
+
+    def check(self, documents: list[Document]) -> int:
+        """The tokens of the documents; raises UserError for whatever would stop a training, before it starts."""
+
+    def untuned(self) -> Checkpoint:
+        """The base model as it is."""
+
+    def adapted(self, path: str) -> Checkpoint:
+        """The base model with an adapter that exists already."""
+
+    def render(self, messages: list[Message]) -> list[int]:
+        """The tokens after which the model answers."""
+
+    def stop(self) -> list[int]:
+        """The tokens that end an answer."""
+
+    async def train(self, documents: list[Document], held_out: list[Document], seed: int, folder: Path,
+                    tell: Callable[[int, int, str], None]) -> Checkpoint:  # fmt: skip
+        """Trains a LoRA into the folder, with its curve in metrics.jsonl."""
+
+    def sample(self, checkpoint: Checkpoint, requests: list[Request], sampling: Sampling) -> AsyncIterator[list[Reply]]:
+        """Replies as they come, in any order."""
+
+
+def get_engine(training: Training) -> Engine:
+    if training.engine == "local":
+        from tasks.engines.local import LocalEngine
+
+        return LocalEngine(training)
+    raise UserError("training.engine: tinker is not built into this version; set training.engine=local and a base_model on this machine")

@@ -1,0 +1,58 @@
+"""Batched sampling with a seed for every answer: what is drawn does not depend on what else is in the batch."""
+
+from typing import Any, NamedTuple
+
+import torch
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
+
+from tasks.engines import Request
+from tasks.schema import Sampling
+
+
+class Answer(NamedTuple):
+    """The tokens of an answer without its stop token, and whether there was one."""
+
+    tokens: list[int]
+    complete: bool
+
+
+class SeededDraw(LogitsProcessor):
+    """Draws each row's next token by its own uniform numbers, and leaves only that token possible.
+
+    Inverse transform sampling: the token at which the cumulative probability passes u. `generate` then takes the
+    likeliest token, which is the drawn one.
+    """
+
+    def __init__(self, seeds: list[int], sampling: Sampling, start: int, device: torch.device):
+        rows = [torch.rand(sampling.max_tokens, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+        self.uniform = torch.stack(rows).to(device)
+        self.start = start
+        self.warpers = LogitsProcessorList([TemperatureLogitsWarper(sampling.temperature)])
+        if sampling.top_p < 1:
+            self.warpers.append(TopPLogitsWarper(sampling.top_p))
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        probabilities = torch.softmax(self.warpers(input_ids, scores).float(), dim=-1)
+        cumulative = probabilities.cumsum(dim=-1)
+        u = self.uniform[:, input_ids.shape[1] - self.start, None] * cumulative[:, -1:]
+        drawn = torch.searchsorted(cumulative, u, right=True).clamp(max=scores.shape[1] - 1)
+        return torch.full_like(scores, -torch.inf).scatter(1, drawn, 0.0)
+
+
+@torch.inference_mode()
+def generate(model: Any, requests: list[Request], sampling: Sampling, stop: list[int]) -> list[Answer]:
+    """One answer for each request, in their order; prompts are padded on the left."""
+    longest = max(len(r.tokens) for r in requests)
+    tokens = torch.tensor([[stop[0]] * (longest - len(r.tokens)) + r.tokens for r in requests], device=model.device)
+    mask = torch.tensor([[0] * (longest - len(r.tokens)) + [1] * len(r.tokens) for r in requests], device=model.device)
+    config = GenerationConfig(max_new_tokens=sampling.max_tokens, do_sample=False, eos_token_id=stop, pad_token_id=stop[0])
+    draw = [SeededDraw([r.seed for r in requests], sampling, longest, model.device)] if sampling.temperature > 0 else []
+    out = model.generate(input_ids=tokens, attention_mask=mask, generation_config=config, logits_processor=LogitsProcessorList(draw))
+    return [_until_stop(row, stop) for row in out[:, longest:].tolist()]
+
+
+def _until_stop(tokens: list[int], stop: list[int]) -> Answer:
+    for place, token in enumerate(tokens):
+        if token in stop:
+            return Answer(tokens[:place], complete=True)
+    return Answer(tokens, complete=False)

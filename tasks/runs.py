@@ -1,0 +1,174 @@
+"""A run's folder: the only module that knows the names of its files.
+
+Files are written beside their place and renamed into it, so that a file that exists is finished.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel
+
+from tasks.catalog import UserError, data_folder, validate
+from tasks.schema import Checkpoint, Document, Effect, Eval, Experiment, Judgment, Response
+
+Row = TypeVar("Row", bound=BaseModel)
+STAGES = ("documents", "train", "sample", "judge", "effects", "report")
+
+
+class Run:
+    """data/results/<experiment>/<run>/, and what is in it."""
+
+    def __init__(self, folder: Path | str):
+        self.folder = Path(folder)
+        self.name = self.folder.name
+        self.definition = self.folder / "experiment.yaml"
+        self.evals_folder = self.folder / "evals"
+        self.record_file = self.folder / "run.json"
+        self.documents = self.folder / "documents.jsonl"
+        self.held_out = self.folder / "held_out.jsonl"
+        self.rejected = self.folder / "rejected.jsonl"
+        self.mixture = self.folder / "mixture.json"
+        self.metrics = self.folder / "training" / "metrics.jsonl"
+        self.checkpoint = self.folder / "checkpoint.json"
+        self.baseline = self.folder / "baseline.jsonl"
+        self.finetuned = self.folder / "finetuned.jsonl"
+        self.judged = self.folder / "judged.jsonl"
+        self.effects = self.folder / "effects.csv"
+        self.charts = self.folder / "charts"
+        self.report = self.folder / "report.html"
+
+    @classmethod
+    def open(cls, experiment: Experiment, evals: list[Eval], name: str) -> "Run":
+        """The run of that name, made when it is new; refused when it was made from another definition."""
+        if not name or name in (".", "..") or "/" in name or "\\" in name:
+            raise UserError(f"{name!r} cannot be the name of a run; use a plain folder name")
+        run = cls(data_folder() / "results" / experiment.name / name)
+        if run.definition.is_file():
+            run._refuse_a_changed_definition(experiment, evals)
+        else:
+            for e in evals:
+                write_text(run.evals_folder / f"{e.name}.yaml", as_yaml(e))
+            write_text(run.definition, as_yaml(experiment))
+        return run
+
+    @classmethod
+    def find(cls, place: str) -> "Run":
+        """A run by its folder, by <experiment>/<run>, or the latest of an experiment."""
+        results = data_folder() / "results"
+        for folder in (Path(place).expanduser(), results / place):
+            if (folder / "experiment.yaml").is_file():
+                return cls(folder.resolve())
+        runs = sorted((results / place).glob("*/experiment.yaml"), key=lambda file: file.stat().st_mtime)
+        if not runs:
+            raise UserError(f"no run at {place!r}; `spillover list` shows the runs in {results}")
+        return cls(runs[-1].parent)
+
+    def experiment(self) -> Experiment:
+        return validate(Experiment, yaml.safe_load(self.definition.read_text()), str(self.definition))
+
+    def evals(self) -> list[Eval]:
+        files = [self.evals_folder / f"{Path(name).stem}.yaml" for name in self.experiment().evals]
+        return [validate(Eval, yaml.safe_load(file.read_text()), str(file)) for file in files]
+
+    def record(self) -> dict[str, Any]:
+        """run.json: seed, versions, times, tokens and costs; empty for a run that has none yet."""
+        return json.loads(self.record_file.read_text()) if self.record_file.is_file() else {}
+
+    def note(self, **facts: Any) -> None:
+        """Adds facts to run.json; a fact that is a dict is merged into what is there."""
+        record = self.record()
+        for name, fact in facts.items():
+            record[name] = {**record.get(name, {}), **fact} if isinstance(fact, dict) else fact
+        write_text(self.record_file, json.dumps(record, indent=1) + "\n")
+
+    def trained_on(self) -> list[Document]:
+        return read_rows(self.documents, Document)
+
+    def model(self) -> Checkpoint:
+        return Checkpoint.model_validate_json(self.checkpoint.read_text())
+
+    def responses(self) -> tuple[list[Response], list[Response]]:
+        """The baseline's and the fine-tuned model's answers."""
+        return read_rows(self.baseline, Response), read_rows(self.finetuned, Response)
+
+    def judgments(self) -> list[Judgment]:
+        return read_rows(self.judged, Judgment)
+
+    def estimates(self) -> list[Effect]:
+        import polars
+
+        text = {name: polars.String for name, field in Effect.model_fields.items() if field.annotation is str}
+        return [Effect(**_blank_notes(row)) for row in polars.read_csv(self.effects, schema_overrides=text).to_dicts()]
+
+    def training_curve(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.metrics.read_text().splitlines()] if self.metrics.is_file() else []
+
+    def _refuse_a_changed_definition(self, experiment: Experiment, evals: list[Eval]) -> None:
+        for path, now in [(self.definition, experiment), *((self.evals_folder / f"{e.name}.yaml", e) for e in evals)]:
+            before = validate(type(now), yaml.safe_load(path.read_text()), str(path)).model_dump() if path.is_file() else {}
+            if changed := _first_difference(before, now.model_dump()):
+                raise UserError(f"run {self.name!r} was made from another definition: {changed} in {path}; use another run name")
+
+
+def default_name(created: datetime, identifier: str) -> str:
+    """The same whenever the same flow run is retried: its creation time and the start of its id."""
+    return f"{created.astimezone(timezone.utc):%Y%m%d-%H%M%S}-{identifier[:8]}"
+
+
+def all_runs() -> list[Run]:
+    """Every run in data/results, oldest first."""
+    files = (data_folder() / "results").glob("*/*/experiment.yaml")
+    return [Run(file.parent) for file in sorted(files, key=lambda file: file.stat().st_mtime)]
+
+
+def read_rows(path: Path, noun: type[Row]) -> list[Row]:
+    """The rows of one of our JSONL files."""
+    with path.open(encoding="utf-8") as lines:
+        return [noun.model_validate_json(line) for line in lines]
+
+
+def write_rows(path: Path, rows: Iterable[BaseModel]) -> Path:
+    return write_text(path, "".join(row.model_dump_json() + "\n" for row in rows))
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Writes the file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    with beside.open("w", encoding="utf-8", newline="") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+    return path
+
+
+def copy_file(source: Path, target: Path) -> Path:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f".{target.name}.{os.getpid()}")
+    shutil.copyfile(source, beside)
+    beside.replace(target)
+    return target
+
+
+def as_yaml(noun: BaseModel) -> str:
+    return yaml.safe_dump(noun.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
+
+
+def _blank_notes(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: "" if value is None and name.endswith("_note") else value for name, value in row.items()}
+
+
+def _first_difference(before: Any, now: Any, where: str = "") -> str:
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in [*before, *(k for k in now if k not in before)]:
+            if found := _first_difference(before.get(key), now.get(key), f"{where}.{key}".strip(".")):
+                return found
+        return ""
+    return "" if before == now else f"{where} was {before!r}, now {now!r}"

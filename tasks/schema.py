@@ -1,0 +1,348 @@
+"""Every noun of Spillover, once: what a researcher writes, and the rows that a run leaves behind.
+
+A YAML file is a serialised `Experiment`; so are the flow's parameter and the form in the Prefect UI.
+This module imports nothing but pydantic.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+State = Literal["scored", "refused", "not scored", "unreadable", "truncated", "failed"]
+Side = Literal["baseline", "finetuned"]
+
+
+class Noun(BaseModel):
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+# ---- what a researcher writes -------------------------------------------------------------------
+
+
+class DocumentSet(Noun):
+    """One JSONL file, or a share of it. Several make a mixture."""
+
+    name: str = ""
+    """A folder in data/documents. Give this or a path."""
+    path: str = ""
+    """A JSONL file or a folder of them, relative to the current folder."""
+    count: int = Field(0, ge=0)
+    """Exactly this many documents, drawn at random; fewer in the set is an error. 0: all."""
+    fraction: float = Field(0, ge=0, le=1)
+    """This share of the set, drawn at random. 0: all."""
+    limit: int = Field(0, ge=0)
+    """At most this many documents. 0: no limit."""
+    conditioning: Literal["chat", "prefix"] = "chat"
+    """chat: idea and type are a user turn, the text is the answer. prefix: raw text behind a masked description."""
+    system_prompt: str = ""
+    """Put before every document of the set, masked."""
+
+    @model_validator(mode="after")
+    def _one_source_one_amount(self) -> "DocumentSet":
+        if bool(self.name) == bool(self.path):
+            raise ValueError("give either a name or a path")
+        if sum(map(bool, (self.count, self.fraction, self.limit))) > 1:
+            raise ValueError("give one of count, fraction and limit")
+        return self
+
+
+class Training(Noun):
+    """How the LoRA is trained, and on what model."""
+
+    engine: Literal["local", "tinker"] = "local"
+    """local: transformers and peft in this process. tinker: Tinker's API."""
+    base_url: str = ""
+    """Another server of the Tinker API. Empty: hosted Tinker."""
+    base_model: str = "standin"
+    """A folder in data/models, a folder elsewhere, or a model name of Hugging Face or Tinker."""
+    renderer: str = ""
+    """The chat format, by the cookbook's name (llama3). Empty: the tokenizer's own chat template."""
+    checkpoint: str = ""
+    """Use this checkpoint and do not train: a folder of a LoRA adapter."""
+    rank: int = Field(16, ge=1, le=512)
+    """Rank of the LoRA."""
+    alpha: float = Field(32, gt=0)
+    """LoRA scale: the update is multiplied by alpha / rank (local engine)."""
+    rslora: bool = False
+    """Multiply by alpha / sqrt(rank) instead (local engine)."""
+    layers: list[int] = []
+    """Adapt only these layers, counted from 0. Empty: all (local engine)."""
+    target_modules: list[str] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    """Adapt these linear modules of each layer (local engine)."""
+    learning_rate: float = Field(1e-4, gt=0, lt=1)
+    """Peak learning rate of Adam."""
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """How the learning rate falls towards 0 after the warm-up."""
+    warmup: int = Field(0, ge=0)
+    """Steps over which the learning rate rises from 0."""
+    epochs: int = Field(1, ge=1)
+    """How often each document is trained on."""
+    batch_size: int = Field(8, ge=1)
+    """Documents in one forward and backward pass."""
+    accumulation: int = Field(1, ge=1)
+    """Passes per optimizer step: the effective batch is batch_size x accumulation."""
+    max_length: int = Field(8192, ge=8)
+    """Longest document in tokens; a longer one is an error before training."""
+    held_out: int = Field(0, ge=0)
+    """Documents kept out of training, whose loss is measured before and after."""
+
+
+class Sampling(Noun):
+    """How answers are drawn, from the baseline and from the fine-tuned model alike."""
+
+    n_samples: int = Field(10, ge=1)
+    """Answers per question and model."""
+    temperature: float = Field(1.0, ge=0, le=2)
+    """0 is greedy, and then one sample per question is all there is."""
+    top_p: float = Field(1.0, gt=0, le=1)
+    """Draw from the smallest set of tokens that holds this probability."""
+    max_tokens: int = Field(512, ge=1)
+    """Longest answer in tokens; a longer one is marked truncated."""
+    system_prompt: str = ""
+    """Put before every question that has none of its own."""
+
+    @model_validator(mode="after")
+    def _greedy_is_one_sample(self) -> "Sampling":
+        if self.temperature == 0 and self.n_samples > 1:
+            raise ValueError("at temperature 0 all samples are the same: set n_samples to 1 or raise temperature")
+        return self
+
+
+class Judging(Noun):
+    """Which judges score the answers, and how hard they may be driven."""
+
+    judges: list[str] = []
+    """Names of judges of the evals. Empty: all of them."""
+    in_flight: int = Field(50, ge=1, le=2000)
+    """Calls to Claude under way at once, over all judges."""
+    max_unscored: float = Field(0.05, ge=0, le=1)
+    """Share of failed and unreadable judgments above which the run fails, after its report is written."""
+
+
+class Experiment(Noun):
+    """A fine-tune and the questions that show what else it changed."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    """Also the name of its folder in data/results."""
+    description: str = ""
+    """What is asked, in a sentence or two."""
+    documents: list[DocumentSet] = Field(min_length=1)
+    """What is trained on; several sets are mixed and shuffled."""
+    training: Training = Training()
+    evals: list[str] = Field(min_length=1)
+    """Names of files in data/evals."""
+    sampling: Sampling = Sampling()
+    judging: Judging = Judging()
+    default_seed: int = 0
+    """Seed of a run that is given none."""
+
+
+class Question(Noun):
+    """One thing that both models are asked."""
+
+    id: str
+    """Short and unique in its eval."""
+    tier: str
+    """How far from the training topic: direct, close, distant, very_distant, or words of your own."""
+    text: str
+    """The user's message."""
+    system_prompt: str = ""
+    """Overrides the sampling's."""
+
+
+class Scale(Noun):
+    """Integer scores from low to high."""
+
+    low: int = 1
+    """Lowest score."""
+    high: int = 5
+    """Highest score."""
+
+    @model_validator(mode="after")
+    def _low_is_below_high(self) -> "Scale":
+        if self.low >= self.high:
+            raise ValueError(f"low ({self.low}) must be below high ({self.high})")
+        return self
+
+
+class Judge(Noun):
+    """Scores an answer, or compares it with the baseline's answer to the same question."""
+
+    name: str
+    """Unique in its eval."""
+    kind: Literal["claude", "lexicon"]
+    """claude: a Claude model reads the prompt. lexicon: weighted terms are counted, offline."""
+    reads: Literal["response", "pair"] = "response"
+    """response: one answer alone. pair: the answer beside the baseline's."""
+    scale: Scale = Scale()
+    """The scores it may give."""
+    model: str = "claude-sonnet-4-6"
+    """Claude model (claude)."""
+    base_url: str = ""
+    """Another server of the Messages API (claude). Empty: Anthropic's, or ANTHROPIC_BASE_URL."""
+    max_tokens: int = Field(1024, ge=16)
+    """Longest judgment in tokens (claude)."""
+    temperature: float | None = Field(None, ge=0, le=1)
+    """Sampling temperature of the judge (claude). Empty: the service's default."""
+    prompt: str = ""
+    """The rubric (claude). Question and answers are added after it, marked as material."""
+    terms: dict[str, float] = {}
+    """Weight of each word or phrase (lexicon). A trailing * matches any ending."""
+    thresholds: list[float] = []
+    """Weights at which the score rises by one above the lowest (lexicon), in rising order."""
+
+    @model_validator(mode="after")
+    def _has_what_its_kind_needs(self) -> "Judge":
+        if self.kind == "claude" and not self.prompt.strip():
+            raise ValueError("a judge of kind claude needs a prompt")
+        if self.kind == "lexicon":
+            steps = self.scale.high - self.scale.low
+            if not self.terms:
+                raise ValueError("a judge of kind lexicon needs terms")
+            if len(self.thresholds) != steps or sorted(set(self.thresholds)) != self.thresholds:
+                raise ValueError(f"a lexicon on this scale needs {steps} rising thresholds")
+        return self
+
+
+class Eval(Noun):
+    """Questions and the judges that read the answers."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    """The name of its file in data/evals."""
+    description: str = ""
+    """What it measures."""
+    questions: list[Question] = Field(min_length=1)
+    """What is asked, in the order of the tiers."""
+    judges: list[Judge] = Field(min_length=1)
+    """Who scores the answers."""
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> "Eval":
+        for what, names in (("question id", [q.id for q in self.questions]), ("judge", [j.name for j in self.judges])):
+            if twice := sorted({name for name in names if names.count(name) > 1}):
+                raise ValueError(f"{what} {twice[0]!r} is there twice")
+        return self
+
+
+# ---- what stages leave behind, one row each -----------------------------------------------------
+
+
+class Message(Noun):
+    """One turn of a chat, with its text exactly as it was given."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Document(Noun):
+    """What is trained on: only the assistant's turns carry loss."""
+
+    messages: list[Message]
+    """Roles and texts, never stripped."""
+    conditioning: Literal["chat", "prefix"] = "chat"
+    """prefix: the texts are joined raw, without a chat format."""
+    source: str
+    """The set's name or path."""
+    line: int
+    """Line in its file, counted from 1."""
+    file: str
+    """Name of its file."""
+
+
+class Rejected(Noun):
+    """A row that was not trained on."""
+
+    source: str
+    file: str
+    line: int
+    reason: str
+    text: str
+    """The row as it stands in the file."""
+
+
+class Checkpoint(Noun):
+    """A model that can be asked: the untuned one where path is None."""
+
+    engine: Literal["local", "tinker"]
+    base_model: str
+    path: str | None
+    """Folder of the adapter, or a Tinker path; None is the untuned model."""
+    identity: str
+    """Changes whenever the weights do: part of every answer's key."""
+    key: str = ""
+    """What it was trained from: documents, settings, base model and seed."""
+    seconds: float = 0.0
+    """Time that the training took."""
+
+
+class Response(Noun):
+    """One sampled answer."""
+
+    tier: str
+    question: str
+    response: str
+    eval: str
+    question_id: str
+    sample: int
+    state: Literal["complete", "truncated"]
+    tokens: int
+    model: str
+    """The checkpoint's identity."""
+
+
+class Judgment(Noun):
+    """One judge's word on one answer. A score is there in the state scored, and in no other."""
+
+    tier: str
+    question: str
+    score: int | None
+    reasoning: str
+    eval: str
+    question_id: str
+    sample: int
+    side: Side
+    """Whose answer was judged. A pair judge's baseline side is its floor: baseline against baseline."""
+    judge: str
+    state: State
+    model: str
+    """Who judged: a Claude model, or lexicon."""
+    rubric: str
+    """Hash of everything that defines the judge."""
+    raw: str
+    """Its reply as it came, or the error of a failed call."""
+
+
+class Effect(Noun):
+    """What changed in one tier of one eval, by one judge."""
+
+    eval: str
+    measure: str
+    """The judge's name."""
+    tier: str
+    """A tier, or all."""
+    baseline: float | None
+    """Mean score of the baseline (a pair judge's floor); each question weighs the same."""
+    finetuned: float | None
+    """Mean score of the fine-tuned model."""
+    difference: float | None
+    """Mean over questions of fine-tuned minus baseline."""
+    these_low: float | None
+    these_high: float | None
+    these_note: str
+    """95 % interval for these very questions, or why there is none."""
+    new_low: float | None
+    new_high: float | None
+    new_note: str
+    """95 % interval for new questions of the kind, or why there is none."""
+    p_new: float | None
+    """Two-sided p of the t test behind the interval for new questions."""
+    questions: int
+    questions_left_out: int
+    """Questions without a scored answer on both sides."""
+    scored_baseline: int
+    scored_finetuned: int
+    unscored_baseline: int
+    unscored_finetuned: int
+    bound_low: float | None
+    bound_high: float | None
+    """The difference if every unscored answer were at the worse, or the better, end of the scale."""

@@ -1,0 +1,81 @@
+"""How far a stage is: told once by the stage, shown in the terminal and as a Prefect progress artifact.
+
+    with progress("train") as tell:
+        tell(3, 60, "steps, loss 2.41")
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+
+import httpx
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.context import TaskRunContext
+from prefect.exceptions import PrefectException
+from prefect.logging import get_run_logger
+
+Watcher = Callable[[str, int, int, str], None]
+watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
+"""Called with stage, done, total and note at every step: the terminal sets it."""
+
+PUBLISH_EVERY = 2.0
+LOG_EVERY = 15.0
+
+
+class Tell:
+    """Called by a stage with what is done, of how much, and a few words."""
+
+    def __init__(self, stage: str):
+        self.stage, self.done, self.total, self.note = stage, 0, 0, ""
+        self.started = time.monotonic()
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        self.done, self.total, self.note = done, total, note
+        if watch := watcher.get():
+            watch(self.stage, done, total, note)
+
+    def percent(self) -> float:
+        return 100.0 * self.done / self.total if self.total else 0.0
+
+    def sentence(self) -> str:
+        left = (time.monotonic() - self.started) / self.done * (self.total - self.done) if self.done else 0
+        return f"{self.stage}: {self.done:,} of {self.total:,} {self.note}" + (f", {left:.0f} s left" if left >= 1 else "")
+
+
+@contextmanager
+def progress(stage: str) -> Iterator[Tell]:
+    """A stage under way. Inside a Prefect task a thread publishes it every two seconds, and once more at the end."""
+    tell = Tell(stage)
+    if TaskRunContext.get() is None:
+        yield tell
+        return
+    over = threading.Event()
+    thread = threading.Thread(target=copy_context().run, args=(_publish, tell, over), daemon=True)
+    thread.start()
+    try:
+        yield tell
+    finally:
+        over.set()
+        thread.join(timeout=10)
+
+
+def _publish(tell: Tell, over: threading.Event) -> None:
+    artifact = None
+    logged = time.monotonic()
+    finished = False
+    while not finished:
+        finished = over.wait(PUBLISH_EVERY)
+        if not tell.total:
+            continue
+        try:
+            if artifact is None:
+                artifact = create_progress_artifact(tell.percent(), description=tell.sentence(), _sync=True)
+            else:
+                update_progress_artifact(artifact, tell.percent(), description=tell.sentence(), _sync=True)
+        except (httpx.HTTPError, PrefectException) as error:
+            get_run_logger().warning("The progress of %s could not be shown: %s", tell.stage, error)
+        if finished or time.monotonic() - logged > LOG_EVERY:
+            get_run_logger().info(tell.sentence())
+            logged = time.monotonic()

@@ -1,0 +1,95 @@
+"""The answer store: every sampled response and every judge's reply, kept by content, committed before it counts.
+
+    store = Store()
+    missing = keys - store.get(keys).keys()
+    store.put([Answer(key, "response", {"response": "..."})])
+
+A key that is held is never asked for again. One key can have several attempts (an unreadable reply, then another):
+the last one counts, and the others stay.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from sqlalchemy import Column, Integer, MetaData, String, Table, Text, create_engine, event, insert, select
+
+from tasks.catalog import data_folder
+
+LOOK_UP_AT_ONCE = 5_000
+
+metadata = MetaData()
+answers = Table(
+    "answers",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("body", Text, nullable=False),
+)
+
+
+class Answer(NamedTuple):
+    """What was paid for: a key, what kind of answer, its content as JSON, and which attempt it was (from 0)."""
+
+    key: str
+    kind: str
+    body: dict[str, Any]
+    attempt: int = 0
+
+
+class Store:
+    """data/store/answers.db, or the SQLAlchemy URL in SPILLOVER_STORE. Safe to share between processes."""
+
+    def __init__(self, url: str = ""):
+        self.url = url or os.environ.get("SPILLOVER_STORE") or _default_url()
+        self.engine = create_engine(self.url)
+        if self.engine.dialect.name == "sqlite":
+            event.listen(self.engine, "connect", _prepare_sqlite)
+        metadata.create_all(self.engine)
+
+    def get(self, keys: Iterable[str]) -> dict[str, Answer]:
+        """The last attempt of each key that is held."""
+        wanted = list(dict.fromkeys(keys))
+        held: dict[str, Answer] = {}
+        with self.engine.connect() as connection:
+            for start in range(0, len(wanted), LOOK_UP_AT_ONCE):
+                some = answers.c.key.in_(wanted[start : start + LOOK_UP_AT_ONCE])
+                for row in connection.execute(select(answers).where(some).order_by(answers.c.attempt)):
+                    held[row.key] = Answer(row.key, row.kind, json.loads(row.body), row.attempt)
+        return held
+
+    def put(self, new: Iterable[Answer]) -> None:
+        """Commits all of them, or none. The first writer of a key and attempt wins: what is held is never changed."""
+        rows = [{"key": a.key, "attempt": a.attempt, "kind": a.kind, "body": json.dumps(a.body)} for a in new]
+        if rows:
+            with self.engine.begin() as connection:
+                connection.execute(self._insert_new(), rows)
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    def _insert_new(self) -> Any:
+        if self.engine.dialect.name == "sqlite":
+            return insert(answers).prefix_with("OR IGNORE")
+        from sqlalchemy.dialects.postgresql import insert as insert_into_postgresql
+
+        return insert_into_postgresql(answers).on_conflict_do_nothing()
+
+
+def content_key(**parts: Any) -> str:
+    """A hash of everything that an answer depends on: the same parts give the same key in any process."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _default_url() -> str:
+    folder = data_folder() / "store"
+    folder.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{folder / 'answers.db'}"
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=NORMAL"):
+        connection.execute(f"PRAGMA {pragma}")
