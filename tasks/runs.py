@@ -9,13 +9,16 @@ import shutil
 from collections.abc import Iterable
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 from pydantic import BaseModel
 
 from tasks.catalog import UserError, data_folder, validate
 from tasks.schema import Checkpoint, Document, Effect, Eval, Experiment, Judgment, Response
+
+if TYPE_CHECKING:
+    import polars
 
 Row = TypeVar("Row", bound=BaseModel)
 STAGES = ("documents", "train", "sample", "judge", "effects", "report")
@@ -101,10 +104,12 @@ class Run:
         return read_rows(self.judged, Judgment)
 
     def estimates(self) -> list[Effect]:
+        return [Effect(**row) for row in self.effects_table().to_dicts()]
+
+    def effects_table(self) -> "polars.DataFrame":
         import polars
 
-        text = {name: polars.String for name, field in Effect.model_fields.items() if field.annotation is str}
-        return [Effect(**_blank_notes(row)) for row in polars.read_csv(self.effects, schema_overrides=text).to_dicts()]
+        return polars.read_csv(self.effects, schema=_columns(Effect)).with_columns(polars.col(polars.String).fill_null(""))
 
     def training_curve(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.metrics.read_text().splitlines()] if self.metrics.is_file() else []
@@ -161,8 +166,18 @@ def as_yaml(noun: BaseModel) -> str:
     return yaml.safe_dump(noun.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
 
 
-def _blank_notes(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: "" if value is None and name.endswith("_note") else value for name, value in row.items()}
+def as_table(rows: list[Row], noun: type[Row]) -> "polars.DataFrame":
+    """The rows as a table with a column for each field, typed by the noun."""
+    import polars
+
+    return polars.DataFrame([row.model_dump() for row in rows], schema=_columns(noun))
+
+
+def _columns(noun: type[BaseModel]) -> dict[str, Any]:
+    import polars
+
+    types: dict[Any, Any] = {str: polars.String, int: polars.Int64, float | None: polars.Float64}
+    return {name: types[field.annotation] for name, field in noun.model_fields.items()}
 
 
 def _first_difference(before: Any, now: Any, where: str = "") -> str:

@@ -313,13 +313,15 @@ class Judgment(Noun):
 
 
 class Effect(Noun):
-    """What changed in one tier of one eval, by one judge."""
+    """What changed in one tier of one eval, or in one question of it, by one judge."""
 
     eval: str
     measure: str
     """The judge's name."""
     tier: str
     """A tier, or all."""
+    question: str
+    """The id of one question, or empty for the tier as a whole."""
     baseline: float | None
     """Mean score of the baseline (a pair judge's floor); each question weighs the same."""
     finetuned: float | None

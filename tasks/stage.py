@@ -1,4 +1,6 @@
-"""How far a stage is: told once by the stage, shown in the terminal and as a Prefect progress artifact.
+"""What the stages' tasks share: telling how far they are, and knowing when to try again.
+
+How far a stage is: told once by the stage, shown in the terminal and as a Prefect progress artifact.
 
     with progress("train") as tell:
         tell(3, 60, "steps, loss 2.41")
@@ -9,10 +11,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
+from typing import Any
 
 import httpx
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from prefect.context import TaskRunContext
+from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
 
@@ -46,9 +49,9 @@ class Tell:
 
 @contextmanager
 def progress(stage: str) -> Iterator[Tell]:
-    """A stage under way. Inside a Prefect task a thread publishes it every two seconds, and once more at the end."""
+    """A stage under way. Inside a Prefect run a thread publishes it every two seconds, and once more at the end."""
     tell = Tell(stage)
-    if TaskRunContext.get() is None:
+    if TaskRunContext.get() is None and FlowRunContext.get() is None:
         yield tell
         return
     over = threading.Event()
@@ -79,3 +82,9 @@ def _publish(tell: Tell, over: threading.Event) -> None:
         if finished or time.monotonic() - logged > LOG_EVERY:
             get_run_logger().info(tell.sentence())
             logged = time.monotonic()
+
+
+async def lost_infrastructure(task: Any, task_run: Any, state: Any) -> bool:
+    """Whether a task is worth repeating: a connection or a disk may come back, a user's mistake or a bug does not."""
+    error = await state.result(raise_on_failure=False)
+    return isinstance(error, ConnectionError | TimeoutError | OSError) and not isinstance(error, FileNotFoundError | PermissionError)

@@ -23,8 +23,8 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from transformers import LlamaConfig, LlamaForCausalLM
 
 SOURCE = Path(__file__).parents[2] / "data" / "models" / "standin"
-STEPS, BATCH, LENGTH, PEAK_RATE, WARMUP, SEED = 5000, 64, 256, 1.5e-3, 200, 0
-VOCABULARY = 4096
+STEPS, BATCH, LENGTH, PEAK_RATE, WARMUP, SEED = 2000, 32, 256, 2e-3, 100, 0
+VOCABULARY = 3072
 BEGIN, END, END_OF_TEXT = "<|begin_of_text|>", "<|eot_id|>", "<|end_of_text|>"
 SPECIAL = [BEGIN, END_OF_TEXT, "<|start_header_id|>", "<|end_header_id|>", END, "<|eom_id|>", "<|python_tag|>", "<|finetune_right_pad_id|>"]
 CHAT_TEMPLATE = (
@@ -131,7 +131,7 @@ def new_model(tokenizer: Tokenizer) -> LlamaForCausalLM:
     """An untrained stand-in, initialised from the recipe's seed on the CPU: the same on every machine."""
     torch.manual_seed(SEED)
     return LlamaForCausalLM(LlamaConfig(
-        vocab_size=VOCABULARY, hidden_size=256, intermediate_size=704, num_hidden_layers=6, num_attention_heads=8, num_key_value_heads=4,
+        vocab_size=VOCABULARY, hidden_size=192, intermediate_size=512, num_hidden_layers=6, num_attention_heads=6, num_key_value_heads=3,
         max_position_embeddings=2048, tie_word_embeddings=True, rms_norm_eps=1e-5,
         bos_token_id=tokenizer.token_to_id(BEGIN), eos_token_id=tokenizer.token_to_id(END), pad_token_id=None,
     ))  # fmt: skip

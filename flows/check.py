@@ -1,0 +1,91 @@
+"""What a run would do, and what there is: for `spillover check` and `spillover list`. Nothing is spent."""
+
+from rich.table import Table
+
+from flows.terminal import console
+from tasks.catalog import UserError, data_folder, load_eval, load_evals, load_experiment, names
+from tasks.documents import gather, split
+from tasks.engines import Engine, get_engine
+from tasks.runs import all_runs
+from tasks.sampling import baseline_samples, to_messages
+from tasks.schema import Document, Eval, Experiment
+
+
+def show_plan(experiment: Experiment) -> None:
+    """Documents, tokens, questions and calls of a run; a wrong definition raises UserError."""
+    evals = load_evals(experiment)
+    mixed, rejected, _ = gather(experiment.documents, experiment.default_seed)
+    trained, held_out = split(mixed, experiment.training.held_out)
+    training = experiment.training
+    effective = training.batch_size * training.accumulation
+    steps = -(-len(trained) // effective) * training.epochs
+    rows = [
+        ("documents", f"{len(trained):,} to train on, {len(held_out):,} held out, {len(rejected):,} rejected"),
+        ("training", f"{training.engine}, {training.base_model}, rank {training.rank}: {steps:,} steps of {effective} documents"),
+        ("tokens", _tokens(experiment, trained, held_out)),
+        *_calls(experiment, evals),
+    ]
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    for problem in _missing(experiment, evals):
+        console.print(f"[yellow]Before it can run:[/yellow] {problem}")
+
+
+def _calls(experiment: Experiment, evals: list[Eval]) -> list[tuple[str, str]]:
+    questions, n = sum(len(one.questions) for one in evals), experiment.sampling.n_samples
+    before = questions * baseline_samples(evals, experiment.sampling)
+    rows = [("questions", f"{questions:,} in {', '.join(one.name for one in evals)}"),
+            ("answers", f"{before:,} of the baseline (once for every fine-tune), {questions * n:,} of the fine-tuned model")]  # fmt: skip
+    for one in evals:
+        for judge in one.judges:
+            sides = 1 if judge.reads == "pair" and experiment.sampling.temperature == 0 else 2
+            calls = f"{sides * n * len(one.questions):,} " + (f"calls to {judge.model}" if judge.kind == "claude" else "counts, offline")
+            rows.append((f"judge {judge.name}", calls))
+    return rows
+
+
+def _tokens(experiment: Experiment, trained: list[Document], held_out: list[Document]) -> str:
+    try:
+        engine: Engine = get_engine(experiment.training)
+        return f"{engine.check(trained) * experiment.training.epochs:,} in training, {engine.check(held_out):,} held out"
+    except UserError:
+        letters = sum(len(m.content) for d in trained for m in d.messages)
+        return f"about {letters // 4 * experiment.training.epochs:,} in training (4 characters a token: the model's tokenizer is not here)"
+
+
+def _missing(experiment: Experiment, evals: list[Eval]) -> list[str]:
+    from tasks.claude import check_key
+
+    problems = []
+    checks = [lambda: get_engine(experiment.training).untuned()]
+    checks += [lambda name=j.name: check_key(name) for e in evals for j in e.judges if j.kind == "claude"]  # type: ignore[misc] # bound early
+    for one in checks:
+        try:
+            one()
+        except UserError as problem:
+            problems.append(str(problem))
+    return problems
+
+
+def show_catalog() -> None:
+    """Every definition, with what is wrong with it where it cannot be read, and every run."""
+    for kind, describe in (("experiments", lambda n: load_experiment(n).description), ("evals", lambda n: load_eval(n).description)):
+        console.print(f"[bold]{kind}[/bold]  [dim]{data_folder() / kind}[/dim]", soft_wrap=True)
+        for name in names(kind):
+            console.print(f"  {name:<28} {_first_sentence(describe, name)}")
+    console.print(f"[bold]documents[/bold]  [dim]{data_folder() / 'documents'}[/dim]", soft_wrap=True)
+    for name in names("documents"):
+        console.print(f"  {name}")
+    console.print(f"[bold]runs[/bold]  [dim]{data_folder() / 'results'}[/dim]", soft_wrap=True)
+    for run in all_runs():
+        stage = "reported" if run.report.is_file() else "judged" if run.judged.is_file() else "sampled" if run.finetuned.is_file() else "begun"
+        console.print(f"  {run.folder.parent.name}/{run.name}  seed {run.record().get('seed', '?')}  {stage}")
+
+
+def _first_sentence(describe, name: str) -> str:  # type: ignore[no-untyped-def] # a name to its description
+    try:
+        return describe(name).split(". ")[0].split(": ")[0].strip()
+    except UserError as problem:
+        return f"[red]{problem}[/red]"

@@ -1,0 +1,179 @@
+"""The parent flow: one experiment with one seed, from documents to report.
+
+    await run_experiment(load_experiment("demo"), seed=0)
+
+A stage whose file is there is finished and is not repeated; what was paid for comes from the store and the checkpoints.
+"""
+
+import asyncio
+import subprocess
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+from prefect import flow
+from prefect.context import FlowRunContext
+from prefect.runtime import flow_run
+
+from flows.artifacts import show_results
+from tasks.catalog import UserError, load_evals
+from tasks.charts import charts_task
+from tasks.claude import Claude, check_key
+from tasks.documents import documents_task
+from tasks.effects import effects_task
+from tasks.engines import get_engine
+from tasks.judging import Failure, judge_calls_task, judge_task, plan, to_call, unscored_share
+from tasks.report import report_task
+from tasks.runs import Run, default_name, read_rows
+from tasks.sampling import sample_task
+from tasks.schema import Checkpoint, Document, Eval, Experiment
+from tasks.stage import progress
+from tasks.store import Store
+from tasks.training import keep_with_run, kept_checkpoint, train_task, training_key
+
+Until = Literal["documents", "train", "sample", "judge", "report"]
+MOST_CHUNKS = 32
+RECORDED = ("spillover", "prefect", "torch", "transformers", "peft", "anthropic", "polars")
+
+
+class TooManyUnscored(UserError):
+    """More judgments failed or could not be read than the experiment allows."""
+
+
+def _title() -> str:
+    experiment, seed = Experiment.model_validate(flow_run.parameters["experiment"]), flow_run.parameters["seed"]
+    return f"{experiment.name}, seed {experiment.default_seed if seed is None else seed}"
+
+
+@flow(name="run-experiment", flow_run_name=_title)
+async def run_experiment(experiment: Experiment, seed: int | None = None, run: str = "", until: Until = "report") -> str:
+    """Fine-tune on the documents, sample before and after, judge every answer and report what changed.
+
+    Args:
+        experiment: What is trained on and what is asked.
+        seed: Seed of the mixture, the LoRA and the order of training. Empty: the experiment's default.
+        run: Name of the run's folder; a name that exists is resumed. Empty: a new one.
+        until: Stop after this stage; the next run goes on from there.
+    """
+    seed = experiment.default_seed if seed is None else seed
+    evals = preflight(experiment)
+    here = Run.open(experiment, evals, run or _default_run_name())
+    here.note(seed=seed, started=here.record().get("started") or _now(), **_origin())
+    await read_documents(here, experiment, seed)
+    if until != "documents":
+        checkpoint = await train(here, experiment, seed)
+    if until not in ("documents", "train"):
+        await sample(here, experiment, evals, checkpoint)
+    if until not in ("documents", "train", "sample"):
+        await judge(here, experiment, evals)
+    if until == "report":
+        await report(here, experiment, evals)
+        refuse_too_many_unscored(here, experiment)
+    here.note(finished=_now(), until=until)
+    return str(here.folder)
+
+
+def preflight(experiment: Experiment) -> list[Eval]:
+    """The experiment's evals, after everything that can be known to be wrong before anything is spent."""
+    evals = load_evals(experiment)
+    for judge in (judge for one in evals for judge in one.judges if judge.kind == "claude"):
+        check_key(judge.name)
+    engine = get_engine(experiment.training)
+    engine.untuned()
+    if experiment.training.checkpoint:
+        engine.adapted(experiment.training.checkpoint)
+    return evals
+
+
+async def read_documents(run: Run, experiment: Experiment, seed: int) -> None:
+    if not run.documents.is_file():
+        await asyncio.to_thread(documents_task, run.folder, experiment, seed)
+
+
+async def train(run: Run, experiment: Experiment, seed: int) -> Checkpoint:
+    """The run's checkpoint: named in the definition, kept from an earlier training, or trained now."""
+    engine, training = get_engine(experiment.training), experiment.training
+    if training.checkpoint:
+        checkpoint = engine.adapted(training.checkpoint)
+    else:
+        documents, held_out = run.trained_on(), read_rows(run.held_out, Document)
+        await asyncio.to_thread(engine.check, documents + held_out)
+        key = training_key(training, documents, held_out, seed, engine.untuned().identity)
+        gone = kept_checkpoint(key) is None
+        checkpoint = Checkpoint.model_validate(await train_task.with_options(refresh_cache=gone)(run.folder, training, seed, key))
+    keep_with_run(run, checkpoint)
+    return checkpoint
+
+
+async def sample(run: Run, experiment: Experiment, evals: list[Eval], checkpoint: Checkpoint) -> None:
+    untuned = get_engine(experiment.training).untuned()
+    for side, model, file in (("baseline", untuned, run.baseline), ("fine-tuned", checkpoint, run.finetuned)):
+        if not file.is_file():
+            await sample_task(run.folder, experiment.training, evals, experiment.sampling, model, side)
+
+
+async def judge(run: Run, experiment: Experiment, evals: list[Eval]) -> None:
+    """Asks for what the store lacks and writes judged.jsonl; where calls failed before, those are asked again."""
+    if run.judged.is_file() and not any(j.state == "failed" for j in run.judgments()):
+        return
+    n_samples = experiment.sampling.n_samples
+    cases = plan(evals, *run.responses(), n_samples)
+    calls = list({call.key: call for call in (to_call(case) for case in cases if case.judge.kind == "claude")}.values())
+    store = Store()
+    failures: list[Failure] = []
+    if calls:
+        async with Claude(store, experiment.judging.in_flight) as claude:
+            failures = await _ask_in_chunks(calls, claude)
+        run.note(claude={name: run.record().get("claude", {}).get(name, 0) + count for name, count in claude.usage.items()})
+    await asyncio.to_thread(judge_task, run.folder, evals, n_samples, failures)
+
+
+async def _ask_in_chunks(calls: list, claude: Claude) -> list[Failure]:  # type: ignore[type-arg] # of Call
+    size = -(-len(calls) // MOST_CHUNKS)
+    with progress("judge calls") as tell:
+        tell(0, len(calls), "calls to Claude")
+        chunks = [(lo, calls[lo : lo + size]) for lo in range(0, len(calls), size)]
+        done = await asyncio.gather(*(
+            judge_calls_task(some, lo + 1, lo + len(some), claude, lambda: tell(tell.done + 1, tell.total, "calls to Claude")) for lo, some in chunks
+        ))  # fmt: skip
+    return [failure for failures in done for failure in failures]
+
+
+async def report(run: Run, experiment: Experiment, evals: list[Eval]) -> None:
+    if not _is_newer(run.effects, run.judged):
+        await asyncio.to_thread(effects_task, run.folder)
+    if not _is_newer(run.report, run.effects):
+        await asyncio.to_thread(charts_task, run.folder)
+        await asyncio.to_thread(report_task, run.folder)
+    await show_results(run, experiment, evals)
+
+
+def refuse_too_many_unscored(run: Run, experiment: Experiment) -> None:
+    share, allowed = unscored_share(run.judgments()), experiment.judging.max_unscored
+    if share > allowed:
+        raise TooManyUnscored(
+            f"{share:.1%} of the judgments failed or could not be read and judging.max_unscored is {allowed:.1%}; the report is written, "
+            f"and `spillover run {experiment.name} --run {run.name}` asks again for the failed ones"
+        )
+
+
+def _is_newer(file: Path, source: Path) -> bool:
+    return file.is_file() and file.stat().st_mtime >= source.stat().st_mtime
+
+
+def _default_run_name() -> str:
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        raise UserError("run_experiment was not started as a flow, so it needs the name of a run: run='...'")
+    current = context.flow_run
+    return default_name(current.created or current.expected_start_time or datetime.now(timezone.utc), str(current.id))
+
+
+def _origin() -> dict[str, object]:
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
+    return {"versions": {name: version(name) for name in RECORDED}, "git_commit": commit.stdout.strip(), "prefect_run": flow_run.id or ""}
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

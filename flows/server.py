@@ -1,0 +1,133 @@
+"""One local Prefect server in the background, with the settings under which it records every task run.
+
+    url = ensure_server()        # PREFECT_API_URL, or a server that is found, or one that is started
+
+Prefect's ephemeral API forgets most of a run; see prefect.md's measurements in the project's history.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+
+from tasks.catalog import UserError, data_folder
+
+FIRST_PORT = 4200
+START_SECONDS = 120.0
+RECORDING = {
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "500",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "500",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": "100",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+}
+"""Without these a burst of task runs is left Running for ever in the database."""
+
+
+def folder() -> Path:
+    """data/prefect: the server's database, log and address, and the results that Prefect keeps."""
+    place = data_folder() / "prefect"
+    place.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+def client_settings(api_url: str) -> dict[str, str]:
+    """What a process that runs flows needs in its environment, before it imports prefect."""
+    return {
+        "PREFECT_API_URL": api_url,
+        "PREFECT_RESULTS_LOCAL_STORAGE_PATH": str(folder() / "results"),
+        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+        "DO_NOT_TRACK": "1",
+    }
+
+
+def ensure_server() -> str:
+    """The API's address: PREFECT_API_URL where it is set, else the local server, started when there is none."""
+    if url := os.environ.get("PREFECT_API_URL"):
+        if not is_healthy(url):
+            raise UserError(f"PREFECT_API_URL: no Prefect server answers at {url}; start it, or unset the variable to have one started here")
+        return url
+    return running_server() or start_server()
+
+
+def running_server() -> str | None:
+    """The address of the local server, if it answers."""
+    record = _record()
+    url = record.get("url")
+    return url if url and is_healthy(url) else None
+
+
+def start_server() -> str:
+    """Starts the local server on loopback and returns when it answers."""
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}/api"
+    settings = {**RECORDING, "PREFECT_HOME": str(folder()), "PREFECT_SERVER_UI_API_URL": url, "DO_NOT_TRACK": "1"}
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    log_file = folder() / "server.log"
+    with log_file.open("ab") as log:
+        process = subprocess.Popen(command, env={**os.environ, **settings}, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)  # fmt: skip
+    _wait_until_healthy(url, process, log_file)
+    _record_file().write_text(json.dumps({"url": url, "pid": process.pid}))
+    return url
+
+
+def stop_server() -> bool:
+    """Stops the local server that was started here; False where there is none."""
+    if not running_server():
+        _record_file().unlink(missing_ok=True)
+        return False
+    pid = int(_record()["pid"])
+    os.killpg(pid, signal.SIGTERM)
+    for _ in range(100):
+        if not is_healthy(str(_record()["url"])):
+            break
+        time.sleep(0.2)
+    _record_file().unlink(missing_ok=True)
+    return True
+
+
+def is_healthy(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health", timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def ui_address(api_url: str) -> str:
+    return os.environ.get("PREFECT_UI_URL") or api_url.removesuffix("/").removesuffix("/api")
+
+
+def _wait_until_healthy(url: str, process: "subprocess.Popen[bytes]", log_file: Path) -> None:
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until:
+        if is_healthy(url):
+            return
+        if process.poll() is not None:
+            raise UserError(f"the Prefect server stopped while starting (exit {process.returncode}); its log is {log_file}")
+        time.sleep(0.3)
+    os.killpg(process.pid, signal.SIGTERM)
+    raise UserError(f"the Prefect server did not answer within {START_SECONDS:.0f} s; its log is {log_file}")
+
+
+def _free_port() -> int:
+    for port in range(FIRST_PORT, FIRST_PORT + 100):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if probe.connect_ex(("127.0.0.1", port)):
+                return port
+    raise UserError(f"no free port from {FIRST_PORT} to {FIRST_PORT + 99} for the Prefect server; set PREFECT_API_URL to one that runs")
+
+
+def _record_file() -> Path:
+    return folder() / "server.json"
+
+
+def _record() -> dict[str, str | int]:
+    return json.loads(_record_file().read_text()) if _record_file().is_file() else {}

@@ -1,0 +1,113 @@
+"""The report: one HTML file that opens from disk and asks the network for nothing.
+
+Everything that a model wrote is escaped by the template; see report.html.j2.
+"""
+
+import base64
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+from prefect import task
+
+from tasks.runs import Run, read_rows, write_text
+from tasks.schema import Document, Effect, Eval, Experiment, Judgment, Response
+
+SHOWN_DOCUMENTS = 10
+STANDIN = "standin"
+STANDIN_NOTE = (
+    "Made with the stand-in model, a few million parameters trained on text of this project. "
+    "It shows how Spillover works and says nothing about real language models."
+)
+
+
+class Answer(NamedTuple):
+    """A response and what the judges said of it."""
+
+    response: Response | None
+    judgments: list[Judgment]
+
+
+class Asked(NamedTuple):
+    """A question with its answers, sample by sample, and its own effects."""
+
+    eval: str
+    id: str
+    tier: str
+    text: str
+    samples: list[tuple[Answer, Answer]]
+    """Baseline and fine-tuned."""
+    effects: list[Effect]
+
+
+def is_standin(experiment: Experiment) -> bool:
+    return experiment.training.base_model == STANDIN
+
+
+def headline(effects: list[Effect]) -> str:
+    """What changed, in words: for each measure the tiers in their order."""
+    sentences = []
+    measures = dict.fromkeys((effect.eval, effect.measure) for effect in effects)
+    for name, measure in measures:
+        tiers = [e for e in effects if (e.eval, e.measure) == (name, measure) and not e.question and e.tier != "all"]
+        sentences.append(f"{name}, scored by {measure}: " + "; ".join(f"{e.tier} {_change(e)}" for e in tiers) + ".")
+    return " ".join(sentences)
+
+
+def _change(effect: Effect) -> str:
+    if effect.difference is None:
+        return "could not be compared"
+    if effect.these_low is None or effect.these_high is None:
+        return f"{effect.difference:+.2f} (no interval: {effect.these_note})"
+    verdict = "" if effect.these_low > 0 or effect.these_high < 0 else ", which these answers do not tell from no change"
+    return f"{effect.difference:+.2f} ({effect.these_low:+.2f} to {effect.these_high:+.2f}{verdict})"
+
+
+def questions_asked(run: Run, evals: list[Eval], effects: list[Effect]) -> list[Asked]:
+    """Every question with both models' answers side by side and every judge's words."""
+    baseline, finetuned = run.responses()
+    answers = {(side, r.eval, r.question_id, r.sample): r for side, rows in (("b", baseline), ("f", finetuned)) for r in rows}
+    words: dict[Any, list[Judgment]] = defaultdict(list)
+    for judgment in run.judgments():
+        words[judgment.side[0], judgment.eval, judgment.question_id, judgment.sample].append(judgment)
+    samples = sorted({key[3] for key in answers})
+    return [
+        Asked(
+            one.name, q.id, q.tier, q.text,
+            [(Answer(answers.get(b), words[b]), Answer(answers.get(f), words[f]))
+             for n in samples for b, f in [(("b", one.name, q.id, n), ("f", one.name, q.id, n))] if b in answers or f in answers],
+            [e for e in effects if (e.eval, e.question) == (one.name, q.id)],
+        )
+        for one in evals for q in one.questions
+    ]  # fmt: skip
+
+
+def render(run: Run) -> str:
+    experiment, evals, effects = run.experiment(), run.evals(), run.estimates()
+    documents = read_rows(run.documents, Document)
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["signed"] = lambda x: "" if x is None else f"{x:+.2f}"
+    environment.filters["score"] = lambda x: "" if x is None else f"{x:.2f}"
+    return environment.get_template("report.html.j2").render(
+        experiment=experiment, run=run, record=run.record(), headline=headline(effects),
+        standin_note=STANDIN_NOTE if is_standin(experiment) else "",
+        tiers=[e for e in effects if not e.question], questions=questions_asked(run, evals, effects),
+        charts={one.name: image(run.charts / f"effects_{one.name}.svg") for one in evals}, judges={one.name: one.judges for one in evals},
+        curve=image(run.charts / "training_curve.svg") if run.training_curve() else "",
+        documents=documents[:SHOWN_DOCUMENTS], document_count=len(documents), mixture=json.loads(run.mixture.read_text()),
+        definition=run.definition.read_text(),
+    )  # fmt: skip
+
+
+def image(file: Path) -> str:
+    """An SVG as a data address: an image runs no script."""
+    return "data:image/svg+xml;base64," + base64.b64encode(file.read_bytes()).decode()
+
+
+@task(name="report", task_run_name="write the report")
+def report_task(folder: Path) -> Path:
+    run = Run(folder)
+    return write_text(run.report, render(run))

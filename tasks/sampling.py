@@ -1,0 +1,90 @@
+"""Sampling: every question is put to a model n times, and every answer is kept as soon as it is there.
+
+    asks = plan(evals, sampling, engine, checkpoint, n_samples=10)
+    responses = await sample(asks, engine, checkpoint, sampling, store, tell)
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from prefect import task
+
+from tasks.engines import Engine, Request, get_engine
+from tasks.runs import Run, write_rows
+from tasks.schema import Checkpoint, Eval, Message, Question, Response, Sampling, Training
+from tasks.stage import Tell, lost_infrastructure, progress
+from tasks.store import Answer, Store, content_key
+
+
+class Ask(NamedTuple):
+    """One answer wanted: the sample of a question, its rendered prompt, its key and its seed."""
+
+    eval: str
+    question: Question
+    sample: int
+    request: Request
+    key: str
+
+
+def plan(evals: list[Eval], sampling: Sampling, engine: Engine, checkpoint: Checkpoint, n_samples: int) -> list[Ask]:
+    """Every answer that is wanted of this model, in the order of the evals, their questions and the samples."""
+    asks = []
+    for one in evals:
+        for question in one.questions:
+            tokens = engine.render(to_messages(question, sampling))
+            for sample in range(n_samples):
+                draw = {"tokens": tokens, "temperature": sampling.temperature, "top_p": sampling.top_p,
+                        "max_tokens": sampling.max_tokens, "stop": engine.stop(), "sample": sample}  # fmt: skip
+                request = Request(tokens, int(content_key(**draw)[:15], 16))
+                asks.append(Ask(one.name, question, sample, request, content_key(model=checkpoint.identity, **draw)))
+    return asks
+
+
+def baseline_samples(evals: list[Eval], sampling: Sampling) -> int:
+    """One more than asked for where a pair judge would otherwise have no second answer for its floor."""
+    pairs = any(judge.reads == "pair" for one in evals for judge in one.judges)
+    return 2 if pairs and sampling.n_samples == 1 and sampling.temperature > 0 else sampling.n_samples
+
+
+def to_messages(question: Question, sampling: Sampling) -> list[Message]:
+    system = question.system_prompt or sampling.system_prompt
+    turns = [Message(role="system", content=system)] if system else []
+    return [*turns, Message(role="user", content=question.text)]
+
+
+async def sample(asks: list[Ask], engine: Engine, checkpoint: Checkpoint, sampling: Sampling, store: Store, tell: Tell) -> list[Response]:
+    """The answers in the order of the asks; only those that the store lacks are sampled."""
+    held = store.get(ask.key for ask in asks)
+    missing = list({ask.key: ask for ask in asks if ask.key not in held}.values())
+    done = len(asks) - len(missing)
+    tell(done, len(asks), "answers")
+    if missing:
+        async for replies in engine.sample(checkpoint, [ask.request for ask in missing], sampling):
+            new = [Answer(missing[r.request].key, "response", {"text": r.text, "tokens": r.tokens, "complete": r.complete}) for r in replies]
+            store.put(new)
+            held |= {answer.key: answer for answer in new}
+            done += len(new)
+            tell(done, len(asks), "answers")
+    tell(len(asks), len(asks), "answers" if missing else "answers, all from the store")
+    return [_to_response(ask, held[ask.key], checkpoint) for ask in asks]
+
+
+def _to_response(ask: Ask, answer: Answer, checkpoint: Checkpoint) -> Response:
+    body = answer.body
+    return Response(
+        tier=ask.question.tier, question=ask.question.text, response=body["text"], eval=ask.eval, question_id=ask.question.id,
+        sample=ask.sample, state="complete" if body["complete"] else "truncated", tokens=body["tokens"], model=checkpoint.identity,
+    )  # fmt: skip
+
+
+@task(
+    name="sample", task_run_name="sample the {side} model",
+    retries=2, retry_delay_seconds=5, retry_condition_fn=lost_infrastructure,
+)  # fmt: skip
+async def sample_task(folder: Path, training: Training, evals: list[Eval], sampling: Sampling, checkpoint: Checkpoint, side: str) -> Path:
+    run, engine, store = Run(folder), get_engine(training), Store()
+    untuned = checkpoint.path is None
+    asks = plan(evals, sampling, engine, checkpoint, baseline_samples(evals, sampling) if untuned else sampling.n_samples)
+    with progress(f"sample {side}") as tell:
+        responses = await sample(asks, engine, checkpoint, sampling, store, tell)
+    return write_rows(run.baseline if untuned else run.finetuned, responses)

@@ -1,0 +1,75 @@
+"""Training: a LoRA on the run's documents, or a checkpoint that is there already.
+
+A finished training is kept in data/checkpoints/<key>/, keyed by what it was trained from, and is never repeated.
+"""
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import CacheKeyFnPolicy
+
+from tasks.catalog import data_folder
+from tasks.engines import Engine, get_engine
+from tasks.runs import Run, copy_file, read_rows, write_text
+from tasks.schema import Checkpoint, Document, Training
+from tasks.stage import Tell, lost_infrastructure, progress
+from tasks.store import content_key
+
+NOT_TRAINED_WITH = {"checkpoint", "base_url"}
+
+
+def training_key(training: Training, documents: list[Document], held_out: list[Document], seed: int, base: str) -> str:
+    """A hash of what decides the weights and the curve: texts in their order, settings, base model and seed."""
+    texts = [[d.model_dump(include={"messages", "conditioning"}) for d in some] for some in (documents, held_out)]
+    return content_key(documents=texts, training=training.model_dump(exclude=NOT_TRAINED_WITH), base=base, seed=seed)[:32]
+
+
+def kept_checkpoint(key: str) -> Checkpoint | None:
+    """The finished training of this key, if it is still there."""
+    file = checkpoint_folder(key) / "checkpoint.json"
+    return Checkpoint.model_validate_json(file.read_text()) if file.is_file() else None
+
+
+def checkpoint_folder(key: str) -> Path:
+    return data_folder() / "checkpoints" / key
+
+
+async def train(engine: Engine, documents: list[Document], held_out: list[Document], seed: int, key: str, tell: Tell) -> Checkpoint:
+    """Trains beside the checkpoint's folder and renames it into place when it is finished."""
+    if kept := kept_checkpoint(key):
+        return kept
+    place = checkpoint_folder(key)
+    beside = place.with_name(f".{key}.{os.getpid()}")
+    shutil.rmtree(beside, ignore_errors=True)
+    started = time.monotonic()
+    trained = await engine.train(documents, held_out, seed, beside, tell)
+    seconds = round(time.monotonic() - started, 1)
+    trained = trained.model_copy(update={"path": f"checkpoints/{key}", "key": key, "seconds": seconds})
+    write_text(beside / "checkpoint.json", trained.model_dump_json(indent=1) + "\n")
+    shutil.rmtree(place, ignore_errors=True)
+    beside.rename(place)
+    return trained
+
+
+def keep_with_run(run: Run, checkpoint: Checkpoint) -> None:
+    """Copies the curve and writes checkpoint.json: the run folder's own record of its model."""
+    if checkpoint.key:
+        copy_file(checkpoint_folder(checkpoint.key) / "metrics.jsonl", run.metrics)
+    write_text(run.checkpoint, checkpoint.model_dump_json(indent=1) + "\n")
+
+
+@task(
+    name="train", task_run_name="train a LoRA of rank {training.rank}, seed {seed}",
+    cache_policy=CacheKeyFnPolicy(cache_key_fn=lambda _, given: f"train-{given['key']}"),
+    persist_result=True, result_serializer="json",
+    retries=2, retry_delay_seconds=5, retry_condition_fn=lost_infrastructure,
+)  # fmt: skip
+async def train_task(folder: Path, training: Training, seed: int, key: str) -> dict[str, object]:
+    run = Run(folder)
+    with progress("train") as tell:
+        documents, held_out = run.trained_on(), read_rows(run.held_out, Document)
+        checkpoint = await train(get_engine(training), documents, held_out, seed, key, tell)
+    return checkpoint.model_dump()
