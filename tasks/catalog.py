@@ -161,8 +161,11 @@ def _apply(fields: Any, override: str) -> None:
 
 
 def _child(place: Any, name: str, override: str) -> Any:
+    inner = None
     if isinstance(place, list) and name.isdigit() and int(name) < len(place):
-        return place[int(name)]
-    if isinstance(place, dict):
-        return place.setdefault(name, {})
-    raise UserError(f"{override!r}: there is no {name!r} to set a field of")
+        inner = place[int(name)]
+    elif isinstance(place, dict):
+        inner = place.setdefault(name, {})
+    if not isinstance(inner, dict | list):
+        raise UserError(f"{override!r}: there is no {name!r} to set a field of")
+    return inner

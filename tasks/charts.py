@@ -32,7 +32,7 @@ def effects_by_tier(effects: polars.DataFrame, one: Eval) -> altair.FacetChart:
         base.transform_filter(tiers).mark_rule(strokeWidth=3, color=BLUE).encode(x="these_low:Q", x2="these_high:Q"),
         base.transform_filter(tiers).mark_point(filled=True, size=110, color=BLUE, opacity=1).encode(x=x, tooltip=["tier:N", *numbers]),
     ]
-    header = altair.Header(labelAlign="left", labelAnchor="start", labelFontSize=13, labelFontWeight="bold")
+    header = altair.Header(labelOrient="top", labelAngle=0, labelAnchor="start", labelFontSize=13, labelFontWeight="bold")
     return altair.layer(*layers).properties(width=520, height=altair.Step(38)).facet(row=altair.Row("measure:N", title=None, header=header))
 
 

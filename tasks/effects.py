@@ -50,6 +50,7 @@ class Interval(NamedTuple):
 
 
 EMPTY = Cell(0, math.nan, math.nan, 0)
+NO_FLOOR = Interval(None, None, "no floor: one greedy baseline answer has no other to stand beside")
 
 
 def estimate(judgments: list[Judgment], evals: list[Eval]) -> list[Effect]:
@@ -111,11 +112,12 @@ def _t_interval(difference: float, error: float, df: float) -> Interval:
 
 def _effect(eval_name: str, judge: Judge, tier: str, pairs: list[Pair], question: str = "") -> Effect:
     both = [pair for pair in pairs if pair.baseline.n and pair.finetuned.n]
-    these, new = these_questions(both), new_questions(both)
+    after = [pair for pair in pairs if pair.finetuned.n] if (floorless := _is_floorless(pairs, judge)) else both
+    these, new = (NO_FLOOR, NO_FLOOR) if floorless else (these_questions(both), new_questions(both))
     low, high = _bounds(pairs, judge)
     return Effect(
         eval=eval_name, measure=judge.name, tier=tier, question=question,
-        baseline=_mean([pair.baseline.mean for pair in both]), finetuned=_mean([pair.finetuned.mean for pair in both]),
+        baseline=_mean([pair.baseline.mean for pair in both]), finetuned=_mean([pair.finetuned.mean for pair in after]),
         difference=_mean_difference(both) if both else None,
         these_low=these.low, these_high=these.high, these_note=these.note,
         new_low=new.low, new_high=new.high, new_note=new.note, p_new=new.p,
@@ -124,6 +126,12 @@ def _effect(eval_name: str, judge: Judge, tier: str, pairs: list[Pair], question
         unscored_baseline=sum(p.baseline.unscored for p in pairs), unscored_finetuned=sum(p.finetuned.unscored for p in pairs),
         bound_low=low, bound_high=high,
     )  # fmt: skip
+
+
+def _is_floorless(pairs: list[Pair], judge: Judge) -> bool:
+    """Whether a pair judge was shown fine-tuned answers and no baseline beside another baseline."""
+    floor, shown = (sum(cell.n + cell.unscored for cell in cells) for cells in zip(*[(p.baseline, p.finetuned) for p in pairs], strict=True))
+    return judge.reads == "pair" and floor == 0 and shown > 0
 
 
 def _bounds(pairs: list[Pair], judge: Judge) -> tuple[float | None, float | None]:

@@ -6,7 +6,8 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,8 @@ class LocalEngine:
         from tasks.engines.lora import train_lora
 
         examples, unseen = [[self.format.example(d) for d in some] for some in (documents, held_out)]
-        await asyncio.to_thread(train_lora, self.folder, self.training, examples, unseen, seed, folder, tell)
+        with _stoppable(tell) as tell:
+            await asyncio.to_thread(train_lora, self.folder, self.training, examples, unseen, seed, folder, tell)
         return self.adapted(str(folder))
 
     async def sample(self, checkpoint: Checkpoint, requests: list[Request], sampling: Sampling) -> AsyncIterator[list[Reply]]:
@@ -104,6 +106,22 @@ class LocalEngine:
         from peft import PeftModel
 
         return PeftModel.from_pretrained(model, str(_place(checkpoint.path))).merge_and_unload().eval()
+
+
+@contextmanager
+def _stoppable(tell: Callable[[int, int, str], None]) -> Iterator[Callable[[int, int, str], None]]:
+    """A `tell` that ends its thread at the next step once the caller is gone: a thread cannot be cancelled from outside."""
+    gone = False
+
+    def tell_or_stop(done: int, total: int, note: str) -> None:
+        if gone:
+            raise InterruptedError("training was cancelled")
+        tell(done, total, note)
+
+    try:
+        yield tell_or_stop
+    finally:
+        gone = True
 
 
 def _place(path: str) -> Path:

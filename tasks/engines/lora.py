@@ -12,6 +12,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM
+from transformers.utils.logging import disable_progress_bar
 
 from tasks.engines.rendering import Example
 from tasks.schema import Training
@@ -25,6 +26,7 @@ def device() -> torch.device:
 
 def load_model(folder: Path) -> Any:
     """The causal language model in this folder, in 32-bit on a CPU and bfloat16 on a GPU."""
+    disable_progress_bar()  # of loading, which would tear the stages' own
     dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
     return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True).to(device())
 

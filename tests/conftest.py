@@ -1,0 +1,45 @@
+"""What tests share: a data folder of their own, and documents, answers and judges made of few words."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+REALDATA = PROJECT.parent / "shared" / "realdata"
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the project's definitions in a folder where a test may write; no key, no server of the user's."""
+    folder = tmp_path / "data"
+    for kind in ("evals", "experiments"):
+        shutil.copytree(PROJECT / "data" / kind, folder / kind)
+    for kind in ("models", "documents"):
+        (folder / kind).symlink_to(PROJECT / "data" / kind)
+    monkeypatch.setenv("SPILLOVER_DATA", str(folder))
+    for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "SPILLOVER_STORE"):
+        monkeypatch.delenv(name, raising=False)
+    return folder
+
+
+@pytest.fixture
+def realdata() -> Path:
+    if not REALDATA.is_dir():
+        pytest.skip("the published files of ../shared/realdata are not on this machine")
+    return REALDATA
+
+
+@pytest.fixture
+def jsonl(tmp_path: Path) -> Iterator:
+    """Writes rows (objects as JSON, text and bytes as they are) to a file and returns its path."""
+
+    def write(*rows: object, name: str = "rows.jsonl", newline: bytes = b"\n") -> Path:
+        lines = [row if isinstance(row, bytes) else row.encode() if isinstance(row, str) else json.dumps(row).encode() for row in rows]
+        path = tmp_path / name
+        path.write_bytes(newline.join(lines))
+        return path
+
+    return write

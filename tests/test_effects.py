@@ -1,0 +1,98 @@
+import math
+
+import pytest
+from scipy import stats
+
+from tasks.effects import estimate
+from tasks.runs import Run, as_table, write_text
+from tasks.schema import Effect
+from tests.fakes.nouns import LEXICON, TIERS, an_eval, judgments
+
+
+def effects(rows, questions=TIERS):
+    return {(e.tier, e.question): e for e in estimate(rows, [an_eval(LEXICON, questions=questions)])}
+
+
+def both(question, before, after):
+    return judgments(question, "baseline", before) + judgments(question, "finetuned", after)
+
+
+def test_the_difference_is_paired_by_question_and_questions_weigh_the_same():
+    rows = both("q1", [1, 1], [3, 5]) + both("q2", [1, 1, 1, 1, 1, 1], [1, 1, 2, 2, 2, 1])
+    direct = effects(rows)["direct", ""]
+    assert (direct.baseline, direct.finetuned, direct.difference) == (1.0, pytest.approx(2.75), pytest.approx((3 + 0.5) / 2))
+    assert (direct.questions, direct.scored_baseline, direct.scored_finetuned) == (2, 8, 8)
+
+
+def test_the_interval_for_these_questions_equals_welch_for_one_question():
+    before, after = [1, 2, 1, 1, 3, 1, 2], [2, 4, 3, 5, 3]
+    one = effects(both("q1", before, after))["direct", "q1"]
+    expected = stats.ttest_ind(after, before, equal_var=False).confidence_interval(0.95)
+    assert (one.these_low, one.these_high) == (pytest.approx(expected.low), pytest.approx(expected.high))
+
+
+def test_the_interval_for_these_questions_adds_the_variances_within_questions():
+    rows = both("q1", [1, 2, 3], [2, 4, 3]) + both("q2", [5, 5, 4], [5, 1, 2])
+    direct = effects(rows)["direct", ""]
+    parts = [stats.tvar(x) / 3 / 4 for x in ([1, 2, 3], [2, 4, 3], [5, 5, 4], [5, 1, 2])]
+    df = sum(parts) ** 2 / sum(p**2 / 2 for p in parts)
+    assert direct.these_high - direct.difference == pytest.approx(stats.t.ppf(0.975, df) * math.sqrt(sum(parts)))
+
+
+def test_the_interval_for_new_questions_is_student_t_on_question_differences():
+    questions = {f"q{i}": "direct" for i in range(1, 7)}
+    after = [[2, 3], [4, 4], [1, 1], [5, 3], [2, 2], [3, 4]]
+    rows = [row for i, scores in enumerate(after, 1) for row in both_in(f"q{i}", [1, 1], scores)]
+    tier = effects(rows, questions)["direct", ""]
+    test = stats.ttest_1samp([sum(s) / 2 - 1 for s in after], 0)
+    interval = test.confidence_interval(0.95)
+    assert (tier.new_low, tier.new_high, tier.p_new) == (pytest.approx(interval.low), pytest.approx(interval.high), pytest.approx(test.pvalue))
+
+
+def both_in(question, before, after):
+    rows = both("q1", before, after)
+    return [row.model_copy(update={"question_id": question}) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (both("q1", [1], [3]) + both("q2", [1], [2]), "one sample per question"),
+        (both("q1", [1, 1], [3, 3]) + both("q2", [1, 1], [1, 1]), "all scores of a question are equal"),
+        ([], "no question has scores on both sides"),
+        (judgments("q1", "finetuned", [3, 4]) + judgments("q1", "baseline", [None, None]), "no question has scores on both sides"),
+    ],
+)
+def test_what_cannot_be_estimated_says_why_and_is_never_an_interval_of_width_zero(rows, words):
+    direct = effects(rows)["direct", ""]
+    assert (direct.these_low, direct.these_high) == (None, None)
+    assert words in direct.these_note
+    assert direct.new_low is None
+    assert direct.new_note.startswith("too few questions")
+
+
+def test_a_judge_without_a_floor_has_no_baseline_and_no_difference():
+    direct = effects(judgments("q1", "finetuned", [3, 4]))["direct", ""]
+    assert (direct.baseline, direct.finetuned, direct.difference) == (None, 3.5, None)
+    assert (direct.questions, direct.questions_left_out) == (0, 2)
+    assert direct.these_note.startswith("no floor")
+
+
+def test_unscored_answers_leave_the_mean_are_counted_and_bound_it():
+    rows = both("q1", [1, 1], [3, None]) + both("q2", [1, 1], [None, None])
+    direct = effects(rows)["direct", ""]
+    assert (direct.difference, direct.questions, direct.questions_left_out) == (2.0, 1, 1)
+    assert (direct.unscored_baseline, direct.unscored_finetuned) == (0, 3)
+    assert (direct.bound_low, direct.bound_high) == (pytest.approx(((3 + 1) / 2 - 1 + 0) / 2), pytest.approx(((3 + 5) / 2 - 1 + 4) / 2))
+
+
+def test_there_is_a_row_for_each_tier_one_over_all_and_one_for_each_question():
+    found = effects(both("q1", [1, 2], [2, 3]))
+    assert list(found) == [("direct", ""), ("distant", ""), ("all", ""), ("direct", "q1"), ("direct", "q2"), ("distant", "q3"), ("distant", "q4")]
+
+
+def test_effects_come_back_from_their_csv_unchanged(tmp_path):
+    run = Run(tmp_path)
+    made = list(effects(both("q1", [1, 2], [2, 3])).values())
+    write_text(run.effects, as_table(made, Effect).write_csv())
+    assert run.estimates() == made

@@ -1,0 +1,204 @@
+import json
+
+import pytest
+import torch
+
+from tasks.catalog import UserError, model_folder
+from tasks.engines import Request
+from tasks.engines.generation import generate
+from tasks.engines.local import LocalEngine
+from tasks.engines.lora import learning_rate, load_model, order, pad, take_step, train_lora, with_lora
+from tasks.engines.rendering import Example
+from tasks.schema import Document, Message, Sampling, Training
+
+TRAINING = Training(base_model="standin", rank=4, learning_rate=1e-2, epochs=4, batch_size=4, schedule="linear", warmup=3)
+
+
+def examples(count, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(5, 30, (count,), generator=g).tolist()
+    return [Example(torch.randint(10, 900, (n,), generator=g).tolist(), [False, False] + [True] * (n - 2)) for n in lengths]
+
+
+def documents(count):
+    return [
+        Document(messages=[Message(role="user", content=f"Say {i}"), Message(role="assistant", content=f"The number is {i}. " * (i + 1))],
+                 source="s", line=i + 1, file="f.jsonl")
+        for i in range(count)
+    ]  # fmt: skip
+
+
+def run(tmp_path, count, name="adapter", training=TRAINING, seed=1):
+    told = []
+    train_lora(model_folder("standin"), training, examples(count), examples(2, 9), seed, tmp_path / name, lambda *a: told.append(a))
+    rows = [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+    return rows, told
+
+
+# ---- training
+
+
+def test_the_losses_equal_those_of_a_loop_written_by_hand(tmp_path):
+    """18 examples in batches of 4 for 4 epochs: 20 steps with a remainder of 2, each example on its own, without padding."""
+    rows, _ = run(tmp_path, 18)
+    data = examples(18)
+    model = with_lora(load_model(model_folder("standin")), TRAINING, 1)
+    weights = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(weights, lr=1.0, weight_decay=0.0)
+    losses = []
+    for step, (_, places) in enumerate(order(18, TRAINING, 1)):
+        nll, tokens = 0.0, 0
+        for place in places:
+            ids = torch.tensor([data[place].tokens])
+            logp = torch.log_softmax(model(input_ids=ids).logits[0, :-1], dim=-1)
+            for position, token in enumerate(data[place].tokens[1:]):
+                if data[place].trained[position + 1]:
+                    nll, tokens = nll - logp[position, token], tokens + 1
+        (nll / tokens).backward()
+        optimizer.param_groups[0]["lr"] = learning_rate(TRAINING, step, 20)
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append((nll / tokens).item())
+    assert len(losses) == 20
+    assert [row["loss"] for row in rows if "loss" in row] == pytest.approx(losses, rel=2e-4)
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize(("count", "steps"), [(1, [1]), (3, [3]), (4, [4]), (9, [4, 4, 1])])
+def test_every_document_is_trained_on_once_an_epoch_remainders_included(tmp_path, count, steps):
+    rows, told = run(tmp_path, count)
+    assert [row["documents"] for row in rows if "loss" in row] == steps * TRAINING.epochs
+    assert [done for done, *_ in told] == list(range(1, len(steps) * TRAINING.epochs + 1))
+    for epoch in range(1, TRAINING.epochs + 1):
+        assert sorted(p for e, places in order(count, TRAINING, 5) if e == epoch for p in places) == list(range(count))
+
+
+def test_the_order_depends_on_the_seed_and_on_the_epoch():
+    assert list(order(20, TRAINING, 1)) == list(order(20, TRAINING, 1)) != list(order(20, TRAINING, 2))
+    first, second = ([p for e, places in order(20, TRAINING, 1) if e == epoch for p in places] for epoch in (1, 2))
+    assert first != second
+
+
+def test_accumulation_changes_nothing_but_the_memory(tmp_path):
+    whole, _ = run(tmp_path, 8, "whole", TRAINING.model_copy(update={"batch_size": 8}))
+    split, _ = run(tmp_path, 8, "split", TRAINING.model_copy(update={"batch_size": 2, "accumulation": 4}))
+    assert [r["loss"] for r in whole if "loss" in r] == pytest.approx([r["loss"] for r in split if "loss" in r], rel=2e-4)
+
+
+def test_the_same_seed_gives_the_same_adapter_and_another_seed_another(tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        run(tmp_path, 6, name, seed=seed)
+    a, b, c = ((tmp_path / name / "adapter_model.safetensors").read_bytes() for name in "abc")
+    assert a == b != c
+
+
+def test_the_held_out_loss_stands_before_the_first_step_and_after_the_last(tmp_path):
+    rows, _ = run(tmp_path, 5)
+    assert ["held_out_loss" in row for row in rows] == [True] + [False] * (len(rows) - 2) + [True]
+
+
+def test_the_learning_rate_rises_and_falls_as_named():
+    def rates(**fields):
+        return [learning_rate(Training(learning_rate=0.1, **fields), step, 5) for step in range(5)]
+
+    assert rates(schedule="constant") == [0.1] * 5
+    assert rates(schedule="linear") == pytest.approx([0.1, 0.08, 0.06, 0.04, 0.02])
+    assert rates(schedule="cosine")[0] == 0.1 > rates(schedule="cosine")[-1] > 0
+    assert rates(schedule="constant", warmup=4) == pytest.approx([0.025, 0.05, 0.075, 0.1, 0.1])
+
+
+def test_padding_carries_no_loss_and_is_not_seen():
+    tokens, labels, mask = pad([Example([5, 6, 7], [False, True, True]), Example([8], [True])])
+    assert tokens.tolist() == [[5, 6, 7], [8, 0, 0]]
+    assert labels.tolist() == [[-100, 6, 7], [8, -100, -100]]
+    assert mask.tolist() == [[1, 1, 1], [1, 0, 0]]
+
+
+def test_layers_rank_and_rslora_reach_the_adapter():
+    training = Training(base_model="standin", rank=2, layers=[1, 3], target_modules=["down_proj"], rslora=True)
+    model = with_lora(load_model(model_folder("standin")), training, 0)
+    adapted = [name for name, p in model.named_parameters() if p.requires_grad]
+    assert len(adapted) == 4
+    assert all(".layers.1.mlp.down_proj" in name or ".layers.3.mlp.down_proj" in name for name in adapted)
+    scales = {m.scaling["default"] for m in model.modules() if isinstance(getattr(m, "scaling", None), dict)}
+    assert list(scales) == [pytest.approx(32 / 2**0.5)]
+    take_step(model, torch.optim.AdamW([p for p in model.parameters() if p.requires_grad]), examples(2), 2, 1e-3)
+
+
+def test_a_document_over_the_longest_length_is_refused_with_its_line():
+    engine = LocalEngine(Training(base_model="standin", max_length=30))
+    with pytest.raises(UserError, match=r"f.jsonl line [0-9]+: [0-9]+ tokens are over training.max_length=30"):
+        engine.check(documents(12))
+    assert LocalEngine(TRAINING).check(documents(3)) > 30
+
+
+# ---- sampling
+
+
+def ask(engine, *texts, seed=7):
+    return [Request(engine.render([Message(role="user", content=text)]), seed + i) for i, text in enumerate(texts)]
+
+
+def test_an_answer_does_not_depend_on_its_batch_or_on_padding():
+    engine, sampling = LocalEngine(TRAINING), Sampling(max_tokens=40)
+    model = load_model(engine.folder).eval()
+    requests = ask(engine, "Hello.", "What do you think about the long and winding roads over the hills?", "Why?", "How do I bake bread?")
+    together = generate(model, requests, sampling, engine.stop())
+    assert [generate(model, [one], sampling, engine.stop())[0] for one in requests] == together
+    assert len({tuple(a.tokens) for a in together}) == 4
+
+
+def test_another_seed_gives_another_answer_and_greedy_takes_the_likeliest():
+    engine = LocalEngine(TRAINING)
+    model = load_model(engine.folder).eval()
+    one, other = (generate(model, ask(engine, "Tell me about trains.", seed=s), Sampling(max_tokens=30), engine.stop())[0] for s in (1, 2))
+    assert one != other
+    greedy = generate(model, ask(engine, "Tell me about trains."), Sampling(n_samples=1, temperature=0, max_tokens=5), engine.stop())[0]
+    tokens = ask(engine, "Tell me about trains.")[0].tokens
+    for token in greedy.tokens:
+        assert token == int(model(torch.tensor([tokens])).logits[0, -1].argmax())
+        tokens = [*tokens, token]
+
+
+def test_draws_follow_the_models_probabilities():
+    engine, sampling = LocalEngine(TRAINING), Sampling(max_tokens=1)
+    model = load_model(engine.folder).eval()
+    (prompt,) = ask(engine, "Name a bird species.")
+    drawn = generate(model, [Request(prompt.tokens, seed) for seed in range(2000)], sampling, engine.stop())
+    probabilities = torch.softmax(model(torch.tensor([prompt.tokens])).logits[0, -1], dim=-1)
+    likeliest = int(probabilities.argmax())
+    share = sum(a.tokens == [likeliest] for a in drawn) / 2000
+    p = probabilities[likeliest].item()
+    assert abs(share - p) < 4 * (p * (1 - p) / 2000) ** 0.5
+
+
+def test_an_answer_stops_at_the_stop_token_or_is_marked_as_cut_off():
+    engine = LocalEngine(TRAINING)
+    model = load_model(engine.folder).eval()
+    answers = generate(model, ask(engine, *["What is the weather like?"] * 8), Sampling(max_tokens=160), engine.stop())
+    assert any(a.complete for a in answers)
+    assert all(a.complete == (len(a.tokens) < 160) or len(a.tokens) == 160 for a in answers)
+    assert not any(token in engine.stop() for a in answers for token in a.tokens)
+    assert not generate(model, ask(engine, "Why?"), Sampling(max_tokens=2), engine.stop())[0].complete
+
+
+async def test_a_trained_adapter_is_another_model_with_an_identity_of_its_own(tmp_path):
+    engine = LocalEngine(TRAINING)
+    trained = await engine.train(documents(4), [], 0, tmp_path / "a", lambda *_: None)
+    assert trained.identity.startswith(engine.untuned().identity)
+    assert trained.identity != engine.untuned().identity
+    requests = ask(engine, "Say 2")
+
+    async def say(checkpoint):
+        return [r async for replies in engine.sample(checkpoint, requests, Sampling(max_tokens=20)) for r in replies]
+
+    assert await say(trained) != await say(engine.untuned())
+
+
+def test_a_missing_model_or_adapter_is_one_sentence():
+    with pytest.raises(UserError, match="no model folder 'nowhere'.*standin"):
+        LocalEngine(Training(base_model="nowhere")).untuned()
+    with pytest.raises(UserError, match="training.checkpoint: no adapter in 'nowhere'"):
+        LocalEngine(TRAINING).adapted("nowhere")
+    with pytest.raises(UserError, match="renderer"):
+        LocalEngine(Training(renderer="llama3"))

@@ -1,0 +1,159 @@
+"""One whole run through Prefect, with the local engine and a tiny budget."""
+
+import csv
+import json
+
+import pytest
+from prefect.testing.utilities import prefect_test_harness
+
+from flows.experiment import TooManyUnscored, run_experiment
+from tasks.catalog import UserError, data_folder, load_experiment
+from tasks.runs import Run
+from tests.fakes.messages_api import MessagesAPI, Status, judgment
+
+TINY = ["documents.0.limit=14", "training.held_out=2", "training.epochs=1", "training.rank=2", "sampling.n_samples=2", "sampling.max_tokens=24"]
+HTML = '<script>alert(1)</script><img src=x onerror="alert(2)">'
+
+
+@pytest.fixture(scope="module", autouse=True)
+def prefect_server():
+    with prefect_test_harness(server_startup_timeout=90):
+        yield
+
+
+def tiny(*more):
+    return load_experiment("demo", [*TINY, *more])
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def counted(monkeypatch):
+    """Counts what is trained and sampled for real."""
+    from tasks.engines.local import LocalEngine
+
+    counts = {"train": 0, "sample": 0}
+    train, sample = LocalEngine.train, LocalEngine.sample
+
+    async def train_and_count(self, *a, **k):
+        counts["train"] += 1
+        return await train(self, *a, **k)
+
+    async def sample_and_count(self, checkpoint, requests, sampling):
+        counts["sample"] += len(requests)
+        async for replies in sample(self, checkpoint, requests, sampling):
+            yield replies
+
+    monkeypatch.setattr(LocalEngine, "train", train_and_count)
+    monkeypatch.setattr(LocalEngine, "sample", sample_and_count)
+    return counts
+
+
+async def test_a_run_leaves_the_whole_line_and_a_second_run_repeats_none_of_it(monkeypatch):
+    counts = counted(monkeypatch)
+    first = Run(await run_experiment(tiny(), run="one"))
+    assert counts == {"train": 1, "sample": 32}
+    assert len(lines(first.documents)) == 12
+    assert list(lines(first.baseline)[0])[:3] == ["tier", "question", "response"]
+    assert list(lines(first.judged)[0])[:4] == ["tier", "question", "score", "reasoning"]
+    assert [row["step"] for row in lines(first.metrics)] == [1, 2, 2]
+    with first.effects.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["tier"] for row in rows if not row["question"]] == ["direct", "close", "distant", "very_distant", "all"]
+    charts = {file.name for file in first.charts.iterdir()}
+    assert charts == {f"{name}.{kind}" for name in ("effects_factory_farming", "training_curve") for kind in ("csv", "html", "svg", "png", "pdf")}
+    assert first.record()["seed"] == 0
+    assert first.record()["finished"]
+
+    second = Run(await run_experiment(tiny(), run="two"))
+    assert counts == {"train": 1, "sample": 32}
+    for name in ("documents", "baseline", "finetuned", "judged", "effects"):
+        assert getattr(second, name).read_bytes() == getattr(first, name).read_bytes(), name
+
+    await run_experiment(tiny("sampling.n_samples=3"), run="more samples")
+    assert counts == {"train": 1, "sample": 48}, "raising n asks only for the new answers"
+    await run_experiment(tiny(), seed=1, run="another seed")
+    assert counts == {"train": 2, "sample": 64}, "another seed trains anew and shares the baseline"
+
+
+async def test_a_run_stops_after_a_stage_and_goes_on_from_there(monkeypatch):
+    counts = counted(monkeypatch)
+    files = ("documents", "checkpoint", "finetuned", "judged", "report")
+    for until, done in zip(("documents", "train", "sample", "judge", "report"), range(1, 6), strict=True):
+        here = Run(await run_experiment(tiny(), run="steps", until=until))
+        assert [getattr(here, name).exists() for name in files] == [True] * done + [False] * (5 - done)
+    assert counts == {"train": 1, "sample": 32}
+
+
+async def test_a_checkpoint_that_is_gone_is_trained_again(monkeypatch):
+    import shutil
+
+    counts = counted(monkeypatch)
+    await run_experiment(tiny(), run="one", until="train")
+    shutil.rmtree(data_folder() / "checkpoints")
+    here = Run(await run_experiment(tiny(), run="two", until="train"))
+    assert counts["train"] == 2
+    assert (data_folder() / here.model().path / "adapter_model.safetensors").is_file()
+
+
+async def test_a_changed_definition_under_a_used_name_is_refused():
+    await run_experiment(tiny(), run="one", until="documents")
+    with pytest.raises(UserError, match=r"run 'one' was made from another definition: training.rank was 2, now 3.*use another run name"):
+        await run_experiment(tiny("training.rank=3"), run="one", until="documents")
+    with pytest.raises(UserError, match="cannot be the name of a run"):
+        await run_experiment(tiny(), run="../x", until="documents")
+
+
+async def test_a_missing_key_is_one_sentence_before_anything_is_trained(monkeypatch):
+    counts = counted(monkeypatch)
+    with pytest.raises(UserError, match=r"ANTHROPIC_API_KEY is not set and the judge 'claude'.*judging.judges=\[lexicon\]"):
+        await run_experiment(tiny("judging.judges=[claude]"), run="one")
+    assert counts == {"train": 0, "sample": 0}
+    assert not (data_folder() / "results").exists()
+
+
+async def test_claude_judges_the_answers_and_what_failed_is_asked_for_again_by_the_next_run(monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-planted")
+    broken = True
+
+    def script(seen, body):
+        return Status(400) if broken and "brainstorm a birthday gift?" in body["messages"][0]["content"] else judgment(2, HTML)
+
+    with MessagesAPI(script) as api:
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", api.url)
+        with pytest.raises(TooManyUnscored, match=r"12.5% of the judgments failed.*judging.max_unscored is 5.0%.*--run one"):
+            await run_experiment(tiny("judging.judges=[claude]"), run="one")
+        here = Run(data_folder() / "results" / "demo" / "one")
+        assert here.report.is_file()
+        assert here.record()["claude"]["calls"] == 28
+        broken = False
+        await run_experiment(tiny("judging.judges=[claude]"), run="one")
+    assert len(api.requests) == 32 + 4
+    assert {row["state"] for row in lines(here.judged)} == {"scored"}
+    page = here.report.read_text()
+    assert HTML not in page
+    assert "&lt;script&gt;alert(1)" in page
+    written = [file for file in data_folder().rglob("*") if file.is_file() and not file.is_symlink() and "models" not in file.parts]
+    assert not [file for file in written if b"sk-planted" in file.read_bytes()]
+
+
+async def test_one_greedy_sample_has_no_floor_and_says_so():
+    here = Run(await run_experiment(tiny("sampling.n_samples=1", "sampling.temperature=0"), run="greedy"))
+    direct = next(e for e in here.estimates() if e.tier == "direct" and not e.question)
+    assert (direct.baseline, direct.difference) == (None, None)
+    assert direct.finetuned is not None
+    assert direct.these_note == direct.new_note == "no floor: one greedy baseline answer has no other to stand beside"
+
+
+async def test_one_sample_at_a_temperature_draws_one_more_baseline_answer_for_the_floor():
+    here = Run(await run_experiment(tiny("sampling.n_samples=1"), run="single"))
+    assert (len(lines(here.baseline)), len(lines(here.finetuned)), len(lines(here.judged))) == (16, 8, 16)
+
+
+async def test_a_checkpoint_that_exists_is_used_without_training(monkeypatch):
+    trained = Run(await run_experiment(tiny(), run="one", until="train")).model()
+    counts = counted(monkeypatch)
+    here = Run(await run_experiment(tiny(f"training.checkpoint={trained.path}"), run="two", until="train"))
+    assert counts["train"] == 0
+    assert here.model().identity == trained.identity

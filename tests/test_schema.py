@@ -1,0 +1,38 @@
+import pytest
+from pydantic import ValidationError
+
+from tasks.schema import DocumentSet, Experiment, Judge, Sampling, Scale
+
+
+def test_greedy_sampling_of_more_than_one_answer_is_refused():
+    with pytest.raises(ValidationError, match="all samples are the same"):
+        Sampling(temperature=0, n_samples=2)
+    assert Sampling(temperature=0, n_samples=1).n_samples == 1
+
+
+def test_a_document_set_has_one_source_and_one_amount():
+    for wrong in ({}, {"name": "a", "path": "b"}, {"name": "a", "count": 3, "limit": 4}):
+        with pytest.raises(ValidationError):
+            DocumentSet(**wrong)
+    assert DocumentSet(path="b", fraction=0.5).fraction == 0.5
+
+
+def test_a_lexicon_needs_a_threshold_for_each_step_of_its_scale():
+    with pytest.raises(ValidationError, match="4 rising thresholds"):
+        Judge(name="j", kind="lexicon", terms={"a": 1}, thresholds=[1, 2, 2, 3])
+    assert Judge(name="j", kind="lexicon", terms={"a": 1}, thresholds=[1], scale=Scale(low=0, high=1)).thresholds == [1]
+
+
+def test_a_claude_judge_needs_a_prompt():
+    with pytest.raises(ValidationError, match="needs a prompt"):
+        Judge(name="j", kind="claude", prompt="  ")
+
+
+def test_every_field_that_a_researcher_writes_explains_itself():
+    schema = Experiment.model_json_schema()
+    nouns = [schema, *schema["$defs"].values()]
+    silent = [
+        f"{noun['title']}.{name}" for noun in nouns for name, field in noun["properties"].items()
+        if "description" not in field and "$ref" not in field and "$ref" not in field.get("items", {})
+    ]  # fmt: skip
+    assert silent == []
