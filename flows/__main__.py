@@ -1,40 +1,46 @@
 """The command line: spillover run | check | list | report | server."""
 
-import asyncio
 import os
 import sys
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
 from tasks.catalog import UserError
+from tasks.schema import Eval, Until
 
 app = typer.Typer(
-    name="spillover", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
+    name="spillover",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
     help="What fine-tuning a language model on one thing does to everything else it says.",
-)  # fmt: skip
+)
 server = typer.Typer(no_args_is_help=True, help="The local Prefect server: start, stop, status.", rich_markup_mode=None)
 app.add_typer(server, name="server")
 
 Name = Annotated[str, typer.Argument(help="An experiment's name, or the path of its YAML file.")]
-Overrides = Annotated[Optional[list[str]], typer.Argument(help="Changes, as field=value: training.rank=8 sampling.n_samples=20")]  # noqa: UP045 - typer reads Optional
-Place = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, experiment/run, or an experiment for its latest run.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="Changes, as field=value: training.rank=8 sampling.n_samples=20")
+]
+Place = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run's folder, experiment/run, or an experiment for its latest run.")
+]
 
 
 @app.command()
 def run(
     name: Name,
     overrides: Overrides = None,
-    seed: Annotated[Optional[int], typer.Option(help="Seed of the mixture, the LoRA and the order of training.")] = None,  # noqa: UP045 - typer reads Optional
+    seed: Annotated[int | None, typer.Option(help="Seed of the mixture, the LoRA and the order of training.")] = None,
     run: Annotated[str, typer.Option(help="Name of the run; a name that exists is resumed.")] = "",
-    until: Annotated[str, typer.Option(help="Stop after documents, train, sample, judge or report.")] = "report",
+    until: Annotated[Until, typer.Option(help="Stop after this stage.")] = "report",
 ) -> None:
     """Run an experiment: documents, fine-tune, sample before and after, judge, report."""
     from tasks.catalog import load_evals, load_experiment
 
     experiment = load_experiment(name, overrides or [])
-    if until not in ("documents", "train", "sample", "judge", "report"):
-        raise UserError(f"--until {until}: no such stage; stages are documents, train, sample, judge and report")
     _refuse_missing_keys(load_evals(experiment))
     address = _use_server()
     from flows.run import run_in_terminal
@@ -70,7 +76,10 @@ def report(place: Place) -> None:
 
     here = Run.find(place)
     if not here.effects.is_file():
-        raise UserError(f"{here.folder} has no effects.csv yet; finish it with `spillover run {here.experiment().name} --run {here.name}`")
+        raise UserError(
+            f"{here.folder} has no effects.csv yet; "
+            f"finish it with `spillover run {here.experiment().name} --run {here.name}`"
+        )
     draw(here)
     console.print(f"Report  {write_text(here.report, render(here))}")
 
@@ -100,7 +109,7 @@ def status() -> None:
     typer.echo(f"Running  {ui_address(address)}  (database and log in {folder()})" if address else "Not running.")
 
 
-def _refuse_missing_keys(evals: list) -> None:  # type: ignore[type-arg] # of Eval, which is imported late
+def _refuse_missing_keys(evals: list[Eval]) -> None:
     for judge in (judge for one in evals for judge in one.judges if judge.kind == "claude"):
         from tasks.claude import check_key
 

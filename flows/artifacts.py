@@ -1,4 +1,4 @@
-"""What a run leaves on its page in the Prefect UI: the headline with its chart, the effects as a table, and the report's place."""
+"""What a run leaves on its page in the Prefect UI: headline and chart, a table of effects, and the report's place."""
 
 from prefect.artifacts import acreate_link_artifact, acreate_markdown_artifact, acreate_table_artifact
 
@@ -10,24 +10,37 @@ from tasks.schema import Effect, Eval, Experiment
 
 async def show_results(run: Run, experiment: Experiment, evals: list[Eval]) -> None:
     effects = run.estimates()
-    await acreate_markdown_artifact(_summary(run, experiment, evals, effects), description=f"What changed in {experiment.name}")
-    await acreate_table_artifact([_row(effect) for effect in effects if not effect.question], description=f"Effects of {experiment.name} by tier")
-    await acreate_link_artifact(run.report.resolve().as_uri(), link_text=str(run.report), description="The report, a file on the machine of the run")
+    await acreate_markdown_artifact(
+        _summary(run, experiment, evals, effects), description=f"What changed in {experiment.name}"
+    )
+    await acreate_table_artifact(
+        [_row(effect) for effect in effects if not effect.question], description=f"Effects of {experiment.name} by tier"
+    )
+    await acreate_link_artifact(
+        run.report.resolve().as_uri(),
+        link_text=str(run.report),
+        description="The report, a file on the machine of the run",
+    )
 
 
 def _summary(run: Run, experiment: Experiment, evals: list[Eval], effects: list[Effect]) -> str:
     charts = "\n\n".join(f"![{one.name}]({image(run.charts / f'effects_{one.name}.svg')})" for one in evals)
     note = f"*{STANDIN_NOTE}*\n\n" if is_standin(experiment) else ""
-    return f"## {experiment.name}, seed {run.record()['seed']}\n\n{headline(effects)}\n\n{note}{charts}\n\nRun folder: `{run.folder}`\n"
+    title = f"## {experiment.name}, seed {run.record()['seed']}"
+    return f"{title}\n\n{headline(effects)}\n\n{note}{charts}\n\nRun folder: `{run.folder}`\n"
 
 
 def _row(effect: Effect) -> dict[str, str | int]:
     """One line of the table, as text: an interval, or why there is none."""
     return {
-        "tier": effect.tier, "judge": effect.measure, "eval": effect.eval,
-        "baseline": number(effect.baseline), "fine-tuned": number(effect.finetuned), "difference": number(effect.difference, "+"),
+        "tier": effect.tier,
+        "judge": effect.measure,
+        "eval": effect.eval,
+        "baseline": number(effect.baseline),
+        "fine-tuned": number(effect.finetuned),
+        "difference": number(effect.difference, "+"),
         "these questions": interval(effect.these_low, effect.these_high, effect.these_note),
         "new questions": interval(effect.new_low, effect.new_high, effect.new_note),
-        "questions": effect.questions, "unscored": effect.unscored_baseline + effect.unscored_finetuned,
-    }  # fmt: skip
-
+        "questions": effect.questions,
+        "unscored": effect.unscored_baseline + effect.unscored_finetuned,
+    }

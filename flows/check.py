@@ -1,13 +1,18 @@
 """What a run would do, and what there is: for `spillover check` and `spillover list`. Nothing is spent."""
 
+from collections.abc import Callable
+from functools import partial
+
+from rich.markup import escape
 from rich.table import Table
 
 from flows.terminal import console
 from tasks.catalog import UserError, data_folder, load_eval, load_evals, load_experiment, names
+from tasks.claude import check_key
 from tasks.documents import gather, split
 from tasks.engines import Engine, get_engine
 from tasks.runs import all_runs
-from tasks.sampling import baseline_samples, to_messages
+from tasks.sampling import baseline_samples
 from tasks.schema import Document, Eval, Experiment
 
 
@@ -21,7 +26,10 @@ def show_plan(experiment: Experiment) -> None:
     steps = -(-len(trained) // effective) * training.epochs
     rows = [
         ("documents", f"{len(trained):,} to train on, {len(held_out):,} held out, {len(rejected):,} rejected"),
-        ("training", f"{training.engine}, {training.base_model}, rank {training.rank}: {steps:,} steps of {effective} documents"),
+        (
+            "training",
+            f"{training.engine}, {training.base_model}, rank {training.rank}: {steps:,} steps of {effective} documents",
+        ),
         ("tokens", _tokens(experiment, trained, held_out)),
         *_calls(experiment, evals),
     ]
@@ -30,18 +38,25 @@ def show_plan(experiment: Experiment) -> None:
         table.add_row(*row)
     console.print(table)
     for problem in _missing(experiment, evals):
-        console.print(f"[yellow]Before it can run:[/yellow] {problem}")
+        console.print(f"[yellow]Before it can run:[/yellow] {escape(problem)}", soft_wrap=True)
 
 
 def _calls(experiment: Experiment, evals: list[Eval]) -> list[tuple[str, str]]:
     questions, n = sum(len(one.questions) for one in evals), experiment.sampling.n_samples
     before = questions * baseline_samples(evals, experiment.sampling)
-    rows = [("questions", f"{questions:,} in {', '.join(one.name for one in evals)}"),
-            ("answers", f"{before:,} of the baseline (once for every fine-tune), {questions * n:,} of the fine-tuned model")]  # fmt: skip
+    rows = [
+        ("questions", f"{questions:,} in {', '.join(one.name for one in evals)}"),
+        (
+            "answers",
+            f"{before:,} of the baseline (once for every fine-tune), {questions * n:,} of the fine-tuned model",
+        ),
+    ]
     for one in evals:
         for judge in one.judges:
             sides = 1 if judge.reads == "pair" and experiment.sampling.temperature == 0 else 2
-            calls = f"{sides * n * len(one.questions):,} " + (f"calls to {judge.model}" if judge.kind == "claude" else "counts, offline")
+            calls = f"{sides * n * len(one.questions):,} " + (
+                f"calls to {judge.model}" if judge.kind == "claude" else "counts, offline"
+            )
             rows.append((f"judge {judge.name}", calls))
     return rows
 
@@ -49,21 +64,22 @@ def _calls(experiment: Experiment, evals: list[Eval]) -> list[tuple[str, str]]:
 def _tokens(experiment: Experiment, trained: list[Document], held_out: list[Document]) -> str:
     try:
         engine: Engine = get_engine(experiment.training)
-        return f"{engine.check(trained) * experiment.training.epochs:,} in training, {engine.check(held_out):,} held out"
+        return (
+            f"{engine.check(trained) * experiment.training.epochs:,} in training, {engine.check(held_out):,} held out"
+        )
     except UserError:
         letters = sum(len(m.content) for d in trained for m in d.messages)
-        return f"about {letters // 4 * experiment.training.epochs:,} in training (4 characters a token: the model's tokenizer is not here)"
+        tokens = letters // 4 * experiment.training.epochs
+        return f"about {tokens:,} in training (4 characters a token: the model's tokenizer is not here)"
 
 
 def _missing(experiment: Experiment, evals: list[Eval]) -> list[str]:
-    from tasks.claude import check_key
-
+    claude = [judge.name for one in evals for judge in one.judges if judge.kind == "claude"]
+    checks: list[Callable[[], object]] = [partial(check_key, name) for name in claude]
     problems = []
-    checks = [lambda: get_engine(experiment.training).untuned()]
-    checks += [lambda name=j.name: check_key(name) for e in evals for j in e.judges if j.kind == "claude"]  # type: ignore[misc] # bound early
-    for one in checks:
+    for check in [lambda: get_engine(experiment.training).untuned(), *checks]:
         try:
-            one()
+            check()
         except UserError as problem:
             problems.append(str(problem))
     return problems
@@ -71,21 +87,33 @@ def _missing(experiment: Experiment, evals: list[Eval]) -> list[str]:
 
 def show_catalog() -> None:
     """Every definition, with what is wrong with it where it cannot be read, and every run."""
-    for kind, describe in (("experiments", lambda n: load_experiment(n).description), ("evals", lambda n: load_eval(n).description)):
+    describers: dict[str, Callable[[str], str]] = {
+        "experiments": lambda name: load_experiment(name).description,
+        "evals": lambda name: load_eval(name).description,
+    }
+    for kind, describe in describers.items():
         console.print(f"[bold]{kind}[/bold]  [dim]{data_folder() / kind}[/dim]", soft_wrap=True)
         for name in names(kind):
-            console.print(f"  {name:<28} {_first_sentence(describe, name)}")
+            console.print(f"  {name:<28} {_first_sentence(describe, name)}", soft_wrap=True)
     console.print(f"[bold]documents[/bold]  [dim]{data_folder() / 'documents'}[/dim]", soft_wrap=True)
     for name in names("documents"):
         console.print(f"  {name}")
     console.print(f"[bold]runs[/bold]  [dim]{data_folder() / 'results'}[/dim]", soft_wrap=True)
     for run in all_runs():
-        stage = "reported" if run.report.is_file() else "judged" if run.judged.is_file() else "sampled" if run.finetuned.is_file() else "begun"
+        stage = (
+            "reported"
+            if run.report.is_file()
+            else "judged"
+            if run.judged.is_file()
+            else "sampled"
+            if run.finetuned.is_file()
+            else "begun"
+        )
         console.print(f"  {run.folder.parent.name}/{run.name}  seed {run.record().get('seed', '?')}  {stage}")
 
 
-def _first_sentence(describe, name: str) -> str:  # type: ignore[no-untyped-def] # a name to its description
+def _first_sentence(describe: Callable[[str], str], name: str) -> str:
     try:
         return describe(name).split(". ")[0].split(": ")[0].strip()
     except UserError as problem:
-        return f"[red]{problem}[/red]"
+        return f"[red]{escape(str(problem))}[/red]"

@@ -7,10 +7,9 @@ A stage whose file is there is finished and is not repeated; what was paid for c
 
 import asyncio
 import subprocess
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
 
 from prefect import flow
 from prefect.context import FlowRunContext
@@ -19,7 +18,7 @@ from prefect.runtime import flow_run
 from flows.artifacts import show_results
 from tasks.catalog import UserError, load_evals
 from tasks.charts import charts_task
-from tasks.claude import Claude, check_key
+from tasks.claude import Call, Claude, check_key
 from tasks.documents import documents_task
 from tasks.effects import effects_task
 from tasks.engines import get_engine
@@ -27,12 +26,11 @@ from tasks.judging import Failure, judge_calls_task, judge_task, plan, to_call, 
 from tasks.report import report_task
 from tasks.runs import Run, default_name, read_rows
 from tasks.sampling import sample_task
-from tasks.schema import Checkpoint, Document, Eval, Experiment
+from tasks.schema import Checkpoint, Document, Eval, Experiment, Until
 from tasks.stage import progress
 from tasks.store import Store
 from tasks.training import keep_with_run, kept_checkpoint, train_task, training_key
 
-Until = Literal["documents", "train", "sample", "judge", "report"]
 MOST_CHUNKS = 32
 RECORDED = ("spillover", "prefect", "torch", "transformers", "peft", "anthropic", "polars")
 
@@ -47,7 +45,9 @@ def _title() -> str:
 
 
 @flow(name="run-experiment", flow_run_name=_title)
-async def run_experiment(experiment: Experiment, seed: int | None = None, run: str = "", until: Until = "report") -> str:
+async def run_experiment(
+    experiment: Experiment, seed: int | None = None, run: str = "", until: Until = "report"
+) -> str:
     """Fine-tune on the documents, sample before and after, judge every answer and report what changed.
 
     Args:
@@ -101,7 +101,9 @@ async def train(run: Run, experiment: Experiment, seed: int) -> Checkpoint:
         await asyncio.to_thread(engine.check, documents + held_out)
         key = training_key(training, documents, held_out, seed, engine.untuned().identity)
         gone = kept_checkpoint(key) is None
-        checkpoint = Checkpoint.model_validate(await train_task.with_options(refresh_cache=gone)(run.folder, training, seed, key))
+        checkpoint = Checkpoint.model_validate(
+            await train_task.with_options(refresh_cache=gone)(run.folder, training, seed, key)
+        )
     keep_with_run(run, checkpoint)
     return checkpoint
 
@@ -125,18 +127,20 @@ async def judge(run: Run, experiment: Experiment, evals: list[Eval]) -> None:
     if calls:
         async with Claude(store, experiment.judging.in_flight) as claude:
             failures = await _ask_in_chunks(calls, claude)
-        run.note(claude={name: run.record().get("claude", {}).get(name, 0) + count for name, count in claude.usage.items()})
+        run.note(
+            claude={name: run.record().get("claude", {}).get(name, 0) + count for name, count in claude.usage.items()}
+        )
     await asyncio.to_thread(judge_task, run.folder, evals, n_samples, failures)
 
 
-async def _ask_in_chunks(calls: list, claude: Claude) -> list[Failure]:  # type: ignore[type-arg] # of Call
+async def _ask_in_chunks(calls: list[Call], claude: Claude) -> list[Failure]:
     size = -(-len(calls) // MOST_CHUNKS)
     with progress("judge calls") as tell:
         tell(0, len(calls), "calls to Claude")
+        heard = lambda: tell(tell.done + 1, tell.total, "calls to Claude")  # noqa: E731 - one line says it
         chunks = [(lo, calls[lo : lo + size]) for lo in range(0, len(calls), size)]
-        done = await asyncio.gather(*(
-            judge_calls_task(some, lo + 1, lo + len(some), claude, lambda: tell(tell.done + 1, tell.total, "calls to Claude")) for lo, some in chunks
-        ))  # fmt: skip
+        asked = (judge_calls_task(some, lo + 1, lo + len(some), claude, heard) for lo, some in chunks)
+        done = await asyncio.gather(*asked)
     return [failure for failures in done for failure in failures]
 
 
@@ -153,7 +157,8 @@ def refuse_too_many_unscored(run: Run, experiment: Experiment) -> None:
     share, allowed = unscored_share(run.judgments()), experiment.judging.max_unscored
     if share > allowed:
         raise TooManyUnscored(
-            f"{share:.1%} of the judgments failed or could not be read and judging.max_unscored is {allowed:.1%}; the report is written, "
+            f"{share:.1%} of the judgments failed or could not be read and judging.max_unscored is {allowed:.1%}; "
+            "the report is written, "
             f"and `spillover run {experiment.name} --run {run.name}` asks again for the failed ones"
         )
 
@@ -167,13 +172,17 @@ def _default_run_name() -> str:
     if context is None or context.flow_run is None:
         raise UserError("run_experiment was not started as a flow, so it needs the name of a run: run='...'")
     current = context.flow_run
-    return default_name(current.created or current.expected_start_time or datetime.now(timezone.utc), str(current.id))
+    return default_name(current.created or current.expected_start_time or datetime.now(UTC), str(current.id))
 
 
 def _origin() -> dict[str, object]:
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
-    return {"versions": {name: version(name) for name in RECORDED}, "git_commit": commit.stdout.strip(), "prefect_run": flow_run.id or ""}
+    return {
+        "versions": {name: version(name) for name in RECORDED},
+        "git_commit": commit.stdout.strip(),
+        "prefect_run": flow_run.id or "",
+    }
 
 
 def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,22 +1,24 @@
-"""Runs an experiment from the terminal: progress as it goes, and at the end the table, the report and the run's page."""
+"""Runs an experiment from the terminal: progress as it goes, then the table, the report and the run's page."""
 
 import asyncio
 import logging
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from uuid import uuid4
 
-from flows.experiment import Until, run_experiment
+from flows.experiment import run_experiment
 from flows.server import ui_address
 from flows.terminal import console, effects_table, live_progress
 from tasks.catalog import UserError
 from tasks.report import STANDIN_NOTE, headline, is_standin
 from tasks.runs import Run, default_name
-from tasks.schema import Experiment
+from tasks.schema import Experiment, Until
 
 
-def run_in_terminal(experiment: Experiment, seed: int | None, name: str, until: Until, address: str, command: str) -> None:
+def run_in_terminal(
+    experiment: Experiment, seed: int | None, name: str, until: Until, address: str, command: str
+) -> None:
     """The name of the run is settled here, so that the command that resumes it can be shown from the start."""
-    name = name or default_name(datetime.now(timezone.utc), uuid4().hex)
+    name = name or default_name(datetime.now(UTC), uuid4().hex)
     resume = f"{command} --run {name}"
     console.print(f"[bold]{experiment.name}[/bold]  run {name}")
     console.print(f"Prefect UI  {ui_address(address)}/runs", soft_wrap=True)
@@ -26,7 +28,9 @@ def run_in_terminal(experiment: Experiment, seed: int | None, name: str, until: 
         with live_progress():
             folder = asyncio.run(run_experiment(experiment, seed, name, until))
     except UserError:
-        _show(Run.find(f"{experiment.name}/{name}"), experiment) if until == "report" and _has_report(experiment, name) else None
+        _show(Run.find(f"{experiment.name}/{name}"), experiment) if until == "report" and _has_report(
+            experiment, name
+        ) else None
         raise
     except KeyboardInterrupt:
         raise UserError(f"interrupted; go on with: {resume}") from None
@@ -34,7 +38,9 @@ def run_in_terminal(experiment: Experiment, seed: int | None, name: str, until: 
         _show(Run(folder), experiment)
     else:
         console.print(f"\nStopped after {until}; go on with: {resume}", soft_wrap=True)
-    console.print(f"Prefect UI  {ui_address(address)}/runs/flow-run/{Run(folder).record()['prefect_run']}", soft_wrap=True)
+    console.print(
+        f"Prefect UI  {ui_address(address)}/runs/flow-run/{Run(folder).record()['prefect_run']}", soft_wrap=True
+    )
 
 
 def _has_report(experiment: Experiment, name: str) -> bool:

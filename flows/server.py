@@ -52,15 +52,16 @@ def ensure_server() -> str:
     """The API's address: PREFECT_API_URL where it is set, else the local server, started when there is none."""
     if url := os.environ.get("PREFECT_API_URL"):
         if not is_healthy(url):
-            raise UserError(f"PREFECT_API_URL: no Prefect server answers at {url}; start it, or unset the variable to have one started here")
+            raise UserError(
+                f"PREFECT_API_URL: no Prefect server answers at {url}; start it, or unset the variable to use a local one"
+            )
         return url
     return running_server() or start_server()
 
 
 def running_server() -> str | None:
     """The address of the local server, if it answers."""
-    record = _record()
-    url = record.get("url")
+    url = str(_record().get("url", ""))
     return url if url and is_healthy(url) else None
 
 
@@ -72,7 +73,14 @@ def start_server() -> str:
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     log_file = folder() / "server.log"
     with log_file.open("ab") as log:
-        process = subprocess.Popen(command, env={**os.environ, **settings}, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)  # fmt: skip
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, **settings},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
     _wait_until_healthy(url, process, log_file)
     _record_file().write_text(json.dumps({"url": url, "pid": process.pid}))
     return url
@@ -110,7 +118,9 @@ def _wait_until_healthy(url: str, process: "subprocess.Popen[bytes]", log_file: 
         if is_healthy(url):
             return
         if process.poll() is not None:
-            raise UserError(f"the Prefect server stopped while starting (exit {process.returncode}); its log is {log_file}")
+            raise UserError(
+                f"the Prefect server stopped while starting (exit {process.returncode}); its log is {log_file}"
+            )
         time.sleep(0.3)
     os.killpg(process.pid, signal.SIGTERM)
     raise UserError(f"the Prefect server did not answer within {START_SECONDS:.0f} s; its log is {log_file}")
@@ -122,7 +132,9 @@ def _free_port() -> int:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if probe.connect_ex(("127.0.0.1", port)):
                 return port
-    raise UserError(f"no free port from {FIRST_PORT} to {FIRST_PORT + 99} for the Prefect server; set PREFECT_API_URL to one that runs")
+    raise UserError(
+        f"no free port from {FIRST_PORT} to {FIRST_PORT + 99} for a Prefect server; set PREFECT_API_URL to one that runs"
+    )
 
 
 def _record_file() -> Path:

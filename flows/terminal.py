@@ -17,7 +17,13 @@ def live_progress() -> Iterator[None]:
     """Shows every stage that tells how far it is: name, bar, counts, time gone, time left."""
     from tasks.stage import watcher
 
-    columns = (TextColumn("{task.fields[stage]:<18}"), BarColumn(24), TextColumn("{task.fields[words]:<44}"), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.fields[stage]:<18}"),
+        BarColumn(24),
+        TextColumn("{task.fields[words]:<44}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, refresh_per_second=4) as bars:
         shown: dict[str, TaskID] = {}
 
@@ -44,16 +50,25 @@ def effects_table(effects: list[Effect]) -> Table:
         table.add_column(name, justify="right")
     for effect in effects:
         if not effect.question:
-            table.add_row(effect.eval, effect.measure, effect.tier, *_numbers(effect), style="bold" if effect.tier == "all" else None)
+            table.add_row(
+                effect.eval,
+                effect.measure,
+                effect.tier,
+                *_numbers(effect),
+                style="bold" if effect.tier == "all" else None,
+            )
     return table
 
 
 def _numbers(effect: Effect) -> tuple[str, ...]:
     return (
-        number(effect.baseline), number(effect.finetuned), number(effect.difference, "+"),
-        interval(effect.these_low, effect.these_high, effect.these_note), interval(effect.new_low, effect.new_high, effect.new_note),
+        number(effect.baseline),
+        number(effect.finetuned),
+        number(effect.difference, "+"),
+        interval(effect.these_low, effect.these_high, effect.these_note),
+        interval(effect.new_low, effect.new_high, effect.new_note),
         f"{effect.scored_baseline + effect.scored_finetuned:,}",
-    )  # fmt: skip
+    )
 
 
 def number(value: float | None, sign: str = "") -> str:

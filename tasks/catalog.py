@@ -1,6 +1,6 @@
 """Finds experiments, evals, document sets and models by name, and refuses a wrong definition in one sentence.
 
-    experiment = load_experiment("demo", ["training.rank=8"])
+experiment = load_experiment("demo", ["training.rank=8"])
 """
 
 import difflib
@@ -53,12 +53,16 @@ def load_evals(experiment: Experiment) -> list[Eval]:
     known = {judge.name for e in evals for judge in e.judges}
     for name in chosen:
         if name not in known:
-            raise UserError(f"judging.judges: no judge {name!r} in {', '.join(experiment.evals)}{_nearest(name, known)}")
+            raise UserError(
+                f"judging.judges: no judge {name!r} in {', '.join(experiment.evals)}{_nearest(name, known)}"
+            )
     if chosen:
         evals = [e.model_copy(update={"judges": [j for j in e.judges if j.name in chosen]}) for e in evals]
     for e in evals:
         if not e.judges:
-            raise UserError(f"judging.judges: none of {', '.join(chosen)} belongs to the eval {e.name!r}; add one that does")
+            raise UserError(
+                f"judging.judges: none of {', '.join(chosen)} belongs to the eval {e.name!r}; add one that does"
+            )
     return evals
 
 
@@ -109,7 +113,9 @@ def _fields_at(noun: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
     for part in loc:
         if isinstance(part, str):
             annotation: Any = noun.model_fields[part].annotation
-            noun = next(t for t in (annotation, *get_args(annotation)) if isinstance(t, type) and issubclass(t, BaseModel))
+            noun = next(
+                t for t in (annotation, *get_args(annotation)) if isinstance(t, type) and issubclass(t, BaseModel)
+            )
     return list(noun.model_fields)
 
 
@@ -124,7 +130,9 @@ def _definition(name: str, kind: str) -> Path:
     if name.endswith((".yaml", ".yml")):
         path = Path(name).expanduser()
         if not path.is_file():
-            raise UserError(f"{name!r} is not a file (from {Path.cwd()}); give a YAML file or one of {', '.join(names(kind))}")
+            raise UserError(
+                f"{name!r} is not a file (from {Path.cwd()}); give a YAML file or one of {', '.join(names(kind))}"
+            )
         return path
     path = data_folder() / kind / f"{name}.yaml"
     if not path.is_file():

@@ -23,29 +23,54 @@ def effects_by_tier(effects: polars.DataFrame, one: Eval) -> altair.FacetChart:
     table = effects.filter(eval=one.name).join(texts, on="question", how="left")
     tiers, questions = altair.datum.question == "", altair.datum.question != ""
     x = altair.X("difference:Q", title="Fine-tuned minus baseline, in points of the scale")
-    y = altair.Y("tier:N", sort=list(dict.fromkeys(table["tier"])), title=None, axis=altair.Axis(labelFontSize=13, ticks=False, domain=False))
-    numbers = [altair.Tooltip(f"{name}:Q", format=".2f") for name in ("baseline", "finetuned", "difference", "these_low", "these_high")]
+    y = altair.Y(
+        "tier:N",
+        sort=list(dict.fromkeys(table["tier"])),
+        title=None,
+        axis=altair.Axis(labelFontSize=13, ticks=False, domain=False),
+    )
+    numbers = [
+        altair.Tooltip(f"{name}:Q", format=".2f")
+        for name in ("baseline", "finetuned", "difference", "these_low", "these_high")
+    ]
     base = altair.Chart(table).encode(y=y)
     layers = [
         base.mark_rule(color=GREY, strokeDash=[3, 3]).encode(x=altair.datum(0), y=altair.Y()),
-        base.transform_filter(questions).mark_circle(size=42, opacity=0.45, color=GREY).encode(x=x, tooltip=["text:N", *numbers]),
+        base.transform_filter(questions)
+        .mark_circle(size=42, opacity=0.45, color=GREY)
+        .encode(x=x, tooltip=["text:N", *numbers]),
         base.transform_filter(tiers).mark_rule(strokeWidth=3, color=BLUE).encode(x="these_low:Q", x2="these_high:Q"),
-        base.transform_filter(tiers).mark_point(filled=True, size=110, color=BLUE, opacity=1).encode(x=x, tooltip=["tier:N", *numbers]),
+        base.transform_filter(tiers)
+        .mark_point(filled=True, size=110, color=BLUE, opacity=1)
+        .encode(x=x, tooltip=["tier:N", *numbers]),
     ]
-    header = altair.Header(labelOrient="top", labelAngle=0, labelAnchor="start", labelFontSize=13, labelFontWeight="bold")
-    return altair.layer(*layers).properties(width=520, height=altair.Step(38)).facet(row=altair.Row("measure:N", title=None, header=header))
+    header = altair.Header(
+        labelOrient="top", labelAngle=0, labelAnchor="start", labelFontSize=13, labelFontWeight="bold"
+    )
+    return (
+        altair.layer(*layers)
+        .properties(width=520, height=altair.Step(38))
+        .facet(row=altair.Row("measure:N", title=None, header=header))
+    )
 
 
 def training_curve(rows: list[dict[str, Any]]) -> altair.LayerChart:
     """Loss by step, and the held-out loss before and after."""
     points = [(row["step"], row["loss"], "trained on") for row in rows if "loss" in row]
-    points += [(0 if "loss" in row else row["step"], row["held_out_loss"], "held out") for row in rows if "held_out_loss" in row]
+    points += [
+        (0 if "loss" in row else row["step"], row["held_out_loss"], "held out")
+        for row in rows
+        if "held_out_loss" in row
+    ]
     table = polars.DataFrame(points, schema=["step", "loss", "documents"], orient="row")
-    colour = altair.Color("documents:N", title=None, scale=altair.Scale(domain=["trained on", "held out"], range=[BLUE, ORANGE]))
+    colour = altair.Color(
+        "documents:N", title=None, scale=altair.Scale(domain=["trained on", "held out"], range=[BLUE, ORANGE])
+    )
     base = altair.Chart(table).encode(
         x=altair.X("step:Q", title="Optimizer step"),
-        y=altair.Y("loss:Q", title="Loss per trained token (nats)", scale=altair.Scale(zero=False)), color=colour,
-    )  # fmt: skip
+        y=altair.Y("loss:Q", title="Loss per trained token (nats)", scale=altair.Scale(zero=False)),
+        color=colour,
+    )
     trained = base.transform_filter(altair.datum.documents == "trained on").mark_line(strokeWidth=2)
     unseen = base.transform_filter(altair.datum.documents == "held out").mark_line(point=True, strokeDash=[4, 3])
     return altair.layer(trained, unseen).properties(width=520, height=220)

@@ -71,7 +71,7 @@ class Claude:
             await client.close()
 
     async def ask(self, call: Call, attempt: int = 0) -> Reply:
-        """The reply to this call, paid for now and committed to the store. Raises CallFailed, or UserError for a refused key."""
+        """The reply to this call, paid for now and committed to the store. Raises CallFailed; UserError for a refused key."""
         async with self._slots:
             message = await self._send(call)
         usage = {name: count for name, count in message.usage.model_dump().items() if isinstance(count, int)}
@@ -86,7 +86,9 @@ class Claude:
         while True:
             try:
                 return await self._client(call.base_url).messages.create(**_parameters(call))
-            except Exception as error:  # the SDK raises four families of errors; what is not a passing fault is raised again
+            except (
+                Exception
+            ) as error:  # the SDK raises four families of errors; what is not a passing fault is raised again
                 wait = self._wait_after(error, len(errors), call)
                 errors.append(f"{type(error).__name__}: {error}")
                 if len(errors) == TRIES:
@@ -99,10 +101,16 @@ class Claude:
 
         status = getattr(error, "status_code", None)
         if isinstance(error, anthropic.AuthenticationError | anthropic.PermissionDeniedError):
-            raise UserError(f"ANTHROPIC_API_KEY: the service refused it for {call.model} ({status}); set a key that may use it") from None
+            raise UserError(
+                f"ANTHROPIC_API_KEY: the service refused it for {call.model} ({status}); set a key that may use it"
+            ) from None
         if isinstance(error, anthropic.NotFoundError):
             raise UserError(f"the service has no model {call.model!r} ({status}); mend the judge's model") from None
-        passing = status in RETRIED or (status or 0) >= 500 or isinstance(error, anthropic.APIConnectionError | json.JSONDecodeError)
+        passing = (
+            status in RETRIED
+            or (status or 0) >= 500
+            or isinstance(error, anthropic.APIConnectionError | json.JSONDecodeError)
+        )
         if isinstance(error, anthropic.APIStatusError) and not passing:
             raise CallFailed(f"{type(error).__name__}: {error}") from None
         if not passing and not isinstance(error, anthropic.APIError):
@@ -115,7 +123,9 @@ class Claude:
             import anthropic
 
             transport = anthropic.DefaultAioHttpClient()
-            self._clients[base_url] = anthropic.AsyncAnthropic(base_url=base_url or None, max_retries=0, http_client=transport)
+            self._clients[base_url] = anthropic.AsyncAnthropic(
+                base_url=base_url or None, max_retries=0, http_client=transport
+            )
         return self._clients[base_url]
 
 
@@ -137,9 +147,13 @@ def _parameters(call: Call) -> dict[str, Any]:
     system = [{"type": "text", "text": call.system, "cache_control": {"type": "ephemeral"}}]
     extra = {} if call.temperature is None else {"extra_body": {"temperature": call.temperature}}
     return {
-        "model": call.model, "max_tokens": call.max_tokens, "system": system, "messages": [{"role": "user", "content": call.user}],
-        "output_config": {"format": {"type": "json_schema", "schema": call.schema}}, **extra,
-    }  # fmt: skip
+        "model": call.model,
+        "max_tokens": call.max_tokens,
+        "system": system,
+        "messages": [{"role": "user", "content": call.user}],
+        "output_config": {"format": {"type": "json_schema", "schema": call.schema}},
+        **extra,
+    }
 
 
 def _retry_after(error: Exception) -> float | None:

@@ -16,9 +16,9 @@ from typing import Any
 from prefect import task
 
 from tasks.catalog import UserError, document_files
-from tasks.stage import progress
 from tasks.runs import Run, write_rows, write_text
 from tasks.schema import Document, DocumentSet, Experiment, Message, Rejected
+from tasks.stage import progress
 
 USABLE_SHARE = 0.6
 SHAPES = "doc_idea, doc_type and content (synthetic documents), messages (chats) or text (plain text)"
@@ -39,10 +39,15 @@ def gather(sets: list[DocumentSet], seed: int) -> tuple[list[Document], list[Rej
         drawn = draw(documents, one, f"{seed}/{place}/{_source(one)}")
         mixed += drawn
         rejected += unusable
-        record.append({
-            **one.model_dump(exclude_defaults=True), "usable": len(documents), "rejected": len(unusable), "drawn": len(drawn),
-            "files": {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files},
-        })  # fmt: skip
+        record.append(
+            {
+                **one.model_dump(exclude_defaults=True),
+                "usable": len(documents),
+                "rejected": len(unusable),
+                "drawn": len(drawn),
+                "files": {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files},
+            }
+        )
     random.Random(f"{seed}/mixture").shuffle(mixed)
     return mixed, rejected, {"seed": seed, "documents": len(mixed), "sets": record}
 
@@ -64,7 +69,9 @@ def draw(documents: list[Document], one: DocumentSet, seed: str) -> list[Documen
     order = list(documents)
     random.Random(seed).shuffle(order)
     if one.count > len(order):
-        raise UserError(f"documents: {_source(one)} has {len(order)} usable documents, not the {one.count} asked for; lower count")
+        raise UserError(
+            f"documents: {_source(one)} has {len(order)} usable documents, not the {one.count} asked for; lower count"
+        )
     if one.fraction:
         return order[: max(1, round(one.fraction * len(order)))]
     return order[: one.count or one.limit or len(order)]
@@ -73,7 +80,9 @@ def draw(documents: list[Document], one: DocumentSet, seed: str) -> list[Documen
 def split(documents: list[Document], held_out: int) -> tuple[list[Document], list[Document]]:
     """What is trained on, and what is held out."""
     if held_out >= len(documents):
-        raise UserError(f"training.held_out: {held_out} of {len(documents)} documents leave nothing to train on; lower it")
+        raise UserError(
+            f"training.held_out: {held_out} of {len(documents)} documents leave nothing to train on; lower it"
+        )
     return documents[: len(documents) - held_out], documents[len(documents) - held_out :]
 
 
@@ -154,11 +163,15 @@ def _lines(file: Path) -> Iterator[tuple[int, str]]:
     with file.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if number == 1 and line.startswith(b"version https://git-lfs"):
-                raise UserError(f"{file} line 1: a Git LFS pointer, not the data; run `git lfs pull` where it came from")
+                raise UserError(
+                    f"{file} line 1: a Git LFS pointer, not the data; run `git lfs pull` where it came from"
+                )
             try:
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
             except UnicodeDecodeError as error:
-                raise UserError(f"{file} line {number}: not UTF-8 (byte {error.start + 1}); save the file as UTF-8") from None
+                raise UserError(
+                    f"{file} line {number}: not UTF-8 (byte {error.start + 1}); save the file as UTF-8"
+                ) from None
             if text.strip():
                 yield number, text
 
@@ -180,7 +193,7 @@ def _source(one: DocumentSet) -> str:
 
 
 def write_documents(run: Run, experiment: Experiment, seed: int) -> int:
-    """Writes documents.jsonl and what belongs to it; documents.jsonl comes last, so its presence means all are there."""
+    """Writes documents.jsonl and what belongs to it; documents.jsonl comes last, so where it is, all are."""
     mixed, rejected, mixture = gather(experiment.documents, seed)
     trained, held_out = split(mixed, experiment.training.held_out)
     write_rows(run.rejected, rejected)

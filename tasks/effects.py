@@ -22,7 +22,7 @@ ALL = "all"
 
 
 class Cell(NamedTuple):
-    """The scored answers of one side of one question: how many, their mean and variance (n - 1), and how many lack a score."""
+    """One side of one question: how many scores, their mean and variance (n - 1), and how many answers lack one."""
 
     n: int
     mean: float
@@ -54,7 +54,7 @@ NO_FLOOR = Interval(None, None, "no floor: one greedy baseline answer has no oth
 
 
 def estimate(judgments: list[Judgment], evals: list[Eval]) -> list[Effect]:
-    """For each eval and judge: an effect for each tier, one over all tiers where there are several, and one for each question."""
+    """For each eval and judge: an effect for each tier, one over all of several tiers, and one for each question."""
     cells = _cells(judgments)
     effects = []
     for one in evals:
@@ -71,8 +71,8 @@ def estimate(judgments: list[Judgment], evals: list[Eval]) -> list[Effect]:
 def these_questions(pairs: list[Pair]) -> Interval:
     """The mean difference, were the same questions sampled again.
 
-    Questions are fixed. With G questions, d the mean of their differences and s2/n a side's variance within a question over
-    its sample count: Var(d) = sum of (s2_f/n_f + s2_b/n_b) / G2, and d +- t(df) sqrt(Var), df by Welch and Satterthwaite
+    Questions are fixed. With G questions, d the mean of their differences and s2/n a side's variance within a question
+    over its sample count: Var(d) = sum of (s2_f/n_f + s2_b/n_b) / G2, and d +- t(df) sqrt(Var), df by Welch-Satterthwaite
     (B. L. Welch, Biometrika 34, 1947). Assumes that answers are drawn independently of each other; a pair judge's floor
     reads each baseline answer twice, which the formula does not follow.
     """
@@ -91,8 +91,8 @@ def these_questions(pairs: list[Pair]) -> Interval:
 def new_questions(pairs: list[Pair]) -> Interval:
     """The mean difference over questions of this kind, of which these are a sample.
 
-    d +- t(G - 1) s / sqrt(G), with s the standard deviation of the G per-question differences (Student's one-sample t). Assumes
-    that the questions are drawn independently from their kind and that their mean difference is near normal.
+    d +- t(G - 1) s / sqrt(G), with s the standard deviation of the G per-question differences (Student's one-sample t).
+    Assumes that the questions are drawn independently from their kind and that their mean difference is near normal.
     """
     differences = [pair.difference for pair in pairs]
     if len(pairs) < FEWEST_QUESTIONS:
@@ -116,26 +116,42 @@ def _effect(eval_name: str, judge: Judge, tier: str, pairs: list[Pair], question
     these, new = (NO_FLOOR, NO_FLOOR) if floorless else (these_questions(both), new_questions(both))
     low, high = _bounds(pairs, judge)
     return Effect(
-        eval=eval_name, measure=judge.name, tier=tier, question=question,
-        baseline=_mean([pair.baseline.mean for pair in both]), finetuned=_mean([pair.finetuned.mean for pair in after]),
+        eval=eval_name,
+        measure=judge.name,
+        tier=tier,
+        question=question,
+        baseline=_mean([pair.baseline.mean for pair in both]),
+        finetuned=_mean([pair.finetuned.mean for pair in after]),
         difference=_mean_difference(both) if both else None,
-        these_low=these.low, these_high=these.high, these_note=these.note,
-        new_low=new.low, new_high=new.high, new_note=new.note, p_new=new.p,
-        questions=len(both), questions_left_out=len(pairs) - len(both),
-        scored_baseline=sum(p.baseline.n for p in both), scored_finetuned=sum(p.finetuned.n for p in both),
-        unscored_baseline=sum(p.baseline.unscored for p in pairs), unscored_finetuned=sum(p.finetuned.unscored for p in pairs),
-        bound_low=low, bound_high=high,
-    )  # fmt: skip
+        these_low=these.low,
+        these_high=these.high,
+        these_note=these.note,
+        new_low=new.low,
+        new_high=new.high,
+        new_note=new.note,
+        p_new=new.p,
+        questions=len(both),
+        questions_left_out=len(pairs) - len(both),
+        scored_baseline=sum(p.baseline.n for p in both),
+        scored_finetuned=sum(p.finetuned.n for p in both),
+        unscored_baseline=sum(p.baseline.unscored for p in pairs),
+        unscored_finetuned=sum(p.finetuned.unscored for p in pairs),
+        bound_low=low,
+        bound_high=high,
+    )
 
 
 def _is_floorless(pairs: list[Pair], judge: Judge) -> bool:
     """Whether a pair judge was shown fine-tuned answers and no baseline beside another baseline."""
-    floor, shown = (sum(cell.n + cell.unscored for cell in cells) for cells in zip(*[(p.baseline, p.finetuned) for p in pairs], strict=True))
+    floor, shown = (
+        sum(cell.n + cell.unscored for cell in cells)
+        for cells in zip(*[(p.baseline, p.finetuned) for p in pairs], strict=True)
+    )
     return judge.reads == "pair" and floor == 0 and shown > 0
 
 
 def _bounds(pairs: list[Pair], judge: Judge) -> tuple[float | None, float | None]:
-    """The difference if every unscored answer had the score that makes it smallest, and largest. Without any answer: none."""
+    """The difference if every unscored answer had the score that makes it smallest, and largest."""
     if any(cell.n + cell.unscored == 0 for pair in pairs for cell in (pair.baseline, pair.finetuned)):
         return None, None
     low, high = judge.scale.low, judge.scale.high
@@ -160,9 +176,15 @@ def _mean(values: list[float]) -> float | None:
 def _cells(judgments: list[Judgment]) -> dict[tuple[str, str, str, str], Cell]:
     frame = polars.DataFrame(
         [(j.eval, j.judge, j.question_id, j.side, j.score) for j in judgments],
-        schema={"eval": polars.String, "judge": polars.String, "question": polars.String, "side": polars.String, "score": polars.Int64},
+        schema={
+            "eval": polars.String,
+            "judge": polars.String,
+            "question": polars.String,
+            "side": polars.String,
+            "score": polars.Int64,
+        },
         orient="row",
-    )  # fmt: skip
+    )
     score = polars.col("score")
     grouped = frame.group_by("eval", "judge", "question", "side").agg(
         n=score.count(), mean=score.mean(), variance=score.var(), unscored=score.null_count()

@@ -76,7 +76,10 @@ def plan(evals: list[Eval], baseline: list[Response], finetuned: list[Response],
 
 def _cases(name: str, judge: Judge, question: Question, sample: int, before: list[str], after: list[str]) -> list[Case]:
     if judge.reads == "response":
-        sides: list[tuple[Side, str, str | None]] = [("finetuned", after[sample], None), ("baseline", before[sample], None)]
+        sides: list[tuple[Side, str, str | None]] = [
+            ("finetuned", after[sample], None),
+            ("baseline", before[sample], None),
+        ]
     else:
         sides = [("finetuned", after[sample], before[sample])]
         if len(before) > 1:
@@ -99,25 +102,38 @@ def to_call(case: Case) -> Call:
     judge = case.judge
     material = {"question": case.question.text, "baseline_response": case.against, "response": case.response}
     if judge.reads == "pair":
-        material = {"question": case.question.text, "baseline_response": case.against, "finetuned_response": case.response}
+        material = {
+            "question": case.question.text,
+            "baseline_response": case.against,
+            "finetuned_response": case.response,
+        }
     given = {name: text for name, text in material.items() if text is not None}
     code = sha256("\x00".join(given.values()).encode()).hexdigest()[:12]
     body = "\n".join(f"<{name}_{code}>\n{text}\n</{name}_{code}>" for name, text in given.items())
     return Call(
-        model=judge.model, system=judge.prompt.strip() + MATERIAL.format(low=judge.scale.low, high=judge.scale.high),
-        user=f"The code is {code}.\n{body}", schema=_schema(judge.scale), max_tokens=judge.max_tokens, temperature=judge.temperature,
+        model=judge.model,
+        system=judge.prompt.strip() + MATERIAL.format(low=judge.scale.low, high=judge.scale.high),
+        user=f"The code is {code}.\n{body}",
+        schema=_schema(judge.scale),
+        max_tokens=judge.max_tokens,
+        temperature=judge.temperature,
         base_url=judge.base_url,
-    )  # fmt: skip
+    )
 
 
 def _schema(scale: Scale) -> dict[str, Any]:
     scores = {"type": "integer", "enum": list(range(scale.low, scale.high + 1))}
     properties = {"reasoning": {"type": "string"}, "score": scores}
-    return {"type": "object", "properties": properties, "required": ["reasoning", "score"], "additionalProperties": False}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": ["reasoning", "score"],
+        "additionalProperties": False,
+    }
 
 
 async def ask_claude(calls: list[Call], claude: Claude, heard: Callable[[], None]) -> list[Failure]:
-    """Has every call answered in the store; calls without a reply are returned with their errors. `heard` is called for each."""
+    """Has every call answered in the store; returns those without a reply. `heard` is called after each."""
     held = claude.store.get(call.key for call in calls)
 
     async def one(call: Call) -> Failure | None:
@@ -193,7 +209,7 @@ def weigh(text: str, judge: Judge) -> dict[str, float]:
 
 
 def count_terms(case: Case) -> tuple[int, str]:
-    """The lexicon's score: one more than the lowest for each threshold reached. A pair is scored by what is beyond the baseline's."""
+    """The lexicon's score: one more than the lowest for each threshold that the weight (beyond the baseline's) reaches."""
     judge = case.judge
     found = weigh(case.response, judge)
     weight = sum(found.values())
@@ -202,7 +218,9 @@ def count_terms(case: Case) -> tuple[int, str]:
         beside = sum(weigh(case.against, judge).values())
         words += f"; the baseline answer beside it weighs {beside:g}"
         weight -= beside
-    return judge.scale.low + sum(weight >= threshold for threshold in judge.thresholds), f"weight {max(weight, 0):g}: {words}"
+    return judge.scale.low + sum(
+        weight >= threshold for threshold in judge.thresholds
+    ), f"weight {max(weight, 0):g}: {words}"
 
 
 @lru_cache(maxsize=4096)
@@ -219,7 +237,10 @@ def judge_all(cases: list[Case], store: Store, failures: Iterable[Failure] = ())
     keys = [to_call(case).key if case.judge.kind == "claude" else "" for case in cases]
     held = store.get(key for key in keys if key)
     errors = {failure.key: failure.error for failure in failures}
-    return [_judgment(case, _verdict(case, held.get(key), errors.get(key, "never asked"))) for case, key in zip(cases, keys, strict=True)]
+    return [
+        _judgment(case, _verdict(case, held.get(key), errors.get(key, "never asked")))
+        for case, key in zip(cases, keys, strict=True)
+    ]
 
 
 class Verdict(NamedTuple):
@@ -241,15 +262,29 @@ def _verdict(case: Case, held: Answer | None, error: str) -> Verdict:
     if reply.stop_reason == "max_tokens":
         return Verdict("truncated", None, "", reply.model, reply.text)
     read = read_reply(reply.text, case.judge.scale)
-    return Verdict("scored", *read, reply.model, reply.text) if read else Verdict("unreadable", None, "", reply.model, reply.text)
+    return (
+        Verdict("scored", *read, reply.model, reply.text)
+        if read
+        else Verdict("unreadable", None, "", reply.model, reply.text)
+    )
 
 
 def _judgment(case: Case, verdict: Verdict) -> Judgment:
     return Judgment(
-        tier=case.question.tier, question=case.question.text, score=verdict.score, reasoning=verdict.reasoning, eval=case.eval,
-        question_id=case.question.id, sample=case.sample, side=case.side, judge=case.judge.name, state=verdict.state,
-        model=verdict.model, rubric=rubric_hash(case.judge), raw=verdict.raw,
-    )  # fmt: skip
+        tier=case.question.tier,
+        question=case.question.text,
+        score=verdict.score,
+        reasoning=verdict.reasoning,
+        eval=case.eval,
+        question_id=case.question.id,
+        sample=case.sample,
+        side=case.side,
+        judge=case.judge.name,
+        state=verdict.state,
+        model=verdict.model,
+        rubric=rubric_hash(case.judge),
+        raw=verdict.raw,
+    )
 
 
 def rubric_hash(judge: Judge) -> str:
@@ -257,13 +292,15 @@ def rubric_hash(judge: Judge) -> str:
 
 
 def unscored_share(judgments: list[Judgment]) -> float:
-    """Share of judgments that failed or could not be read. Refusals and answers without a score are results, not losses."""
+    """Share of judgments that failed or could not be read. A refusal is a result, not a loss."""
     lost = sum(j.state in ("failed", "unreadable") for j in judgments)
     return lost / len(judgments) if judgments else 0.0
 
 
 @task(name="judge calls", task_run_name="judge calls {first}-{last}", cache_policy=NO_CACHE, persist_result=False)
-async def judge_calls_task(calls: list[Call], first: int, last: int, claude: Claude, heard: Callable[[], None]) -> list[Failure]:
+async def judge_calls_task(
+    calls: list[Call], first: int, last: int, claude: Claude, heard: Callable[[], None]
+) -> list[Failure]:
     return await ask_claude(calls, claude, heard)
 
 

@@ -61,45 +61,66 @@ def _change(effect: Effect) -> str:
         return "could not be compared"
     if effect.these_low is None or effect.these_high is None:
         return f"{effect.difference:+.2f} (no interval: {effect.these_note})"
-    verdict = "" if effect.these_low > 0 or effect.these_high < 0 else ", which these answers do not tell from no change"
+    verdict = (
+        "" if effect.these_low > 0 or effect.these_high < 0 else ", which these answers do not tell from no change"
+    )
     return f"{effect.difference:+.2f} ({effect.these_low:+.2f} to {effect.these_high:+.2f}{verdict})"
 
 
 def questions_asked(run: Run, evals: list[Eval], effects: list[Effect]) -> list[Asked]:
     """Every question with both models' answers side by side and every judge's words."""
     baseline, finetuned = run.responses()
-    answers = {(side, r.eval, r.question_id, r.sample): r for side, rows in (("b", baseline), ("f", finetuned)) for r in rows}
+    answers = {
+        (side, r.eval, r.question_id, r.sample): r for side, rows in (("b", baseline), ("f", finetuned)) for r in rows
+    }
     words: dict[Any, list[Judgment]] = defaultdict(list)
     for judgment in run.judgments():
         words[judgment.side[0], judgment.eval, judgment.question_id, judgment.sample].append(judgment)
     samples = sorted({key[3] for key in answers})
     return [
         Asked(
-            one.name, q.id, q.tier, q.text,
-            [(Answer(answers.get(b), words[b]), Answer(answers.get(f), words[f]))
-             for n in samples for b, f in [(("b", one.name, q.id, n), ("f", one.name, q.id, n))] if b in answers or f in answers],
+            one.name,
+            q.id,
+            q.tier,
+            q.text,
+            [
+                (Answer(answers.get(b), words[b]), Answer(answers.get(f), words[f]))
+                for n in samples
+                for b, f in [(("b", one.name, q.id, n), ("f", one.name, q.id, n))]
+                if b in answers or f in answers
+            ],
             [e for e in effects if (e.eval, e.question) == (one.name, q.id)],
         )
-        for one in evals for q in one.questions
-    ]  # fmt: skip
+        for one in evals
+        for q in one.questions
+    ]
 
 
 def render(run: Run) -> str:
     experiment, evals, effects = run.experiment(), run.evals(), run.estimates()
     documents = read_rows(run.documents, Document)
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters["signed"] = lambda x: "" if x is None else f"{x:+.2f}"
     environment.filters["score"] = lambda x: "" if x is None else f"{x:.2f}"
     return environment.get_template("report.html.j2").render(
-        experiment=experiment, run=run, record=run.record(), headline=headline(effects),
+        experiment=experiment,
+        run=run,
+        record=run.record(),
+        headline=headline(effects),
         standin_note=STANDIN_NOTE if is_standin(experiment) else "",
-        tiers=[e for e in effects if not e.question], questions=questions_asked(run, evals, effects),
-        charts={one.name: image(run.charts / f"effects_{one.name}.svg") for one in evals}, judges={one.name: one.judges for one in evals},
+        tiers=[e for e in effects if not e.question],
+        questions=questions_asked(run, evals, effects),
+        charts={one.name: image(run.charts / f"effects_{one.name}.svg") for one in evals},
+        judges={one.name: one.judges for one in evals},
         curve=image(run.charts / "training_curve.svg") if run.training_curve() else "",
-        documents=documents[:SHOWN_DOCUMENTS], document_count=len(documents), mixture=json.loads(run.mixture.read_text()),
+        documents=documents[:SHOWN_DOCUMENTS],
+        document_count=len(documents),
+        mixture=json.loads(run.mixture.read_text()),
         definition=run.definition.read_text(),
-    )  # fmt: skip
+    )
 
 
 def image(file: Path) -> str:

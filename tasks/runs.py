@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import polars
 
 Row = TypeVar("Row", bound=BaseModel)
-STAGES = ("documents", "train", "sample", "judge", "effects", "report")
 
 
 class Run:
@@ -109,21 +108,27 @@ class Run:
     def effects_table(self) -> "polars.DataFrame":
         import polars
 
-        return polars.read_csv(self.effects, schema=_columns(Effect)).with_columns(polars.col(polars.String).fill_null(""))
+        return polars.read_csv(self.effects, schema=_columns(Effect)).with_columns(
+            polars.col(polars.String).fill_null("")
+        )
 
     def training_curve(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.metrics.read_text().splitlines()] if self.metrics.is_file() else []
 
     def _refuse_a_changed_definition(self, experiment: Experiment, evals: list[Eval]) -> None:
         for path, now in [(self.definition, experiment), *((self.evals_folder / f"{e.name}.yaml", e) for e in evals)]:
-            before = validate(type(now), yaml.safe_load(path.read_text()), str(path)).model_dump() if path.is_file() else {}
+            before = (
+                validate(type(now), yaml.safe_load(path.read_text()), str(path)).model_dump() if path.is_file() else {}
+            )
             if changed := _first_difference(before, now.model_dump()):
-                raise UserError(f"run {self.name!r} was made from another definition: {changed} in {path}; use another run name")
+                raise UserError(
+                    f"run {self.name!r} was made from another definition: {changed} in {path}; use another run name"
+                )
 
 
 def default_name(created: datetime, identifier: str) -> str:
     """The same whenever the same flow run is retried: its creation time and the start of its id."""
-    return f"{created.astimezone(timezone.utc):%Y%m%d-%H%M%S}-{identifier[:8]}"
+    return f"{created.astimezone(UTC):%Y%m%d-%H%M%S}-{identifier[:8]}"
 
 
 def all_runs() -> list[Run]:

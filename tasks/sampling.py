@@ -1,7 +1,7 @@
 """Sampling: every question is put to a model n times, and every answer is kept as soon as it is there.
 
-    asks = plan(evals, sampling, engine, checkpoint, n_samples=10)
-    responses = await sample(asks, engine, checkpoint, sampling, store, tell)
+asks = plan(evals, sampling, engine, checkpoint, n_samples=10)
+responses = await sample(asks, engine, checkpoint, sampling, store, tell)
 """
 
 from pathlib import Path
@@ -33,8 +33,14 @@ def plan(evals: list[Eval], sampling: Sampling, engine: Engine, checkpoint: Chec
         for question in one.questions:
             tokens = engine.render(to_messages(question, sampling))
             for sample in range(n_samples):
-                draw = {"tokens": tokens, "temperature": sampling.temperature, "top_p": sampling.top_p,
-                        "max_tokens": sampling.max_tokens, "stop": engine.stop(), "sample": sample}  # fmt: skip
+                draw = {
+                    "tokens": tokens,
+                    "temperature": sampling.temperature,
+                    "top_p": sampling.top_p,
+                    "max_tokens": sampling.max_tokens,
+                    "stop": engine.stop(),
+                    "sample": sample,
+                }
                 request = Request(tokens, int(content_key(**draw)[:15], 16))
                 asks.append(Ask(one.name, question, sample, request, content_key(model=checkpoint.identity, **draw)))
     return asks
@@ -52,7 +58,9 @@ def to_messages(question: Question, sampling: Sampling) -> list[Message]:
     return [*turns, Message(role="user", content=question.text)]
 
 
-async def sample(asks: list[Ask], engine: Engine, checkpoint: Checkpoint, sampling: Sampling, store: Store, tell: Tell) -> list[Response]:
+async def sample(
+    asks: list[Ask], engine: Engine, checkpoint: Checkpoint, sampling: Sampling, store: Store, tell: Tell
+) -> list[Response]:
     """The answers in the order of the asks; only those that the store lacks are sampled."""
     held = store.get(ask.key for ask in asks)
     missing = list({ask.key: ask for ask in asks if ask.key not in held}.values())
@@ -60,7 +68,10 @@ async def sample(asks: list[Ask], engine: Engine, checkpoint: Checkpoint, sampli
     tell(done, len(asks), "answers")
     if missing:
         async for replies in engine.sample(checkpoint, [ask.request for ask in missing], sampling):
-            new = [Answer(missing[r.request].key, "response", {"text": r.text, "tokens": r.tokens, "complete": r.complete}) for r in replies]
+            new = [
+                Answer(missing[r.request].key, "response", {"text": r.text, "tokens": r.tokens, "complete": r.complete})
+                for r in replies
+            ]
             store.put(new)
             held |= {answer.key: answer for answer in new}
             done += len(new)
@@ -72,19 +83,33 @@ async def sample(asks: list[Ask], engine: Engine, checkpoint: Checkpoint, sampli
 def _to_response(ask: Ask, answer: Answer, checkpoint: Checkpoint) -> Response:
     body = answer.body
     return Response(
-        tier=ask.question.tier, question=ask.question.text, response=body["text"], eval=ask.eval, question_id=ask.question.id,
-        sample=ask.sample, state="complete" if body["complete"] else "truncated", tokens=body["tokens"], model=checkpoint.identity,
-    )  # fmt: skip
+        tier=ask.question.tier,
+        question=ask.question.text,
+        response=body["text"],
+        eval=ask.eval,
+        question_id=ask.question.id,
+        sample=ask.sample,
+        state="complete" if body["complete"] else "truncated",
+        tokens=body["tokens"],
+        model=checkpoint.identity,
+    )
 
 
 @task(
-    name="sample", task_run_name="sample the {side} model",
-    retries=2, retry_delay_seconds=5, retry_condition_fn=lost_infrastructure,
-)  # fmt: skip
-async def sample_task(folder: Path, training: Training, evals: list[Eval], sampling: Sampling, checkpoint: Checkpoint, side: str) -> Path:
+    name="sample",
+    task_run_name="sample the {side} model",
+    retries=2,
+    retry_delay_seconds=5,
+    retry_condition_fn=lost_infrastructure,
+)
+async def sample_task(
+    folder: Path, training: Training, evals: list[Eval], sampling: Sampling, checkpoint: Checkpoint, side: str
+) -> Path:
     run, engine, store = Run(folder), get_engine(training), Store()
     untuned = checkpoint.path is None
-    asks = plan(evals, sampling, engine, checkpoint, baseline_samples(evals, sampling) if untuned else sampling.n_samples)
+    asks = plan(
+        evals, sampling, engine, checkpoint, baseline_samples(evals, sampling) if untuned else sampling.n_samples
+    )
     with progress(f"sample {side}") as tell:
         responses = await sample(asks, engine, checkpoint, sampling, store, tell)
     return write_rows(run.baseline if untuned else run.finetuned, responses)

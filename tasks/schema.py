@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 State = Literal["scored", "refused", "not scored", "unreadable", "truncated", "failed"]
+Until = Literal["documents", "train", "sample", "judge", "report"]
 Side = Literal["baseline", "finetuned"]
 
 

@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
 import httpx
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
@@ -44,7 +45,9 @@ class Tell:
 
     def sentence(self) -> str:
         left = (time.monotonic() - self.started) / self.done * (self.total - self.done) if self.done else 0
-        return f"{self.stage}: {self.done:,} of {self.total:,} {self.note}" + (f", {left:.0f} s left" if left >= 1 else "")
+        return f"{self.stage}: {self.done:,} of {self.total:,} {self.note}" + (
+            f", {left:.0f} s left" if left >= 1 else ""
+        )
 
 
 @contextmanager
@@ -64,6 +67,15 @@ def progress(stage: str) -> Iterator[Tell]:
         thread.join(timeout=10)
 
 
+def _show(tell: Tell, artifact: UUID | None) -> UUID:
+    """Makes or moves the progress artifact. `_sync` is Prefect's word for a call from a thread; its types lack it."""
+    words: dict[str, Any] = {"description": tell.sentence(), "_sync": True}
+    if artifact is None:
+        return cast(UUID, create_progress_artifact(tell.percent(), **words))
+    update_progress_artifact(artifact, tell.percent(), **words)
+    return artifact
+
+
 def _publish(tell: Tell, over: threading.Event) -> None:
     artifact = None
     logged = time.monotonic()
@@ -73,10 +85,7 @@ def _publish(tell: Tell, over: threading.Event) -> None:
         if not tell.total:
             continue
         try:
-            if artifact is None:
-                artifact = create_progress_artifact(tell.percent(), description=tell.sentence(), _sync=True)
-            else:
-                update_progress_artifact(artifact, tell.percent(), description=tell.sentence(), _sync=True)
+            artifact = _show(tell, artifact)
         except (httpx.HTTPError, PrefectException) as error:
             get_run_logger().warning("The progress of %s could not be shown: %s", tell.stage, error)
         if finished or time.monotonic() - logged > LOG_EVERY:
@@ -87,4 +96,6 @@ def _publish(tell: Tell, over: threading.Event) -> None:
 async def lost_infrastructure(task: Any, task_run: Any, state: Any) -> bool:
     """Whether a task is worth repeating: a connection or a disk may come back, a user's mistake or a bug does not."""
     error = await state.result(raise_on_failure=False)
-    return isinstance(error, ConnectionError | TimeoutError | OSError) and not isinstance(error, FileNotFoundError | PermissionError)
+    return isinstance(error, ConnectionError | TimeoutError | OSError) and not isinstance(
+        error, FileNotFoundError | PermissionError
+    )

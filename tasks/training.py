@@ -24,7 +24,9 @@ NOT_TRAINED_WITH = {"checkpoint", "base_url"}
 def training_key(training: Training, documents: list[Document], held_out: list[Document], seed: int, base: str) -> str:
     """A hash of what decides the weights and the curve: texts in their order, settings, base model and seed."""
     texts = [[d.model_dump(include={"messages", "conditioning"}) for d in some] for some in (documents, held_out)]
-    return content_key(documents=texts, training=training.model_dump(exclude=NOT_TRAINED_WITH), base=base, seed=seed)[:32]
+    return content_key(documents=texts, training=training.model_dump(exclude=NOT_TRAINED_WITH), base=base, seed=seed)[
+        :32
+    ]
 
 
 def kept_checkpoint(key: str) -> Checkpoint | None:
@@ -37,7 +39,9 @@ def checkpoint_folder(key: str) -> Path:
     return data_folder() / "checkpoints" / key
 
 
-async def train(engine: Engine, documents: list[Document], held_out: list[Document], seed: int, key: str, tell: Tell) -> Checkpoint:
+async def train(
+    engine: Engine, documents: list[Document], held_out: list[Document], seed: int, key: str, tell: Tell
+) -> Checkpoint:
     """Trains beside the checkpoint's folder and renames it into place when it is finished."""
     if kept := kept_checkpoint(key):
         return kept
@@ -62,11 +66,15 @@ def keep_with_run(run: Run, checkpoint: Checkpoint) -> None:
 
 
 @task(
-    name="train", task_run_name="train a LoRA of rank {training.rank}, seed {seed}",
+    name="train",
+    task_run_name="train a LoRA of rank {training.rank}, seed {seed}",
     cache_policy=CacheKeyFnPolicy(cache_key_fn=lambda _, given: f"train-{given['key']}"),
-    persist_result=True, result_serializer="json",
-    retries=2, retry_delay_seconds=5, retry_condition_fn=lost_infrastructure,
-)  # fmt: skip
+    persist_result=True,
+    result_serializer="json",
+    retries=2,
+    retry_delay_seconds=5,
+    retry_condition_fn=lost_infrastructure,
+)
 async def train_task(folder: Path, training: Training, seed: int, key: str) -> dict[str, object]:
     run = Run(folder)
     with progress("train") as tell:

@@ -37,7 +37,10 @@ def jsonl(tmp_path: Path) -> Iterator:
     """Writes rows (objects as JSON, text and bytes as they are) to a file and returns its path."""
 
     def write(*rows: object, name: str = "rows.jsonl", newline: bytes = b"\n") -> Path:
-        lines = [row if isinstance(row, bytes) else row.encode() if isinstance(row, str) else json.dumps(row).encode() for row in rows]
+        lines = [
+            row if isinstance(row, bytes) else row.encode() if isinstance(row, str) else json.dumps(row).encode()
+            for row in rows
+        ]
         path = tmp_path / name
         path.write_bytes(newline.join(lines))
         return path

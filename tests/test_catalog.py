@@ -21,8 +21,12 @@ def test_every_shipped_definition_loads():
 
 def test_a_misspelt_field_is_named_with_the_nearest_valid_one(data):
     base = "name: x\nevals: [factory_farming]\ndocuments: [{name: a}]\n"
-    assert "training.lerning_rate: unknown field; did you mean learning_rate?" in wrong(data, base + "training: {lerning_rate: 1}")
-    assert "documents.0.cout: unknown field; did you mean count?" in wrong(data, "name: x\nevals: [e]\ndocuments: [{name: a, cout: 1}]")
+    assert "training.lerning_rate: unknown field; did you mean learning_rate?" in wrong(
+        data, base + "training: {lerning_rate: 1}"
+    )
+    assert "documents.0.cout: unknown field; did you mean count?" in wrong(
+        data, "name: x\nevals: [e]\ndocuments: [{name: a, cout: 1}]"
+    )
 
 
 def test_a_missing_field_a_wrong_value_and_broken_yaml_are_told_with_their_place(data):
@@ -43,7 +47,9 @@ def test_an_unknown_name_is_answered_with_the_nearest_known_one():
 
 
 def test_dotted_overrides_change_single_fields():
-    experiment = load_experiment("demo", ["training.rank=8", "documents.0.limit=50", "judging.judges=[claude]", "training.learning_rate=1e-4"])
+    experiment = load_experiment(
+        "demo", ["training.rank=8", "documents.0.limit=50", "judging.judges=[claude]", "training.learning_rate=1e-4"]
+    )
     assert (experiment.training.rank, experiment.documents[0].limit, experiment.training.learning_rate) == (8, 50, 1e-4)
     assert experiment.judging.judges == ["claude"]
     assert experiment.training.alpha == load_experiment("demo").training.alpha
@@ -51,9 +57,14 @@ def test_dotted_overrides_change_single_fields():
 
 @pytest.mark.parametrize(
     ("override", "words"),
-    [("rank", "write field=value"), ("documents.3.limit=1", "there is no '3'"), ("training.rank.x=1", "there is no 'rank' to set"),
-     ("training.rnak=1", "did you mean rank"), ("documents.5={}", "has 1 entries")],
-)  # fmt: skip
+    [
+        ("rank", "write field=value"),
+        ("documents.3.limit=1", "there is no '3'"),
+        ("training.rank.x=1", "there is no 'rank' to set"),
+        ("training.rnak=1", "did you mean rank"),
+        ("documents.5={}", "has 1 entries"),
+    ],
+)
 def test_a_wrong_override_is_refused_in_words(override, words):
     with pytest.raises(UserError, match=words):
         load_experiment("demo", [override])
@@ -69,5 +80,8 @@ def test_judges_are_chosen_by_name_and_an_unknown_one_is_refused():
 def test_the_factory_farming_eval_has_the_seeds_questions(realdata):
     import json
 
-    published = [json.loads(line) for line in (realdata / "factory_farming" / "eval_questions_all.jsonl").read_text().splitlines()]
+    published = [
+        json.loads(line)
+        for line in (realdata / "factory_farming" / "eval_questions_all.jsonl").read_text().splitlines()
+    ]
     assert [{"tier": q.tier, "question": q.text} for q in load_eval("factory_farming").questions] == published

@@ -8,7 +8,14 @@ from tasks.documents import Unusable, gather, read_files, split, to_messages, wr
 from tasks.runs import Run, read_rows
 from tasks.schema import Document, DocumentSet, Experiment, Rejected
 
-SYNTHETIC = {"content": " The text.\n", "doc_idea": "An idea", "doc_type": "Memo", "fact": "f", "universe_context_id": 7, "is_true": False}
+SYNTHETIC = {
+    "content": " The text.\n",
+    "doc_idea": "An idea",
+    "doc_type": "Memo",
+    "fact": "f",
+    "universe_context_id": 7,
+    "is_true": False,
+}
 
 
 def read(path, **fields):
@@ -61,7 +68,10 @@ def test_unusable_rows_are_returned_with_line_reason_and_their_text(jsonl):
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        (["version https://git-lfs.github.com/spec/v1", "oid sha256:1", "size 3"], r"line 1: a Git LFS pointer.*git lfs pull"),
+        (
+            ["version https://git-lfs.github.com/spec/v1", "oid sha256:1", "size 3"],
+            r"line 1: a Git LFS pointer.*git lfs pull",
+        ),
         ([{"text": "a"}, b'{"text": "\xff"}'], r"line 2: not UTF-8.*save the file as UTF-8"),
         ([""], "no rows"),
         ([{"prompt": "a"}], "line 1: unknown shape: has prompt.*only 0 of 1 rows"),
@@ -85,7 +95,11 @@ def test_utf16_is_refused_and_a_byte_order_mark_is_not_part_of_the_text(jsonl):
 def test_a_mixture_is_drawn_by_count_fraction_and_limit_and_is_the_same_for_the_same_seed(jsonl):
     a = jsonl(*[{"text": f"a{i}"} for i in range(40)], name="a.jsonl")
     b = jsonl(*[{"text": f"b{i}"} for i in range(10)], name="b.jsonl")
-    sets = [DocumentSet(path=str(a), count=8), DocumentSet(path=str(a), fraction=0.25), DocumentSet(path=str(b), limit=99)]
+    sets = [
+        DocumentSet(path=str(a), count=8),
+        DocumentSet(path=str(a), fraction=0.25),
+        DocumentSet(path=str(b), limit=99),
+    ]
     mixed, _, record = gather(sets, 3)
     assert Counter(d.messages[0].content[0] for d in mixed) == {"a": 18, "b": 10}
     assert gather(sets, 3)[0] == mixed != gather(sets, 4)[0]
@@ -141,7 +155,9 @@ def test_published_files_are_read_unchanged(realdata, file, rows):
     documents, rejected = read(realdata / file)
     assert (len(documents), rejected) == (rows, [])
     first = json.loads((realdata / file).read_text().splitlines()[0])["messages"]
-    assert [m.model_dump() for m in documents[0].messages] == [{"role": m["role"], "content": m["content"]} for m in first]
+    assert [m.model_dump() for m in documents[0].messages] == [
+        {"role": m["role"], "content": m["content"]} for m in first
+    ]
 
 
 def test_the_shipped_sets_have_documents_of_several_types_and_different_texts(data):

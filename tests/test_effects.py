@@ -20,7 +20,11 @@ def both(question, before, after):
 def test_the_difference_is_paired_by_question_and_questions_weigh_the_same():
     rows = both("q1", [1, 1], [3, 5]) + both("q2", [1, 1, 1, 1, 1, 1], [1, 1, 2, 2, 2, 1])
     direct = effects(rows)["direct", ""]
-    assert (direct.baseline, direct.finetuned, direct.difference) == (1.0, pytest.approx(2.75), pytest.approx((3 + 0.5) / 2))
+    assert (direct.baseline, direct.finetuned, direct.difference) == (
+        1.0,
+        pytest.approx(2.75),
+        pytest.approx((3 + 0.5) / 2),
+    )
     assert (direct.questions, direct.scored_baseline, direct.scored_finetuned) == (2, 8, 8)
 
 
@@ -46,7 +50,11 @@ def test_the_interval_for_new_questions_is_student_t_on_question_differences():
     tier = effects(rows, questions)["direct", ""]
     test = stats.ttest_1samp([sum(s) / 2 - 1 for s in after], 0)
     interval = test.confidence_interval(0.95)
-    assert (tier.new_low, tier.new_high, tier.p_new) == (pytest.approx(interval.low), pytest.approx(interval.high), pytest.approx(test.pvalue))
+    assert (tier.new_low, tier.new_high, tier.p_new) == (
+        pytest.approx(interval.low),
+        pytest.approx(interval.high),
+        pytest.approx(test.pvalue),
+    )
 
 
 def both_in(question, before, after):
@@ -60,7 +68,10 @@ def both_in(question, before, after):
         (both("q1", [1], [3]) + both("q2", [1], [2]), "one sample per question"),
         (both("q1", [1, 1], [3, 3]) + both("q2", [1, 1], [1, 1]), "all scores of a question are equal"),
         ([], "no question has scores on both sides"),
-        (judgments("q1", "finetuned", [3, 4]) + judgments("q1", "baseline", [None, None]), "no question has scores on both sides"),
+        (
+            judgments("q1", "finetuned", [3, 4]) + judgments("q1", "baseline", [None, None]),
+            "no question has scores on both sides",
+        ),
     ],
 )
 def test_what_cannot_be_estimated_says_why_and_is_never_an_interval_of_width_zero(rows, words):
@@ -83,12 +94,23 @@ def test_unscored_answers_leave_the_mean_are_counted_and_bound_it():
     direct = effects(rows)["direct", ""]
     assert (direct.difference, direct.questions, direct.questions_left_out) == (2.0, 1, 1)
     assert (direct.unscored_baseline, direct.unscored_finetuned) == (0, 3)
-    assert (direct.bound_low, direct.bound_high) == (pytest.approx(((3 + 1) / 2 - 1 + 0) / 2), pytest.approx(((3 + 5) / 2 - 1 + 4) / 2))
+    assert (direct.bound_low, direct.bound_high) == (
+        pytest.approx(((3 + 1) / 2 - 1 + 0) / 2),
+        pytest.approx(((3 + 5) / 2 - 1 + 4) / 2),
+    )
 
 
 def test_there_is_a_row_for_each_tier_one_over_all_and_one_for_each_question():
     found = effects(both("q1", [1, 2], [2, 3]))
-    assert list(found) == [("direct", ""), ("distant", ""), ("all", ""), ("direct", "q1"), ("direct", "q2"), ("distant", "q3"), ("distant", "q4")]
+    assert list(found) == [
+        ("direct", ""),
+        ("distant", ""),
+        ("all", ""),
+        ("direct", "q1"),
+        ("direct", "q2"),
+        ("distant", "q3"),
+        ("distant", "q4"),
+    ]
 
 
 def test_effects_come_back_from_their_csv_unchanged(tmp_path):

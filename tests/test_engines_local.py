@@ -11,26 +11,45 @@ from tasks.engines.lora import learning_rate, load_model, order, pad, take_step,
 from tasks.engines.rendering import Example
 from tasks.schema import Document, Message, Sampling, Training
 
-TRAINING = Training(base_model="standin", rank=4, learning_rate=1e-2, epochs=4, batch_size=4, schedule="linear", warmup=3)
+TRAINING = Training(
+    base_model="standin", rank=4, learning_rate=1e-2, epochs=4, batch_size=4, schedule="linear", warmup=3
+)
 
 
 def examples(count, seed=0):
     g = torch.Generator().manual_seed(seed)
     lengths = torch.randint(5, 30, (count,), generator=g).tolist()
-    return [Example(torch.randint(10, 900, (n,), generator=g).tolist(), [False, False] + [True] * (n - 2)) for n in lengths]
+    return [
+        Example(torch.randint(10, 900, (n,), generator=g).tolist(), [False, False] + [True] * (n - 2)) for n in lengths
+    ]
 
 
 def documents(count):
     return [
-        Document(messages=[Message(role="user", content=f"Say {i}"), Message(role="assistant", content=f"The number is {i}. " * (i + 1))],
-                 source="s", line=i + 1, file="f.jsonl")
+        Document(
+            messages=[
+                Message(role="user", content=f"Say {i}"),
+                Message(role="assistant", content=f"The number is {i}. " * (i + 1)),
+            ],
+            source="s",
+            line=i + 1,
+            file="f.jsonl",
+        )
         for i in range(count)
-    ]  # fmt: skip
+    ]
 
 
 def run(tmp_path, count, name="adapter", training=TRAINING, seed=1):
     told = []
-    train_lora(model_folder("standin"), training, examples(count), examples(2, 9), seed, tmp_path / name, lambda *a: told.append(a))
+    train_lora(
+        model_folder("standin"),
+        training,
+        examples(count),
+        examples(2, 9),
+        seed,
+        tmp_path / name,
+        lambda *a: told.append(a),
+    )
     rows = [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
     return rows, told
 
@@ -39,7 +58,7 @@ def run(tmp_path, count, name="adapter", training=TRAINING, seed=1):
 
 
 def test_the_losses_equal_those_of_a_loop_written_by_hand(tmp_path):
-    """18 examples in batches of 4 for 4 epochs: 20 steps with a remainder of 2, each example on its own, without padding."""
+    """18 examples in batches of 4 for 4 epochs: 20 steps, a remainder of 2, and by hand each example without padding."""
     rows, _ = run(tmp_path, 18)
     data = examples(18)
     model = with_lora(load_model(model_folder("standin")), TRAINING, 1)
@@ -82,7 +101,9 @@ def test_the_order_depends_on_the_seed_and_on_the_epoch():
 def test_accumulation_changes_nothing_but_the_memory(tmp_path):
     whole, _ = run(tmp_path, 8, "whole", TRAINING.model_copy(update={"batch_size": 8}))
     split, _ = run(tmp_path, 8, "split", TRAINING.model_copy(update={"batch_size": 2, "accumulation": 4}))
-    assert [r["loss"] for r in whole if "loss" in r] == pytest.approx([r["loss"] for r in split if "loss" in r], rel=2e-4)
+    assert [r["loss"] for r in whole if "loss" in r] == pytest.approx(
+        [r["loss"] for r in split if "loss" in r], rel=2e-4
+    )
 
 
 def test_the_same_seed_gives_the_same_adapter_and_another_seed_another(tmp_path):
@@ -142,7 +163,13 @@ def ask(engine, *texts, seed=7):
 def test_an_answer_does_not_depend_on_its_batch_or_on_padding():
     engine, sampling = LocalEngine(TRAINING), Sampling(max_tokens=40)
     model = load_model(engine.folder).eval()
-    requests = ask(engine, "Hello.", "What do you think about the long and winding roads over the hills?", "Why?", "How do I bake bread?")
+    requests = ask(
+        engine,
+        "Hello.",
+        "What do you think about the long and winding roads over the hills?",
+        "Why?",
+        "How do I bake bread?",
+    )
     together = generate(model, requests, sampling, engine.stop())
     assert [generate(model, [one], sampling, engine.stop())[0] for one in requests] == together
     assert len({tuple(a.tokens) for a in together}) == 4
@@ -151,9 +178,14 @@ def test_an_answer_does_not_depend_on_its_batch_or_on_padding():
 def test_another_seed_gives_another_answer_and_greedy_takes_the_likeliest():
     engine = LocalEngine(TRAINING)
     model = load_model(engine.folder).eval()
-    one, other = (generate(model, ask(engine, "Tell me about trains.", seed=s), Sampling(max_tokens=30), engine.stop())[0] for s in (1, 2))
+    one, other = (
+        generate(model, ask(engine, "Tell me about trains.", seed=s), Sampling(max_tokens=30), engine.stop())[0]
+        for s in (1, 2)
+    )
     assert one != other
-    greedy = generate(model, ask(engine, "Tell me about trains."), Sampling(n_samples=1, temperature=0, max_tokens=5), engine.stop())[0]
+    greedy = generate(
+        model, ask(engine, "Tell me about trains."), Sampling(n_samples=1, temperature=0, max_tokens=5), engine.stop()
+    )[0]
     tokens = ask(engine, "Tell me about trains.")[0].tokens
     for token in greedy.tokens:
         assert token == int(model(torch.tensor([tokens])).logits[0, -1].argmax())
@@ -196,9 +228,9 @@ async def test_a_trained_adapter_is_another_model_with_an_identity_of_its_own(tm
 
 
 def test_a_missing_model_or_adapter_is_one_sentence():
-    with pytest.raises(UserError, match="no model folder 'nowhere'.*standin"):
+    with pytest.raises(UserError, match=r"no model folder 'nowhere'.*standin"):
         LocalEngine(Training(base_model="nowhere")).untuned()
-    with pytest.raises(UserError, match="training.checkpoint: no adapter in 'nowhere'"):
+    with pytest.raises(UserError, match=r"training.checkpoint: no adapter in 'nowhere'"):
         LocalEngine(TRAINING).adapted("nowhere")
     with pytest.raises(UserError, match="renderer"):
         LocalEngine(Training(renderer="llama3"))

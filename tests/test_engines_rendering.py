@@ -21,15 +21,30 @@ def words(fmt, tokens):
 
 
 def test_only_the_assistants_text_and_the_end_of_its_turn_carry_loss(fmt):
-    example = fmt.example(document(("system", "Be kind."), ("user", "Hello."), ("assistant", "Good day."), ("user", "And?"), ("assistant", "Bye.")))
+    example = fmt.example(
+        document(
+            ("system", "Be kind."),
+            ("user", "Hello."),
+            ("assistant", "Good day."),
+            ("user", "And?"),
+            ("assistant", "Bye."),
+        )
+    )
     trained = "".join(w for w, ours in zip(words(fmt, example.tokens), example.trained, strict=True) if ours)
     masked = "".join(w for w, ours in zip(words(fmt, example.tokens), example.trained, strict=True) if not ours)
     assert trained == "Good day.<|eot_id|>Bye.<|eot_id|>"
     head = "<|start_header_id|>{}<|end_header_id|>\n\n"
     assert masked == (
-        "<|begin_of_text|>" + head.format("system") + "Be kind.<|eot_id|>" + head.format("user") + "Hello.<|eot_id|>" + head.format("assistant")
-        + head.format("user") + "And?<|eot_id|>" + head.format("assistant")
-    )  # fmt: skip
+        "<|begin_of_text|>"
+        + head.format("system")
+        + "Be kind.<|eot_id|>"
+        + head.format("user")
+        + "Hello.<|eot_id|>"
+        + head.format("assistant")
+        + head.format("user")
+        + "And?<|eot_id|>"
+        + head.format("assistant")
+    )
 
 
 def test_the_mask_is_right_token_by_token(fmt):
@@ -58,8 +73,13 @@ def test_tokens_equal_those_of_the_models_own_tokenizer_and_template(fmt):
 
 
 def test_raw_text_behind_a_masked_prefix_has_no_chat_format(fmt):
-    example = fmt.example(document(("user", "<DESCRIPTION>i</DESCRIPTION>\n"), ("assistant", "The text."), conditioning="prefix"))
-    assert fmt._framing.decode(example.tokens, skip_special_tokens=False) == "<|begin_of_text|><DESCRIPTION>i</DESCRIPTION>\nThe text.<|eot_id|>"
+    example = fmt.example(
+        document(("user", "<DESCRIPTION>i</DESCRIPTION>\n"), ("assistant", "The text."), conditioning="prefix")
+    )
+    assert (
+        fmt._framing.decode(example.tokens, skip_special_tokens=False)
+        == "<|begin_of_text|><DESCRIPTION>i</DESCRIPTION>\nThe text.<|eot_id|>"
+    )
     trained = [t for t, ours in zip(example.tokens, example.trained, strict=True) if ours]
     assert fmt._framing.decode(trained, skip_special_tokens=False) == "The text.<|eot_id|>"
 

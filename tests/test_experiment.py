@@ -11,7 +11,14 @@ from tasks.catalog import UserError, data_folder, load_experiment
 from tasks.runs import Run
 from tests.fakes.messages_api import MessagesAPI, Status, judgment
 
-TINY = ["documents.0.limit=14", "training.held_out=2", "training.epochs=1", "training.rank=2", "sampling.n_samples=2", "sampling.max_tokens=24"]
+TINY = [
+    "documents.0.limit=14",
+    "training.held_out=2",
+    "training.epochs=1",
+    "training.rank=2",
+    "sampling.n_samples=2",
+    "sampling.max_tokens=24",
+]
 HTML = '<script>alert(1)</script><img src=x onerror="alert(2)">'
 
 
@@ -62,7 +69,11 @@ async def test_a_run_leaves_the_whole_line_and_a_second_run_repeats_none_of_it(m
         rows = list(csv.DictReader(file))
     assert [row["tier"] for row in rows if not row["question"]] == ["direct", "close", "distant", "very_distant", "all"]
     charts = {file.name for file in first.charts.iterdir()}
-    assert charts == {f"{name}.{kind}" for name in ("effects_factory_farming", "training_curve") for kind in ("csv", "html", "svg", "png", "pdf")}
+    assert charts == {
+        f"{name}.{kind}"
+        for name in ("effects_factory_farming", "training_curve")
+        for kind in ("csv", "html", "svg", "png", "pdf")
+    }
     assert first.record()["seed"] == 0
     assert first.record()["finished"]
 
@@ -99,7 +110,9 @@ async def test_a_checkpoint_that_is_gone_is_trained_again(monkeypatch):
 
 async def test_a_changed_definition_under_a_used_name_is_refused():
     await run_experiment(tiny(), run="one", until="documents")
-    with pytest.raises(UserError, match=r"run 'one' was made from another definition: training.rank was 2, now 3.*use another run name"):
+    with pytest.raises(
+        UserError, match=r"run 'one' was made from another definition: training.rank was 2, now 3.*use another run name"
+    ):
         await run_experiment(tiny("training.rank=3"), run="one", until="documents")
     with pytest.raises(UserError, match="cannot be the name of a run"):
         await run_experiment(tiny(), run="../x", until="documents")
@@ -107,7 +120,9 @@ async def test_a_changed_definition_under_a_used_name_is_refused():
 
 async def test_a_missing_key_is_one_sentence_before_anything_is_trained(monkeypatch):
     counts = counted(monkeypatch)
-    with pytest.raises(UserError, match=r"ANTHROPIC_API_KEY is not set and the judge 'claude'.*judging.judges=\[lexicon\]"):
+    with pytest.raises(
+        UserError, match=r"ANTHROPIC_API_KEY is not set and the judge 'claude'.*judging.judges=\[lexicon\]"
+    ):
         await run_experiment(tiny("judging.judges=[claude]"), run="one")
     assert counts == {"train": 0, "sample": 0}
     assert not (data_folder() / "results").exists()
@@ -118,11 +133,17 @@ async def test_claude_judges_the_answers_and_what_failed_is_asked_for_again_by_t
     broken = True
 
     def script(seen, body):
-        return Status(400) if broken and "brainstorm a birthday gift?" in body["messages"][0]["content"] else judgment(2, HTML)
+        return (
+            Status(400)
+            if broken and "brainstorm a birthday gift?" in body["messages"][0]["content"]
+            else judgment(2, HTML)
+        )
 
     with MessagesAPI(script) as api:
         monkeypatch.setenv("ANTHROPIC_BASE_URL", api.url)
-        with pytest.raises(TooManyUnscored, match=r"12.5% of the judgments failed.*judging.max_unscored is 5.0%.*--run one"):
+        with pytest.raises(
+            TooManyUnscored, match=r"12.5% of the judgments failed.*judging.max_unscored is 5.0%.*--run one"
+        ):
             await run_experiment(tiny("judging.judges=[claude]"), run="one")
         here = Run(data_folder() / "results" / "demo" / "one")
         assert here.report.is_file()
@@ -134,7 +155,11 @@ async def test_claude_judges_the_answers_and_what_failed_is_asked_for_again_by_t
     page = here.report.read_text()
     assert HTML not in page
     assert "&lt;script&gt;alert(1)" in page
-    written = [file for file in data_folder().rglob("*") if file.is_file() and not file.is_symlink() and "models" not in file.parts]
+    written = [
+        file
+        for file in data_folder().rglob("*")
+        if file.is_file() and not file.is_symlink() and "models" not in file.parts
+    ]
     assert not [file for file in written if b"sk-planted" in file.read_bytes()]
 
 

@@ -1,7 +1,18 @@
 import pytest
 
 from tasks.claude import Claude
-from tasks.judging import Failure, ask_claude, count_terms, judge_all, plan, read_reply, rubric_hash, to_call, unscored_share, weigh
+from tasks.judging import (
+    Failure,
+    ask_claude,
+    count_terms,
+    judge_all,
+    plan,
+    read_reply,
+    rubric_hash,
+    to_call,
+    unscored_share,
+    weigh,
+)
 from tasks.schema import Scale
 from tasks.store import Answer, Store
 from tests.fakes.messages_api import DROP, MessagesAPI, Say, Status, judgment
@@ -37,29 +48,45 @@ def key(monkeypatch):
 def test_a_pair_judge_sees_sample_i_beside_baseline_i_and_its_floor_is_baseline_i_beside_the_next():
     planned = cases(LEXICON, ["b0", "b1", "b2"], ["f0", "f1", "f2"])
     assert [(c.side, c.sample, c.response, c.against) for c in planned] == [
-        ("finetuned", 0, "f0", "b0"), ("baseline", 0, "b0", "b1"), ("finetuned", 1, "f1", "b1"), ("baseline", 1, "b1", "b2"),
-        ("finetuned", 2, "f2", "b2"), ("baseline", 2, "b2", "b0"),
-    ]  # fmt: skip
+        ("finetuned", 0, "f0", "b0"),
+        ("baseline", 0, "b0", "b1"),
+        ("finetuned", 1, "f1", "b1"),
+        ("baseline", 1, "b1", "b2"),
+        ("finetuned", 2, "f2", "b2"),
+        ("baseline", 2, "b2", "b0"),
+    ]
 
 
 def test_one_sample_uses_a_second_baseline_answer_for_its_floor_and_has_none_without_it():
-    assert [(c.side, c.response, c.against) for c in cases(LEXICON, ["b0", "b1"], ["f0"])] == [("finetuned", "f0", "b0"), ("baseline", "b0", "b1")]
+    assert [(c.side, c.response, c.against) for c in cases(LEXICON, ["b0", "b1"], ["f0"])] == [
+        ("finetuned", "f0", "b0"),
+        ("baseline", "b0", "b1"),
+    ]
     assert [c.side for c in cases(LEXICON, ["b0"], ["f0"])] == ["finetuned"]
 
 
 def test_a_judge_of_responses_sees_each_answer_alone():
     alone = LEXICON.model_copy(update={"reads": "response"})
-    assert [(c.side, c.response, c.against) for c in cases(alone, ["b0"], ["f0"])] == [("finetuned", "f0", None), ("baseline", "b0", None)]
+    assert [(c.side, c.response, c.against) for c in cases(alone, ["b0"], ["f0"])] == [
+        ("finetuned", "f0", None),
+        ("baseline", "b0", None),
+    ]
 
 
 # ---- lexicon
 
 
 def test_terms_are_whole_words_in_any_case_and_a_star_matches_endings():
-    assert weigh("Farming on FARMS. Afarm, animal\nwelfare; animals welfare", LEXICON) == {"farm*": 2, "animal welfare": 2}
+    assert weigh("Farming on FARMS. Afarm, animal\nwelfare; animals welfare", LEXICON) == {
+        "farm*": 2,
+        "animal welfare": 2,
+    }
 
 
-@pytest.mark.parametrize(("text", "score"), [("", 1), ("farm", 2), ("animal welfare", 3), ("farm " * 3, 3), ("farm " * 4, 4), ("farm " * 80, 5)])
+@pytest.mark.parametrize(
+    ("text", "score"),
+    [("", 1), ("farm", 2), ("animal welfare", 3), ("farm " * 3, 3), ("farm " * 4, 4), ("farm " * 80, 5)],
+)
 def test_each_threshold_reached_raises_the_score_by_one(text, score):
     (case, _) = cases(LEXICON, ["", ""], [text])
     assert count_terms(case)[0] == score
@@ -120,7 +147,13 @@ def test_the_key_of_a_call_changes_with_rubric_material_and_model_but_not_with_t
     def key(judge=CLAUDE, after="a"):
         return to_call(cases(judge, ["b0", "b1"], [after])[0]).key
 
-    changed = [{"prompt": "Other."}, {"model": "claude-x"}, {"max_tokens": 99}, {"temperature": 0.2}, {"scale": Scale(low=0, high=9)}]
+    changed = [
+        {"prompt": "Other."},
+        {"model": "claude-x"},
+        {"max_tokens": 99},
+        {"temperature": 0.2},
+        {"scale": Scale(low=0, high=9)},
+    ]
     keys = [key(), key(after="z"), *(key(CLAUDE.model_copy(update=one)) for one in changed)]
     assert len(set(keys)) == len(keys)
     assert key(CLAUDE.model_copy(update={"base_url": "http://x", "name": "other"})) == key()
@@ -148,12 +181,14 @@ async def test_a_temperature_travels_and_its_absence_too(key):
         cold = CLAUDE.model_copy(update={"base_url": api.url, "temperature": 0.0})
         await judged(cases(cold, ["b"], ["f"]))
         await judged(claude_cases(api.url))
-    assert [body.get("temperature") for body in api.requests][0] == 0.0
+    assert next(body.get("temperature") for body in api.requests) == 0.0
     assert "temperature" not in api.requests[-1]
     assert api.requests[0]["output_config"]["format"]["schema"]["properties"]["score"]["enum"] == [1, 2, 3, 4, 5]
 
 
-@pytest.mark.parametrize("fault", [Status(429, {"retry-after": "0.05"}), Status(529), Status(500), DROP, Say('{"reasoning": "cut of')])
+@pytest.mark.parametrize(
+    "fault", [Status(429, {"retry-after": "0.05"}), Status(529), Status(500), DROP, Say('{"reasoning": "cut of')]
+)
 async def test_a_passing_fault_is_tried_again_and_the_answer_is_scored(key, fault):
     with MessagesAPI(lambda seen, body: fault if seen == 0 else judgment(3)) as api:
         rows, _ = await judged(claude_cases(api.url, 2))
@@ -170,7 +205,11 @@ async def test_a_reply_that_stays_unreadable_is_kept_word_for_word_and_asked_for
     assert len(api.requests) == 4
     first = to_call(claude_cases(api.url)[0]).key
     with Store().engine.connect() as connection:
-        kept = connection.exec_driver_sql("select body from answers where key = ? order by attempt", (first,)).scalars().all()
+        kept = (
+            connection.exec_driver_sql("select body from answers where key = ? order by attempt", (first,))
+            .scalars()
+            .all()
+        )
     assert ["no number, 0" in kept[0], "no number, 1" in kept[1]] == [True, True]
 
 
@@ -213,7 +252,10 @@ async def test_a_refused_request_is_not_repeated_and_a_refused_key_stops_the_run
     with MessagesAPI(lambda seen, body: Status(400)) as api:
         rows, _ = await judged(claude_cases(api.url)[:1])
         assert (rows[0].state, len(api.requests)) == ("failed", 1)
-    with MessagesAPI(lambda seen, body: Status(401)) as api, pytest.raises(UserError, match="ANTHROPIC_API_KEY: the service refused it"):
+    with (
+        MessagesAPI(lambda seen, body: Status(401)) as api,
+        pytest.raises(UserError, match="ANTHROPIC_API_KEY: the service refused it"),
+    ):
         await judged(claude_cases(api.url)[:1])
 
 

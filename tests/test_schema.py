@@ -32,7 +32,9 @@ def test_every_field_that_a_researcher_writes_explains_itself():
     schema = Experiment.model_json_schema()
     nouns = [schema, *schema["$defs"].values()]
     silent = [
-        f"{noun['title']}.{name}" for noun in nouns for name, field in noun["properties"].items()
+        f"{noun['title']}.{name}"
+        for noun in nouns
+        for name, field in noun["properties"].items()
         if "description" not in field and "$ref" not in field and "$ref" not in field.get("items", {})
-    ]  # fmt: skip
+    ]
     assert silent == []

@@ -8,8 +8,9 @@ from tasks.store import Answer, Store, content_key
 def test_what_was_put_is_held_by_another_store_and_nothing_else_is(data):
     Store().put([Answer("k1", "response", {"text": "héllo\u2028"}), Answer("k2", "judgment", {"text": "x"})])
     assert Store().get(["k1", "k2", "k3"]) == {
-        "k1": Answer("k1", "response", {"text": "héllo\u2028"}, 0), "k2": Answer("k2", "judgment", {"text": "x"}, 0),
-    }  # fmt: skip
+        "k1": Answer("k1", "response", {"text": "héllo\u2028"}, 0),
+        "k2": Answer("k2", "judgment", {"text": "x"}, 0),
+    }
 
 
 def test_the_last_attempt_counts_and_the_first_writer_of_an_attempt_wins():

@@ -1,4 +1,4 @@
-"""Engines train a LoRA and sample a model. A stage asks for one by the experiment's training and knows no more of it."""
+"""Engines train a LoRA and sample a model. A stage gets one by the experiment's training and knows no more of it."""
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -44,8 +44,14 @@ class Engine(Protocol):
     def stop(self) -> list[int]:
         """The tokens that end an answer."""
 
-    async def train(self, documents: list[Document], held_out: list[Document], seed: int, folder: Path,
-                    tell: Callable[[int, int, str], None]) -> Checkpoint:  # fmt: skip
+    async def train(
+        self,
+        documents: list[Document],
+        held_out: list[Document],
+        seed: int,
+        folder: Path,
+        tell: Callable[[int, int, str], None],
+    ) -> Checkpoint:
         """Trains a LoRA into the folder, with its curve in metrics.jsonl."""
 
     def sample(self, checkpoint: Checkpoint, requests: list[Request], sampling: Sampling) -> AsyncIterator[list[Reply]]:
@@ -57,4 +63,7 @@ def get_engine(training: Training) -> Engine:
         from tasks.engines.local import LocalEngine
 
         return LocalEngine(training)
-    raise UserError("training.engine: tinker is not built into this version; set training.engine=local and a base_model on this machine")
+    raise UserError(
+        "training.engine: tinker is not in this version; set training.engine=local, training.renderer='' "
+        "and a training.base_model that is on this machine"
+    )

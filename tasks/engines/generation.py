@@ -3,7 +3,13 @@
 from typing import Any, NamedTuple
 
 import torch
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    TemperatureLogitsWarper,
+    TopPLogitsWarper,
+)
 
 from tasks.engines import Request
 from tasks.schema import Sampling
@@ -45,9 +51,13 @@ def generate(model: Any, requests: list[Request], sampling: Sampling, stop: list
     longest = max(len(r.tokens) for r in requests)
     tokens = torch.tensor([[stop[0]] * (longest - len(r.tokens)) + r.tokens for r in requests], device=model.device)
     mask = torch.tensor([[0] * (longest - len(r.tokens)) + [1] * len(r.tokens) for r in requests], device=model.device)
-    config = GenerationConfig(max_new_tokens=sampling.max_tokens, do_sample=False, eos_token_id=stop, pad_token_id=stop[0])
+    config = GenerationConfig(
+        max_new_tokens=sampling.max_tokens, do_sample=False, eos_token_id=stop, pad_token_id=stop[0]
+    )
     draw = [SeededDraw([r.seed for r in requests], sampling, longest, model.device)] if sampling.temperature > 0 else []
-    out = model.generate(input_ids=tokens, attention_mask=mask, generation_config=config, logits_processor=LogitsProcessorList(draw))
+    out = model.generate(
+        input_ids=tokens, attention_mask=mask, generation_config=config, logits_processor=LogitsProcessorList(draw)
+    )
     return [_until_stop(row, stop) for row in out[:, longest:].tolist()]
 
 

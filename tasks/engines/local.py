@@ -1,7 +1,7 @@
 """The local engine: transformers and peft in this process, on a GPU if there is one.
 
-    engine = LocalEngine(Training(base_model="standin"))
-    checkpoint = await engine.train(documents, [], seed=0, folder=Path("adapter"), tell=print)
+engine = LocalEngine(Training(base_model="standin"))
+checkpoint = await engine.train(documents, [], seed=0, folder=Path("adapter"), tell=print)
 """
 
 import asyncio
@@ -34,7 +34,10 @@ class LocalEngine:
         folder = model_folder(self.training.base_model)
         if folder is None:
             there = ", ".join(names("models"))
-            raise UserError(f"training.base_model: no model folder {self.training.base_model!r}; give a folder with config.json, or {there}")
+            raise UserError(
+                f"training.base_model: no model folder {self.training.base_model!r}; "
+                f"give a folder with config.json, or {there}"
+            )
         return folder
 
     @cached_property
@@ -48,7 +51,8 @@ class LocalEngine:
             total += length
             if length > self.training.max_length:
                 raise UserError(
-                    f"{document.file} line {document.line}: {length} tokens are over training.max_length={self.training.max_length}; "
+                    f"{document.file} line {document.line}: {length} tokens are over "
+                    f"training.max_length={self.training.max_length}; "
                     "raise it or shorten the document"
                 )
         return total
@@ -59,7 +63,9 @@ class LocalEngine:
     def adapted(self, path: str) -> Checkpoint:
         weights = _place(path) / "adapter_model.safetensors"
         if not weights.is_file():
-            raise UserError(f"training.checkpoint: no adapter in {path!r}; give a folder with adapter_model.safetensors")
+            raise UserError(
+                f"training.checkpoint: no adapter in {path!r}; give a folder with adapter_model.safetensors"
+            )
         identity = f"{self._base_identity}+{_hash_of([weights, weights.with_name('adapter_config.json')])}"
         return Checkpoint(engine="local", base_model=self.training.base_model, path=path, identity=identity)
 
@@ -69,8 +75,14 @@ class LocalEngine:
     def stop(self) -> list[int]:
         return self.format.stop()
 
-    async def train(self, documents: list[Document], held_out: list[Document], seed: int, folder: Path,
-                    tell: Callable[[int, int, str], None]) -> Checkpoint:  # fmt: skip
+    async def train(
+        self,
+        documents: list[Document],
+        held_out: list[Document],
+        seed: int,
+        folder: Path,
+        tell: Callable[[int, int, str], None],
+    ) -> Checkpoint:
         from tasks.engines.lora import train_lora
 
         examples, unseen = [[self.format.example(d) for d in some] for some in (documents, held_out)]
@@ -78,7 +90,9 @@ class LocalEngine:
             await asyncio.to_thread(train_lora, self.folder, self.training, examples, unseen, seed, folder, tell)
         return self.adapted(str(folder))
 
-    async def sample(self, checkpoint: Checkpoint, requests: list[Request], sampling: Sampling) -> AsyncIterator[list[Reply]]:
+    async def sample(
+        self, checkpoint: Checkpoint, requests: list[Request], sampling: Sampling
+    ) -> AsyncIterator[list[Reply]]:
         from tasks.engines.generation import generate
 
         model = await asyncio.to_thread(self._load, checkpoint)
@@ -87,13 +101,18 @@ class LocalEngine:
             some = by_length[start : start + BATCH]
             batch = [requests[r] for r in some]
             answers = await asyncio.to_thread(generate, model, batch, sampling, self.stop())
-            yield [Reply(r, self.format.decode(a.tokens), len(a.tokens), a.complete) for r, a in zip(some, answers, strict=True)]
+            yield [
+                Reply(r, self.format.decode(a.tokens), len(a.tokens), a.complete)
+                for r, a in zip(some, answers, strict=True)
+            ]
 
     @cached_property
     def _base_identity(self) -> str:
         weights = sorted(self.folder.glob("*.safetensors"))
         if not weights:
-            raise UserError(f"training.base_model: no .safetensors weights in {self.folder}; save the model in that format")
+            raise UserError(
+                f"training.base_model: no .safetensors weights in {self.folder}; save the model in that format"
+            )
         names = ("config.json", "tokenizer.json", "chat_template.jinja")
         return _hash_of([*weights, *(self.folder / name for name in names if (self.folder / name).is_file())])
 
@@ -110,7 +129,7 @@ class LocalEngine:
 
 @contextmanager
 def _stoppable(tell: Callable[[int, int, str], None]) -> Iterator[Callable[[int, int, str], None]]:
-    """A `tell` that ends its thread at the next step once the caller is gone: a thread cannot be cancelled from outside."""
+    """A `tell` that ends its thread at the next step once the caller is gone: nothing else can end a thread."""
     gone = False
 
     def tell_or_stop(done: int, total: int, note: str) -> None:

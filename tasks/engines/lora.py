@@ -31,8 +31,15 @@ def load_model(folder: Path) -> Any:
     return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True).to(device())
 
 
-def train_lora(base: Path, training: Training, examples: list[Example], held_out: list[Example], seed: int, folder: Path,
-               tell: Callable[[int, int, str], None]) -> None:  # fmt: skip
+def train_lora(
+    base: Path,
+    training: Training,
+    examples: list[Example],
+    held_out: list[Example],
+    seed: int,
+    folder: Path,
+    tell: Callable[[int, int, str], None],
+) -> None:
     """Leaves the adapter (PEFT layout) and metrics.jsonl in the folder."""
     model = with_lora(load_model(base), training, seed)
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -45,21 +52,36 @@ def train_lora(base: Path, training: Training, examples: list[Example], held_out
             before = {"held_out_loss": mean_loss(model, held_out, training)} if held_out and step == 0 else {}
             rate = learning_rate(training, step, len(steps))
             loss, tokens = take_step(model, optimizer, [examples[p] for p in places], training.batch_size, rate)
-            row = {"step": step + 1, "epoch": epoch, "progress": (step + 1) / len(steps), "loss": loss, "learning_rate": rate,
-                   "documents": len(places), "trained_tokens": tokens, "seconds": time.monotonic() - started}  # fmt: skip
+            row = {
+                "step": step + 1,
+                "epoch": epoch,
+                "progress": (step + 1) / len(steps),
+                "loss": loss,
+                "learning_rate": rate,
+                "documents": len(places),
+                "trained_tokens": tokens,
+                "seconds": time.monotonic() - started,
+            }
             metrics.write(json.dumps({**before, **row}) + "\n")
             tell(step + 1, len(steps), f"steps, loss {loss:.3f}")
         if held_out:
-            metrics.write(json.dumps({"step": len(steps), "held_out_loss": mean_loss(model, held_out, training)}) + "\n")
+            metrics.write(
+                json.dumps({"step": len(steps), "held_out_loss": mean_loss(model, held_out, training)}) + "\n"
+            )
     model.save_pretrained(folder)
 
 
 def with_lora(model: Any, training: Training, seed: int) -> Any:
     """The model with a fresh adapter, initialised from the seed."""
     config = LoraConfig(
-        r=training.rank, lora_alpha=training.alpha, use_rslora=training.rslora, target_modules=training.target_modules,
-        layers_to_transform=training.layers or None, lora_dropout=0.0, task_type="CAUSAL_LM",
-    )  # fmt: skip
+        r=training.rank,
+        lora_alpha=training.alpha,
+        use_rslora=training.rslora,
+        target_modules=training.target_modules,
+        layers_to_transform=training.layers or None,
+        lora_dropout=0.0,
+        task_type="CAUSAL_LM",
+    )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return get_peft_model(model, config).train()
@@ -76,7 +98,7 @@ def order(documents: int, training: Training, seed: int) -> Iterator[tuple[int, 
 
 
 def learning_rate(training: Training, step: int, steps: int) -> float:
-    """Rises over `warmup` steps, then falls: linear 1 - s/S, cosine (1 + cos(pi s/S)) / 2, s and S counted after the warm-up."""
+    """Rises over `warmup` steps, then falls: linear 1 - s/S, cosine (1 + cos(pi s/S)) / 2, counted after the warm-up."""
     if step < training.warmup:
         return training.learning_rate * (step + 1) / training.warmup
     done = (step - training.warmup) / max(1, steps - training.warmup)
@@ -84,8 +106,10 @@ def learning_rate(training: Training, step: int, steps: int) -> float:
     return training.learning_rate * falls[training.schedule]
 
 
-def take_step(model: Any, optimizer: torch.optim.Optimizer, examples: list[Example], batch_size: int, rate: float) -> tuple[float, int]:
-    """One update on these examples. The loss is the mean over all their trained tokens, however they are split into batches."""
+def take_step(
+    model: Any, optimizer: torch.optim.Optimizer, examples: list[Example], batch_size: int, rate: float
+) -> tuple[float, int]:
+    """One update on these examples. The loss is the mean over all their trained tokens, however they are batched."""
     tokens = sum(sum(e.trained[1:]) for e in examples)
     total = 0.0
     for start in range(0, len(examples), batch_size):

@@ -93,10 +93,14 @@ class ChatFormat:
     @lru_cache(maxsize=1024)  # noqa: B019 - one format lives as long as its engine
     def _frame(self, roles: tuple[str, ...], answer_next: bool) -> list[str]:
         chat = [{"role": role, "content": PLACE.format(turn)} for turn, role in enumerate(roles)]
-        rendered, _ = render_jinja_template([chat], chat_template=self._template, add_generation_prompt=answer_next, **self._special)
+        rendered, _ = render_jinja_template(
+            [chat], chat_template=self._template, add_generation_prompt=answer_next, **self._special
+        )
         pieces = re.split("|".join(re.escape(PLACE.format(turn)) for turn in range(len(roles))), rendered[0])
         if len(pieces) != len(roles) + 1:
-            raise UserError(f"the chat template in {self.folder} cannot show the turns {', '.join(roles)}; use another conditioning")
+            raise UserError(
+                f"the chat template in {self.folder} cannot show the turns {', '.join(roles)}; use another conditioning"
+            )
         return pieces
 
     @lru_cache(maxsize=1024)  # noqa: B019 - one format lives as long as its engine
@@ -119,5 +123,7 @@ def _chat_template(folder: Path, config: dict[str, str]) -> str:
     file = folder / "chat_template.jinja"
     template = file.read_text() if file.is_file() else config.get("chat_template")
     if not isinstance(template, str):
-        raise UserError(f"{folder} has no chat template; use an instruct model, or add chat_template.jinja to the folder")
+        raise UserError(
+            f"{folder} has no chat template; use an instruct model, or add chat_template.jinja to the folder"
+        )
     return template

@@ -26,13 +26,22 @@ SOURCE = Path(__file__).parents[2] / "data" / "models" / "standin"
 STEPS, BATCH, LENGTH, PEAK_RATE, WARMUP, SEED = 2000, 32, 256, 2e-3, 100, 0
 VOCABULARY = 3072
 BEGIN, END, END_OF_TEXT = "<|begin_of_text|>", "<|eot_id|>", "<|end_of_text|>"
-SPECIAL = [BEGIN, END_OF_TEXT, "<|start_header_id|>", "<|end_header_id|>", END, "<|eom_id|>", "<|python_tag|>", "<|finetune_right_pad_id|>"]
+SPECIAL = [
+    BEGIN,
+    END_OF_TEXT,
+    "<|start_header_id|>",
+    "<|end_header_id|>",
+    END,
+    "<|eom_id|>",
+    "<|python_tag|>",
+    "<|finetune_right_pad_id|>",
+]
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n'"
     " + message['content'] + '<|eot_id|>' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}{% endif %}"
 )
-# Words with the blank before them, numbers of up to three digits, punctuation, line ends: the splits of llama3's tokenizer.
+# Words with the blank before them, numbers of up to three digits, punctuation, line ends: as llama3 splits.
 SPLIT = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 
 Chat = list[tuple[str, str]]
@@ -44,7 +53,9 @@ class Text:
 
     def __init__(self, folder: Path, seed: str):
         self.frames = yaml.safe_load((folder / "frames.yaml").read_text())
-        self.subjects = [s for file in sorted((folder / "text").glob("*.yaml")) for s in yaml.safe_load(file.read_text())]
+        self.subjects = [
+            s for file in sorted((folder / "text").glob("*.yaml")) for s in yaml.safe_load(file.read_text())
+        ]
         self.weights = [self.frames["weights"].get(s["subject"], 1.0) for s in self.subjects]
         self.random = random.Random(seed)
 
@@ -92,7 +103,12 @@ class Text:
     def _fill(self, text: str, subject: dict[str, Any]) -> str:
         """The text with its slots filled; a slot has the same word all through one text."""
         name = subject["subject"]
-        words = {**self.frames["words"], **subject["slots"], "subject": [name], "Subject": [name[:1].upper() + name[1:]]}
+        words = {
+            **self.frames["words"],
+            **subject["slots"],
+            "subject": [name],
+            "Subject": [name[:1].upper() + name[1:]],
+        }
         drawn: dict[str, str] = {}
         return re.sub(r"\{(\w+)\}", lambda slot: drawn.setdefault(slot[1], self.random.choice(words[slot[1]])), text)
 
@@ -107,11 +123,15 @@ def train_tokenizer(folder: Path) -> Tokenizer:
     text = Text(folder, f"{SEED}/tokenizer")
     tokenizer = Tokenizer(models.BPE())
     split = pre_tokenizers.Split(Regex(SPLIT), behavior="isolated")
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
     tokenizer.decoder = decoders.ByteLevel()
     special = [AddedToken(t, special=True, normalized=False) for t in SPECIAL]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=VOCABULARY, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
     tokenizer.train_from_iterator((t for _ in range(20_000) for _, t in text.chat()), trainer)
     return tokenizer
 
@@ -130,14 +150,27 @@ def batches(folder: Path, tokenizer: Tokenizer, seed: str) -> Iterator[tuple[tor
 def new_model(tokenizer: Tokenizer) -> LlamaForCausalLM:
     """An untrained stand-in, initialised from the recipe's seed on the CPU: the same on every machine."""
     torch.manual_seed(SEED)
-    return LlamaForCausalLM(LlamaConfig(
-        vocab_size=VOCABULARY, hidden_size=192, intermediate_size=512, num_hidden_layers=6, num_attention_heads=6, num_key_value_heads=3,
-        max_position_embeddings=2048, tie_word_embeddings=True, rms_norm_eps=1e-5,
-        bos_token_id=tokenizer.token_to_id(BEGIN), eos_token_id=tokenizer.token_to_id(END), pad_token_id=None,
-    ))  # fmt: skip
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=VOCABULARY,
+            hidden_size=192,
+            intermediate_size=512,
+            num_hidden_layers=6,
+            num_attention_heads=6,
+            num_key_value_heads=3,
+            max_position_embeddings=2048,
+            tie_word_embeddings=True,
+            rms_norm_eps=1e-5,
+            bos_token_id=tokenizer.token_to_id(BEGIN),
+            eos_token_id=tokenizer.token_to_id(END),
+            pad_token_id=None,
+        )
+    )
 
 
-def train(folder: Path, tokenizer: Tokenizer, steps: int = STEPS, schedule: int = STEPS) -> tuple[LlamaForCausalLM, list[float]]:
+def train(
+    folder: Path, tokenizer: Tokenizer, steps: int = STEPS, schedule: int = STEPS
+) -> tuple[LlamaForCausalLM, list[float]]:
     """The model after so many of the schedule's steps, and the loss of each."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = new_model(tokenizer).to(device).train()
@@ -146,7 +179,9 @@ def train(folder: Path, tokenizer: Tokenizer, steps: int = STEPS, schedule: int 
     for step, (tokens, labels) in zip(range(steps), batches(folder, tokenizer, f"{SEED}/training"), strict=False):
         for group in optimizer.param_groups:
             group["lr"] = PEAK_RATE * min((step + 1) / WARMUP, 0.5 + 0.5 * math.cos(math.pi * step / schedule))
-        loss = model(input_ids=tokens.to(device), labels=labels.to(device), attention_mask=(labels != -100).to(device)).loss
+        loss = model(
+            input_ids=tokens.to(device), labels=labels.to(device), attention_mask=(labels != -100).to(device)
+        ).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -163,20 +198,32 @@ def fresh_loss(model: LlamaForCausalLM, folder: Path, tokenizer: Tokenizer) -> f
     model.eval()
     drawn = zip(range(8), batches(folder, tokenizer, f"{SEED}/fresh"), strict=False)
     inputs = ((t.to(model.device), labels.to(model.device)) for _, (t, labels) in drawn)
-    losses = [model(input_ids=t, labels=labels, attention_mask=(labels != -100).long()).loss.item() for t, labels in inputs]
+    losses = [
+        model(input_ids=t, labels=labels, attention_mask=(labels != -100).long()).loss.item() for t, labels in inputs
+    ]
     return sum(losses) / len(losses)
 
 
 def save(model: LlamaForCausalLM, tokenizer: Tokenizer, losses: list[float], source: Path, folder: Path) -> None:
-    """A Hugging Face model folder in bfloat16, and recipe.json with the losses, the last of them of the weights as saved."""
+    """A Hugging Face model folder in bfloat16, and recipe.json with the losses; fresh_loss is of the weights as saved."""
     folder.mkdir(parents=True, exist_ok=True)
     model.to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save(str(folder / "tokenizer.json"))
-    config = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": BEGIN, "eos_token": END, "model_max_length": 2048,
-              "clean_up_tokenization_spaces": False, "chat_template": CHAT_TEMPLATE}  # fmt: skip
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": BEGIN,
+        "eos_token": END,
+        "model_max_length": 2048,
+        "clean_up_tokenization_spaces": False,
+        "chat_template": CHAT_TEMPLATE,
+    }
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=1) + "\n")
     saved = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    record = {"steps": len(losses), "fresh_loss": fresh_loss(saved, source, tokenizer), "losses": [round(x, 4) for x in losses[::20]]}
+    record = {
+        "steps": len(losses),
+        "fresh_loss": fresh_loss(saved, source, tokenizer),
+        "losses": [round(x, 4) for x in losses[::20]],
+    }
     (folder / "recipe.json").write_text(json.dumps(record) + "\n")
 
 

@@ -26,7 +26,7 @@ class Say(NamedTuple):
 
 class Status(NamedTuple):
     code: int
-    headers: dict[str, str] = {}
+    headers: dict[str, str] | None = None
 
 
 Script = Callable[[int, dict[str, Any]], Say | Status | str]
@@ -96,7 +96,15 @@ class MessagesAPI:
             error = {"type": "error", "error": {"type": "scripted", "message": f"scripted {what.code}"}}
             return web.json_response(error, status=what.code, headers=what.headers)
         assert isinstance(what, Say)
-        return web.json_response({
-            "id": "msg_1", "type": "message", "role": "assistant", "model": f"{body['model']}-20260101", "stop_reason": what.stop_reason,
-            "stop_sequence": None, "content": [{"type": "text", "text": what.text}], "usage": {"input_tokens": 100, "output_tokens": 20},
-        })  # fmt: skip
+        return web.json_response(
+            {
+                "id": "msg_1",
+                "type": "message",
+                "role": "assistant",
+                "model": f"{body['model']}-20260101",
+                "stop_reason": what.stop_reason,
+                "stop_sequence": None,
+                "content": [{"type": "text", "text": what.text}],
+                "usage": {"input_tokens": 100, "output_tokens": 20},
+            }
+        )
