@@ -1,6 +1,7 @@
 """The command line: spillover run | check | list | report | server."""
 
 import os
+import shlex
 import sys
 from typing import Annotated
 
@@ -45,7 +46,8 @@ def run(
     address = _use_server()
     from flows.run import run_in_terminal
 
-    command = " ".join(["spillover run", name, *(overrides or []), *([f"--seed {seed}"] if seed is not None else [])])
+    chosen = ["--seed", str(seed)] if seed is not None else []
+    command = shlex.join(["spillover", "run", name, *(overrides or []), *chosen])
     run_in_terminal(experiment, seed, run, until, address, command)
 
 
@@ -123,6 +125,8 @@ def _use_server() -> str:
         typer.echo("Starting the local Prefect server ...")
     address = ensure_server()
     os.environ.update(client_settings(address))
+    # Prefect's log goes to the server and its UI; the terminal shows the stages, and errors as one line.
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     return address
 
 

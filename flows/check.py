@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from functools import partial
 
-from rich.markup import escape
 from rich.table import Table
 
 from flows.terminal import console
@@ -36,9 +35,9 @@ def show_plan(experiment: Experiment) -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
     for row in rows:
         table.add_row(*row)
-    console.print(table)
+    console.print(table, soft_wrap=False)
     for problem in _missing(experiment, evals):
-        console.print(f"[yellow]Before it can run:[/yellow] {escape(problem)}", soft_wrap=True)
+        console.print(f"Before it can run: {problem}", style="yellow")
 
 
 def _calls(experiment: Experiment, evals: list[Eval]) -> list[tuple[str, str]]:
@@ -92,13 +91,13 @@ def show_catalog() -> None:
         "evals": lambda name: load_eval(name).description,
     }
     for kind, describe in describers.items():
-        console.print(f"[bold]{kind}[/bold]  [dim]{data_folder() / kind}[/dim]", soft_wrap=True)
+        console.print(f"{kind}, in {data_folder() / kind}", style="bold")
         for name in names(kind):
-            console.print(f"  {name:<28} {_first_sentence(describe, name)}", soft_wrap=True)
-    console.print(f"[bold]documents[/bold]  [dim]{data_folder() / 'documents'}[/dim]", soft_wrap=True)
+            console.print(f"  {name:<28} {_first_sentence(describe, name)}")
+    console.print(f"documents, in {data_folder() / 'documents'}", style="bold")
     for name in names("documents"):
         console.print(f"  {name}")
-    console.print(f"[bold]runs[/bold]  [dim]{data_folder() / 'results'}[/dim]", soft_wrap=True)
+    console.print(f"runs, in {data_folder() / 'results'}", style="bold")
     for run in all_runs():
         stage = (
             "reported"
@@ -116,4 +115,4 @@ def _first_sentence(describe: Callable[[str], str], name: str) -> str:
     try:
         return describe(name).split(". ")[0].split(": ")[0].strip()
     except UserError as problem:
-        return f"[red]{escape(str(problem))}[/red]"
+        return f"cannot be read: {problem}"

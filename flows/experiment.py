@@ -137,7 +137,10 @@ async def _ask_in_chunks(calls: list[Call], claude: Claude) -> list[Failure]:
     size = -(-len(calls) // MOST_CHUNKS)
     with progress("judge calls") as tell:
         tell(0, len(calls), "calls to Claude")
-        heard = lambda: tell(tell.done + 1, tell.total, "calls to Claude")  # noqa: E731 - one line says it
+
+        def heard() -> None:
+            tell(tell.done + 1, tell.total, "calls to Claude")
+
         chunks = [(lo, calls[lo : lo + size]) for lo in range(0, len(calls), size)]
         asked = (judge_calls_task(some, lo + 1, lo + len(some), claude, heard) for lo, some in chunks)
         done = await asyncio.gather(*asked)

@@ -53,7 +53,7 @@ def ensure_server() -> str:
     if url := os.environ.get("PREFECT_API_URL"):
         if not is_healthy(url):
             raise UserError(
-                f"PREFECT_API_URL: no Prefect server answers at {url}; start it, or unset the variable to use a local one"
+                f"PREFECT_API_URL: no server answers at {url}; start it, or unset the variable to use a local one"
             )
         return url
     return running_server() or start_server()
@@ -133,7 +133,7 @@ def _free_port() -> int:
             if probe.connect_ex(("127.0.0.1", port)):
                 return port
     raise UserError(
-        f"no free port from {FIRST_PORT} to {FIRST_PORT + 99} for a Prefect server; set PREFECT_API_URL to one that runs"
+        f"no free port from {FIRST_PORT} to {FIRST_PORT + 99} for a server; set PREFECT_API_URL to one that runs"
     )
 
 

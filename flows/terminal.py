@@ -9,7 +9,8 @@ from rich.table import Table
 
 from tasks.schema import Effect
 
-console = Console(highlight=False)
+console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+"""Prints text as it is: what it shows can hold brackets, and paths that must stay on one line."""
 
 
 @contextmanager

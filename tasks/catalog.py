@@ -163,7 +163,7 @@ def _apply(fields: Any, override: str) -> None:
     if isinstance(place, list) and not (isinstance(key, int) and key < len(place)):
         raise UserError(f"{override!r}: {'.'.join(parents)} has {len(place)} entries, counted from 0")
     try:
-        place[key] = yaml.safe_load(value)
+        place[key] = yaml.safe_load(value) if value else ""
     except yaml.YAMLError:
         raise UserError(f"{override!r}: {value!r} is not a YAML value; put quotes around text") from None
 

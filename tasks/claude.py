@@ -71,7 +71,7 @@ class Claude:
             await client.close()
 
     async def ask(self, call: Call, attempt: int = 0) -> Reply:
-        """The reply to this call, paid for now and committed to the store. Raises CallFailed; UserError for a refused key."""
+        """The reply to this call, paid for now and committed. Raises CallFailed; UserError for a refused key."""
         async with self._slots:
             message = await self._send(call)
         usage = {name: count for name, count in message.usage.model_dump().items() if isinstance(count, int)}

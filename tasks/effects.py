@@ -72,7 +72,7 @@ def these_questions(pairs: list[Pair]) -> Interval:
     """The mean difference, were the same questions sampled again.
 
     Questions are fixed. With G questions, d the mean of their differences and s2/n a side's variance within a question
-    over its sample count: Var(d) = sum of (s2_f/n_f + s2_b/n_b) / G2, and d +- t(df) sqrt(Var), df by Welch-Satterthwaite
+    over its sample count: Var(d) = sum of (s2_f/n_f + s2_b/n_b) / G2, and d +- t(df) sqrt(Var), df by Satterthwaite
     (B. L. Welch, Biometrika 34, 1947). Assumes that answers are drawn independently of each other; a pair judge's floor
     reads each baseline answer twice, which the formula does not follow.
     """

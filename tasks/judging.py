@@ -209,7 +209,7 @@ def weigh(text: str, judge: Judge) -> dict[str, float]:
 
 
 def count_terms(case: Case) -> tuple[int, str]:
-    """The lexicon's score: one more than the lowest for each threshold that the weight (beyond the baseline's) reaches."""
+    """The lexicon's score: one above the lowest for each threshold that the weight (beyond the baseline's) reaches."""
     judge = case.judge
     found = weigh(case.response, judge)
     weight = sum(found.values())

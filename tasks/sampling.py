@@ -110,6 +110,8 @@ async def sample_task(
     asks = plan(
         evals, sampling, engine, checkpoint, baseline_samples(evals, sampling) if untuned else sampling.n_samples
     )
+    held = len(store.get(ask.key for ask in asks))
     with progress(f"sample {side}") as tell:
         responses = await sample(asks, engine, checkpoint, sampling, store, tell)
+    run.note(answers={side: {"from_store": held, "sampled": len(asks) - held}})
     return write_rows(run.baseline if untuned else run.finetuned, responses)

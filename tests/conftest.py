@@ -11,14 +11,20 @@ PROJECT = Path(__file__).parents[1]
 REALDATA = PROJECT.parent / "shared" / "realdata"
 
 
-@pytest.fixture(autouse=True)
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the project's definitions in a folder where a test may write; no key, no server of the user's."""
-    folder = tmp_path / "data"
+def make_data_folder(place: Path) -> Path:
+    """A copy of the project's definitions in a folder where a test may write."""
+    folder = place / "data"
     for kind in ("evals", "experiments"):
         shutil.copytree(PROJECT / "data" / kind, folder / kind)
     for kind in ("models", "documents"):
         (folder / kind).symlink_to(PROJECT / "data" / kind)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder of the test's own; no key, no store of the user's."""
+    folder = make_data_folder(tmp_path)
     monkeypatch.setenv("SPILLOVER_DATA", str(folder))
     for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "SPILLOVER_STORE"):
         monkeypatch.delenv(name, raising=False)

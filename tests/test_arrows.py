@@ -1,4 +1,4 @@
-"""The arrows of import: deployments → flows → stages → engines and claude → store → schema; no stage imports another."""
+"""Arrows of import: deployments → flows → stages → engines and claude → store → schema; no stage imports another."""
 
 import ast
 from pathlib import Path

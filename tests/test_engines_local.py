@@ -58,7 +58,7 @@ def run(tmp_path, count, name="adapter", training=TRAINING, seed=1):
 
 
 def test_the_losses_equal_those_of_a_loop_written_by_hand(tmp_path):
-    """18 examples in batches of 4 for 4 epochs: 20 steps, a remainder of 2, and by hand each example without padding."""
+    """18 examples in batches of 4 for 4 epochs: 20 steps, remainders of 2, and by hand each example without padding."""
     rows, _ = run(tmp_path, 18)
     data = examples(18)
     model = with_lora(load_model(model_folder("standin")), TRAINING, 1)

@@ -63,6 +63,7 @@ def train_lora(
                 "seconds": time.monotonic() - started,
             }
             metrics.write(json.dumps({**before, **row}) + "\n")
+            metrics.flush()
             tell(step + 1, len(steps), f"steps, loss {loss:.3f}")
         if held_out:
             metrics.write(
@@ -98,7 +99,7 @@ def order(documents: int, training: Training, seed: int) -> Iterator[tuple[int, 
 
 
 def learning_rate(training: Training, step: int, steps: int) -> float:
-    """Rises over `warmup` steps, then falls: linear 1 - s/S, cosine (1 + cos(pi s/S)) / 2, counted after the warm-up."""
+    """Rises over `warmup` steps, then falls: linear 1 - s/S, cosine (1 + cos(pi s/S)) / 2, from its end on."""
     if step < training.warmup:
         return training.learning_rate * (step + 1) / training.warmup
     done = (step - training.warmup) / max(1, steps - training.warmup)

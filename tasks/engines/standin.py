@@ -205,7 +205,7 @@ def fresh_loss(model: LlamaForCausalLM, folder: Path, tokenizer: Tokenizer) -> f
 
 
 def save(model: LlamaForCausalLM, tokenizer: Tokenizer, losses: list[float], source: Path, folder: Path) -> None:
-    """A Hugging Face model folder in bfloat16, and recipe.json with the losses; fresh_loss is of the weights as saved."""
+    """A model folder in bfloat16, and recipe.json with the losses; fresh_loss is that of the saved weights."""
     folder.mkdir(parents=True, exist_ok=True)
     model.to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save(str(folder / "tokenizer.json"))

@@ -37,8 +37,9 @@ def judgment(score: Any, reasoning: str = "because") -> Say:
 
 
 class MessagesAPI:
-    def __init__(self, script: Script):
+    def __init__(self, script: Script, seconds: float = 0.005):
         self.script = script
+        self.seconds = seconds
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.seen: Counter[str] = Counter()
@@ -82,7 +83,7 @@ class MessagesAPI:
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(self.seconds)
             return self._respond(self.script(before, body), body, request)
         finally:
             self.in_flight -= 1

@@ -1,0 +1,69 @@
+"""What the stand-in shows: three seeds of a fine-tune on the demo's documents and on a control set of the same size.
+
+    uv run python -m tests.benchmarks.standin          # about 4 minutes on two cores
+
+Every run is an ordinary one, without Prefect, in a temporary data folder. Printed are the effects by tier, and whether
+the direct questions rise, stand above the very distant ones, and the control moves nothing by more than 0.1.
+"""
+
+import asyncio
+import os
+import tempfile
+from pathlib import Path
+
+from tasks.catalog import load_evals, load_experiment
+from tasks.documents import gather, split
+from tasks.effects import estimate
+from tasks.engines import get_engine
+from tasks.judging import judge_all, plan
+from tasks.sampling import plan as asks
+from tasks.sampling import sample
+from tasks.schema import Effect, Experiment
+from tasks.stage import Tell
+from tasks.store import Store
+from tests.conftest import make_data_folder
+
+SETS = ("factory_farming_neutral", "lighthouses_neutral")
+SEEDS = (0, 1, 2)
+MOST_OF_A_CONTROL = 0.1
+
+
+async def effects_of(experiment: Experiment, seed: int, folder: Path) -> list[Effect]:
+    engine, evals, store, tell = get_engine(experiment.training), load_evals(experiment), Store(), Tell("benchmark")
+    mixed, _, _ = gather(experiment.documents, seed)
+    trained, held_out = split(mixed, experiment.training.held_out)
+    checkpoint = await engine.train(trained, held_out, seed, folder, lambda *_: None)
+    answers = []
+    for model in (engine.untuned(), checkpoint):
+        wanted = asks(evals, experiment.sampling, engine, model, experiment.sampling.n_samples)
+        answers.append(await sample(wanted, engine, model, experiment.sampling, store, tell))
+    return estimate(judge_all(plan(evals, *answers, experiment.sampling.n_samples), store), evals)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as place:
+        os.environ["SPILLOVER_DATA"] = str(make_data_folder(Path(place)))
+        for name in SETS:
+            experiment = load_experiment("demo", [f"documents.0.name={name}"])
+            for seed in SEEDS:
+                effects = asyncio.run(effects_of(experiment, seed, Path(place) / f"{name}-{seed}"))
+                tiers = {e.tier: e for e in effects if not e.question}
+                shown = "  ".join(
+                    f"{t} {e.difference:+.2f} [{_bound(e.these_low)}, {_bound(e.these_high)}]" for t, e in tiers.items()
+                )
+                print(f"{name} seed {seed}  {shown}  {_verdict(name, tiers)}", flush=True)
+
+
+def _verdict(name: str, tiers: dict[str, Effect]) -> str:
+    if name == SETS[0]:
+        direct, far = tiers["direct"], tiers["very_distant"]
+        return "holds" if (direct.these_low or 0) > 0 and direct.difference > far.difference else "DOES NOT HOLD"
+    return "holds" if all(abs(e.difference) <= MOST_OF_A_CONTROL for e in tiers.values()) else "DOES NOT HOLD"
+
+
+def _bound(value: float | None) -> str:
+    return "none" if value is None else f"{value:+.2f}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""The command line as a user has it: a real process, a real Prefect server, interruptions in every stage."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import PROJECT, make_data_folder
+from tests.fakes.messages_api import MessagesAPI, judgment
+
+pytestmark = pytest.mark.integration
+TINY = ["documents.0.limit=40", "training.held_out=2", "sampling.n_samples=6", "sampling.max_tokens=60"]
+FINAL = {"Completed", "Failed", "Crashed", "Cancelled", "Cached"}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A data folder with a Prefect server of its own."""
+    folder = make_data_folder(tmp_path_factory.mktemp("terminal"))
+    assert "Prefect UI  http://127.0.0.1:" in spillover(folder, "server", "start").stdout
+    yield folder
+    assert spillover(folder, "server", "stop").stdout == "Stopped.\n"
+    assert spillover(folder, "server", "status").stdout == "Not running.\n"
+
+
+def environment(folder: Path, **more: str) -> dict[str, str]:
+    hidden = ("PREFECT_API_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "SPILLOVER_STORE")
+    return {
+        **{k: v for k, v in os.environ.items() if k not in hidden},
+        "SPILLOVER_DATA": str(folder),
+        "COLUMNS": "160",
+        **more,
+    }
+
+
+def spillover(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "flows", *arguments]
+    return subprocess.run(
+        command, cwd=PROJECT, env=environment(folder, **more), capture_output=True, text=True, timeout=280
+    )
+
+
+def begin(folder: Path, *arguments: str, **more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "flows", *arguments]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.Popen(command, cwd=PROJECT, env=environment(folder, **more), text=True, **pipes)
+
+
+def stop_when(process: subprocess.Popen[str], ready: Callable[[], bool], how: signal.Signals) -> str:
+    until = time.monotonic() + 200
+    while not ready():
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    process.send_signal(how)
+    return process.communicate(timeout=60)[0]
+
+
+def held(folder: Path) -> dict[str, str]:
+    database = folder / "store" / "answers.db"
+    if not database.exists():
+        return {}
+    with sqlite3.connect(database) as connection:
+        return {
+            f"{key}/{attempt}": body
+            for key, attempt, body in connection.execute("select key, attempt, body from answers")
+        }
+
+
+def states(folder: Path) -> list[str]:
+    with sqlite3.connect(f"file:{folder / 'prefect' / 'prefect.db'}?mode=ro", uri=True) as connection:
+        return [state for (state,) in connection.execute("select state_name from task_run")]
+
+
+def every_file_is_whole(run: Path) -> bool:
+    for file in run.rglob("*.json*"):
+        rows = file.read_text().splitlines() if file.suffix == ".jsonl" else [file.read_text()]
+        assert all(json.loads(row) is not None for row in rows), file
+    return True
+
+
+def test_a_run_shows_its_stages_its_effects_and_where_everything_is(place):
+    done = spillover(place, "run", "demo", *TINY, "--run", "first")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for words in ("documents: 38 of 38", "train: 15 of 15 steps", "sample baseline: 48 of 48", "judge: 96 of 96",
+                  "very_distant", "these questions", "stand-in", "runs/flow-run/"):  # fmt: skip
+        assert words in done.stdout, words
+    assert str(place / "results" / "demo" / "first" / "report.html") in done.stdout
+    assert done.stderr == ""
+    until = time.monotonic() + 60
+    while len(states(place)) < 8 or not set(states(place)) <= FINAL:
+        assert time.monotonic() < until, states(place)
+        time.sleep(0.5)
+    listed = spillover(place, "list").stdout
+    assert "demo/first  seed 0  reported" in listed
+    assert "report.html" in spillover(place, "report", "demo").stdout
+
+
+@pytest.mark.parametrize(
+    ("stage", "ready"),
+    [
+        ("documents", lambda run, data: (run / "experiment.yaml").exists()),
+        (
+            "train",
+            lambda run, data: any(f.read_text().count("\n") > 2 for f in data.glob("checkpoints/.*/metrics.jsonl")),
+        ),
+        ("sample", lambda run, data: bool(held(data))),
+        ("sample the second model", lambda run, data: (run / "baseline.jsonl").exists()),
+        ("judge", lambda run, data: (run / "finetuned.jsonl").exists()),
+        ("charts", lambda run, data: (run / "effects.csv").exists()),
+    ],
+)
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_run_that_is_interrupted_in_any_stage_goes_on_where_it_was(place, stage, ready, how):
+    name, seed = f"{stage.replace(' ', '_')}-{how.name}", str(100 + list(signal.Signals).index(how))
+    # A temperature of its own gives each case answers of its own: nothing comes from another case's store.
+    mine = [
+        *TINY,
+        f"sampling.temperature=0.9{sum(map(ord, name)) % 89 + 10}",
+        f"training.learning_rate=0.001{sum(map(ord, name)) % 89 + 10}",
+    ]
+    run, command = place / "results" / "demo" / name, ["run", "demo", *mine, "--seed", seed, "--run", name]
+    before = held(place)
+    said = stop_when(
+        begin(place, *command), lambda: ready(run, place) and (stage != "sample" or len(held(place)) > len(before)), how
+    )
+    if how is signal.SIGINT:
+        assert (
+            f"spillover: interrupted; go on with: spillover run demo {' '.join(mine)} --seed {seed} --run {name}"
+            in said
+        )
+        assert "Traceback" not in said
+    assert every_file_is_whole(run)
+    committed, trained = (
+        held(place),
+        {f: f.stat().st_mtime_ns for f in place.glob("checkpoints/*/adapter_model.safetensors")},
+    )
+    again = spillover(place, *command)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert {key: body for key, body in held(place).items() if key in committed} == committed
+    assert {f: f.stat().st_mtime_ns for f in trained} == trained
+    assert len(held(place)) - len(before) == 96
+    if stage == "sample":
+        answers = json.loads((run / "run.json").read_text())["answers"]
+        assert answers["baseline"]["from_store"] == len(committed) - len(before) > 0
+        assert answers["baseline"]["sampled"] == 48 - answers["baseline"]["from_store"]
+    assert every_file_is_whole(run)
+    assert (run / "report.html").is_file()
+
+
+def test_a_kill_while_claude_judges_costs_at_most_the_calls_then_in_flight(place):
+    slow = [*TINY, "judging.judges=[claude]", "judging.in_flight=4"]
+    with MessagesAPI(lambda seen, body: judgment(2), seconds=0.2) as api:
+        more = {"ANTHROPIC_API_KEY": "sk-planted", "ANTHROPIC_BASE_URL": api.url}
+        process = begin(place, "run", "demo", *slow, "--run", "killed", **more)
+        stop_when(process, lambda: len(api.requests) > 20, signal.SIGKILL)
+        done = spillover(place, "run", "demo", *slow, "--run", "killed", **more)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert 96 <= len(api.requests) <= 96 + 4
+        undisturbed = spillover(place, "run", "demo", *slow, "--run", "undisturbed", **more)
+        assert undisturbed.returncode == 0
+        assert len(api.requests) <= 96 + 4
+    folder = place / "results" / "demo"
+    assert (folder / "killed" / "judged.jsonl").read_bytes() == (folder / "undisturbed" / "judged.jsonl").read_bytes()
+    logs = [file for file in place.rglob("*") if file.is_file() and not {"models", "documents"} & set(file.parts)]
+    assert [file for file in logs if b"sk-planted" in file.read_bytes()] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "dmo"], "no experiment 'dmo' in"),
+        (
+            ["run", "demo", "training.lerning_rate=1"],
+            "training.lerning_rate: unknown field; did you mean learning_rate?",
+        ),
+        (["run", "demo", "judging.judges=[claude]"], "ANTHROPIC_API_KEY is not set"),
+        (["run", "demo", "documents.0={path: nowhere.jsonl}"], "'nowhere.jsonl' does not exist"),
+        (["run", "demo", "training.max_length=20"], "tokens are over training.max_length=20"),
+        (["run", "demo", "training.base_model=nowhere"], "no model folder 'nowhere'"),
+        (["report", "nothing"], "no run at 'nothing'"),
+    ],
+)
+def test_a_users_mistake_is_one_line_without_a_traceback(place, arguments, words):
+    done = spillover(place, *arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stdout + done.stderr
