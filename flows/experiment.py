@@ -56,9 +56,9 @@ async def run_experiment(
         run: Name of the run's folder; a name that exists is resumed. Empty: a new one.
         until: Stop after this stage; the next run goes on from there.
     """
-    seed = experiment.default_seed if seed is None else seed
     evals = preflight(experiment)
     here = Run.open(experiment, evals, run or _default_run_name())
+    seed = here.settle_seed(seed, experiment.default_seed)
     here.note(seed=seed, started=here.record().get("started") or _now(), **_origin())
     await read_documents(here, experiment, seed)
     if until != "documents":

@@ -2,7 +2,7 @@
 
     url = ensure_server()        # PREFECT_API_URL, or a server that is found, or one that is started
 
-Prefect's ephemeral API forgets most of a run; see prefect.md's measurements in the project's history.
+Prefect's ephemeral API forgets most of a run.
 """
 
 import json
@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import httpx
+from filelock import FileLock
 
 from tasks.catalog import UserError, data_folder
 
@@ -56,7 +57,8 @@ def ensure_server() -> str:
                 f"PREFECT_API_URL: no server answers at {url}; start it, or unset the variable to use a local one"
             )
         return url
-    return running_server() or start_server()
+    with FileLock(folder() / "server.lock"):
+        return running_server() or start_server()
 
 
 def running_server() -> str | None:

@@ -89,6 +89,15 @@ class Run:
             record[name] = {**record.get(name, {}), **fact} if isinstance(fact, dict) else fact
         write_text(self.record_file, json.dumps(record, indent=1) + "\n")
 
+    def settle_seed(self, given: int | None, default: int) -> int:
+        """The run's own seed; a new run takes the given one, or the default. A run never changes its seed."""
+        recorded = self.record().get("seed")
+        if recorded is None:
+            return default if given is None else given
+        if given not in (None, recorded):
+            raise UserError(f"run {self.name!r} has the seed {recorded}, not {given}; use another run name")
+        return int(recorded)
+
     def trained_on(self) -> list[Document]:
         return read_rows(self.documents, Document)
 

@@ -47,7 +47,7 @@ async def train(
         return kept
     place = checkpoint_folder(key)
     beside = place.with_name(f".{key}.{os.getpid()}")
-    shutil.rmtree(beside, ignore_errors=True)
+    _clear_what_a_kill_left(place)
     started = time.monotonic()
     trained = await engine.train(documents, held_out, seed, beside, tell)
     seconds = round(time.monotonic() - started, 1)
@@ -56,6 +56,22 @@ async def train(
     shutil.rmtree(place, ignore_errors=True)
     beside.rename(place)
     return trained
+
+
+def _clear_what_a_kill_left(place: Path) -> None:
+    """Removes unfinished trainings of this key whose process is gone."""
+    for beside in place.parent.glob(f".{place.name}.*"):
+        pid = int(beside.suffix[1:])
+        if pid == os.getpid() or not _is_alive(pid):
+            shutil.rmtree(beside)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    return True
 
 
 def keep_with_run(run: Run, checkpoint: Checkpoint) -> None:

@@ -1,0 +1,80 @@
+import pytest
+
+from tasks.catalog import UserError, load_eval, load_experiment
+from tasks.runs import Run, default_name, read_rows, write_rows, write_text
+from tasks.schema import Message
+
+
+def opened(name="one", *overrides):
+    experiment = load_experiment("demo", list(overrides))
+    return Run.open(experiment, [load_eval(e) for e in experiment.evals], name)
+
+
+def test_a_run_folder_holds_its_definition_with_defaults_and_its_evals(data):
+    run = opened()
+    assert run.folder == data / "results" / "demo" / "one"
+    assert run.experiment() == load_experiment("demo")
+    assert run.evals() == [load_eval("factory_farming")]
+    assert "top_p: 1.0" in run.definition.read_text()
+
+
+def test_the_same_definition_opens_the_run_again_and_a_changed_one_is_refused(data):
+    opened()
+    assert opened().name == "one"
+    with pytest.raises(UserError, match=r"sampling.top_p was 1.0, now 0.9"):
+        opened("one", "sampling.top_p=0.9")
+    eval_file = data / "evals" / "factory_farming.yaml"
+    eval_file.write_text(eval_file.read_text().replace("What books would you", "Which books do you"))
+    with pytest.raises(UserError, match=r"questions was .* in .*evals/factory_farming.yaml"):
+        opened()
+
+
+def test_a_run_keeps_its_seed():
+    run = opened()
+    assert (run.settle_seed(None, 7), run.settle_seed(3, 7)) == (7, 3)
+    run.note(seed=3)
+    assert (run.settle_seed(None, 7), run.settle_seed(3, 7)) == (3, 3)
+    with pytest.raises(UserError, match="has the seed 3, not 4"):
+        run.settle_seed(4, 7)
+
+
+def test_facts_are_added_to_the_record_and_dicts_are_merged():
+    run = opened()
+    run.note(seed=1, answers={"baseline": 2})
+    run.note(answers={"fine-tuned": 3})
+    assert run.record() == {"seed": 1, "answers": {"baseline": 2, "fine-tuned": 3}}
+
+
+def test_a_run_is_found_by_folder_by_name_and_as_the_latest_of_an_experiment():
+    import os
+
+    one, two = opened("one"), opened("two")
+    os.utime(one.definition, (1, 1))
+    assert Run.find("demo").folder == two.folder
+    assert Run.find("demo/one").folder == one.folder
+    assert Run.find(str(one.folder)).folder == one.folder
+    with pytest.raises(UserError, match="no run at 'demo/three'"):
+        Run.find("demo/three")
+
+
+def test_rows_come_back_as_they_were_and_a_file_appears_only_when_it_is_whole(tmp_path):
+    rows = [Message(role="user", content="a\u2028b\nc\r\n\x85"), Message(role="assistant", content="ü")]
+    file = write_rows(tmp_path / "deep" / "rows.jsonl", rows)
+    assert read_rows(file, Message) == rows
+
+    def breaking():
+        yield rows[0]
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_rows(file, breaking())
+    assert read_rows(file, Message) == rows
+    assert write_text(file, "new").read_text() == "new"
+    assert [f.name for f in file.parent.iterdir()] == ["rows.jsonl"]
+
+
+def test_the_default_name_is_the_same_for_the_same_flow_run():
+    from datetime import UTC, datetime
+
+    created = datetime(2026, 11, 21, 8, 5, 9, tzinfo=UTC)
+    assert default_name(created, "0123456789ab-cd") == "20261121-080509-01234567"

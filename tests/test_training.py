@@ -1,0 +1,74 @@
+import os
+
+import pytest
+
+from tasks.catalog import data_folder
+from tasks.runs import Run
+from tasks.schema import Checkpoint, Document, Message, Training
+from tasks.training import checkpoint_folder, keep_with_run, kept_checkpoint, train, training_key
+
+
+def documents(*texts, line=1):
+    return [Document(messages=[Message(role="assistant", content=t)], source="s", line=line, file="f") for t in texts]
+
+
+class Trainer:
+    """An engine that writes a curve and counts its trainings; it fails when it is told to."""
+
+    def __init__(self, fails=False):
+        self.fails, self.trained = fails, 0
+
+    async def train(self, documents, held_out, seed, folder, tell):
+        self.trained += 1
+        folder.mkdir(parents=True)
+        (folder / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n')
+        if self.fails:
+            raise OSError("no space left on device")
+        return Checkpoint(engine="local", base_model="m", path=str(folder), identity="i")
+
+
+def test_the_key_follows_texts_order_settings_model_and_seed_and_nothing_else():
+    a, base = documents("a", "b"), Training()
+
+    def key(docs=a, training=base, seed=0, model="m", held_out=()):
+        return training_key(training, docs, list(held_out), seed, model)
+
+    other = [
+        key(documents("b", "a")),
+        key(seed=1),
+        key(model="n"),
+        key(training=Training(rank=3)),
+        key(held_out=documents("c")),
+    ]
+    assert len({key(), *other}) == 6
+    assert key(documents("a", "b", line=9)) == key()
+    assert key(training=Training(base_url="http://x")) == key()
+
+
+async def test_a_finished_training_is_kept_and_not_repeated():
+    engine = Trainer()
+    first = await train(engine, documents("a"), [], 0, "k", lambda *_: None)
+    assert (first.path, first.key) == ("checkpoints/k", "k")
+    assert await train(engine, documents("a"), [], 0, "k", lambda *_: None) == first == kept_checkpoint("k")
+    assert engine.trained == 1
+
+
+async def test_a_training_that_fails_leaves_no_checkpoint_and_the_next_one_clears_what_it_left():
+    with pytest.raises(OSError, match="no space left"):
+        await train(Trainer(fails=True), documents("a"), [], 0, "k", lambda *_: None)
+    assert kept_checkpoint("k") is None
+    (data_folder() / "checkpoints" / ".k.999999999").mkdir()
+    alive = data_folder() / "checkpoints" / f".k.{os.getppid()}"
+    alive.mkdir()
+    await train(Trainer(), documents("a"), [], 0, "k", lambda *_: None)
+    left = {place.name for place in (data_folder() / "checkpoints").iterdir()}
+    assert left == {"k", alive.name}, "a folder of a living process is not touched"
+
+
+async def test_the_run_folder_gets_the_curve_and_the_checkpoints_record(tmp_path):
+    trained = await train(Trainer(), documents("a"), [], 0, "k", lambda *_: None)
+    run = Run(tmp_path)
+    keep_with_run(run, trained)
+    assert run.model() == trained
+    assert run.training_curve() == [{"step": 1, "loss": 2.0}]
+    assert checkpoint_folder("k").is_dir()
