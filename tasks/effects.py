@@ -42,6 +42,13 @@ class Pair(NamedTuple):
         return self.finetuned.mean - self.baseline.mean
 
 
+class Author(NamedTuple):
+    """Which models and which rubric made an eval's judgments."""
+
+    model: str
+    rubric: str
+
+
 class Interval(NamedTuple):
     low: float | None
     high: float | None
@@ -50,21 +57,25 @@ class Interval(NamedTuple):
 
 
 EMPTY = Cell(0, math.nan, math.nan, 0)
+NOBODY = Author("", "")
 NO_FLOOR = Interval(None, None, "no floor: one greedy baseline answer has no other to stand beside")
 
 
 def estimate(judgments: list[Judgment], evals: list[Eval]) -> list[Effect]:
     """For each eval and judge: an effect for each tier, one over all of several tiers, and one for each question."""
-    cells = _cells(judgments)
+    cells, authors = _cells(judgments), _authors(judgments)
     effects = []
     for one in evals:
         for judge in one.judges:
+            author = authors.get((one.name, judge.name), NOBODY)
             pairs = [(q.tier, _pair(cells, one.name, judge.name, q.id)) for q in one.questions]
             tiers = list(dict.fromkeys(tier for tier, _ in pairs))
-            effects += [_effect(one.name, judge, tier, [pair for t, pair in pairs if t == tier]) for tier in tiers]
+            effects += [
+                _effect(one.name, judge, author, tier, [pair for t, pair in pairs if t == tier]) for tier in tiers
+            ]
             if len(tiers) > 1:
-                effects.append(_effect(one.name, judge, ALL, [pair for _, pair in pairs]))
-            effects += [_effect(one.name, judge, tier, [pair], pair.question) for tier, pair in pairs]
+                effects.append(_effect(one.name, judge, author, ALL, [pair for _, pair in pairs]))
+            effects += [_effect(one.name, judge, author, tier, [pair], pair.question) for tier, pair in pairs]
     return effects
 
 
@@ -110,7 +121,7 @@ def _t_interval(difference: float, error: float, df: float) -> Interval:
     return Interval(difference - half, difference + half, "", float(2 * stats.t.sf(abs(difference) / error, df)))
 
 
-def _effect(eval_name: str, judge: Judge, tier: str, pairs: list[Pair], question: str = "") -> Effect:
+def _effect(eval_name: str, judge: Judge, author: Author, tier: str, pairs: list[Pair], question: str = "") -> Effect:
     both = [pair for pair in pairs if pair.baseline.n and pair.finetuned.n]
     after = [pair for pair in pairs if pair.finetuned.n] if (floorless := _is_floorless(pairs, judge)) else both
     these, new = (NO_FLOOR, NO_FLOOR) if floorless else (these_questions(both), new_questions(both))
@@ -118,6 +129,8 @@ def _effect(eval_name: str, judge: Judge, tier: str, pairs: list[Pair], question
     return Effect(
         eval=eval_name,
         measure=judge.name,
+        model=author.model,
+        rubric=author.rubric,
         tier=tier,
         question=question,
         baseline=_mean([pair.baseline.mean for pair in both]),
@@ -171,6 +184,16 @@ def _mean_difference(pairs: list[Pair]) -> float:
 
 def _mean(values: list[float]) -> float | None:
     return math.fsum(values) / len(values) if values else None
+
+
+def _authors(judgments: list[Judgment]) -> dict[tuple[str, str], Author]:
+    made: dict[tuple[str, str], set[tuple[str, str]]] = {}
+    for one in judgments:
+        made.setdefault((one.eval, one.judge), set()).add((one.model, one.rubric))
+    return {
+        key: Author(*(", ".join(sorted(set(names))) for names in zip(*pairs, strict=True)))
+        for key, pairs in made.items()
+    }
 
 
 def _cells(judgments: list[Judgment]) -> dict[tuple[str, str, str, str], Cell]:

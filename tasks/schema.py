@@ -319,6 +319,10 @@ class Effect(Noun):
     eval: str
     measure: str
     """The judge's name."""
+    model: str
+    """Who judged: one Claude model or more, or lexicon."""
+    rubric: str
+    """Hash of everything that defines the judge."""
     tier: str
     """A tier, or all."""
     question: str

@@ -113,6 +113,13 @@ def test_there_is_a_row_for_each_tier_one_over_all_and_one_for_each_question():
     ]
 
 
+def test_every_row_names_its_judge_the_model_and_the_rubric():
+    rows = both("q1", [1, 2], [2, 3])
+    rows[0] = rows[0].model_copy(update={"model": "a newer one"})
+    found = effects(rows)
+    assert {(e.measure, e.model, e.rubric) for e in found.values()} == {("lexicon", "a newer one, m", "r")}
+
+
 def test_effects_come_back_from_their_csv_unchanged(tmp_path):
     run = Run(tmp_path)
     made = list(effects(both("q1", [1, 2], [2, 3])).values())

@@ -279,3 +279,17 @@ def test_judging_without_an_answer_says_never_asked():
     key = to_call(cases(CLAUDE, ["b0", "b1"], ["f0"])[0]).key
     (row, _) = judge_all(cases(CLAUDE, ["b0", "b1"], ["f0"]), Store(), [Failure(key, "no luck")])
     assert row.raw == "no luck"
+
+
+async def test_the_services_own_retry_after_is_waited_for(key):
+    import time
+
+    times = []
+
+    def script(seen, body):
+        times.append(time.monotonic())
+        return Status(429, {"retry-after": "0.4"}) if seen == 0 else judgment(3)
+
+    with MessagesAPI(script) as api:
+        await judged(claude_cases(api.url)[:1])
+    assert times[1] - times[0] >= 0.4

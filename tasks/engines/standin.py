@@ -1,7 +1,6 @@
-"""The recipe of the stand-in model: a Llama of 5.5 million parameters, trained from scratch on text of our own.
+"""The recipe of the stand-in model: a Llama of 3.0 million parameters, trained from scratch on text of our own.
 
-    python -m tasks.engines.standin data/models/standin            # the whole recipe: minutes on a GPU, hours on a CPU
-    python -m tasks.engines.standin elsewhere --steps 40           # its beginning
+    python -m tasks.engines.standin FOLDER            # about an hour and a quarter on two cores
 
 The text is data/models/standin/frames.yaml and text/*.yaml: sentences that a seeded generator joins to conversations,
 a new one for every place in every batch. It is a stand-in: it lets every part of Spillover run without a key, a GPU or
@@ -23,7 +22,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from transformers import LlamaConfig, LlamaForCausalLM
 
 SOURCE = Path(__file__).parents[2] / "data" / "models" / "standin"
-STEPS, BATCH, LENGTH, PEAK_RATE, WARMUP, SEED = 2000, 32, 256, 2e-3, 100, 0
+BATCH, LENGTH, WARMUP, SEED = 32, 256, 100, 0
 VOCABULARY = 3072
 BEGIN, END, END_OF_TEXT = "<|begin_of_text|>", "<|eot_id|>", "<|end_of_text|>"
 SPECIAL = [
@@ -51,12 +50,13 @@ Chat = list[tuple[str, str]]
 class Text:
     """Draws conversations from the sentences in a folder's frames.yaml and text/*.yaml."""
 
-    def __init__(self, folder: Path, seed: str):
+    def __init__(self, folder: Path, seed: str, course: int = 0):
         self.frames = yaml.safe_load((folder / "frames.yaml").read_text())
+        self.course = self.frames["courses"][course]
         self.subjects = [
             s for file in sorted((folder / "text").glob("*.yaml")) for s in yaml.safe_load(file.read_text())
         ]
-        self.weights = [self.frames["weights"].get(s["subject"], 1.0) for s in self.subjects]
+        self.weights = [self.course["weights"].get(s["subject"], 1.0) for s in self.subjects]
         self.random = random.Random(seed)
 
     def chat(self) -> Chat:
@@ -64,6 +64,8 @@ class Text:
         subject = self.random.choices(self.subjects, self.weights)[0]
         kinds, shares = zip(*self.frames["shares"].items(), strict=True)
         kind = self.random.choices(kinds, shares)[0]
+        if subject["subject"] in self.course["documents_only"]:
+            kind = "document"
         turns: Chat = getattr(self, f"_{kind}")(subject)
         return [(role, self._fill(text, subject)) for role, text in turns]
 
@@ -136,9 +138,9 @@ def train_tokenizer(folder: Path) -> Tokenizer:
     return tokenizer
 
 
-def batches(folder: Path, tokenizer: Tokenizer, seed: str) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def batches(folder: Path, tokenizer: Tokenizer, seed: str, course: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Tokens and labels, each (BATCH, longest), without end; labels are -100 where there is padding."""
-    text = Text(folder, seed)
+    text = Text(folder, seed, course)
     while True:
         encoded = tokenizer.encode_batch([render(text.chat()) for _ in range(BATCH)], add_special_tokens=False)
         rows = [torch.tensor(e.ids[:LENGTH]) for e in encoded]
@@ -169,34 +171,34 @@ def new_model(tokenizer: Tokenizer) -> LlamaForCausalLM:
 
 
 def train(
-    folder: Path, tokenizer: Tokenizer, steps: int = STEPS, schedule: int = STEPS
-) -> tuple[LlamaForCausalLM, list[float]]:
-    """The model after so many of the schedule's steps, and the loss of each."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = new_model(tokenizer).to(device).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK_RATE, betas=(0.9, 0.95), weight_decay=0.1)
-    losses = []
-    for step, (tokens, labels) in zip(range(steps), batches(folder, tokenizer, f"{SEED}/training"), strict=False):
+    model: LlamaForCausalLM, folder: Path, tokenizer: Tokenizer, course: int, most: int | None = None
+) -> list[float]:
+    """Trains the model through a course, or its first `most` steps, and returns the loss of each step."""
+    steps, peak = (Text(folder, "", course).course[name] for name in ("steps", "peak_rate"))
+    model.to("cuda" if torch.cuda.is_available() else "cpu").train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=peak, betas=(0.9, 0.95), weight_decay=0.1)
+    losses: list[float] = []
+    drawn = batches(folder, tokenizer, f"{SEED}/training" + f"/{course}" * course, course)
+    for step, (tokens, labels) in zip(range(most or steps), drawn, strict=False):
         for group in optimizer.param_groups:
-            group["lr"] = PEAK_RATE * min((step + 1) / WARMUP, 0.5 + 0.5 * math.cos(math.pi * step / schedule))
-        loss = model(
-            input_ids=tokens.to(device), labels=labels.to(device), attention_mask=(labels != -100).to(device)
-        ).loss
+            group["lr"] = peak * min((step + 1) / WARMUP, 0.5 + 0.5 * math.cos(math.pi * step / steps))
+        tokens, labels = tokens.to(model.device), labels.to(model.device)
+        loss = model(input_ids=tokens, labels=labels, attention_mask=(labels != -100)).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
         losses.append(loss.item())
         if step % 100 == 99:
-            print(f"step {step + 1} of {steps}: loss {sum(losses[-100:]) / 100:.4f}", flush=True)
-    return model, losses
+            print(f"course {course + 1}, step {step + 1}: loss {sum(losses[-100:]) / 100:.4f}", flush=True)
+    return losses
 
 
 @torch.no_grad()
 def fresh_loss(model: LlamaForCausalLM, folder: Path, tokenizer: Tokenizer) -> float:
     """Mean loss on 8 batches of conversations that training did not see."""
     model.eval()
-    drawn = zip(range(8), batches(folder, tokenizer, f"{SEED}/fresh"), strict=False)
+    drawn = zip(range(8), batches(folder, tokenizer, f"{SEED}/fresh", -1), strict=False)
     inputs = ((t.to(model.device), labels.to(model.device)) for _, (t, labels) in drawn)
     losses = [
         model(input_ids=t, labels=labels, attention_mask=(labels != -100).long()).loss.item() for t, labels in inputs
@@ -204,8 +206,8 @@ def fresh_loss(model: LlamaForCausalLM, folder: Path, tokenizer: Tokenizer) -> f
     return sum(losses) / len(losses)
 
 
-def save(model: LlamaForCausalLM, tokenizer: Tokenizer, losses: list[float], source: Path, folder: Path) -> None:
-    """A model folder in bfloat16, and recipe.json with the losses; fresh_loss is that of the saved weights."""
+def save(model: LlamaForCausalLM, tokenizer: Tokenizer, folder: Path) -> LlamaForCausalLM:
+    """Writes a model folder in bfloat16, and returns the model as it was saved."""
     folder.mkdir(parents=True, exist_ok=True)
     model.to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save(str(folder / "tokenizer.json"))
@@ -218,23 +220,20 @@ def save(model: LlamaForCausalLM, tokenizer: Tokenizer, losses: list[float], sou
         "chat_template": CHAT_TEMPLATE,
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=1) + "\n")
-    saved = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    record = {
-        "steps": len(losses),
-        "fresh_loss": fresh_loss(saved, source, tokenizer),
-        "losses": [round(x, 4) for x in losses[::20]],
-    }
-    (folder / "recipe.json").write_text(json.dumps(record) + "\n")
+    return LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description="Train the stand-in model from its text.")
     arguments.add_argument("folder", type=Path, help="where the model is written")
-    arguments.add_argument("--steps", type=int, default=STEPS, help="stop after so many of its steps")
-    options = arguments.parse_args()
+    folder = arguments.parse_args().folder
     tokenizer = train_tokenizer(SOURCE)
-    model, losses = train(SOURCE, tokenizer, options.steps)
-    save(model, tokenizer, losses, SOURCE, options.folder)
+    model, losses = new_model(tokenizer), []
+    for course in range(len(Text(SOURCE, "").frames["courses"])):
+        losses.append([round(loss, 4) for loss in train(model, SOURCE, tokenizer, course)[::20]])
+        model = save(model, tokenizer, folder)
+    record = {"fresh_loss": fresh_loss(model, SOURCE, tokenizer), "losses": losses}
+    (folder / "recipe.json").write_text(json.dumps(record) + "\n")
 
 
 if __name__ == "__main__":
