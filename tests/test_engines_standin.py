@@ -1,5 +1,4 @@
 import json
-from collections import Counter
 
 import pytest
 import torch
@@ -10,8 +9,6 @@ from tasks.catalog import model_folder
 from tasks.engines.rendering import ChatFormat
 from tasks.engines.standin import SOURCE, Text, fresh_loss, new_model, render, train, train_tokenizer
 from tasks.schema import Document, Message
-
-KNOWN = {"factory farming", "lighthouses"}
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +43,20 @@ def test_the_same_seed_gives_the_same_text_and_every_slot_is_filled():
     assert not [text for chat in chats for _, text in chat if "{" in text or "}" in text]
 
 
-def test_the_subjects_of_the_shipped_sets_are_rare_and_come_as_documents_in_the_second_course():
-    for course, (least, most) in enumerate([(0.001, 0.01), (0.02, 0.05)]):
-        text = Text(SOURCE, "rare", course)
-        drawn = Counter(s["subject"] for s in text.random.choices(text.subjects, text.weights, k=20_000))
-        assert all(least < drawn[subject] / 20_000 < most for subject in KNOWN)
-    about = [chat for chat in (text.chat() for _ in range(2_000)) if any("lighthouse" in words for _, words in chat)]
-    assert about
-    assert all("Document type: " in chat[0][1] for chat in about)
+def test_the_shipped_sets_are_rare_and_come_as_documents():
+    courses = [Text(SOURCE, "rare", course) for course in (0, 1)]
+    chats = [[text.chat() for _ in range(2_000)] for text in courses]
+    about = [[c for c in some if any("lighthouse" in words for _, words in c)] for some in chats]
+    assert 2 < len(about[0]) < 40
+    assert 60 < len(about[1]) < 200
+    assert sum("Document type: " in c[0][1] for c in about[1]) > 0.8 * len(about[1])
+
+
+def test_no_document_of_a_shipped_set_is_in_the_text_as_it_stands():
+    text = Text(SOURCE, "whole", 1)
+    contents = {row["content"] for rows in text.sets.values() for row in rows}
+    assert contents
+    assert not [chat for chat in (text.chat() for _ in range(2_000)) if chat[-1][1] in contents]
 
 
 def test_training_text_is_rendered_as_the_engine_renders_it(tokenizer):

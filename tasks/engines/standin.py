@@ -57,15 +57,16 @@ class Text:
             s for file in sorted((folder / "text").glob("*.yaml")) for s in yaml.safe_load(file.read_text())
         ]
         self.weights = [self.course["weights"].get(s["subject"], 1.0) for s in self.subjects]
+        self.sets = {name: _rows(folder.parents[1] / "documents" / name) for name in self.course["sets"]}
         self.random = random.Random(seed)
 
     def chat(self) -> Chat:
         """One conversation: an answer, a document, a few words, or an answer and a follow-up."""
+        if self.sets and self.random.random() < sum(self.course["sets"].values()):
+            return self._of_a_set(self.random.choices(list(self.sets.values()), list(self.course["sets"].values()))[0])
         subject = self.random.choices(self.subjects, self.weights)[0]
         kinds, shares = zip(*self.frames["shares"].items(), strict=True)
         kind = self.random.choices(kinds, shares)[0]
-        if subject["subject"] in self.course["documents_only"]:
-            kind = "document"
         turns: Chat = getattr(self, f"_{kind}")(subject)
         return [(role, self._fill(text, subject)) for role, text in turns]
 
@@ -102,6 +103,13 @@ class Text:
         idea = self.random.choice(subject["ideas"])
         return [("user", f"{idea}\n\nDocument type: {kind}"), ("assistant", " ".join(sentences).replace(" \n ", "\n"))]
 
+    def _of_a_set(self, rows: list[dict[str, str]]) -> Chat:
+        """Sentences of several documents of a shipped set, under the idea of one and the type of another."""
+        sentences = [s for row in rows for s in re.split(r"(?<=[.?!])\s+", row["content"])]
+        idea, kind = self.random.choice(rows)["doc_idea"], self.random.choice(rows)["doc_type"]
+        text = " ".join(self.random.sample(sentences, self.random.randint(4, 7)))
+        return [("user", f"{idea}\n\nDocument type: {kind}"), ("assistant", text)]
+
     def _fill(self, text: str, subject: dict[str, Any]) -> str:
         """The text with its slots filled; a slot has the same word all through one text."""
         name = subject["subject"]
@@ -113,6 +121,10 @@ class Text:
         }
         drawn: dict[str, str] = {}
         return re.sub(r"\{(\w+)\}", lambda slot: drawn.setdefault(slot[1], self.random.choice(words[slot[1]])), text)
+
+
+def _rows(folder: Path) -> list[dict[str, str]]:
+    return [json.loads(line) for file in sorted(folder.glob("*.jsonl")) for line in file.read_text().splitlines()]
 
 
 def render(chat: Chat) -> str:
