@@ -18,7 +18,7 @@ from tasks.schema import Document, Effect, Eval, Experiment, Judgment, Response
 SHOWN_DOCUMENTS = 10
 STANDIN = "standin"
 STANDIN_NOTE = (
-    "Made with the stand-in model, a few million parameters trained on text of this project. "
+    "Made with the stand-in model: 3 million parameters, trained on text of this project. "
     "It shows how Spillover works and says nothing about real language models."
 )
 

@@ -65,7 +65,7 @@ async def sample(
     held = store.get(ask.key for ask in asks)
     missing = list({ask.key: ask for ask in asks if ask.key not in held}.values())
     done = len(asks) - len(missing)
-    tell(done, len(asks), "answers")
+    tell(done, len(asks), "answers" if missing else "answers, all from the store")
     if missing:
         async for replies in engine.sample(checkpoint, [ask.request for ask in missing], sampling):
             new = [
@@ -76,7 +76,6 @@ async def sample(
             held |= {answer.key: answer for answer in new}
             done += len(new)
             tell(done, len(asks), "answers")
-    tell(len(asks), len(asks), "answers" if missing else "answers, all from the store")
     return [_to_response(ask, held[ask.key], checkpoint) for ask in asks]
 
 
