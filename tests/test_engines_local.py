@@ -59,13 +59,14 @@ def run(tmp_path, count, name="adapter", training=TRAINING, seed=1):
 
 def test_the_losses_equal_those_of_a_loop_written_by_hand(tmp_path):
     """18 examples in batches of 4 for 4 epochs: 20 steps, remainders of 2, and by hand each example without padding."""
-    rows, _ = run(tmp_path, 18)
+    gentle = TRAINING.model_copy(update={"learning_rate": 1e-3})  # a wild one would multiply the rounding of each step
+    rows, _ = run(tmp_path, 18, training=gentle)
     data = examples(18)
-    model = with_lora(load_model(model_folder("standin")), TRAINING, 1)
+    model = with_lora(load_model(model_folder("standin")), gentle, 1)
     weights = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=1.0, weight_decay=0.0)
     losses = []
-    for step, (_, places) in enumerate(order(18, TRAINING, 1)):
+    for step, (_, places) in enumerate(order(18, gentle, 1)):
         nll, tokens = 0.0, 0
         for place in places:
             ids = torch.tensor([data[place].tokens])
@@ -74,7 +75,7 @@ def test_the_losses_equal_those_of_a_loop_written_by_hand(tmp_path):
                 if data[place].trained[position + 1]:
                     nll, tokens = nll - logp[position, token], tokens + 1
         (nll / tokens).backward()
-        optimizer.param_groups[0]["lr"] = learning_rate(TRAINING, step, 20)
+        optimizer.param_groups[0]["lr"] = learning_rate(gentle, step, 20)
         optimizer.step()
         optimizer.zero_grad()
         losses.append((nll / tokens).item())

@@ -15,6 +15,7 @@ TINY = [
     "documents.0.limit=14",
     "training.held_out=2",
     "training.epochs=1",
+    "training.batch_size=8",
     "training.rank=2",
     "sampling.n_samples=2",
     "sampling.max_tokens=24",

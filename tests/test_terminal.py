@@ -16,7 +16,14 @@ from tests.conftest import PROJECT, make_data_folder
 from tests.fakes.messages_api import MessagesAPI, judgment
 
 pytestmark = pytest.mark.integration
-TINY = ["documents.0.limit=40", "training.held_out=2", "sampling.n_samples=6", "sampling.max_tokens=60"]
+TINY = [
+    "documents.0.limit=40",
+    "training.held_out=2",
+    "training.epochs=3",
+    "training.batch_size=8",
+    "sampling.n_samples=6",
+    "sampling.max_tokens=60",
+]
 FINAL = {"Completed", "Failed", "Crashed", "Cancelled", "Cached"}
 
 
