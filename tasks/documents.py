@@ -41,6 +41,7 @@ def gather(sets: list[DocumentSet], seed: int) -> tuple[list[Document], list[Rej
         rejected += unusable
         record.append(
             {
+                "source": _source(one),
                 **one.model_dump(exclude_defaults=True),
                 "usable": len(documents),
                 "rejected": len(unusable),

@@ -104,6 +104,7 @@ def test_a_mixture_is_drawn_by_count_fraction_and_limit_and_is_the_same_for_the_
     assert Counter(d.messages[0].content[0] for d in mixed) == {"a": 18, "b": 10}
     assert gather(sets, 3)[0] == mixed != gather(sets, 4)[0]
     assert [s["drawn"] for s in record["sets"]] == [8, 10, 10]
+    assert [s["source"] for s in record["sets"]] == [str(a), str(a), str(b)]
     assert len(record["sets"][0]["files"]["a.jsonl"]) == 64
 
 
