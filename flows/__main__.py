@@ -78,10 +78,7 @@ def report(place: Place) -> None:
 
     here = Run.find(place)
     if not here.effects.is_file():
-        raise UserError(
-            f"{here.folder} has no effects.csv yet; "
-            f"finish it with `spillover run {here.experiment().name} --run {here.name}`"
-        )
+        raise UserError(f"{here.folder} has no effects.csv yet; finish it with `{here.resume_command}`")
     draw(here)
     console.print(f"Report  {write_text(here.report, render(here))}")
 

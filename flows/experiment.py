@@ -162,7 +162,7 @@ def refuse_too_many_unscored(run: Run, experiment: Experiment) -> None:
         raise TooManyUnscored(
             f"{share:.1%} of the judgments failed or could not be read and judging.max_unscored is {allowed:.1%}; "
             "the report is written, "
-            f"and `spillover run {experiment.name} --run {run.name}` asks again for the failed ones"
+            f"and `{run.resume_command}` asks again for the failed ones"
         )
 
 

@@ -43,22 +43,33 @@ def live_progress() -> Iterator[None]:
 
 
 def effects_table(effects: list[Effect]) -> Table:
-    """The effects by tier. A long reason for a missing interval stands under the table of the report."""
-    table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left")
-    for name in ("eval", "judge", "tier"):
+    """The effects by tier. What every row would repeat stands above the table, and why an interval is missing below."""
+    # One blank between columns: a row is 80 characters wide.
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", title_style="")
+    table.title_justify, table.caption_justify = "left", "left"
+    named = {"eval": [e.eval for e in effects], "judge": [e.measure for e in effects]}
+    varying = [name for name, values in named.items() if len(set(values)) > 1]
+    table.title = ", ".join(f"{name} {values[0]}" for name, values in named.items() if values and name not in varying)
+    for name in (*varying, "tier"):
         table.add_column(name)
     for name in ("baseline", "fine-tuned", "difference", "these questions 95 %", "new questions 95 %", "scored"):
         table.add_column(name, justify="right")
-    for effect in effects:
+    for row, effect in enumerate(effects):
         if not effect.question:
-            table.add_row(
-                effect.eval,
-                effect.measure,
-                effect.tier,
-                *_numbers(effect),
-                style="bold" if effect.tier == "all" else None,
-            )
+            names = (named[name][row] for name in varying)
+            table.add_row(*names, effect.tier, *_numbers(effect), style="bold" if effect.tier == "all" else None)
+    table.caption = "\n".join(_reasons([effect for effect in effects if not effect.question]))
     return table
+
+
+def _reasons(effects: list[Effect]) -> list[str]:
+    """Each reason once, with the tiers that have no interval for it."""
+    tiers: dict[str, list[str]] = {}
+    for effect in effects:
+        for which, note in (("these questions", effect.these_note), ("new questions", effect.new_note)):
+            if note:
+                tiers.setdefault(f"{which}: {note}", []).append(effect.tier)
+    return [f"– {reason}: {', '.join(dict.fromkeys(named))}" for reason, named in tiers.items()]
 
 
 def _numbers(effect: Effect) -> tuple[str, ...]:
@@ -66,8 +77,8 @@ def _numbers(effect: Effect) -> tuple[str, ...]:
         number(effect.baseline),
         number(effect.finetuned),
         number(effect.difference, "+"),
-        interval(effect.these_low, effect.these_high, effect.these_note),
-        interval(effect.new_low, effect.new_high, effect.new_note),
+        interval(effect.these_low, effect.these_high),
+        interval(effect.new_low, effect.new_high),
         f"{effect.scored_baseline + effect.scored_finetuned:,}",
     )
 
@@ -76,6 +87,6 @@ def number(value: float | None, sign: str = "") -> str:
     return "–" if value is None else f"{value:{sign}.2f}"
 
 
-def interval(low: float | None, high: float | None, note: str) -> str:
+def interval(low: float | None, high: float | None, note: str = "") -> str:
     """The interval, or why there is none."""
-    return note or f"{number(low, '+')} to {number(high, '+')}"
+    return note or (f"{number(low, '+')} to {number(high, '+')}" if low is not None else "–")

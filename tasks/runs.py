@@ -5,6 +5,7 @@ Files are written beside their place and renamed into it, so that a file that ex
 
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -70,6 +71,11 @@ class Run:
         if not runs:
             raise UserError(f"no run at {place!r}; `spillover list` shows the runs in {results}")
         return cls(runs[-1].parent)
+
+    @property
+    def resume_command(self) -> str:
+        """Goes on with the run from its own definition, so with every override that it was started with."""
+        return f"spillover run {shlex.quote(str(self.definition))} --run {shlex.quote(self.name)}"
 
     def experiment(self) -> Experiment:
         return validate(Experiment, yaml.safe_load(self.definition.read_text()), str(self.definition))

@@ -89,6 +89,16 @@ async def test_a_run_leaves_the_whole_line_and_a_second_run_repeats_none_of_it(m
     assert counts == {"train": 2, "sample": 64}, "another seed trains anew and shares the baseline"
 
 
+async def test_a_file_of_chats_given_by_its_path_is_trained_on_and_named_in_the_report(tmp_path):
+    chat = [{"role": "user", "content": "Name a bird."}, {"role": "assistant", "content": "The wood thrush."}]
+    file = tmp_path / "birds.jsonl"
+    file.write_text("".join(json.dumps({"messages": chat}) + "\n" for _ in range(4)))
+    by_path = load_experiment("demo", [f"documents=[{{path: '{file}'}}]", *TINY[1:]])
+    here = Run(await run_experiment(by_path, run="birds"))
+    assert len(lines(here.documents)) == 2
+    assert "birds.jsonl" in here.report.read_text()
+
+
 async def test_a_run_stops_after_a_stage_and_goes_on_from_there(monkeypatch):
     counts = counted(monkeypatch)
     files = ("documents", "checkpoint", "finetuned", "judged", "report")

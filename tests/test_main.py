@@ -1,7 +1,13 @@
+import io
 import subprocess
 import sys
 
+from rich.console import Console
+
+from flows.terminal import effects_table
+from tasks.effects import estimate
 from tests.conftest import PROJECT
+from tests.fakes.nouns import LEXICON, an_eval, judgments
 
 HEAVY = {
     "prefect",
@@ -32,3 +38,14 @@ finally:
     assert not HEAVY & set(done.stderr.split())
     for command in ("run", "check", "list", "report", "server"):
         assert f"  {command} " in done.stdout
+
+
+def test_the_table_of_effects_fits_a_terminal_of_80_characters_and_says_why_an_interval_is_missing():
+    rows = [row for side in (("baseline", [1, 2, 1]), ("finetuned", [3, 5, 4])) for row in judgments("q1", *side)]
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(effects_table(estimate(rows, [an_eval(LEXICON, questions={"q1": "very_distant"})])))
+    shown = console.export_text().splitlines()
+    assert shown[0].split() == ["eval", an_eval(LEXICON).name + ",", "judge", LEXICON.name]
+    cells = ["very_distant", "1.33", "4.00", "+2.67", "+0.62", "to", "+4.72", "–", "6"]
+    assert [line.split() for line in shown if line.startswith("very_distant")] == [cells]
+    assert shown[-1].rstrip() == "– new questions: too few questions (1 of 5): very_distant, all"

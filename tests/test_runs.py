@@ -1,3 +1,5 @@
+import shlex
+
 import pytest
 
 from tasks.catalog import UserError, load_eval, load_experiment
@@ -27,6 +29,14 @@ def test_the_same_definition_opens_the_run_again_and_a_changed_one_is_refused(da
     eval_file.write_text(eval_file.read_text().replace("What books would you", "Which books do you"))
     with pytest.raises(UserError, match=r"questions was .* in .*evals/factory_farming.yaml"):
         opened()
+
+
+def test_the_command_that_resumes_a_run_opens_the_definition_it_was_started_with():
+    run = opened("one", "sampling.top_p=0.9")
+    spillover, command, definition, option, name = shlex.split(run.resume_command)
+    assert (spillover, command, option) == ("spillover", "run", "--run")
+    experiment = load_experiment(definition)
+    assert Run.open(experiment, [load_eval(e) for e in experiment.evals], name).folder == run.folder
 
 
 def test_a_run_keeps_its_seed():
