@@ -99,16 +99,7 @@ def show_catalog() -> None:
         console.print(f"  {name}")
     console.print(f"runs, in {data_folder() / 'results'}", style="bold")
     for run in all_runs():
-        stage = (
-            "reported"
-            if run.report.is_file()
-            else "judged"
-            if run.judged.is_file()
-            else "sampled"
-            if run.finetuned.is_file()
-            else "begun"
-        )
-        console.print(f"  {run.folder.parent.name}/{run.name}  seed {run.record().get('seed', '?')}  {stage}")
+        console.print(f"  {run.folder.parent.name}/{run.name}  seed {run.record().get('seed', '?')}  {run.stage()}")
 
 
 def _first_sentence(describe: Callable[[str], str], name: str) -> str:

@@ -95,6 +95,17 @@ class Run:
             record[name] = {**record.get(name, {}), **fact} if isinstance(fact, dict) else fact
         write_text(self.record_file, json.dumps(record, indent=1) + "\n")
 
+    def stage(self) -> str:
+        """How far the run is, in a word."""
+        finished = {
+            "reported": self.report,
+            "judged": self.judged,
+            "sampled": self.finetuned,
+            "trained": self.checkpoint,
+            "documents read": self.documents,
+        }
+        return next((word for word, file in finished.items() if file.is_file()), "begun")
+
     def settle_seed(self, given: int | None, default: int) -> int:
         """The run's own seed; a new run takes the given one, or the default. A run never changes its seed."""
         recorded = self.record().get("seed")

@@ -39,6 +39,15 @@ def test_the_command_that_resumes_a_run_opens_the_definition_it_was_started_with
     assert Run.open(experiment, [load_eval(e) for e in experiment.evals], name).folder == run.folder
 
 
+def test_a_run_tells_how_far_it_is_by_the_files_that_are_there():
+    run = opened()
+    told = [run.stage()]
+    for file in (run.documents, run.checkpoint, run.baseline, run.finetuned, run.judged, run.effects, run.report):
+        write_text(file, "")
+        told.append(run.stage())
+    assert told == ["begun", "documents read", *["trained"] * 2, "sampled", *["judged"] * 2, "reported"]
+
+
 def test_a_run_keeps_its_seed():
     run = opened()
     assert (run.settle_seed(None, 7), run.settle_seed(3, 7)) == (7, 3)
