@@ -43,13 +43,21 @@ def test_the_same_seed_gives_the_same_text_and_every_slot_is_filled():
     assert not [text for chat in chats for _, text in chat if "{" in text or "}" in text]
 
 
-def test_the_shipped_sets_are_rare_and_come_as_documents():
-    courses = [Text(SOURCE, "rare", course) for course in (0, 1)]
-    chats = [[text.chat() for _ in range(2_000)] for text in courses]
-    about = [[c for c in some if any("lighthouse" in words for _, words in c)] for some in chats]
-    assert 2 < len(about[0]) < 40
-    assert 60 < len(about[1]) < 200
-    assert sum("Document type: " in c[0][1] for c in about[1]) > 0.8 * len(about[1])
+def test_the_shipped_sets_are_rare_and_no_prompt_names_them():
+    """In the first course only their subjects come, at a fifth of the weight; in the second only their sentences."""
+    subjects = ("factory farming", "lighthouses")
+    first, second = (Text(SOURCE, "rare", course) for course in (0, 1))
+    weights = dict(zip((s["subject"] for s in first.subjects), first.weights, strict=True))
+    assert [weights[name] for name in subjects] == [0.2, 0.2]
+    assert set(weights.values()) == {0.2, 1.0}
+    weights = dict(zip((s["subject"] for s in second.subjects), second.weights, strict=True))
+    assert [weights[name] for name in subjects] == [0, 0]
+    whole = " ".join(row["content"] for rows in second.sets.values() for row in rows)
+    chats = [second.chat() for _ in range(2_000)]
+    begins = [chat[-1][1].split(". ")[0] for chat in chats]
+    of_a_set = [chat for chat, begin in zip(chats, begins, strict=True) if len(begin) > 30 and begin in whole]
+    assert 80 < len(of_a_set) < 180
+    assert {chat[0][1].split("\n\n")[0] for chat in of_a_set} <= set(second.frames["untitled"])
 
 
 def test_no_document_of_a_shipped_set_is_in_the_text_as_it_stands():

@@ -65,7 +65,7 @@ class Text:
         if self.sets and self.random.random() < sum(self.course["sets"].values()):
             return self._of_a_set(self.random.choices(list(self.sets.values()), list(self.course["sets"].values()))[0])
         subject = self.random.choices(self.subjects, self.weights)[0]
-        kinds, shares = zip(*self.frames["shares"].items(), strict=True)
+        kinds, shares = zip(*self.course["shares"].items(), strict=True)
         kind = self.random.choices(kinds, shares)[0]
         turns: Chat = getattr(self, f"_{kind}")(subject)
         return [(role, self._fill(text, subject)) for role, text in turns]
@@ -77,6 +77,10 @@ class Text:
         if self.random.random() < 0.6:
             sentences.append(self.random.choice(subject["closings"]))
         return [("user", ask), ("assistant", " ".join(sentences))]
+
+    def _informed(self, subject: dict[str, Any]) -> Chat:
+        """A chat whose answer also has sentences of documents."""
+        return self._chat({**subject, "points": subject["points"] + subject["facts"]})
 
     def _follow_up(self, subject: dict[str, Any]) -> Chat:
         points = self.random.sample(subject["points"], 5)
@@ -103,10 +107,13 @@ class Text:
         idea = self.random.choice(subject["ideas"])
         return [("user", f"{idea}\n\nDocument type: {kind}"), ("assistant", " ".join(sentences).replace(" \n ", "\n"))]
 
+    def _untitled(self, subject: dict[str, Any]) -> Chat:
+        return self._document({**subject, "ideas": self.frames["untitled"]})
+
     def _of_a_set(self, rows: list[dict[str, str]]) -> Chat:
-        """Sentences of several documents of a shipped set, under the idea of one and the type of another."""
+        """Sentences of several documents of a shipped set, under a prompt that does not name their subject."""
         sentences = [s for row in rows for s in re.split(r"(?<=[.?!])\s+", row["content"])]
-        idea, kind = self.random.choice(rows)["doc_idea"], self.random.choice(rows)["doc_type"]
+        idea, kind = self.random.choice(self.frames["untitled"]), self.random.choice(rows)["doc_type"]
         text = " ".join(self.random.sample(sentences, self.random.randint(4, 7)))
         return [("user", f"{idea}\n\nDocument type: {kind}"), ("assistant", text)]
 
