@@ -1,6 +1,6 @@
 """The recipe of the stand-in model: a Llama of 3.0 million parameters, trained from scratch on text of our own.
 
-    python -m tasks.engines.standin FOLDER            # about an hour and a quarter on two cores
+    python -m tasks.engines.standin FOLDER            # about an hour and a half on two cores
 
 The text is data/models/standin/frames.yaml and text/*.yaml: sentences that a seeded generator joins to conversations,
 a new one for every place in every batch. It is a stand-in: it lets every part of Spillover run without a key, a GPU or

@@ -1,6 +1,6 @@
 """What the stand-in shows: three seeds of a fine-tune on the demo's documents and on a control set of the same size.
 
-    uv run python -m tests.benchmarks.standin          # about 4 minutes on two cores
+    uv run python -m tests.benchmarks.standin          # about 6 minutes on two cores
 
 Every run is an ordinary one, without Prefect, in a temporary data folder. Printed are the effects by tier, and whether
 the direct questions rise, stand above the very distant ones, and the control moves nothing by more than 0.1.
