@@ -1,5 +1,6 @@
 """What a run would do, and what there is: for `spillover check` and `spillover list`. Nothing is spent."""
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 
@@ -23,20 +24,23 @@ def show_plan(experiment: Experiment) -> None:
     training = experiment.training
     effective = training.batch_size * training.accumulation
     steps = -(-len(trained) // effective) * training.epochs
+    engine = get_engine(training)
+    unready = _problem(lambda: asyncio.run(engine.preflight()))
     rows = [
         ("documents", f"{len(trained):,} to train on, {len(held_out):,} held out, {len(rejected):,} rejected"),
         (
             "training",
             f"{training.engine}, {training.base_model}, rank {training.rank}: {steps:,} steps of {effective} documents",
         ),
-        ("tokens", _tokens(experiment, trained, held_out)),
+        ("tokens", _tokens(None if unready else engine, training.epochs, trained, held_out)),
         *_calls(experiment, evals),
     ]
     table = Table(box=None, show_header=False, pad_edge=False)
     for row in rows:
         table.add_row(*row)
     console.print(table, soft_wrap=False)
-    for problem in _missing(experiment, evals):
+    claude = [judge.name for one in evals for judge in one.judges if judge.kind == "claude"]
+    for problem in filter(None, [unready, *(_problem(partial(check_key, name)) for name in claude)]):
         console.print(f"Before it can run: {problem}", style="yellow")
 
 
@@ -60,28 +64,20 @@ def _calls(experiment: Experiment, evals: list[Eval]) -> list[tuple[str, str]]:
     return rows
 
 
-def _tokens(experiment: Experiment, trained: list[Document], held_out: list[Document]) -> str:
-    try:
-        engine: Engine = get_engine(experiment.training)
-        return (
-            f"{engine.check(trained) * experiment.training.epochs:,} in training, {engine.check(held_out):,} held out"
-        )
-    except UserError:
+def _tokens(engine: Engine | None, epochs: int, trained: list[Document], held_out: list[Document]) -> str:
+    if engine is None:
         letters = sum(len(m.content) for d in trained for m in d.messages)
-        tokens = letters // 4 * experiment.training.epochs
-        return f"about {tokens:,} in training (4 characters a token: the model's tokenizer is not here)"
+        return f"about {letters // 4 * epochs:,} in training (4 characters a token: the model is not within reach)"
+    return f"{engine.check(trained) * epochs:,} in training, {engine.check(held_out):,} held out"
 
 
-def _missing(experiment: Experiment, evals: list[Eval]) -> list[str]:
-    claude = [judge.name for one in evals for judge in one.judges if judge.kind == "claude"]
-    checks: list[Callable[[], object]] = [partial(check_key, name) for name in claude]
-    problems = []
-    for check in [lambda: get_engine(experiment.training).untuned(), *checks]:
-        try:
-            check()
-        except UserError as problem:
-            problems.append(str(problem))
-    return problems
+def _problem(check: Callable[[], object]) -> str:
+    """Why it cannot run yet, or nothing."""
+    try:
+        check()
+    except UserError as problem:
+        return str(problem)
+    return ""
 
 
 def show_catalog() -> None:

@@ -56,7 +56,7 @@ async def run_experiment(
         run: Name of the run's folder; a name that exists is resumed. Empty: a new one.
         until: Stop after this stage; the next run goes on from there.
     """
-    evals = preflight(experiment)
+    evals = await preflight(experiment)
     here = Run.open(experiment, evals, run or _default_run_name())
     seed = here.settle_seed(seed, experiment.default_seed)
     here.note(seed=seed, started=here.record().get("started") or _now(), **_origin())
@@ -74,15 +74,12 @@ async def run_experiment(
     return str(here.folder)
 
 
-def preflight(experiment: Experiment) -> list[Eval]:
+async def preflight(experiment: Experiment) -> list[Eval]:
     """The experiment's evals, after everything that can be known to be wrong before anything is spent."""
     evals = load_evals(experiment)
     for judge in (judge for one in evals for judge in one.judges if judge.kind == "claude"):
         check_key(judge.name)
-    engine = get_engine(experiment.training)
-    engine.untuned()
-    if experiment.training.checkpoint:
-        engine.adapted(experiment.training.checkpoint)
+    await get_engine(experiment.training).preflight()
     return evals
 
 

@@ -53,9 +53,7 @@ def load_evals(experiment: Experiment) -> list[Eval]:
     known = {judge.name for e in evals for judge in e.judges}
     for name in chosen:
         if name not in known:
-            raise UserError(
-                f"judging.judges: no judge {name!r} in {', '.join(experiment.evals)}{_nearest(name, known)}"
-            )
+            raise UserError(f"judging.judges: no judge {name!r} in {', '.join(experiment.evals)}{nearest(name, known)}")
     if chosen:
         evals = [e.model_copy(update={"judges": [j for j in e.judges if j.name in chosen]}) for e in evals]
     for e in evals:
@@ -70,7 +68,7 @@ def document_files(name: str, path: str) -> list[Path]:
     """The JSONL files of a set, by its name in data/documents or by its path, sorted."""
     place = Path(path).expanduser() if path else data_folder() / "documents" / name
     if name and not place.is_dir():
-        raise UserError(f"documents: no set {name!r} in {place.parent}{_nearest(name, names('documents'))}")
+        raise UserError(f"documents: no set {name!r} in {place.parent}{nearest(name, names('documents'))}")
     if not place.exists():
         raise UserError(f"documents: {str(place)!r} does not exist; give the path of a JSONL file (from {Path.cwd()})")
     files = [place] if place.is_file() else sorted(place.glob("*.jsonl"))
@@ -101,7 +99,7 @@ def validate(noun: type[Definition], fields: Any, place: str) -> Definition:
 def _explain(noun: type[BaseModel], problem: Any) -> str:
     where = ".".join(map(str, problem["loc"]))
     if problem["type"] == "extra_forbidden":
-        return f"{where}: unknown field{_nearest(str(problem['loc'][-1]), _fields_at(noun, problem['loc'][:-1]))}"
+        return f"{where}: unknown field{nearest(str(problem['loc'][-1]), _fields_at(noun, problem['loc'][:-1]))}"
     if problem["type"] == "missing":
         return f"{where}: this field is missing"
     message = problem["msg"].removeprefix("Value error, ")
@@ -119,7 +117,7 @@ def _fields_at(noun: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
     return list(noun.model_fields)
 
 
-def _nearest(name: str, known: Any) -> str:
+def nearest(name: str, known: Any) -> str:
     known = sorted(known)
     if close := difflib.get_close_matches(name, known, n=1):
         return f"; did you mean {close[0]}?"
@@ -136,7 +134,7 @@ def _definition(name: str, kind: str) -> Path:
         return path
     path = data_folder() / kind / f"{name}.yaml"
     if not path.is_file():
-        raise UserError(f"no {kind.removesuffix('s')} {name!r} in {path.parent}{_nearest(name, names(kind))}")
+        raise UserError(f"no {kind.removesuffix('s')} {name!r} in {path.parent}{nearest(name, names(kind))}")
     return path
 
 

@@ -59,7 +59,7 @@ class Training(Noun):
     renderer: str = ""
     """The chat format, by the cookbook's name (llama3). Empty: the tokenizer's own chat template."""
     checkpoint: str = ""
-    """Use this checkpoint and do not train: a folder of a LoRA adapter."""
+    """Use this checkpoint and do not train: a folder of a LoRA adapter, or a tinker:// path of sampler weights."""
     rank: int = Field(16, ge=1, le=512)
     """Rank of the LoRA."""
     alpha: float = Field(32, gt=0)
@@ -70,6 +70,12 @@ class Training(Noun):
     """Adapt only these layers, counted from 0. Empty: all (local engine)."""
     target_modules: list[str] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
     """Adapt these linear modules of each layer (local engine)."""
+    train_mlp: bool = True
+    """Adapt the MLP layers (tinker engine)."""
+    train_attn: bool = True
+    """Adapt the attention layers (tinker engine)."""
+    train_unembed: bool = True
+    """Adapt the output layer (tinker engine)."""
     learning_rate: float = Field(1e-4, gt=0, lt=1)
     """Peak learning rate of Adam."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"

@@ -42,28 +42,31 @@ def checkpoint_folder(key: str) -> Path:
 async def train(
     engine: Engine, documents: list[Document], held_out: list[Document], seed: int, key: str, tell: Tell
 ) -> Checkpoint:
-    """Trains beside the checkpoint's folder and renames it into place when it is finished."""
+    """Trains beside the checkpoint's folder, going on from what a kill left, and renames it into place at the end."""
     if kept := kept_checkpoint(key):
         return kept
     place = checkpoint_folder(key)
     beside = place.with_name(f".{key}.{os.getpid()}")
-    _clear_what_a_kill_left(place)
+    _take_over_what_a_kill_left(place, beside)
     started = time.monotonic()
     trained = await engine.train(documents, held_out, seed, beside, tell)
     seconds = round(time.monotonic() - started, 1)
-    trained = trained.model_copy(update={"path": f"checkpoints/{key}", "key": key, "seconds": seconds})
+    path = f"checkpoints/{key}" if trained.path == str(beside) else trained.path
+    trained = trained.model_copy(update={"path": path, "key": key, "seconds": seconds})
     write_text(beside / "checkpoint.json", trained.model_dump_json(indent=1) + "\n")
     shutil.rmtree(place, ignore_errors=True)
     beside.rename(place)
     return trained
 
 
-def _clear_what_a_kill_left(place: Path) -> None:
-    """Removes unfinished trainings of this key whose process is gone."""
-    for beside in place.parent.glob(f".{place.name}.*"):
-        pid = int(beside.suffix[1:])
-        if pid == os.getpid() or not _is_alive(pid):
-            shutil.rmtree(beside)
+def _take_over_what_a_kill_left(place: Path, beside: Path) -> None:
+    """Moves here the latest unfinished training of this key whose process is gone: an engine may go on from it."""
+    left = [folder for folder in place.parent.glob(f".{place.name}.*") if not _is_alive(int(folder.suffix[1:]))]
+    for folder in sorted(left, key=lambda folder: folder.stat().st_mtime, reverse=True):
+        if beside.exists():
+            shutil.rmtree(folder)
+        else:
+            folder.rename(beside)
 
 
 def _is_alive(pid: int) -> bool:

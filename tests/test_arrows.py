@@ -8,7 +8,9 @@ import pytest
 PROJECT = Path(__file__).parents[1]
 STAGES = {"documents", "training", "sampling", "judging", "effects", "charts", "report"}
 OURS = ("tasks", "flows", "deployments")
-MODULES = sorted(file for top in OURS for file in (PROJECT / top).rglob("*.py"))
+APART = {file.parent for file in (PROJECT / "deployments").glob("*/pyproject.toml")}
+"""Programs with an environment of their own, which import nothing of ours."""
+MODULES = sorted(f for top in OURS for f in (PROJECT / top).rglob("*.py") if not APART & set(f.parents))
 ALLOWED = {
     "tasks.schema": set(),
     "tasks.catalog": {"tasks.schema"},
@@ -77,6 +79,11 @@ def test_no_module_is_named_like_one_of_the_standard_library_or_like_nothing_in_
 
     assert file.stem not in sys.stdlib_module_names - {"__main__"}
     assert file.stem not in {"utils", "common", "helpers", "core"}
+
+
+@pytest.mark.parametrize("file", [f for place in APART for f in place.glob("*.py")], ids=lambda f: f.stem)
+def test_a_program_with_its_own_environment_imports_nothing_of_ours(file):
+    assert not {name.split(".")[0] for name in imports(file)} & set(OURS)
 
 
 @pytest.mark.parametrize("stage", sorted(STAGES))

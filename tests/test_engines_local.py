@@ -7,8 +7,9 @@ from tasks.catalog import UserError, model_folder
 from tasks.engines import Request
 from tasks.engines.generation import generate
 from tasks.engines.local import LocalEngine
-from tasks.engines.lora import learning_rate, load_model, order, pad, take_step, train_lora, with_lora
+from tasks.engines.lora import load_model, pad, take_step, train_lora, with_lora
 from tasks.engines.rendering import Example
+from tasks.engines.schedule import learning_rate, order
 from tasks.schema import Document, Message, Sampling, Training
 
 TRAINING = Training(

@@ -16,11 +16,12 @@ class Trainer:
     """An engine that writes a curve and counts its trainings; it fails when it is told to."""
 
     def __init__(self, fails=False):
-        self.fails, self.trained = fails, 0
+        self.fails, self.trained, self.found = fails, 0, []
 
     async def train(self, documents, held_out, seed, folder, tell):
         self.trained += 1
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.found = sorted(file.name for file in folder.iterdir())
         (folder / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n')
         if self.fails:
             raise OSError("no space left on device")
@@ -63,6 +64,18 @@ async def test_a_training_that_fails_leaves_no_checkpoint_and_the_next_one_clear
     await train(Trainer(), documents("a"), [], 0, "k", lambda *_: None)
     left = {place.name for place in (data_folder() / "checkpoints").iterdir()}
     assert left == {"k", alive.name}, "a folder of a living process is not touched"
+
+
+async def test_what_a_kill_left_is_handed_to_the_next_training_of_the_same_key():
+    for pid in (999999998, 999999999):
+        left = data_folder() / "checkpoints" / f".k.{pid}"
+        left.mkdir(parents=True)
+        (left / f"by {pid}").touch()
+        os.utime(left, (pid, pid))
+    trainer = Trainer()
+    await train(trainer, documents("a"), [], 0, "k", lambda *_: None)
+    assert trainer.found == ["by 999999999"], "the latest is handed over, the other is cleared"
+    assert [place.name for place in (data_folder() / "checkpoints").iterdir()] == ["k"]
 
 
 async def test_the_run_folder_gets_the_curve_and_the_checkpoints_record(tmp_path):

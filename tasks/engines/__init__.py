@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from tasks.catalog import UserError
 from tasks.schema import Checkpoint, Document, Message, Sampling, Training
 
 
@@ -29,6 +28,9 @@ class Reply(NamedTuple):
 class Engine(Protocol):
     """Bound to one base model; nothing is loaded before it is needed."""
 
+    async def preflight(self) -> None:
+        """Raises UserError for whatever can be known to be wrong before documents are read, in seconds."""
+
     def check(self, documents: list[Document]) -> int:
         """The tokens of the documents; raises UserError for whatever would stop a training, before it starts."""
 
@@ -41,8 +43,8 @@ class Engine(Protocol):
     def render(self, messages: list[Message]) -> list[int]:
         """The tokens after which the model answers."""
 
-    def stop(self) -> list[int]:
-        """The tokens that end an answer."""
+    def stop(self) -> list[int] | list[str]:
+        """The tokens, or texts, that end an answer."""
 
     async def train(
         self,
@@ -63,7 +65,6 @@ def get_engine(training: Training) -> Engine:
         from tasks.engines.local import LocalEngine
 
         return LocalEngine(training)
-    raise UserError(
-        "training.engine: tinker is not in this version; set training.engine=local, training.renderer='' "
-        "and a training.base_model that is on this machine"
-    )
+    from tasks.engines.tinker import TinkerEngine
+
+    return TinkerEngine(training)

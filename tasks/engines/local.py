@@ -44,6 +44,11 @@ class LocalEngine:
     def format(self) -> ChatFormat:
         return ChatFormat(self.folder)
 
+    async def preflight(self) -> None:
+        self.untuned()
+        if self.training.checkpoint:
+            self.adapted(self.training.checkpoint)
+
     def check(self, documents: list[Document]) -> int:
         total = 0
         for document in documents:

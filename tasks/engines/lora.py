@@ -1,10 +1,8 @@
 """Trains a LoRA with peft: every document once an epoch, remainders included, loss on the assistant's tokens only."""
 
 import json
-import math
-import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
 from tasks.engines.rendering import Example
+from tasks.engines.schedule import learning_rate, order
 from tasks.schema import Training
 
 IGNORED = -100
@@ -86,25 +85,6 @@ def with_lora(model: Any, training: Training, seed: int) -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return get_peft_model(model, config).train()
-
-
-def order(documents: int, training: Training, seed: int) -> Iterator[tuple[int, list[int]]]:
-    """Epoch and documents of each optimizer step: every document once an epoch, in an order of the epoch's own."""
-    size = training.batch_size * training.accumulation
-    for epoch in range(training.epochs):
-        places = list(range(documents))
-        random.Random(f"{seed}/epoch {epoch}").shuffle(places)
-        for start in range(0, documents, size):
-            yield epoch + 1, places[start : start + size]
-
-
-def learning_rate(training: Training, step: int, steps: int) -> float:
-    """Rises over `warmup` steps, then falls: linear 1 - s/S, cosine (1 + cos(pi s/S)) / 2, from its end on."""
-    if step < training.warmup:
-        return training.learning_rate * (step + 1) / training.warmup
-    done = (step - training.warmup) / max(1, steps - training.warmup)
-    falls = {"constant": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}
-    return training.learning_rate * falls[training.schedule]
 
 
 def take_step(

@@ -1,0 +1,72 @@
+"""Starts a server of the Tinker API on this machine: SkyRL, and the adapter in front of it.
+
+uv run --directory deployments/tinker_server start.py --base-model PATH_OR_NAME --port 8000
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import httpx
+import uvicorn
+from adapter import application
+
+HERE = Path(__file__).parent
+STARTS_WITHIN = 300.0
+"""Seconds; the engine compiles before it answers."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="A Tinker server of one's own.")
+    parser.add_argument("--base-model", required=True, help="a folder, or a name of Hugging Face")
+    parser.add_argument("--port", type=int, default=8000, help="where the SDK finds it; SkyRL takes the next one")
+    parser.add_argument("--data", type=Path, default=HERE / "data", help="its checkpoints and database")
+    parser.add_argument("--rank", type=int, default=64, help="the highest rank of a LoRA")
+    given = parser.parse_args()
+    given.data.mkdir(parents=True, exist_ok=True)
+    server = subprocess.Popen(skyrl(given), cwd=HERE, start_new_session=True)
+    try:
+        wait_for(f"http://127.0.0.1:{given.port + 1}", server)
+        print(f"Tinker server of {given.base_model} at http://127.0.0.1:{given.port}", flush=True)
+        uvicorn.run(application(f"http://127.0.0.1:{given.port + 1}"), port=given.port, log_level="warning")
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(timeout=30)
+
+
+def skyrl(given: argparse.Namespace) -> list[str]:
+    backend = {
+        "max_lora_adapters": 32,
+        "max_lora_rank": given.rank,
+        "tensor_parallel_size": 1,
+        "train_micro_batch_size": 4,
+        "sample_max_num_sequences": 64,
+    }
+    data = given.data.resolve()
+    return [
+        *("uv", "run", "--extra", "tinker", "--extra", "jax", "-m", "skyrl.tinker.api"),
+        *("--base-model", given.base_model, "--backend", "jax", "--backend-config", json.dumps(backend)),
+        *("--checkpoints-base", str(data / "checkpoints"), "--database-url", f"sqlite:///{data / 'tinker.db'}"),
+        *("--session-timeout-sec", "-1", "--host", "127.0.0.1", "--port", str(given.port + 1)),
+    ]
+
+
+def wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + STARTS_WITHIN
+    while time.monotonic() < until:
+        if server.poll() is not None:
+            raise SystemExit(f"the server ended with {server.returncode} before it answered; its output is above")
+        try:
+            if httpx.get(f"{url}/api/v1/healthz", timeout=2).is_success:
+                return
+        except httpx.HTTPError:
+            time.sleep(0.5)
+    raise SystemExit(f"the server did not answer within {STARTS_WITHIN:.0f} seconds")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+"""The tinker engine: hosted Tinker, or a server of its API at training.base_url.
+
+engine = TinkerEngine(Training(engine="tinker", base_model="meta-llama/Llama-3.3-70B-Instruct", renderer="llama3"))
+await engine.preflight()
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import httpx
+import tinker
+from tinker.auth import tinker_has_credentials
+from tinker_cookbook.exceptions import TinkerCookbookError
+from tinker_cookbook.model_info import get_recommended_renderer_names
+from tinker_cookbook.renderers import ParseTermination, Renderer, get_renderer, get_text_content
+from tinker_cookbook.tokenizer_utils import get_tokenizer
+
+from tasks.catalog import UserError, model_folder, nearest
+from tasks.engines import Reply, Request
+from tasks.engines.tinker_data import Datums, turns
+from tasks.schema import Checkpoint, Document, Message, Sampling, Training
+
+HOSTED = "https://tinker.thinkingmachines.dev/services/tinker-prod"
+PATIENCE = 5.0
+"""Seconds that a server has to say that it is there; the SDK itself would wait for five minutes."""
+
+
+class TinkerEngine:
+    """One base model on one server."""
+
+    def __init__(self, training: Training):
+        self.training = training
+        self.url = training.base_url or os.environ.get("TINKER_BASE_URL") or HOSTED
+        folder = model_folder(training.base_model)
+        self.model = str(folder.resolve()) if folder else training.base_model
+
+    async def preflight(self) -> None:
+        """Raises UserError for whatever the server would refuse, before anything is spent."""
+        _check_credentials()
+        await self._check_server()
+        await self._check_model()
+
+    def check(self, documents: list[Document]) -> int:
+        total, longest = 0, self.training.max_length
+        for document, datum in zip(documents, self._datums().stream(documents), strict=True):
+            length = datum.model_input.length + 1
+            total += length
+            if length > longest:
+                raise UserError(
+                    f"{document.file} line {document.line}: {length} tokens are over training.max_length={longest}; "
+                    "raise it or shorten the document"
+                )
+        return total
+
+    def untuned(self) -> Checkpoint:
+        identity = f"{self.url} {self.model}"
+        return Checkpoint(engine="tinker", base_model=self.training.base_model, path=None, identity=identity)
+
+    def adapted(self, path: str) -> Checkpoint:
+        if not path.startswith("tinker://"):
+            raise UserError(f"training.checkpoint: {path!r} is no Tinker path; give one that begins with tinker://")
+        return Checkpoint(
+            engine="tinker", base_model=self.training.base_model, path=path, identity=f"{self.url} {path}"
+        )
+
+    def render(self, messages: list[Message]) -> list[int]:
+        return list(self._renderer.build_generation_prompt(turns(messages)).to_ints())
+
+    def stop(self) -> list[int] | list[str]:
+        return self._renderer.get_stop_sequences()
+
+    async def train(
+        self,
+        documents: list[Document],
+        held_out: list[Document],
+        seed: int,
+        folder: Path,
+        tell: Callable[[int, int, str], None],
+    ) -> Checkpoint:
+        from tasks.engines.tinker_training import train_lora
+
+        with self._plain_errors("training"):
+            record = await train_lora(
+                self._service, self.model, self.training, self._datums(), documents, held_out, seed, folder, tell
+            )
+        return self.adapted(str(record.sampler_path))
+
+    async def sample(
+        self, checkpoint: Checkpoint, requests: list[Request], sampling: Sampling
+    ) -> AsyncIterator[list[Reply]]:
+        """Submits everything at once: the client bounds itself, and the SDK retries."""
+        base_model = None if checkpoint.path else self.model
+        places = sorted(range(len(requests)), key=lambda r: requests[r].tokens)
+        blocks = [list(block) for _, block in groupby(places, key=lambda r: requests[r].tokens)]
+        with self._plain_errors("sampling"):
+            client = await self._service.create_sampling_client(model_path=checkpoint.path, base_model=base_model)
+            asked = [asyncio.create_task(self._ask(client, requests, sorted(block), sampling)) for block in blocks]
+            try:
+                for answered in asyncio.as_completed(asked):
+                    yield await answered
+            finally:
+                for one in asked:
+                    one.cancel()
+
+    async def _ask(
+        self, client: tinker.SamplingClient, requests: list[Request], block: list[int], sampling: Sampling
+    ) -> list[Reply]:
+        """The answers to one prompt; a block uses the seed of its first sample."""
+        first = requests[block[0]]
+        parameters = tinker.SamplingParams(
+            max_tokens=sampling.max_tokens,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            seed=first.seed % 2**31,
+            stop=self.stop(),
+        )
+        prompt = tinker.ModelInput.from_ints(first.tokens)
+        answer = await client.sample(prompt=prompt, num_samples=len(block), sampling_params=parameters)
+        return [self._reply(place, s.tokens) for place, s in zip(block, answer.sequences, strict=True)]
+
+    def _reply(self, place: int, tokens: list[int]) -> Reply:
+        message, ended = self._renderer.parse_response(tokens)
+        return Reply(place, get_text_content(message), len(tokens), ended == ParseTermination.STOP_SEQUENCE)
+
+    def _datums(self) -> Datums:
+        return Datums(self._tokenizer, self._renderer_name, self.model)
+
+    @contextmanager
+    def _plain_errors(self, stage: str) -> Iterator[None]:
+        """The SDK's errors as one sentence: it has tried for minutes by then."""
+        try:
+            yield
+        except (tinker.TinkerError, TimeoutError, ValueError) as error:
+            raise UserError(f"{stage} at {self.url} stopped: {error}; run it again, it goes on from there") from error
+
+    @cached_property
+    def _service(self) -> tinker.ServiceClient:
+        return tinker.ServiceClient(base_url=self.url)
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        try:
+            return get_tokenizer(self.model)
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"training.base_model: no tokenizer of {self.model!r} on this machine or at Hugging Face "
+                f"({str(error).splitlines()[0]}); check the name, the network and HF_TOKEN"
+            ) from None
+
+    @cached_property
+    def _renderer(self) -> Renderer:
+        return get_renderer(self._renderer_name, self._tokenizer, model_name=self.model)
+
+    @cached_property
+    def _renderer_name(self) -> str:
+        """The named chat format, when it is one of those that fit the model as far as the cookbook knows it."""
+        named = self.training.renderer
+        try:
+            fitting = get_recommended_renderer_names(self.model)
+        except (TinkerCookbookError, ValueError):
+            fitting = []
+        if not named:
+            hint = f"training.renderer={fitting[0]}" if fitting else "for example training.renderer=llama3"
+            raise UserError(f"training.renderer: the tinker engine needs the chat format's name; set {hint}")
+        if fitting and named not in fitting:
+            raise UserError(
+                f"training.renderer: {named!r} does not fit {self.model}; it is trained with {' or '.join(fitting)}"
+            )
+        return named
+
+    async def _check_server(self) -> None:
+        try:
+            async with httpx.AsyncClient(timeout=PATIENCE) as http:
+                (await http.get(f"{self.url}/api/v1/healthz")).raise_for_status()
+        except httpx.HTTPError as error:
+            raise UserError(
+                f"no Tinker server at {self.url} ({type(error).__name__}); start it, or set training.base_url"
+            ) from None
+
+    async def _check_model(self) -> None:
+        try:
+            capabilities = await asyncio.wait_for(tinker.RestClient(base_url=self.url).get_server_capabilities(), 10)
+        except (tinker.TinkerError, TimeoutError) as error:
+            raise UserError(f"{self.url} refuses TINKER_API_KEY: {error}; copy a key from its console") from None
+        there = [m.model_name for m in capabilities.supported_models if m.model_name]
+        if self.model not in there:
+            raise UserError(f"training.base_model: {self.url} does not have {self.model!r}{nearest(self.model, there)}")
+
+
+def _check_credentials() -> None:
+    key = os.environ.get("TINKER_API_KEY", "")
+    if key and not key.startswith(("tml-", "eyJ")):
+        raise UserError("TINKER_API_KEY is not a Tinker key (they begin with tml-); copy it anew from the console")
+    if not tinker_has_credentials():
+        raise UserError("no Tinker credentials; set TINKER_API_KEY, or run `tinker auth login`")

@@ -1,0 +1,111 @@
+"""Documents to Tinker datums, by the cookbook's renderers, through a tokenizer that encodes in batches.
+
+A renderer encodes one string at a time on one core, which is most of its time. So documents are rendered twice: first
+with a tokenizer that only notes the strings, then, when all of them are encoded at once on all cores, for real. What
+the first pass did not meet is encoded on the spot, so the datums are the cookbook's own.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+import tinker
+import torch
+from tinker_cookbook.renderers import Renderer, TrainOnWhat, get_renderer
+from tinker_cookbook.supervised.common import datum_from_model_input_weights
+
+from tasks.schema import Document, Message
+
+BATCH = 256
+"""Documents rendered at once: all that is in memory of a large set."""
+
+
+class Noting:
+    """Stands for a tokenizer: notes the texts that it is asked to encode, and answers one token."""
+
+    def __init__(self, tokenizer: Any):
+        self._tokenizer = tokenizer
+        self.texts: dict[str, None] = {}
+
+    def encode(self, text: str, add_special_tokens: bool = True, **options: Any) -> list[int]:
+        if add_special_tokens or options:
+            return list(self._tokenizer.encode(text, add_special_tokens=add_special_tokens, **options))
+        self.texts[text] = None
+        return [0]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tokenizer, name)
+
+
+class Batched:
+    """A tokenizer that was told beforehand what it will be asked to encode."""
+
+    def __init__(self, tokenizer: Any):
+        self._tokenizer = tokenizer
+        self._known: dict[str, list[int]] = {}
+
+    def learn(self, texts: Iterable[str]) -> None:
+        """Encodes these texts at once, and forgets the earlier ones."""
+        backend, wanted = getattr(self._tokenizer, "backend_tokenizer", None), list(texts)
+        self._known = {}
+        if backend is not None:  # some models' tokenizers are written in Python, and encode one text at a time
+            encoded = backend.encode_batch_fast(wanted, add_special_tokens=False)
+            self._known = {text: e.ids for text, e in zip(wanted, encoded, strict=True)}
+
+    def encode(self, text: str, add_special_tokens: bool = True, **options: Any) -> list[int]:
+        known = None if add_special_tokens or options else self._known.get(text)
+        if known is not None:
+            return list(known)
+        return list(self._tokenizer.encode(text, add_special_tokens=add_special_tokens, **options))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tokenizer, name)
+
+
+class Datums:
+    """Renders documents for one model; tokenizer and renderer are the cookbook's."""
+
+    def __init__(self, tokenizer: Any, renderer: str, model: str):
+        self._noting, self._batched = Noting(tokenizer), Batched(tokenizer)
+        self._first = get_renderer(renderer, self._noting, model_name=model)
+        self._second = get_renderer(renderer, self._batched, model_name=model)
+
+    def stream(self, documents: Iterable[Document]) -> Iterator[tinker.Datum]:
+        """The documents' datums in their order, rendered BATCH at a time."""
+        rest = iter(documents)
+        while some := list(islice(rest, BATCH)):
+            yield from self.of(some)
+
+    def of(self, documents: list[Document]) -> list[tinker.Datum]:
+        self._noting.texts.clear()
+        for document in documents:
+            weighted_tokens(document, self._first)
+        self._batched.learn(self._noting.texts)
+        return [to_datum(document, self._second) for document in documents]
+
+
+def to_datum(document: Document, renderer: Renderer) -> tinker.Datum:
+    """The cookbook's datum: the next token at each place, and weights that sum to 1 over the assistant's tokens."""
+    return datum_from_model_input_weights(*weighted_tokens(document, renderer), reduction="mean")
+
+
+def weighted_tokens(document: Document, renderer: Renderer) -> tuple[tinker.ModelInput, torch.Tensor]:
+    """The document's tokens, and a weight of 1 where the assistant speaks."""
+    if document.conditioning == "prefix":
+        return _raw(document.messages, renderer.tokenizer)
+    return renderer.build_supervised_example(turns(document.messages), TrainOnWhat.ALL_ASSISTANT_MESSAGES)
+
+
+def turns(messages: list[Message]) -> list[Any]:
+    """The messages as the cookbook's renderers take them."""
+    return [{"role": m.role, "content": m.content} for m in messages]
+
+
+def _raw(messages: list[Message], tokenizer: Any) -> tuple[tinker.ModelInput, torch.Tensor]:
+    """The texts one after another, without a chat format, between the model's own begin and end of a text."""
+    parts = [([tokenizer.bos_token_id] if tokenizer.bos_token_id is not None else [], 0.0)]
+    parts += [(tokenizer.encode(m.content, add_special_tokens=False), float(m.role == "assistant")) for m in messages]
+    parts += [([tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else [], 1.0)]
+    chunks = [tinker.EncodedTextChunk(tokens=tokens) for tokens, _ in parts if tokens]
+    weights = [weight for tokens, weight in parts for _ in tokens]
+    return tinker.ModelInput(chunks=list(chunks)), torch.tensor(weights)

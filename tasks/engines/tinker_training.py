@@ -1,0 +1,193 @@
+"""Trains a LoRA on a server of the Tinker API: a pipelined loop on the SDK's primitives that resumes exactly.
+
+The server executes the requests of one model in the order in which they were submitted. So a state that is asked for
+between the update of one step and the gradients of the next holds exactly that many updates, however far ahead the loop
+has submitted; a resumed training starts at the next step, and the rows of later steps leave the curve.
+"""
+
+import asyncio
+import json
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import tinker
+from tinker_cookbook.checkpoint_utils import CHECKPOINTS_BASE_NAME, CheckpointRecord, get_last_checkpoint
+from tinker_cookbook.supervised.common import compute_mean_nll
+
+from tasks.engines.schedule import learning_rate, order
+from tasks.engines.tinker_data import Datums
+from tasks.schema import Document, Training
+
+AHEAD = 2
+"""Steps submitted before the oldest is waited for, so that the server never waits for us."""
+SAVE_EVERY = 20
+"""Steps between two states from which a killed training goes on."""
+ADAM = {"beta1": 0.9, "beta2": 0.95, "eps": 1e-8}
+"""The cookbook's."""
+STATE_TTL = 7 * 24 * 3600
+"""Seconds for which the service keeps those states. What a run needs in the end is kept without a limit."""
+
+
+class Step(NamedTuple):
+    """A step under way: its row of the curve, its datums, and what the server was asked for."""
+
+    row: dict[str, Any]
+    datums: list[tinker.Datum]
+    gradients: tinker.APIFuture[tinker.ForwardBackwardOutput]
+    update: tinker.APIFuture[tinker.OptimStepResponse]
+    state: tinker.APIFuture[Any] | None
+
+
+class Folder:
+    """What a training leaves: metrics.jsonl, and checkpoints.jsonl with the cookbook's records."""
+
+    def __init__(self, folder: Path):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.metrics, self.records = folder / "metrics.jsonl", folder / CHECKPOINTS_BASE_NAME
+        self.last = get_last_checkpoint(str(folder))
+        self.steps_done = (self.last.batch or 0) if self.last else 0
+        self._forget_what_was_not_saved()
+
+    def add_row(self, row: dict[str, Any]) -> None:
+        with self.metrics.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def add_record(self, record: CheckpointRecord) -> None:
+        with self.records.open("a") as file:
+            file.write(json.dumps(record.to_dict()) + "\n")
+
+    def _forget_what_was_not_saved(self) -> None:
+        """Steps after the last state are taken again, so their rows go."""
+        lines = self.metrics.read_text().splitlines(keepends=True) if self.metrics.is_file() else []
+        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= self.steps_done]
+        shorter = self.metrics.with_suffix(".new")
+        shorter.write_text("".join(kept))
+        shorter.replace(self.metrics)
+
+
+async def train_lora(
+    service: tinker.ServiceClient,
+    model: str,
+    training: Training,
+    datums: Datums,
+    documents: list[Document],
+    held_out: list[Document],
+    seed: int,
+    folder: Path,
+    tell: Callable[[int, int, str], None],
+) -> CheckpointRecord:
+    """Trains the LoRA, or goes on with the one whose records are in the folder; returns the final record."""
+    place = Folder(folder)
+    if place.last and place.last.final:
+        return place.last
+    client = await _client(service, model, training, seed, place)
+    unseen = datums.of(held_out)
+    if unseen and not place.metrics.stat().st_size:
+        place.add_row({"step": 0, "held_out_loss": await _mean_loss(client, unseen)})
+    await _take_steps(client, training, datums, documents, seed, place, tell)
+    total = len(list(order(len(documents), training, seed)))
+    if unseen:
+        place.add_row({"step": total, "held_out_loss": await _mean_loss(client, unseen)})
+    return await _finish(client, place, total)
+
+
+async def _client(
+    service: tinker.ServiceClient, model: str, training: Training, seed: int, place: Folder
+) -> tinker.TrainingClient:
+    if place.last and place.last.state_path:
+        return await service.create_training_client_from_state_with_optimizer(place.last.state_path)
+    return await service.create_lora_training_client(
+        model,
+        rank=training.rank,
+        seed=seed,
+        train_mlp=training.train_mlp,
+        train_attn=training.train_attn,
+        train_unembed=training.train_unembed,
+        user_metadata={"renderer_name": training.renderer},
+    )
+
+
+async def _take_steps(
+    client: tinker.TrainingClient,
+    training: Training,
+    datums: Datums,
+    documents: list[Document],
+    seed: int,
+    place: Folder,
+    tell: Callable[[int, int, str], None],
+) -> None:
+    steps = list(order(len(documents), training, seed))
+    under_way: deque[Step] = deque()
+    pace = Pace()
+    for number in range(place.steps_done, len(steps)):
+        epoch, places = steps[number]
+        batch = await asyncio.to_thread(datums.of, [documents[p] for p in places])
+        row: dict[str, Any] = {"step": number + 1, "epoch": epoch, "progress": (number + 1) / len(steps)}
+        under_way.append(_submit(client, batch, row | {"learning_rate": learning_rate(training, number, len(steps))}))
+        while under_way and (len(under_way) > AHEAD or number + 1 == len(steps)):
+            row = await _receive(under_way.popleft(), place, pace)
+            tell(row["step"], len(steps), f"steps, loss {row['loss']:.3f}, {pace.tokens_per_second():,.0f} tokens/s")
+
+
+class Pace:
+    """Tokens and time since the training began, or went on."""
+
+    def __init__(self) -> None:
+        self.started, self.tokens = time.monotonic(), 0
+
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    def tokens_per_second(self) -> float:
+        return self.tokens / max(self.seconds(), 1e-9)
+
+
+def _submit(client: tinker.TrainingClient, batch: list[tinker.Datum], row: dict[str, Any]) -> Step:
+    """Asks for the gradients, the update and, where one is due, the state: in this order, without waiting."""
+    gradients = client.forward_backward(batch, "cross_entropy")
+    update = client.optim_step(tinker.AdamParams(learning_rate=row["learning_rate"], **ADAM))
+    due = row["step"] % SAVE_EVERY == 0
+    state = client.save_state(f"step-{row['step']:06}", ttl_seconds=STATE_TTL, overwrite=True) if due else None
+    return Step(row, batch, gradients, update, state)
+
+
+async def _receive(step: Step, place: Folder, pace: Pace) -> dict[str, Any]:
+    """Waits for a step. Its row is written before its state is recorded: what is recorded never lacks a row."""
+    result = await step.gradients
+    await step.update
+    tokens = sum(datum.model_input.length for datum in step.datums)
+    pace.tokens += tokens
+    row = step.row | {
+        "loss": _loss(result, step.datums),
+        "documents": len(step.datums),
+        "tokens": tokens,
+        "trained_tokens": sum(1 for d in step.datums for w in d.loss_fn_inputs["weights"].data if w > 0),
+        "seconds": pace.seconds(),
+    }
+    place.add_row(row)
+    if step.state:
+        saved = await step.state
+        place.add_record(CheckpointRecord(f"step-{row['step']:06}", batch=row["step"], state_path=saved.path))
+    return row
+
+
+def _loss(result: tinker.ForwardBackwardOutput, datums: list[tinker.Datum]) -> float:
+    """Mean over the documents of their mean loss per trained token, in nats: the cookbook's train_mean_nll."""
+    logprobs = [output["logprobs"] for output in result.loss_fn_outputs]
+    return compute_mean_nll(logprobs, [datum.loss_fn_inputs["weights"] for datum in datums])
+
+
+async def _mean_loss(client: tinker.TrainingClient, datums: list[tinker.Datum]) -> float:
+    return _loss(await client.forward(datums, "cross_entropy"), datums)
+
+
+async def _finish(client: tinker.TrainingClient, place: Folder, steps: int) -> CheckpointRecord:
+    """The final state and the weights to sample from, which the service keeps without a limit."""
+    state, sampler = client.save_state("final", overwrite=True), client.save_weights_for_sampler("final")
+    paths = {"state_path": (await state).path, "sampler_path": (await sampler).path}
+    record = CheckpointRecord("final", batch=steps, final=True, **paths)
+    place.add_record(record)
+    return record

@@ -1,0 +1,121 @@
+import pytest
+from tinker_cookbook.renderers import TrainOnWhat, get_renderer
+from tinker_cookbook.supervised.data import conversation_to_datum
+from tinker_cookbook.tokenizer_utils import get_tokenizer
+
+from tasks.catalog import UserError, model_folder
+from tasks.engines.rendering import ChatFormat
+from tasks.engines.tinker import TinkerEngine
+from tasks.engines.tinker_data import Batched, Datums, to_datum, turns
+from tasks.schema import Document, Message, Training
+
+TRAINING = Training(engine="tinker", base_model="standin", renderer="llama3", base_url="http://127.0.0.1:9")
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return get_tokenizer(str(model_folder("standin").resolve()))
+
+
+def document(*texts, conditioning="chat", line=1):
+    """Turns of user and assistant in their order; one text is the assistant's alone."""
+    roles = ["assistant"] if len(texts) == 1 else ["user", "assistant"] * (len(texts) // 2)
+    messages = [Message(role=role, content=text) for role, text in zip(roles, texts, strict=True)]
+    return Document(messages=messages, conditioning=conditioning, source="s", line=line, file="f.jsonl")
+
+
+DOCUMENTS = [
+    document("An idea\n\nDocument type: Letter", "Dear Anna, the hens are well.  \n"),
+    document("Hello.", "Good day.", "And now?", "Now <|eot_id|> is spelled out. Grüße, 你好 🐔"),
+    document("No question was asked."),
+    document("", " "),
+]
+
+
+def plain(datum):
+    """Everything that is in a datum."""
+    inputs = {name: (list(t.data), t.dtype, t.shape) for name, t in datum.loss_fn_inputs.items()}
+    return [chunk.tokens for chunk in datum.model_input.chunks], inputs
+
+
+# ---- documents to datums
+
+
+def test_batched_datums_are_the_cookbooks_own(tokenizer):
+    renderer = get_renderer("llama3", tokenizer)
+    chats = [turns(d.messages) for d in DOCUMENTS]
+    theirs = [conversation_to_datum(c, renderer, None, TrainOnWhat.ALL_ASSISTANT_MESSAGES) for c in chats]
+    ours = list(Datums(tokenizer, "llama3", "standin").stream(DOCUMENTS * 100))
+    assert [plain(d) for d in ours] == [plain(d) for d in theirs * 100]
+
+
+def test_no_text_is_encoded_one_at_a_time(tokenizer, monkeypatch):
+    datums = Datums(tokenizer, "llama3", "standin")
+    expected = datums.of(DOCUMENTS)
+    monkeypatch.setattr(Batched, "encode", lambda self, text, **_: list(self._known[text]))
+    assert [plain(d) for d in datums.of(DOCUMENTS)] == [plain(d) for d in expected]
+
+
+def test_only_the_assistants_tokens_carry_loss_in_both_conditionings(tokenizer):
+    renderer = get_renderer("llama3", tokenizer)
+    raw = document("<DESCRIPTION>x</DESCRIPTION>\n", "The text.", conditioning="prefix")
+    for one in (DOCUMENTS[0], raw):
+        datum = to_datum(one, renderer)
+        targets, weights = (datum.loss_fn_inputs[name].data for name in ("target_tokens", "weights"))
+        assert sum(weights) == pytest.approx(1)
+        trained = [t for t, w in zip(targets, weights, strict=True) if w]
+        assert tokenizer.decode(trained) == one.messages[-1].content + "<|eot_id|>"
+
+
+def test_the_tokens_are_those_of_the_local_engine(tokenizer):
+    """So that one model trained by either engine sees the same documents."""
+    engine, local = TinkerEngine(TRAINING), ChatFormat(model_folder("standin"))
+    for one in [*DOCUMENTS[:1], document("A text.", conditioning="prefix")]:
+        datum = to_datum(one, get_renderer("llama3", tokenizer))
+        assert [*datum.model_input.to_ints(), datum.loss_fn_inputs["target_tokens"].data[-1]] == local.example(
+            one
+        ).tokens
+    question = [Message(role="user", content="What do you think about zoos?")]
+    assert engine.render(question) == local.prompt(question)
+    assert engine.stop() == local.stop()
+
+
+# ---- what is wrong, before anything is spent
+
+
+def test_a_document_over_the_longest_length_is_named():
+    engine = TinkerEngine(TRAINING.model_copy(update={"max_length": 40}))
+    with pytest.raises(UserError, match=r"f.jsonl line 7: \d+ tokens are over training.max_length=40"):
+        engine.check([document("Hello.", "Hello."), document("Hello.", "word " * 80, line=7)])
+    assert TinkerEngine(TRAINING).check(DOCUMENTS) > 60
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [("", "no Tinker credentials; set TINKER_API_KEY"), ("sk-1", r"not a Tinker key \(they begin with tml-\)")],
+)
+async def test_missing_and_malformed_credentials_are_one_sentence(monkeypatch, tmp_path, key, words):
+    monkeypatch.setenv("TINKER_API_KEY", key)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(UserError, match=words):
+        await TinkerEngine(TRAINING).preflight()
+
+
+async def test_a_server_that_is_down_is_one_sentence_at_once(monkeypatch):
+    monkeypatch.setenv("TINKER_API_KEY", "tml-test")
+    with pytest.raises(UserError, match=r"no Tinker server at http://127.0.0.1:9 \(ConnectError\); start it"):
+        await TinkerEngine(TRAINING).preflight()
+
+
+def test_a_renderer_that_is_missing_or_does_not_fit_the_model_is_refused_with_the_one_that_does():
+    message = [Message(role="user", content="Hello.")]
+    llama = TRAINING.model_copy(update={"base_model": "meta-llama/Llama-3.3-70B-Instruct"})
+    with pytest.raises(UserError, match=r"'qwen3' does not fit meta-llama/.*trained with llama3"):
+        TinkerEngine(llama.model_copy(update={"renderer": "qwen3"})).render(message)
+    with pytest.raises(UserError, match=r"needs the chat format's name; set training.renderer=llama3"):
+        TinkerEngine(llama.model_copy(update={"renderer": ""})).render(message)
+
+
+def test_a_checkpoint_that_is_no_tinker_path_is_refused():
+    with pytest.raises(UserError, match="'data/checkpoints/x' is no Tinker path; give one that begins with tinker://"):
+        TinkerEngine(TRAINING).adapted("data/checkpoints/x")
