@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import httpx
+import psutil
 from filelock import FileLock
 
 from tasks.catalog import UserError, data_folder
@@ -62,9 +63,9 @@ def ensure_server() -> str:
 
 
 def running_server() -> str | None:
-    """The address of the local server, if it answers."""
-    url = str(_record().get("url", ""))
-    return url if url and is_healthy(url) else None
+    """The address of the local server, if it is the one that was started here and it answers."""
+    record = _record()
+    return str(record["url"]) if record and _is_ours(record) and is_healthy(str(record["url"])) else None
 
 
 def start_server() -> str:
@@ -72,7 +73,7 @@ def start_server() -> str:
     port = _free_port()
     url = f"http://127.0.0.1:{port}/api"
     settings = {**RECORDING, "PREFECT_HOME": str(folder()), "PREFECT_SERVER_UI_API_URL": url, "DO_NOT_TRACK": "1"}
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, "-m", "prefect", "server", "start", *_address(port).split()]
     log_file = folder() / "server.log"
     with log_file.open("ab") as log:
         process = subprocess.Popen(
@@ -101,6 +102,19 @@ def stop_server() -> bool:
         time.sleep(0.2)
     _record_file().unlink(missing_ok=True)
     return True
+
+
+def _is_ours(record: dict[str, str | int]) -> bool:
+    """Whether the recorded process still is that server: after a crash its number and port may be somebody else's."""
+    port = str(record["url"]).rsplit(":", 1)[1].removesuffix("/api")
+    try:
+        return " ".join(psutil.Process(int(record["pid"])).cmdline()).endswith(f"server start {_address(port)}")
+    except psutil.Error:
+        return False
+
+
+def _address(port: object) -> str:
+    return f"--host 127.0.0.1 --port {port}"
 
 
 def is_healthy(url: str) -> bool:

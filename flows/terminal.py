@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from tasks.schema import Effect
 
@@ -19,13 +19,15 @@ def live_progress() -> Iterator[None]:
     from tasks.stage import watcher
 
     columns = (
-        TextColumn("{task.fields[stage]:<18}"),
-        BarColumn(24),
-        TextColumn("{task.fields[words]:<44}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        TextColumn("{task.fields[stage]}", table_column=Column(no_wrap=True, min_width=17)),
+        BarColumn(12),
+        TextColumn("{task.fields[words]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
+        TimeElapsedColumn(table_column=Column(no_wrap=True, min_width=7)),
+        TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=7)),
     )
-    with Progress(*columns, console=console, refresh_per_second=4) as bars:
+    with Progress(
+        *columns, console=console, refresh_per_second=4, disable=not console.is_terminal, expand=True
+    ) as bars:
         shown: dict[str, TaskID] = {}
 
         def watch(stage: str, done: int, total: int, note: str) -> None:
