@@ -1,4 +1,4 @@
-"""The command line: spillover run | check | list | report | server."""
+"""The command line: spillover run | check | list | report | export | server."""
 
 import os
 import shlex
@@ -81,6 +81,24 @@ def report(place: Place) -> None:
         raise UserError(f"{here.folder} has no effects.csv yet; finish it with `{here.resume_command}`")
     draw(here)
     console.print(f"Report  {write_text(here.report, render(here))}")
+
+
+@app.command()
+def export(
+    place: Place, to: Annotated[str, typer.Option(help="The folder to write; a run's own adapter/ when empty.")] = ""
+) -> None:
+    """Write a run's LoRA as a PEFT adapter folder, as transformers, vLLM and others read it."""
+    from pathlib import Path
+
+    from tasks.engines import get_engine
+    from tasks.runs import Run
+
+    here = Run.find(place)
+    if not here.checkpoint.is_file():
+        raise UserError(f"{here.folder} has no checkpoint.json yet; finish its training with `{here.resume_command}`")
+    folder = Path(to).expanduser() if to else here.folder / "adapter"
+    get_engine(here.experiment().training).export(here.model(), folder)
+    typer.echo(f"Adapter  {folder}")
 
 
 @server.command()

@@ -7,6 +7,8 @@ A stage whose file is there is finished and is not repeated; what was paid for c
 
 import asyncio
 import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -22,11 +24,11 @@ from tasks.claude import Call, Claude, check_key
 from tasks.documents import documents_task
 from tasks.effects import effects_task
 from tasks.engines import get_engine
-from tasks.judging import Failure, judge_calls_task, judge_task, plan, to_call, unscored_share
+from tasks.judging import Case, Failure, judge_calls_task, judge_task, plan, to_call, unscored_share
 from tasks.report import report_task
 from tasks.runs import Run, default_name, read_rows
 from tasks.sampling import sample_task
-from tasks.schema import Checkpoint, Document, Eval, Experiment, Until
+from tasks.schema import Checkpoint, Document, Eval, Experiment, Response, Until
 from tasks.stage import progress
 from tasks.store import Store
 from tasks.training import keep_with_run, kept_checkpoint, train_task, training_key
@@ -62,7 +64,8 @@ async def run_experiment(
     here.note(seed=seed, started=here.record().get("started") or _now(), **_origin())
     await read_documents(here, experiment, seed)
     if until != "documents":
-        checkpoint = await train(here, experiment, seed)
+        async with baseline_meanwhile(here, experiment, evals, until):
+            checkpoint = await train(here, experiment, seed)
     if until not in ("documents", "train"):
         await sample(here, experiment, evals, checkpoint)
     if until not in ("documents", "train", "sample"):
@@ -105,11 +108,39 @@ async def train(run: Run, experiment: Experiment, seed: int) -> Checkpoint:
     return checkpoint
 
 
+@asynccontextmanager
+async def baseline_meanwhile(run: Run, experiment: Experiment, evals: list[Eval], until: Until) -> AsyncIterator[None]:
+    """Where training is another machine's work, the baseline is sampled and judged beside it."""
+    if until in ("documents", "train") or not get_engine(experiment.training).elsewhere:
+        yield
+        return
+    beside = asyncio.create_task(_baseline(run, experiment, evals, and_judge=until != "sample"))
+    try:
+        yield
+        await beside
+    finally:
+        beside.cancel()
+        await asyncio.gather(beside, return_exceptions=True)
+
+
+async def _baseline(run: Run, experiment: Experiment, evals: list[Eval], and_judge: bool) -> None:
+    await sample_baseline(run, experiment, evals)
+    if and_judge:
+        alone = [one.model_copy(update={"judges": [j for j in one.judges if j.reads == "response"]}) for one in evals]
+        cases = plan(alone, read_rows(run.baseline, Response), [], experiment.sampling.n_samples)
+        await ask(run, experiment, cases, "judge baseline")
+
+
+async def sample_baseline(run: Run, experiment: Experiment, evals: list[Eval]) -> None:
+    if not run.baseline.is_file():
+        untuned = get_engine(experiment.training).untuned()
+        await sample_task(run.folder, experiment.training, evals, experiment.sampling, untuned, "baseline")
+
+
 async def sample(run: Run, experiment: Experiment, evals: list[Eval], checkpoint: Checkpoint) -> None:
-    untuned = get_engine(experiment.training).untuned()
-    for side, model, file in (("baseline", untuned, run.baseline), ("fine-tuned", checkpoint, run.finetuned)):
-        if not file.is_file():
-            await sample_task(run.folder, experiment.training, evals, experiment.sampling, model, side)
+    await sample_baseline(run, experiment, evals)
+    if not run.finetuned.is_file():
+        await sample_task(run.folder, experiment.training, evals, experiment.sampling, checkpoint, "fine-tuned")
 
 
 async def judge(run: Run, experiment: Experiment, evals: list[Eval]) -> None:
@@ -117,22 +148,25 @@ async def judge(run: Run, experiment: Experiment, evals: list[Eval]) -> None:
     if run.judged.is_file() and not any(j.state == "failed" for j in run.judgments()):
         return
     n_samples = experiment.sampling.n_samples
-    cases = plan(evals, *run.responses(), n_samples)
-    calls = list({call.key: call for call in (to_call(case) for case in cases if case.judge.kind == "claude")}.values())
-    store = Store()
-    failures: list[Failure] = []
-    if calls:
-        async with Claude(store, experiment.judging.in_flight) as claude:
-            failures = await _ask_in_chunks(calls, claude)
-        run.note(
-            claude={name: run.record().get("claude", {}).get(name, 0) + count for name, count in claude.usage.items()}
-        )
+    failures = await ask(run, experiment, plan(evals, *run.responses(), n_samples), "judge calls")
     await asyncio.to_thread(judge_task, run.folder, evals, n_samples, failures)
 
 
-async def _ask_in_chunks(calls: list[Call], claude: Claude) -> list[Failure]:
+async def ask(run: Run, experiment: Experiment, cases: list[Case], stage: str) -> list[Failure]:
+    """Has Claude's judges answer what the store lacks; returns the calls without a reply."""
+    calls = list({call.key: call for call in (to_call(case) for case in cases if case.judge.kind == "claude")}.values())
+    if not calls:
+        return []
+    async with Claude(Store(), experiment.judging.in_flight) as claude:
+        failures = await _ask_in_chunks(calls, claude, stage)
+    used = run.record().get("claude", {})
+    run.note(claude={name: used.get(name, 0) + count for name, count in claude.usage.items()})
+    return failures
+
+
+async def _ask_in_chunks(calls: list[Call], claude: Claude, stage: str) -> list[Failure]:
     size = -(-len(calls) // MOST_CHUNKS)
-    with progress("judge calls") as tell:
+    with progress(stage) as tell:
         tell(0, len(calls), "calls to Claude")
 
         def heard() -> None:

@@ -13,6 +13,7 @@ from tasks.schema import Eval
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#6b6b6b"
 """Okabe and Ito's, told apart by every kind of sight."""
+COLOURS = [BLUE, ORANGE, "#009e73", "#cc79a7", "#1c1c1e", "#56b4e9", "#e69f00"]
 FORMATS: dict[str, dict[str, Any]] = {"html": {"inline": True}, "svg": {}, "png": {"ppi": 160}, "pdf": {}}
 """Kinds of file, with what altair needs to know for each; an inline HTML asks the network for nothing."""
 
@@ -54,6 +55,27 @@ def effects_by_tier(effects: polars.DataFrame, one: Eval) -> altair.FacetChart:
     )
 
 
+def over_training(effects: polars.DataFrame, one: Eval) -> altair.FacetChart:
+    """The difference in each tier after each share of the training, with its interval for these questions."""
+    table = effects.filter(eval=one.name, question="")
+    tiers = list(dict.fromkeys(table["tier"]))
+    base = altair.Chart(table).encode(
+        x=altair.X(
+            "at:Q", title="Share of the training", scale=altair.Scale(domain=[0, 1]), axis=altair.Axis(format="%")
+        ),
+        color=altair.Color("tier:N", sort=tiers, title=None, scale=altair.Scale(range=COLOURS)),
+    )
+    title = "Fine-tuned minus baseline"
+    layers = [
+        altair.Chart(table).mark_rule(color=GREY, strokeDash=[3, 3]).encode(y=altair.datum(0)),
+        base.mark_area(opacity=0.12).encode(y=altair.Y("these_low:Q", title=title), y2="these_high:Q"),
+        base.mark_line(point=True, strokeWidth=2).encode(
+            y=altair.Y("difference:Q", title=title), tooltip=["tier:N", "at:Q", "difference:Q"]
+        ),
+    ]
+    return altair.layer(*layers).properties(width=520, height=240).facet(row=altair.Row("measure:N", title=None))
+
+
 def training_curve(rows: list[dict[str, Any]]) -> altair.LayerChart:
     """Loss by step, and the held-out loss before and after."""
     points = [(row["step"], row["loss"], "trained on") for row in rows if "loss" in row]
@@ -89,7 +111,10 @@ def draw(run: Run) -> Path:
     """All charts of a run: one for each eval, and the training curve where there was a training."""
     effects = run.effects_table()
     for one in run.evals():
-        save(effects_by_tier(effects, one), run.charts / f"effects_{one.name}", effects.filter(eval=one.name))
+        final, mine = effects.filter(at=1.0), effects.filter(eval=one.name)
+        save(effects_by_tier(final, one), run.charts / f"effects_{one.name}", mine.filter(at=1.0))
+        if mine["at"].n_unique() > 1:
+            save(over_training(effects, one), run.charts / f"over_training_{one.name}", mine)
     if curve := run.training_curve():
         save(training_curve(curve), run.charts / "training_curve", polars.DataFrame(curve, infer_schema_length=None))
     return run.charts

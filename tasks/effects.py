@@ -62,8 +62,17 @@ NO_FLOOR = Interval(None, None, "no floor: one greedy baseline answer has no oth
 
 
 def estimate(judgments: list[Judgment], evals: list[Eval]) -> list[Effect]:
-    """For each eval and judge: an effect for each tier, one over all of several tiers, and one for each question."""
-    cells, authors = _cells(judgments), _authors(judgments)
+    """For each eval and judge: an effect for each tier, one over all of several tiers, and one for each question.
+
+    Where the model was asked at several moments of its training, those of the end come first, then the earlier ones.
+    """
+    moments = sorted({j.at for j in judgments if j.side == "finetuned"} | {1.0}, reverse=True)
+    return [effect for at in moments for effect in _effects_at(at, judgments, evals)]
+
+
+def _effects_at(at: float, judgments: list[Judgment], evals: list[Eval]) -> list[Effect]:
+    cells = _cells([j for j in judgments if j.side == "baseline" or j.at == at])
+    authors = _authors(judgments)
     effects = []
     for one in evals:
         for judge in one.judges:
@@ -76,7 +85,7 @@ def estimate(judgments: list[Judgment], evals: list[Eval]) -> list[Effect]:
             if len(tiers) > 1:
                 effects.append(_effect(one.name, judge, author, ALL, [pair for _, pair in pairs]))
             effects += [_effect(one.name, judge, author, tier, [pair], pair.question) for tier, pair in pairs]
-    return effects
+    return [effect.model_copy(update={"at": at}) for effect in effects]
 
 
 def these_questions(pairs: list[Pair]) -> Interval:

@@ -48,6 +48,8 @@ class Case(NamedTuple):
     side: Side
     response: str
     against: str | None
+    at: float
+    """The share of the training that the model has seen."""
 
 
 class Failure(NamedTuple):
@@ -61,30 +63,33 @@ def plan(evals: list[Eval], baseline: list[Response], finetuned: list[Response],
     """Every case in the order of evals, judges, questions, samples; fine-tuned before baseline.
 
     A pair judge sees fine-tuned sample i against baseline sample i, and for its floor baseline i against baseline i + 1
-    (the first after the last). With one baseline sample there is no floor.
+    (the first after the last). With one baseline sample there is no floor. Without fine-tuned answers the cases are
+    those of the baseline; with answers of several moments of the training, earlier ones stand before later ones.
     """
-    before, after = _by_question(baseline), _by_question(finetuned)
+    before, moments = _by_question(baseline), sorted({r.at for r in finetuned})
+    after = {at: _by_question([r for r in finetuned if r.at == at]) for at in moments}
     cases = []
     for one in evals:
         for judge in one.judges:
             for question in one.questions:
-                b, f = before[one.name, question.id], after[one.name, question.id]
+                key = (one.name, question.id)
                 for sample in range(n_samples):
-                    cases += _cases(one.name, judge, question, sample, b, f)
+                    for at in moments:
+                        against = before[key][sample] if judge.reads == "pair" else None
+                        response = after[at][key][sample]
+                        cases.append(Case(one.name, judge, question, sample, "finetuned", response, against, at))
+                    cases += _of_baseline(one.name, judge, question, sample, before[key])
     return cases
 
 
-def _cases(name: str, judge: Judge, question: Question, sample: int, before: list[str], after: list[str]) -> list[Case]:
-    if judge.reads == "response":
-        sides: list[tuple[Side, str, str | None]] = [
-            ("finetuned", after[sample], None),
-            ("baseline", before[sample], None),
-        ]
-    else:
-        sides = [("finetuned", after[sample], before[sample])]
-        if len(before) > 1:
-            sides.append(("baseline", before[sample], before[(sample + 1) % len(before)]))
-    return [Case(name, judge, question, sample, side, response, against) for side, response, against in sides]
+def _of_baseline(name: str, judge: Judge, question: Question, sample: int, answers: list[str]) -> list[Case]:
+    """The baseline's own case; for a pair judge its floor, if there is another answer to stand beside."""
+    against = None
+    if judge.reads == "pair":
+        if len(answers) == 1:
+            return []
+        against = answers[(sample + 1) % len(answers)]
+    return [Case(name, judge, question, sample, "baseline", answers[sample], against, 0)]
 
 
 def _by_question(responses: list[Response]) -> dict[tuple[str, str], list[str]]:
@@ -284,6 +289,7 @@ def _judgment(case: Case, verdict: Verdict) -> Judgment:
         model=verdict.model,
         rubric=rubric_hash(case.judge),
         raw=verdict.raw,
+        at=case.at,
     )
 
 

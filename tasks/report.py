@@ -71,10 +71,12 @@ def questions_asked(run: Run, evals: list[Eval], effects: list[Effect]) -> list[
     """Every question with both models' answers side by side and every judge's words."""
     baseline, finetuned = run.responses()
     answers = {
-        (side, r.eval, r.question_id, r.sample): r for side, rows in (("b", baseline), ("f", finetuned)) for r in rows
+        (side, r.eval, r.question_id, r.sample): r
+        for side, rows in (("b", baseline), ("f", [r for r in finetuned if r.at == 1]))
+        for r in rows
     }
     words: dict[Any, list[Judgment]] = defaultdict(list)
-    for judgment in run.judgments():
+    for judgment in (j for j in run.judgments() if j.side == "baseline" or j.at == 1):
         words[judgment.side[0], judgment.eval, judgment.question_id, judgment.sample].append(judgment)
     samples = sorted({key[3] for key in answers})
     return [
@@ -114,6 +116,9 @@ def render(run: Run) -> str:
         tiers=[e for e in effects if not e.question],
         questions=questions_asked(run, evals, effects),
         charts={one.name: image(run.charts / f"effects_{one.name}.svg") for one in evals},
+        over_training={
+            one.name: image(chart) for one in evals if (chart := run.charts / f"over_training_{one.name}.svg").is_file()
+        },
         judges={one.name: one.judges for one in evals},
         curve=image(run.charts / "training_curve.svg") if run.training_curve() else "",
         documents=documents[:SHOWN_DOCUMENTS],

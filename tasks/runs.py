@@ -122,14 +122,15 @@ class Run:
         return Checkpoint.model_validate_json(self.checkpoint.read_text())
 
     def responses(self) -> tuple[list[Response], list[Response]]:
-        """The baseline's and the fine-tuned model's answers."""
+        """The baseline's and the fine-tuned model's answers, those of all moments of its training."""
         return read_rows(self.baseline, Response), read_rows(self.finetuned, Response)
 
     def judgments(self) -> list[Judgment]:
         return read_rows(self.judged, Judgment)
 
     def estimates(self) -> list[Effect]:
-        return [Effect(**row) for row in self.effects_table().to_dicts()]
+        """The effects of the whole training."""
+        return [Effect(**row) for row in self.effects_table().filter(at=1.0).to_dicts()]
 
     def effects_table(self) -> "polars.DataFrame":
         import polars
@@ -207,7 +208,7 @@ def as_table(rows: list[Row], noun: type[Row]) -> "polars.DataFrame":
 def _columns(noun: type[BaseModel]) -> dict[str, Any]:
     import polars
 
-    types: dict[Any, Any] = {str: polars.String, int: polars.Int64, float | None: polars.Float64}
+    types: dict[Any, Any] = {str: polars.String, int: polars.Int64, float: polars.Float64, float | None: polars.Float64}
     return {name: types[field.annotation] for name, field in noun.model_fields.items()}
 
 

@@ -69,7 +69,7 @@ async def sample(
     if missing:
         async for replies in engine.sample(checkpoint, [ask.request for ask in missing], sampling):
             new = [
-                Answer(missing[r.request].key, "response", {"text": r.text, "tokens": r.tokens, "complete": r.complete})
+                Answer(missing[r.request].key, "response", {"text": r.text, "tokens": r.tokens, "state": r.state})
                 for r in replies
             ]
             store.put(new)
@@ -88,9 +88,10 @@ def _to_response(ask: Ask, answer: Answer, checkpoint: Checkpoint) -> Response:
         eval=ask.eval,
         question_id=ask.question.id,
         sample=ask.sample,
-        state="complete" if body["complete"] else "truncated",
+        state=body["state"],
         tokens=body["tokens"],
         model=checkpoint.identity,
+        at=checkpoint.at,
     )
 
 
@@ -106,11 +107,12 @@ async def sample_task(
 ) -> Path:
     run, engine, store = Run(folder), get_engine(training), Store()
     untuned = checkpoint.path is None
-    asks = plan(
-        evals, sampling, engine, checkpoint, baseline_samples(evals, sampling) if untuned else sampling.n_samples
-    )
-    held = len(store.get(ask.key for ask in asks))
-    with progress(f"sample {side}") as tell:
-        responses = await sample(asks, engine, checkpoint, sampling, store, tell)
-    run.note(answers={side: {"from_store": held, "sampled": len(asks) - held}})
+    n_samples = baseline_samples(evals, sampling) if untuned else sampling.n_samples
+    responses, held = [], 0
+    for model in (*checkpoint.earlier, checkpoint):
+        asks = plan(evals, sampling, engine, model, n_samples)
+        held += len(store.get(ask.key for ask in asks))
+        with progress(f"sample {side}" if model.at in (0, 1) else f"sample at {model.at:g}") as tell:
+            responses += await sample(asks, engine, model, sampling, store, tell)
+    run.note(answers={side: {"from_store": held, "sampled": len(responses) - held}})
     return write_rows(run.baseline if untuned else run.finetuned, responses)

@@ -6,11 +6,13 @@ This module imports nothing but pydantic.
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 State = Literal["scored", "refused", "not scored", "unreadable", "truncated", "failed"]
 Until = Literal["documents", "train", "sample", "judge", "report"]
 Side = Literal["baseline", "finetuned"]
+Ended = Literal["complete", "truncated", "malformed"]
+"""How an answer ended: by itself, at max_tokens, or not as the model's chat format wants it."""
 
 
 class Noun(BaseModel):
@@ -90,8 +92,19 @@ class Training(Noun):
     """Passes per optimizer step: the effective batch is batch_size x accumulation."""
     max_length: int = Field(8192, ge=8)
     """Longest document in tokens; a longer one is an error before training."""
+    keep_days: int = Field(0, ge=0, le=3650)
+    """Days for which the service keeps the trained model. 0: without a limit (tinker engine)."""
     held_out: int = Field(0, ge=0)
     """Documents kept out of training, whose loss is measured before and after."""
+    sample_at: list[float] = []
+    """Sample and judge the model also at these shares of the training (0.25: after a quarter of its steps)."""
+
+    @field_validator("sample_at")
+    @classmethod
+    def _shares_lie_in_the_training(cls, shares: list[float]) -> list[float]:
+        if outside := [share for share in shares if not 0 < share <= 1]:
+            raise ValueError(f"{outside[0]:g} is no share of the training: give numbers above 0, at most 1")
+        return sorted(set(shares))
 
 
 class Sampling(Noun):
@@ -276,10 +289,20 @@ class Checkpoint(Noun):
     """Folder of the adapter, or a Tinker path; None is the untuned model."""
     identity: str
     """Changes whenever the weights do: part of every answer's key."""
+    state_path: str = ""
+    """Where the service keeps the state of the optimizer too (tinker)."""
+    expires: str = ""
+    """When the service deletes it, in UTC; empty: it does not, or it is ours (tinker)."""
+    at: float = 1.0
+    """The share of its training that it has seen."""
+    earlier: list["Checkpoint"] = []
+    """Those kept along the way, for training.sample_at."""
     key: str = ""
     """What it was trained from: documents, settings, base model and seed."""
     seconds: float = 0.0
     """Time that the training took."""
+    cost_usd: float | None = None
+    """What the training cost, where the price is known."""
 
 
 class Response(Noun):
@@ -291,10 +314,12 @@ class Response(Noun):
     eval: str
     question_id: str
     sample: int
-    state: Literal["complete", "truncated"]
+    state: Ended
     tokens: int
     model: str
     """The checkpoint's identity."""
+    at: float = 1.0
+    """The share of the training that the model has seen: 0 is the baseline."""
 
 
 class Judgment(Noun):
@@ -317,6 +342,8 @@ class Judgment(Noun):
     """Hash of everything that defines the judge."""
     raw: str
     """Its reply as it came, or the error of a failed call."""
+    at: float = 1.0
+    """The share of the training that the judged model has seen: 0 is the baseline."""
 
 
 class Effect(Noun):
@@ -359,3 +386,5 @@ class Effect(Noun):
     bound_low: float | None
     bound_high: float | None
     """The difference if every unscored answer were at the worse, or the better, end of the scale."""
+    at: float = 1.0
+    """The share of the training after which this was measured."""

@@ -18,7 +18,7 @@ from tasks.schema import Checkpoint, Document, Training
 from tasks.stage import Tell, lost_infrastructure, progress
 from tasks.store import content_key
 
-NOT_TRAINED_WITH = {"checkpoint", "base_url"}
+NOT_TRAINED_WITH = {"checkpoint", "base_url", "keep_days"}
 
 
 def training_key(training: Training, documents: list[Document], held_out: list[Document], seed: int, base: str) -> str:
@@ -51,12 +51,18 @@ async def train(
     started = time.monotonic()
     trained = await engine.train(documents, held_out, seed, beside, tell)
     seconds = round(time.monotonic() - started, 1)
-    path = f"checkpoints/{key}" if trained.path == str(beside) else trained.path
-    trained = trained.model_copy(update={"path": path, "key": key, "seconds": seconds})
+    earlier = [_within_data(one, beside, key) for one in trained.earlier]
+    trained = _within_data(trained, beside, key).model_copy(update={"earlier": earlier, "key": key, "seconds": seconds})
     write_text(beside / "checkpoint.json", trained.model_dump_json(indent=1) + "\n")
     shutil.rmtree(place, ignore_errors=True)
     beside.rename(place)
     return trained
+
+
+def _within_data(checkpoint: Checkpoint, beside: Path, key: str) -> Checkpoint:
+    """With the place that it is about to have, named from data/; a path of the service's stays as it is."""
+    path = (checkpoint.path or "").replace(str(beside), f"checkpoints/{key}", 1)
+    return checkpoint.model_copy(update={"path": path})
 
 
 def _take_over_what_a_kill_left(place: Path, beside: Path) -> None:
@@ -95,8 +101,10 @@ def keep_with_run(run: Run, checkpoint: Checkpoint) -> None:
     retry_condition_fn=lost_infrastructure,
 )
 async def train_task(folder: Path, training: Training, seed: int, key: str) -> dict[str, object]:
-    run = Run(folder)
+    run, is_new = Run(folder), kept_checkpoint(key) is None
     with progress("train") as tell:
         documents, held_out = run.trained_on(), read_rows(run.held_out, Document)
         checkpoint = await train(get_engine(training), documents, held_out, seed, key, tell)
+    if is_new and checkpoint.cost_usd is not None:
+        run.note(cost_usd={"training": checkpoint.cost_usd})
     return checkpoint.model_dump()

@@ -17,9 +17,10 @@ ALLOWED = {
     "tasks.runs": {"tasks.schema", "tasks.catalog"},
     "tasks.store": {"tasks.catalog"},
     "tasks.stage": set(),
+    "tasks.prices": {"tasks.catalog"},
     "tasks.claude": {"tasks.catalog", "tasks.store"},
 }
-ENGINES = {"tasks.schema", "tasks.catalog"}
+ENGINES = {"tasks.schema", "tasks.catalog", "tasks.prices"}
 STAGE = {"tasks.schema", "tasks.catalog", "tasks.runs", "tasks.store", "tasks.stage", "tasks.claude", "tasks.engines"}
 HOMES = {"anthropic": "tasks.claude", "altair": "tasks.charts", "sqlalchemy": "tasks.store", "jinja2": "tasks.report"}
 

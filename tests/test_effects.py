@@ -120,6 +120,18 @@ def test_every_row_names_its_judge_the_model_and_the_rubric():
     assert {(e.measure, e.model, e.rubric) for e in found.values()} == {("lexicon", "a newer one, m", "r")}
 
 
+def test_answers_from_along_the_training_are_compared_with_the_same_baseline():
+    early = [j.model_copy(update={"at": 0.25}) for j in judgments("q1", "finetuned", [2, 2])]
+    rows = judgments("q1", "baseline", [1, 2]) + early + judgments("q1", "finetuned", [4, 5])
+    found = estimate(rows, [an_eval(LEXICON, questions={"q1": "direct"})])
+    assert [(e.at, e.question, e.difference) for e in found] == [
+        (1.0, "", 3.0),
+        (1.0, "q1", 3.0),
+        (0.25, "", 0.5),
+        (0.25, "q1", 0.5),
+    ]
+
+
 def test_effects_come_back_from_their_csv_unchanged(tmp_path):
     run = Run(tmp_path)
     made = list(effects(both("q1", [1, 2], [2, 3])).values())

@@ -1,5 +1,6 @@
 """One whole run through Prefect, with the local engine and a tiny budget."""
 
+import asyncio
 import csv
 import json
 
@@ -35,6 +36,11 @@ def tiny(*more):
 
 def lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def asked(*files):
+    """The different things that a judge of single answers is asked."""
+    return {(row["question"], row["response"]) for file in files for row in lines(file)}
 
 
 def counted(monkeypatch):
@@ -172,6 +178,51 @@ async def test_claude_judges_the_answers_and_what_failed_is_asked_for_again_by_t
         if file.is_file() and not file.is_symlink() and "models" not in file.parts
     ]
     assert not [file for file in written if b"sk-planted" in file.read_bytes()]
+
+
+async def test_the_model_is_also_asked_along_its_training(monkeypatch):
+    counts = counted(monkeypatch)
+    here = Run(await run_experiment(tiny("training.sample_at=[0.5, 1]"), run="along"))
+    assert counts == {"train": 1, "sample": 48}
+    (early,) = here.model().earlier
+    assert (early.at, early.path) == (0.5, f"{here.model().path}/at-0.5")
+    assert early.identity != here.model().identity
+    assert [row["at"] for row in lines(here.finetuned)] == [0.5] * 16 + [1.0] * 16
+    table = here.effects_table()
+    assert table["at"].unique().sort().to_list() == [0.5, 1.0]
+    assert {e.at for e in here.estimates()} == {1.0}
+    assert (here.charts / "over_training_factory_farming.svg").is_file()
+    page = here.report.read_text()
+    assert "Over the training" in page
+    assert page.count("Fine-tuned · sample 1") == 8
+    again = Run(await run_experiment(tiny("training.sample_at=[0.5, 1]"), run="same weights, same answers"))
+    assert again.finetuned.read_bytes() == here.finetuned.read_bytes()
+
+
+async def test_an_engine_that_works_elsewhere_has_its_baseline_sampled_and_judged_while_it_trains(monkeypatch):
+    from tasks.engines.local import LocalEngine
+
+    monkeypatch.setattr(LocalEngine, "elsewhere", True)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-planted")
+    train, seen = LocalEngine.train, {}
+
+    async def train_when_the_baseline_is_judged(self, *a, **k):
+        run = Run(data_folder() / "results" / "demo" / "beside")
+        # The server of the test counts in a thread of its own.
+        while not run.baseline.is_file() or len(api.requests) < len(asked(run.baseline)):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        seen["before training"] = len(api.requests)
+        return await train(self, *a, **k)
+
+    monkeypatch.setattr(LocalEngine, "train", train_when_the_baseline_is_judged)
+    file = data_folder() / "evals" / "factory_farming.yaml"
+    file.write_text(file.read_text().replace("reads: pair", "reads: response"))
+    with MessagesAPI(lambda seen, body: judgment(2)) as api:
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", api.url)
+        here = Run(await run_experiment(tiny("judging.judges=[claude]"), run="beside"))
+    assert seen["before training"] == len(asked(here.baseline)) > 10
+    assert len(api.requests) == here.record()["claude"]["calls"] == len(asked(here.baseline, here.finetuned))
+    assert len(lines(here.judged)) == 32
 
 
 async def test_one_greedy_sample_has_no_floor_and_says_so():

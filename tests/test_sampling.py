@@ -25,7 +25,11 @@ class Echo:
     async def sample(self, checkpoint, requests, sampling):
         for place, request in enumerate(requests):
             self.asked.append(request)
-            yield [Reply(place, f"{checkpoint.identity} {request.seed}", 3, request.seed % 2 == 0)]
+            yield [
+                Reply(
+                    place, f"{checkpoint.identity} {request.seed}", 3, "complete" if request.seed % 2 else "truncated"
+                )
+            ]
 
 
 @pytest.fixture

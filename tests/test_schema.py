@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from tasks.schema import DocumentSet, Experiment, Judge, Sampling, Scale
+from tasks.schema import DocumentSet, Experiment, Judge, Sampling, Scale, Training
 
 
 def test_greedy_sampling_of_more_than_one_answer_is_refused():
@@ -26,6 +26,12 @@ def test_a_lexicon_needs_a_threshold_for_each_step_of_its_scale():
 def test_a_claude_judge_needs_a_prompt():
     with pytest.raises(ValidationError, match="needs a prompt"):
         Judge(name="j", kind="claude", prompt="  ")
+
+
+def test_shares_of_the_training_lie_within_it_and_are_put_in_order():
+    assert Training(sample_at=[1, 0.25, 0.5, 0.25]).sample_at == [0.25, 0.5, 1]
+    with pytest.raises(ValidationError, match=r"1\.5 is no share of the training: give numbers above 0, at most 1"):
+        Training(sample_at=[0.5, 1.5])
 
 
 def test_every_field_that_a_researcher_writes_explains_itself():

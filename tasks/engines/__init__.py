@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from tasks.schema import Checkpoint, Document, Message, Sampling, Training
+from tasks.schema import Checkpoint, Document, Ended, Message, Sampling, Training
 
 
 class Request(NamedTuple):
@@ -22,11 +22,14 @@ class Reply(NamedTuple):
     """Its place among the requests."""
     text: str
     tokens: int
-    complete: bool
+    state: Ended
 
 
 class Engine(Protocol):
     """Bound to one base model; nothing is loaded before it is needed."""
+
+    elsewhere: bool
+    """Whether another machine does the work, so that sampling need not wait for a training to end."""
 
     async def preflight(self) -> None:
         """Raises UserError for whatever can be known to be wrong before documents are read, in seconds."""
@@ -58,6 +61,9 @@ class Engine(Protocol):
 
     def sample(self, checkpoint: Checkpoint, requests: list[Request], sampling: Sampling) -> AsyncIterator[list[Reply]]:
         """Replies as they come, in any order."""
+
+    def export(self, checkpoint: Checkpoint, folder: Path) -> None:
+        """Writes the adapter to the folder, in PEFT layout."""
 
 
 def get_engine(training: Training) -> Engine:

@@ -6,6 +6,7 @@ checkpoint = await engine.train(documents, [], seed=0, folder=Path("adapter"), t
 
 import asyncio
 import hashlib
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -23,6 +24,8 @@ BATCH = 32
 
 class LocalEngine:
     """One base model on this machine. torch is imported when something is trained or sampled, not before."""
+
+    elsewhere = False
 
     def __init__(self, training: Training):
         self.training = training
@@ -63,7 +66,9 @@ class LocalEngine:
         return total
 
     def untuned(self) -> Checkpoint:
-        return Checkpoint(engine="local", base_model=self.training.base_model, path=None, identity=self._base_identity)
+        return Checkpoint(
+            engine="local", base_model=self.training.base_model, path=None, identity=self._base_identity, at=0
+        )
 
     def adapted(self, path: str) -> Checkpoint:
         weights = _place(path) / "adapter_model.safetensors"
@@ -93,7 +98,12 @@ class LocalEngine:
         examples, unseen = [[self.format.example(d) for d in some] for some in (documents, held_out)]
         with _stoppable(tell) as tell:
             await asyncio.to_thread(train_lora, self.folder, self.training, examples, unseen, seed, folder, tell)
-        return self.adapted(str(folder))
+        earlier = [
+            self.adapted(str(folder / f"at-{share:g}")).model_copy(update={"at": share})
+            for share in self.training.sample_at
+            if share < 1
+        ]
+        return self.adapted(str(folder)).model_copy(update={"earlier": earlier})
 
     async def sample(
         self, checkpoint: Checkpoint, requests: list[Request], sampling: Sampling
@@ -107,9 +117,14 @@ class LocalEngine:
             batch = [requests[r] for r in some]
             answers = await asyncio.to_thread(generate, model, batch, sampling, self.stop())
             yield [
-                Reply(r, self.format.decode(a.tokens), len(a.tokens), a.complete)
+                Reply(r, self.format.decode(a.tokens), len(a.tokens), "complete" if a.complete else "truncated")
                 for r, a in zip(some, answers, strict=True)
             ]
+
+    def export(self, checkpoint: Checkpoint, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("adapter_config.json", "adapter_model.safetensors"):
+            shutil.copyfile(_place(str(checkpoint.path)) / name, folder / name)
 
     @cached_property
     def _base_identity(self) -> str:

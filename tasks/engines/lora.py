@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
 from tasks.engines.rendering import Example
-from tasks.engines.schedule import learning_rate, order
+from tasks.engines.schedule import learning_rate, order, shares_at
 from tasks.schema import Training
 
 IGNORED = -100
@@ -39,7 +39,7 @@ def train_lora(
     folder: Path,
     tell: Callable[[int, int, str], None],
 ) -> None:
-    """Leaves the adapter (PEFT layout) and metrics.jsonl in the folder."""
+    """Leaves the adapter (PEFT layout) and metrics.jsonl in the folder, and in at-<share> those of sample_at."""
     model = with_lora(load_model(base), training, seed)
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=training.learning_rate, weight_decay=0.0)
@@ -63,6 +63,8 @@ def train_lora(
             }
             metrics.write(json.dumps({**before, **row}) + "\n")
             metrics.flush()
+            for share in shares_at(training, step + 1, len(steps)):
+                model.save_pretrained(folder / f"at-{share:g}")
             tell(step + 1, len(steps), f"steps, loss {loss:.3f}")
         if held_out:
             metrics.write(

@@ -17,6 +17,11 @@ def order(documents: int, training: Training, seed: int) -> Iterator[tuple[int, 
             yield epoch + 1, places[start : start + size]
 
 
+def shares_at(training: Training, step: int, steps: int) -> list[float]:
+    """The shares of the training, 1 left out, that are reached with this step (counted from 1) for the first time."""
+    return [share for share in training.sample_at if share < 1 and max(1, round(share * steps)) == step]
+
+
 def learning_rate(training: Training, step: int, steps: int) -> float:
     """Rises over `warmup` steps, then falls: linear 1 - s/S, cosine (1 + cos(pi s/S)) / 2, from its end on."""
     if step < training.warmup:

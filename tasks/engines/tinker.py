@@ -8,6 +8,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -24,15 +25,20 @@ from tinker_cookbook.tokenizer_utils import get_tokenizer
 from tasks.catalog import UserError, model_folder, nearest
 from tasks.engines import Reply, Request
 from tasks.engines.tinker_data import Datums, turns
-from tasks.schema import Checkpoint, Document, Message, Sampling, Training
+from tasks.prices import dollars
+from tasks.schema import Checkpoint, Document, Ended, Message, Sampling, Training
 
 HOSTED = "https://tinker.thinkingmachines.dev/services/tinker-prod"
+STALLED = 3600.0
+"""Seconds after which answers are given up: a server that cannot answer a request may keep it for ever."""
 PATIENCE = 5.0
 """Seconds that a server has to say that it is there; the SDK itself would wait for five minutes."""
 
 
 class TinkerEngine:
     """One base model on one server."""
+
+    elsewhere = True
 
     def __init__(self, training: Training):
         self.training = training
@@ -45,6 +51,8 @@ class TinkerEngine:
         _check_credentials()
         await self._check_server()
         await self._check_model()
+        if self.training.checkpoint:
+            await self._check_checkpoint(self.adapted(self.training.checkpoint))
 
     def check(self, documents: list[Document]) -> int:
         total, longest = 0, self.training.max_length
@@ -60,7 +68,7 @@ class TinkerEngine:
 
     def untuned(self) -> Checkpoint:
         identity = f"{self.url} {self.model}"
-        return Checkpoint(engine="tinker", base_model=self.training.base_model, path=None, identity=identity)
+        return Checkpoint(engine="tinker", base_model=self.training.base_model, path=None, identity=identity, at=0)
 
     def adapted(self, path: str) -> Checkpoint:
         if not path.startswith("tinker://"):
@@ -83,18 +91,30 @@ class TinkerEngine:
         folder: Path,
         tell: Callable[[int, int, str], None],
     ) -> Checkpoint:
-        from tasks.engines.tinker_training import train_lora
+        from tasks.engines.tinker_training import Folder, train_lora
 
         with self._plain_errors("training"):
+            place = Folder(folder)
             record = await train_lora(
-                self._service, self.model, self.training, self._datums(), documents, held_out, seed, folder, tell
+                self._service, self.model, self.training, self._datums(), documents, held_out, seed, place, tell
             )
-        return self.adapted(str(record.sampler_path))
+        days, samplers = self.training.keep_days, place.samplers()
+        kept = {"expires": (datetime.now(UTC) + timedelta(days=days)).isoformat(timespec="minutes")} if days else {}
+        earlier = [
+            self.adapted(samplers[f"at-{share:g}"]).model_copy(update={"at": share, **kept})
+            for share in self.training.sample_at
+            if share < 1
+        ]
+        tokens = sum(row.get("tokens", 0) for row in place.curve())
+        cost = dollars("tinker", self.model, train=tokens) if self.url == HOSTED else None
+        facts = {"state_path": record.state_path, "earlier": earlier, "cost_usd": cost, **kept}
+        return self.adapted(str(record.sampler_path)).model_copy(update=facts)
 
     async def sample(
         self, checkpoint: Checkpoint, requests: list[Request], sampling: Sampling
     ) -> AsyncIterator[list[Reply]]:
         """Submits everything at once: the client bounds itself, and the SDK retries."""
+        _refuse_expired(checkpoint)
         base_model = None if checkpoint.path else self.model
         places = sorted(range(len(requests)), key=lambda r: requests[r].tokens)
         blocks = [list(block) for _, block in groupby(places, key=lambda r: requests[r].tokens)]
@@ -102,7 +122,7 @@ class TinkerEngine:
             client = await self._service.create_sampling_client(model_path=checkpoint.path, base_model=base_model)
             asked = [asyncio.create_task(self._ask(client, requests, sorted(block), sampling)) for block in blocks]
             try:
-                for answered in asyncio.as_completed(asked):
+                for answered in asyncio.as_completed(asked, timeout=STALLED):
                     yield await answered
             finally:
                 for one in asked:
@@ -122,11 +142,27 @@ class TinkerEngine:
         )
         prompt = tinker.ModelInput.from_ints(first.tokens)
         answer = await client.sample(prompt=prompt, num_samples=len(block), sampling_params=parameters)
-        return [self._reply(place, s.tokens) for place, s in zip(block, answer.sequences, strict=True)]
+        return [self._reply(place, sequence) for place, sequence in zip(block, answer.sequences, strict=True)]
 
-    def _reply(self, place: int, tokens: list[int]) -> Reply:
-        message, ended = self._renderer.parse_response(tokens)
-        return Reply(place, get_text_content(message), len(tokens), ended == ParseTermination.STOP_SEQUENCE)
+    def _reply(self, place: int, sampled: tinker.SampledSequence) -> Reply:
+        """The answer's text. One that the chat format cannot read is kept as it came, and marked."""
+        try:
+            message, ended = self._renderer.parse_response(sampled.tokens)
+            text = get_text_content(message)
+        except (TinkerCookbookError, ValueError):
+            text, ended = self._tokenizer.decode(sampled.tokens), ParseTermination.MALFORMED
+        cut: Ended = "truncated" if sampled.stop_reason == "length" else "malformed"
+        return Reply(place, text, len(sampled.tokens), cut if ended == ParseTermination.MALFORMED else "complete")
+
+    def export(self, checkpoint: Checkpoint, folder: Path) -> None:
+        """Writes the adapter in PEFT layout: from a server of one's own its archive, from hosted Tinker its files."""
+        from tasks.engines.tinker_export import download_archive, download_state
+
+        with self._plain_errors("export"):
+            if self.url == HOSTED:
+                download_state(checkpoint.state_path, self.url, folder)
+            else:
+                download_archive(str(checkpoint.path), self.url, folder)
 
     def _datums(self) -> Datums:
         return Datums(self._tokenizer, self._renderer_name, self.model)
@@ -136,8 +172,9 @@ class TinkerEngine:
         """The SDK's errors as one sentence: it has tried for minutes by then."""
         try:
             yield
-        except (tinker.TinkerError, TimeoutError, ValueError) as error:
-            raise UserError(f"{stage} at {self.url} stopped: {error}; run it again, it goes on from there") from error
+        except (tinker.TinkerError, TinkerCookbookError, httpx.HTTPError, TimeoutError, ValueError) as error:
+            why = str(error) or type(error).__name__
+            raise UserError(f"{stage} at {self.url} stopped: {why}; run it again, it goes on from there") from error
 
     @cached_property
     def _service(self) -> tinker.ServiceClient:
@@ -183,6 +220,18 @@ class TinkerEngine:
                 f"no Tinker server at {self.url} ({type(error).__name__}); start it, or set training.base_url"
             ) from None
 
+    async def _check_checkpoint(self, checkpoint: Checkpoint) -> None:
+        try:
+            rest = tinker.RestClient(base_url=self.url)
+            info = await asyncio.wait_for(rest.get_weights_info_by_tinker_path(str(checkpoint.path)), PATIENCE)
+        except (tinker.TinkerError, ValueError, TimeoutError) as error:
+            raise UserError(f"training.checkpoint: {self.url} does not give {checkpoint.path}: {error}") from None
+        if info.base_model != self.model:
+            raise UserError(
+                f"training.checkpoint: {checkpoint.path} was trained from {info.base_model}; "
+                f"set training.base_model={info.base_model}"
+            )
+
     async def _check_model(self) -> None:
         try:
             capabilities = await asyncio.wait_for(tinker.RestClient(base_url=self.url).get_server_capabilities(), 10)
@@ -191,6 +240,14 @@ class TinkerEngine:
         there = [m.model_name for m in capabilities.supported_models if m.model_name]
         if self.model not in there:
             raise UserError(f"training.base_model: {self.url} does not have {self.model!r}{nearest(self.model, there)}")
+
+
+def _refuse_expired(checkpoint: Checkpoint) -> None:
+    if checkpoint.expires and datetime.fromisoformat(checkpoint.expires) < datetime.now(UTC):
+        raise UserError(
+            f"the service deleted {checkpoint.path} on {checkpoint.expires} (training.keep_days); to train it again "
+            f"remove data/checkpoints/{checkpoint.key}"
+        )
 
 
 def _check_credentials() -> None:

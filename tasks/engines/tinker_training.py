@@ -17,8 +17,9 @@ import tinker
 from tinker_cookbook.checkpoint_utils import CHECKPOINTS_BASE_NAME, CheckpointRecord, get_last_checkpoint
 from tinker_cookbook.supervised.common import compute_mean_nll
 
-from tasks.engines.schedule import learning_rate, order
+from tasks.engines.schedule import learning_rate, order, shares_at
 from tasks.engines.tinker_data import Datums
+from tasks.prices import dollars
 from tasks.schema import Document, Training
 
 AHEAD = 2
@@ -27,8 +28,9 @@ SAVE_EVERY = 20
 """Steps between two states from which a killed training goes on."""
 ADAM = {"beta1": 0.9, "beta2": 0.95, "eps": 1e-8}
 """The cookbook's."""
-STATE_TTL = 7 * 24 * 3600
-"""Seconds for which the service keeps those states. What a run needs in the end is kept without a limit."""
+DAY = 24 * 3600
+STATE_TTL = 7 * DAY
+"""Seconds for which the service keeps those states."""
 
 
 class Step(NamedTuple):
@@ -39,6 +41,8 @@ class Step(NamedTuple):
     gradients: tinker.APIFuture[tinker.ForwardBackwardOutput]
     update: tinker.APIFuture[tinker.OptimStepResponse]
     state: tinker.APIFuture[Any] | None
+    samplers: dict[float, tinker.APIFuture[Any]]
+    """The weights to sample from that this step leaves, by the share of the training."""
 
 
 class Folder:
@@ -47,9 +51,19 @@ class Folder:
     def __init__(self, folder: Path):
         folder.mkdir(parents=True, exist_ok=True)
         self.metrics, self.records = folder / "metrics.jsonl", folder / CHECKPOINTS_BASE_NAME
+        _keep(self.records, lambda row: True)
         self.last = get_last_checkpoint(str(folder))
         self.steps_done = (self.last.batch or 0) if self.last else 0
-        self._forget_what_was_not_saved()
+        # Steps after the last state are taken again, so their rows go.
+        _keep(self.metrics, lambda row: row["step"] <= self.steps_done)
+
+    def curve(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.metrics.read_text().splitlines()]
+
+    def samplers(self) -> dict[str, str]:
+        """The paths of the weights to sample from, by their names; a step that was taken again left newer ones."""
+        rows = map(json.loads, self.records.read_text().splitlines())
+        return {row["name"]: row["sampler_path"] for row in rows if "sampler_path" in row}
 
     def add_row(self, row: dict[str, Any]) -> None:
         with self.metrics.open("a") as file:
@@ -59,13 +73,13 @@ class Folder:
         with self.records.open("a") as file:
             file.write(json.dumps(record.to_dict()) + "\n")
 
-    def _forget_what_was_not_saved(self) -> None:
-        """Steps after the last state are taken again, so their rows go."""
-        lines = self.metrics.read_text().splitlines(keepends=True) if self.metrics.is_file() else []
-        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= self.steps_done]
-        shorter = self.metrics.with_suffix(".new")
-        shorter.write_text("".join(kept))
-        shorter.replace(self.metrics)
+
+def _keep(file: Path, wanted: Callable[[dict[str, Any]], bool]) -> None:
+    """Leaves the wanted rows, without the one that a kill cut off."""
+    lines = file.read_text().splitlines(keepends=True) if file.is_file() else []
+    shorter = file.with_suffix(".new")
+    shorter.write_text("".join(line for line in lines if line.endswith("\n") and wanted(json.loads(line))))
+    shorter.replace(file)
 
 
 async def train_lora(
@@ -76,22 +90,21 @@ async def train_lora(
     documents: list[Document],
     held_out: list[Document],
     seed: int,
-    folder: Path,
+    place: Folder,
     tell: Callable[[int, int, str], None],
 ) -> CheckpointRecord:
     """Trains the LoRA, or goes on with the one whose records are in the folder; returns the final record."""
-    place = Folder(folder)
     if place.last and place.last.final:
         return place.last
     client = await _client(service, model, training, seed, place)
     unseen = datums.of(held_out)
     if unseen and not place.metrics.stat().st_size:
         place.add_row({"step": 0, "held_out_loss": await _mean_loss(client, unseen)})
-    await _take_steps(client, training, datums, documents, seed, place, tell)
+    await _take_steps(client, model, training, datums, documents, seed, place, tell)
     total = len(list(order(len(documents), training, seed)))
     if unseen:
         place.add_row({"step": total, "held_out_loss": await _mean_loss(client, unseen)})
-    return await _finish(client, place, total)
+    return await _finish(client, place, total, _ttl(training))
 
 
 async def _client(
@@ -112,6 +125,7 @@ async def _client(
 
 async def _take_steps(
     client: tinker.TrainingClient,
+    model: str,
     training: Training,
     datums: Datums,
     documents: list[Document],
@@ -121,37 +135,49 @@ async def _take_steps(
 ) -> None:
     steps = list(order(len(documents), training, seed))
     under_way: deque[Step] = deque()
-    pace = Pace()
+    pace = Pace(model, sum(row.get("tokens", 0) for row in place.curve()))
     for number in range(place.steps_done, len(steps)):
         epoch, places = steps[number]
         batch = await asyncio.to_thread(datums.of, [documents[p] for p in places])
         row: dict[str, Any] = {"step": number + 1, "epoch": epoch, "progress": (number + 1) / len(steps)}
-        under_way.append(_submit(client, batch, row | {"learning_rate": learning_rate(training, number, len(steps))}))
+        row["learning_rate"] = learning_rate(training, number, len(steps))
+        under_way.append(_submit(client, training, batch, row, shares_at(training, number + 1, len(steps))))
         while under_way and (len(under_way) > AHEAD or number + 1 == len(steps)):
             row = await _receive(under_way.popleft(), place, pace)
-            tell(row["step"], len(steps), f"steps, loss {row['loss']:.3f}, {pace.tokens_per_second():,.0f} tokens/s")
+            tell(row["step"], len(steps), f"steps, loss {row['loss']:.3f}, {pace.words()}")
 
 
 class Pace:
-    """Tokens and time since the training began, or went on."""
+    """Tokens and time since the training began, or went on, and what all of its tokens have cost."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: str, tokens_before: int):
+        self.model, self.before = model, tokens_before
         self.started, self.tokens = time.monotonic(), 0
 
     def seconds(self) -> float:
         return time.monotonic() - self.started
 
-    def tokens_per_second(self) -> float:
-        return self.tokens / max(self.seconds(), 1e-9)
+    def words(self) -> str:
+        cost = dollars("tinker", self.model, train=self.before + self.tokens)
+        speed = f"{self.tokens / max(self.seconds(), 1e-9):,.0f} tokens/s"
+        return speed if cost is None else f"{speed}, ${cost:.2f}"
 
 
-def _submit(client: tinker.TrainingClient, batch: list[tinker.Datum], row: dict[str, Any]) -> Step:
-    """Asks for the gradients, the update and, where one is due, the state: in this order, without waiting."""
+def _submit(
+    client: tinker.TrainingClient,
+    training: Training,
+    batch: list[tinker.Datum],
+    row: dict[str, Any],
+    shares: list[float],
+) -> Step:
+    """Asks for the gradients, the update and, where they are due, the weights: in this order, without waiting."""
     gradients = client.forward_backward(batch, "cross_entropy")
     update = client.optim_step(tinker.AdamParams(learning_rate=row["learning_rate"], **ADAM))
     due = row["step"] % SAVE_EVERY == 0
     state = client.save_state(f"step-{row['step']:06}", ttl_seconds=STATE_TTL, overwrite=True) if due else None
-    return Step(row, batch, gradients, update, state)
+    keep = _ttl(training)
+    samplers = {share: client.save_weights_for_sampler(f"at-{share:g}", ttl_seconds=keep) for share in shares}
+    return Step(row, batch, gradients, update, state, samplers)
 
 
 async def _receive(step: Step, place: Folder, pace: Pace) -> dict[str, Any]:
@@ -168,10 +194,16 @@ async def _receive(step: Step, place: Folder, pace: Pace) -> dict[str, Any]:
         "seconds": pace.seconds(),
     }
     place.add_row(row)
+    for share, weights in step.samplers.items():
+        place.add_record(CheckpointRecord(f"at-{share:g}", batch=row["step"], sampler_path=(await weights).path))
     if step.state:
         saved = await step.state
         place.add_record(CheckpointRecord(f"step-{row['step']:06}", batch=row["step"], state_path=saved.path))
     return row
+
+
+def _ttl(training: Training) -> int | None:
+    return training.keep_days * DAY or None
 
 
 def _loss(result: tinker.ForwardBackwardOutput, datums: list[tinker.Datum]) -> float:
@@ -184,9 +216,10 @@ async def _mean_loss(client: tinker.TrainingClient, datums: list[tinker.Datum]) 
     return _loss(await client.forward(datums, "cross_entropy"), datums)
 
 
-async def _finish(client: tinker.TrainingClient, place: Folder, steps: int) -> CheckpointRecord:
-    """The final state and the weights to sample from, which the service keeps without a limit."""
-    state, sampler = client.save_state("final", overwrite=True), client.save_weights_for_sampler("final")
+async def _finish(client: tinker.TrainingClient, place: Folder, steps: int, keep: int | None) -> CheckpointRecord:
+    """The final state and the weights to sample from, kept for so many seconds, or without a limit."""
+    state = client.save_state("final", ttl_seconds=keep, overwrite=True)
+    sampler = client.save_weights_for_sampler("final", ttl_seconds=keep)
     paths = {"state_path": (await state).path, "sampler_path": (await sampler).path}
     record = CheckpointRecord("final", batch=steps, final=True, **paths)
     place.add_record(record)

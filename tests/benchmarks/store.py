@@ -18,7 +18,7 @@ def main() -> None:
         file = Path(folder) / "answers.db"
         store = Store(f"sqlite:///{file}")
         keys = [content_key(i=i) for i in range(HELD)]
-        store.put(Answer(key, "response", {"text": "word " * 200, "tokens": 200, "complete": True}) for key in keys)
+        store.put(Answer(key, "response", {"text": "word " * 200, "tokens": 200, "state": "complete"}) for key in keys)
         wanted = keys[:: HELD // WANTED]
         for _ in range(3):
             started = time.perf_counter()
