@@ -101,7 +101,7 @@ class TinkerEngine:
         days, samplers = self.training.keep_days, place.samplers()
         kept = {"expires": (datetime.now(UTC) + timedelta(days=days)).isoformat(timespec="minutes")} if days else {}
         earlier = [
-            self.adapted(samplers[f"at-{share:g}"]).model_copy(update={"at": share, **kept})
+            self.adapted(samplers[share]).model_copy(update={"at": share, **kept})
             for share in self.training.sample_at
             if share < 1
         ]

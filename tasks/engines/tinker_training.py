@@ -41,8 +41,9 @@ class Step(NamedTuple):
     gradients: tinker.APIFuture[tinker.ForwardBackwardOutput]
     update: tinker.APIFuture[tinker.OptimStepResponse]
     state: tinker.APIFuture[Any] | None
-    samplers: dict[float, tinker.APIFuture[Any]]
-    """The weights to sample from that this step leaves, by the share of the training."""
+    sampler: tinker.APIFuture[Any] | None
+    shares: list[float]
+    """The shares of the training for which the weights to sample from are kept."""
 
 
 class Folder:
@@ -60,10 +61,10 @@ class Folder:
     def curve(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.metrics.read_text().splitlines()]
 
-    def samplers(self) -> dict[str, str]:
-        """The paths of the weights to sample from, by their names; a step that was taken again left newer ones."""
+    def samplers(self) -> dict[float, str]:
+        """The paths of the weights kept along the way, by their share; a step that was taken again left newer ones."""
         rows = map(json.loads, self.records.read_text().splitlines())
-        return {row["name"]: row["sampler_path"] for row in rows if "sampler_path" in row}
+        return {row["at"]: row["sampler_path"] for row in rows if "at" in row}
 
     def add_row(self, row: dict[str, Any]) -> None:
         with self.metrics.open("a") as file:
@@ -176,8 +177,8 @@ def _submit(
     due = row["step"] % SAVE_EVERY == 0
     state = client.save_state(f"step-{row['step']:06}", ttl_seconds=STATE_TTL, overwrite=True) if due else None
     keep = _ttl(training)
-    samplers = {share: client.save_weights_for_sampler(f"at-{share:g}", ttl_seconds=keep) for share in shares}
-    return Step(row, batch, gradients, update, state, samplers)
+    sampler = client.save_weights_for_sampler(f"sample-{row['step']:06}", ttl_seconds=keep) if shares else None
+    return Step(row, batch, gradients, update, state, sampler, shares)
 
 
 async def _receive(step: Step, place: Folder, pace: Pace) -> dict[str, Any]:
@@ -194,8 +195,10 @@ async def _receive(step: Step, place: Folder, pace: Pace) -> dict[str, Any]:
         "seconds": pace.seconds(),
     }
     place.add_row(row)
-    for share, weights in step.samplers.items():
-        place.add_record(CheckpointRecord(f"at-{share:g}", batch=row["step"], sampler_path=(await weights).path))
+    if step.sampler:
+        path = (await step.sampler).path
+        for share in step.shares:
+            place.add_record(CheckpointRecord(f"at {share:g}", row["step"], sampler_path=path, extra={"at": share}))
     if step.state:
         saved = await step.state
         place.add_record(CheckpointRecord(f"step-{row['step']:06}", batch=row["step"], state_path=saved.path))
