@@ -26,6 +26,9 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8000, help="where the SDK finds it; SkyRL takes the next one")
     parser.add_argument("--data", type=Path, default=HERE / "data", help="its checkpoints and database")
     parser.add_argument("--rank", type=int, default=64, help="the highest rank of a LoRA")
+    parser.add_argument("--adapters", type=int, default=32, help="how many LoRAs it holds at once")
+    parser.add_argument("--backend", default="jax", choices=["jax", "fsdp", "megatron"], help="SkyRL's backend")
+    parser.add_argument("--backend-config", type=json.loads, default={}, help="more of its settings, as JSON")
     given = parser.parse_args()
     given.data.mkdir(parents=True, exist_ok=True)
     server = subprocess.Popen(skyrl(given), cwd=HERE, start_new_session=True)
@@ -39,17 +42,19 @@ def main() -> None:
 
 
 def skyrl(given: argparse.Namespace) -> list[str]:
-    backend = {
-        "max_lora_adapters": 32,
-        "max_lora_rank": given.rank,
-        "tensor_parallel_size": 1,
-        "train_micro_batch_size": 4,
-        "sample_max_num_sequences": 64,
-    }
+    settings = given.backend_config
+    if given.backend == "jax":
+        settings = {
+            "max_lora_adapters": given.adapters,
+            "max_lora_rank": given.rank,
+            "tensor_parallel_size": 1,
+            "train_micro_batch_size": 4,
+            "sample_max_num_sequences": 64,
+        } | settings
     data = given.data.resolve()
     return [
         *("uv", "run", "--extra", "tinker", "--extra", "jax", "-m", "skyrl.tinker.api"),
-        *("--base-model", given.base_model, "--backend", "jax", "--backend-config", json.dumps(backend)),
+        *("--base-model", given.base_model, "--backend", given.backend, "--backend-config", json.dumps(settings)),
         *("--checkpoints-base", str(data / "checkpoints"), "--database-url", f"sqlite:///{data / 'tinker.db'}"),
         *("--session-timeout-sec", "-1", "--host", "127.0.0.1", "--port", str(given.port + 1)),
     ]

@@ -15,7 +15,7 @@ from typing import Any
 
 from tasks.catalog import UserError, data_folder, model_folder, names
 from tasks.engines import Reply, Request
-from tasks.engines.rendering import ChatFormat
+from tasks.engines.rendering import ChatFormat, total_tokens
 from tasks.schema import Checkpoint, Document, Message, Sampling, Training
 
 BATCH = 32
@@ -53,17 +53,8 @@ class LocalEngine:
             self.adapted(self.training.checkpoint)
 
     def check(self, documents: list[Document]) -> int:
-        total = 0
-        for document in documents:
-            length = len(self.format.example(document).tokens)
-            total += length
-            if length > self.training.max_length:
-                raise UserError(
-                    f"{document.file} line {document.line}: {length} tokens are over "
-                    f"training.max_length={self.training.max_length}; "
-                    "raise it or shorten the document"
-                )
-        return total
+        lengths = (len(self.format.example(document).tokens) for document in documents)
+        return total_tokens(documents, lengths, self.training)
 
     def untuned(self) -> Checkpoint:
         return Checkpoint(

@@ -6,6 +6,7 @@ So no template can strip or rewrite a text, and a text that spells out a special
 
 import json
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -13,8 +14,8 @@ from typing import NamedTuple
 from tokenizers import Tokenizer
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from tasks.catalog import UserError
-from tasks.schema import Document, Message
+from tasks.catalog import UserError, model_folder
+from tasks.schema import Document, Message, Training
 
 PLACE = "\ue000{}\ue001"
 
@@ -127,3 +128,23 @@ def _chat_template(folder: Path, config: dict[str, str]) -> str:
             f"{folder} has no chat template; use an instruct model, or add chat_template.jinja to the folder"
         )
     return template
+
+
+def total_tokens(documents: list[Document], lengths: Iterable[int], training: Training) -> int:
+    """The sum of the documents' lengths; raises UserError for one that the settings or the model do not take."""
+    total, context = 0, _context(training)
+    for document, length in zip(documents, lengths, strict=True):
+        total += length
+        limit = f"training.max_length={training.max_length}; raise it or shorten the document"
+        if length > context:
+            limit = f"the {context} tokens that {training.base_model} reads; shorten the document"
+        if length > min(context, training.max_length):
+            raise UserError(f"{document.file} line {document.line}: {length} tokens are over {limit}")
+    return total
+
+
+def _context(training: Training) -> int:
+    """The longest text that the model reads, where it is in a folder here and says so; else what the settings allow."""
+    folder = model_folder(training.base_model)
+    config = json.loads((folder / "config.json").read_text()) if folder else {}
+    return int(config.get("max_position_embeddings", training.max_length))

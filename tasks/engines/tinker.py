@@ -6,13 +6,14 @@ await engine.preflight()
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import httpx
 import tinker
@@ -24,11 +25,15 @@ from tinker_cookbook.tokenizer_utils import get_tokenizer
 
 from tasks.catalog import UserError, model_folder, nearest
 from tasks.engines import Reply, Request
+from tasks.engines.rendering import total_tokens
 from tasks.engines.tinker_data import Datums, turns
 from tasks.prices import dollars
 from tasks.schema import Checkpoint, Document, Ended, Message, Sampling, Training
 
+Result = TypeVar("Result")
 HOSTED = "https://tinker.thinkingmachines.dev/services/tinker-prod"
+GONE = 300.0
+"""Seconds for which a server may be away while it is asked for something."""
 STALLED = 3600.0
 """Seconds after which answers are given up: a server that cannot answer a request may keep it for ever."""
 PATIENCE = 5.0
@@ -55,16 +60,8 @@ class TinkerEngine:
             await self._check_checkpoint(self.adapted(self.training.checkpoint))
 
     def check(self, documents: list[Document]) -> int:
-        total, longest = 0, self.training.max_length
-        for document, datum in zip(documents, self._datums().stream(documents), strict=True):
-            length = datum.model_input.length + 1
-            total += length
-            if length > longest:
-                raise UserError(
-                    f"{document.file} line {document.line}: {length} tokens are over training.max_length={longest}; "
-                    "raise it or shorten the document"
-                )
-        return total
+        lengths = (datum.model_input.length + 1 for datum in self._datums().stream(documents))
+        return total_tokens(documents, lengths, self.training)
 
     def untuned(self) -> Checkpoint:
         identity = f"{self.url} {self.model}"
@@ -93,11 +90,12 @@ class TinkerEngine:
     ) -> Checkpoint:
         from tasks.engines.tinker_training import Folder, train_lora
 
-        with self._plain_errors("training"):
-            place = Folder(folder)
-            record = await train_lora(
-                self._service, self.model, self.training, self._datums(), documents, held_out, seed, place, tell
+        place = Folder(folder)
+        async with self._session("training") as service:
+            work = train_lora(
+                service, self.model, self.training, self._datums(), documents, held_out, seed, place, tell
             )
+            record = await self._while_it_answers(work)
         days, samplers = self.training.keep_days, place.samplers()
         kept = {"expires": (datetime.now(UTC) + timedelta(days=days)).isoformat(timespec="minutes")} if days else {}
         earlier = [
@@ -118,12 +116,13 @@ class TinkerEngine:
         base_model = None if checkpoint.path else self.model
         places = sorted(range(len(requests)), key=lambda r: requests[r].tokens)
         blocks = [list(block) for _, block in groupby(places, key=lambda r: requests[r].tokens)]
-        with self._plain_errors("sampling"):
-            client = await self._service.create_sampling_client(model_path=checkpoint.path, base_model=base_model)
+        async with self._session("sampling") as service:
+            creating = service.create_sampling_client(model_path=checkpoint.path, base_model=base_model)
+            client = await self._while_it_answers(creating)
             asked = [asyncio.create_task(self._ask(client, requests, sorted(block), sampling)) for block in blocks]
             try:
                 for answered in asyncio.as_completed(asked, timeout=STALLED):
-                    yield await answered
+                    yield await self._while_it_answers(answered)
             finally:
                 for one in asked:
                     one.cancel()
@@ -167,6 +166,32 @@ class TinkerEngine:
     def _datums(self) -> Datums:
         return Datums(self._tokenizer, self._renderer_name, self.model)
 
+    @asynccontextmanager
+    async def _session(self, stage: str) -> AsyncIterator[tinker.ServiceClient]:
+        """A session with the server, which is told how it ended."""
+        service = tinker.ServiceClient(base_url=self.url)
+        ended: Literal["success", "errored"] = "errored"
+        try:
+            with self._plain_errors(stage):
+                yield service
+            ended = "success"
+        finally:
+            with suppress(tinker.TinkerError, TimeoutError, ValueError):  # not every server keeps sessions
+                await asyncio.wait_for(service.close(ended), PATIENCE)
+
+    async def _while_it_answers(self, work: Awaitable[Result]) -> Result:
+        """The work's result. The SDK asks a server that is gone for ever; after GONE seconds without it this stops."""
+        doing, last = asyncio.ensure_future(work), time.monotonic()
+        try:
+            while not (await asyncio.wait({doing}, timeout=GONE / 10))[0]:
+                if await self._unreachable() is None:
+                    last = time.monotonic()
+                elif time.monotonic() - last > GONE:
+                    raise TimeoutError(f"the server has not answered for {GONE:.0f} seconds")
+            return doing.result()
+        finally:
+            doing.cancel()
+
     @contextmanager
     def _plain_errors(self, stage: str) -> Iterator[None]:
         """The SDK's errors as one sentence: it has tried for minutes by then."""
@@ -175,10 +200,6 @@ class TinkerEngine:
         except (tinker.TinkerError, TinkerCookbookError, httpx.HTTPError, TimeoutError, ValueError) as error:
             why = str(error) or type(error).__name__
             raise UserError(f"{stage} at {self.url} stopped: {why}; run it again, it goes on from there") from error
-
-    @cached_property
-    def _service(self) -> tinker.ServiceClient:
-        return tinker.ServiceClient(base_url=self.url)
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -211,19 +232,27 @@ class TinkerEngine:
             )
         return named
 
+    @cached_property
+    def _rest(self) -> tinker.RestClient:
+        return tinker.RestClient(base_url=self.url)
+
     async def _check_server(self) -> None:
+        if problem := await self._unreachable():
+            raise UserError(f"no Tinker server at {self.url} ({problem}); start it, or set training.base_url")
+
+    async def _unreachable(self) -> str | None:
+        """Why the server does not answer, or None when it does."""
         try:
             async with httpx.AsyncClient(timeout=PATIENCE) as http:
                 (await http.get(f"{self.url}/api/v1/healthz")).raise_for_status()
         except httpx.HTTPError as error:
-            raise UserError(
-                f"no Tinker server at {self.url} ({type(error).__name__}); start it, or set training.base_url"
-            ) from None
+            return type(error).__name__
+        return None
 
     async def _check_checkpoint(self, checkpoint: Checkpoint) -> None:
         try:
-            rest = tinker.RestClient(base_url=self.url)
-            info = await asyncio.wait_for(rest.get_weights_info_by_tinker_path(str(checkpoint.path)), PATIENCE)
+            asked = self._rest.get_weights_info_by_tinker_path(str(checkpoint.path))
+            info = await asyncio.wait_for(asked, PATIENCE)
         except (tinker.TinkerError, ValueError, TimeoutError) as error:
             raise UserError(f"training.checkpoint: {self.url} does not give {checkpoint.path}: {error}") from None
         if info.base_model != self.model:
@@ -234,12 +263,19 @@ class TinkerEngine:
 
     async def _check_model(self) -> None:
         try:
-            capabilities = await asyncio.wait_for(tinker.RestClient(base_url=self.url).get_server_capabilities(), 10)
+            capabilities = await asyncio.wait_for(self._rest.get_server_capabilities(), PATIENCE)
         except (tinker.TinkerError, TimeoutError) as error:
             raise UserError(f"{self.url} refuses TINKER_API_KEY: {error}; copy a key from its console") from None
-        there = [m.model_name for m in capabilities.supported_models if m.model_name]
-        if self.model not in there:
-            raise UserError(f"training.base_model: {self.url} does not have {self.model!r}{nearest(self.model, there)}")
+        context = {m.model_name: m.max_context_length for m in capabilities.supported_models if m.model_name}
+        if self.model not in context:
+            raise UserError(
+                f"training.base_model: {self.url} does not have {self.model!r}{nearest(self.model, context)}"
+            )
+        if self.training.max_length > (longest := context[self.model] or self.training.max_length):
+            raise UserError(
+                f"training.max_length: {self.training.max_length} is over the {longest} tokens that {self.url} takes; "
+                f"set training.max_length={longest}"
+            )
 
 
 def _refuse_expired(checkpoint: Checkpoint) -> None:
