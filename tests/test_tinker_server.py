@@ -1,5 +1,6 @@
 """The tinker engine against a real server of the Tinker API that is not ours, with the stand-in model."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -23,7 +24,7 @@ from tasks.engines.local import LocalEngine
 from tasks.engines.lora import load_model, mean_loss
 from tasks.engines.tinker import TinkerEngine
 from tasks.schema import Document, Message, Sampling, Training
-from tests.conftest import PROJECT, make_data_folder
+from tests.conftest import PROJECT
 from tests.test_terminal import begin, every_file_is_whole, held, spillover, stop_when
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
@@ -65,16 +66,19 @@ class Server:
         self.process.wait(timeout=30)
 
     def stop(self) -> None:
-        os.killpg(self.process.pid, signal.SIGINT)
-        self.process.wait(timeout=60)
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGINT)
+            self.process.wait(timeout=60)
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, model: str) -> Iterator[Server]:
     server = Server(tmp_path_factory.mktemp("tinker"), model)
     server.start()
-    yield server
-    server.stop()
+    try:
+        yield server
+    finally:
+        server.stop()
     assert not [p for p in psutil.process_iter(["cmdline"]) if model in (p.info["cmdline"] or [])]
 
 
@@ -161,8 +165,7 @@ def losses(folder: Path) -> list[float]:
 # ---- the whole flow, and a kill
 
 
-def test_the_whole_flow_trains_resumes_after_a_kill_samples_judges_and_reports(url, model, tmp_path):
-    data = make_data_folder(tmp_path)
+def test_the_whole_flow_trains_resumes_after_a_kill_samples_judges_and_reports(url, model, data, tmp_path):
     chat = [[m.model_dump() for m in d.messages] for d in chats(52)]
     (tmp_path / "chats.jsonl").write_text("".join(json.dumps({"messages": one}) + "\n" for one in chat))
     fields = {
@@ -327,6 +330,16 @@ async def test_a_server_that_is_killed_ends_training_and_sampling_in_one_sentenc
 ):
     monkeypatch.setattr(engine_module, "GONE", 4.0)
     documents, engine = chats(50), TinkerEngine(training.model_copy(update={"epochs": 1}))
+    request = Request(engine.render([Message(role="user", content="Where is the cat?")]), 7)
+    answer = asyncio.ensure_future(anext(engine.sample(engine.untuned(), [request], Sampling(max_tokens=400))))
+    await asyncio.sleep(2)
+    server.kill()
+    with pytest.raises(UserError, match=r"sampling at http.* stopped: .*not answered for 4 seconds; run it again"):
+        await answer
+    with pytest.raises(UserError, match=r"no Tinker server at http.* \(ConnectError\); start it"):
+        await anext(engine.sample(engine.untuned(), [request], Sampling()))
+
+    server.start()
     steps: list[int] = []
 
     def kill_after_22(done: int, total: int, note: str) -> None:
@@ -336,12 +349,6 @@ async def test_a_server_that_is_killed_ends_training_and_sampling_in_one_sentenc
 
     with pytest.raises(UserError, match=r"training at http.* stopped: .*not answered for 4 seconds; run it again"):
         await engine.train(documents, [], 3, tmp_path / "killed", kill_after_22)
-    request = Request(engine.render([Message(role="user", content="Where is the cat?")]), 7)
-    with pytest.raises(UserError, match=r"sampling at http.* stopped: .*; run it again, it goes on from there"):
-        await anext(engine.sample(engine.untuned(), [request], Sampling()))
-    with pytest.raises(UserError, match=r"no Tinker server at http.* \(ConnectError\); start it"):
-        await engine.preflight()
-
     server.start()
     await trained(TinkerEngine(engine.training), documents, tmp_path / "killed")
     await trained(TinkerEngine(engine.training), documents, tmp_path / "undisturbed")

@@ -31,7 +31,9 @@ def main() -> None:
     parser.add_argument("--backend-config", type=json.loads, default={}, help="more of its settings, as JSON")
     given = parser.parse_args()
     given.data.mkdir(parents=True, exist_ok=True)
-    server = subprocess.Popen(skyrl(given), cwd=HERE, start_new_session=True)
+    # What JAX compiled is kept, so that a server that is started again answers at once.
+    environment = {"JAX_COMPILATION_CACHE_DIR": str(given.data.resolve() / "compiled"), **os.environ}
+    server = subprocess.Popen(skyrl(given), cwd=HERE, env=environment, start_new_session=True)
     try:
         wait_for(f"http://127.0.0.1:{given.port + 1}", server)
         print(f"Tinker server of {given.base_model} at http://127.0.0.1:{given.port}", flush=True)

@@ -169,6 +169,7 @@ class TinkerEngine:
     @asynccontextmanager
     async def _session(self, stage: str) -> AsyncIterator[tinker.ServiceClient]:
         """A session with the server, which is told how it ended."""
+        await self._check_server()  # the SDK would hold this thread for minutes
         service = tinker.ServiceClient(base_url=self.url)
         ended: Literal["success", "errored"] = "errored"
         try:
