@@ -1,3 +1,9 @@
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+
 import pytest
 from tinker_cookbook.renderers import TrainOnWhat, get_renderer
 from tinker_cookbook.supervised.data import conversation_to_datum
@@ -5,9 +11,10 @@ from tinker_cookbook.tokenizer_utils import get_tokenizer
 
 from tasks.catalog import UserError, model_folder
 from tasks.engines.rendering import ChatFormat
-from tasks.engines.tinker import TinkerEngine
+from tasks.engines.tinker import HOSTED, TinkerEngine
 from tasks.engines.tinker_data import Batched, Datums, to_datum, turns
-from tasks.schema import Document, Message, Training
+from tasks.engines.tinker_training import Folder, Pace
+from tasks.schema import Document, Message, Sampling, Training
 
 TRAINING = Training(engine="tinker", base_model="standin", renderer="llama3", base_url="http://127.0.0.1:9")
 
@@ -119,3 +126,93 @@ def test_a_renderer_that_is_missing_or_does_not_fit_the_model_is_refused_with_th
 def test_a_checkpoint_that_is_no_tinker_path_is_refused():
     with pytest.raises(UserError, match="'data/checkpoints/x' is no Tinker path; give one that begins with tinker://"):
         TinkerEngine(TRAINING).adapted("data/checkpoints/x")
+
+
+@pytest.fixture
+def refusing():
+    """A server that is healthy and takes no key."""
+
+    class Refuse(BaseHTTPRequestHandler):
+        def do_GET(self):
+            healthy = self.path.endswith("healthz")
+            body = b'{"status": "ok"}' if healthy else b'{"detail": "invalid API key"}'
+            self.send_response(200 if healthy else 401)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refuse) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+async def test_a_key_that_the_server_refuses_is_one_sentence_and_is_not_repeated_in_it(monkeypatch, refusing):
+    monkeypatch.setenv("TINKER_API_KEY", "tml-planted")
+    started = time.monotonic()
+    with pytest.raises(UserError, match=r"http://127.0.0.1:\d+ refuses TINKER_API_KEY: .*401") as refused:
+        await TinkerEngine(TRAINING.model_copy(update={"base_url": refusing})).preflight()
+    assert "tml-planted" not in str(refused.value)
+    assert time.monotonic() - started < 10
+
+
+# ---- answers
+
+
+def sampled(tokens, stop_reason):
+    return SimpleNamespace(tokens=tokens, stop_reason=stop_reason)
+
+
+def test_an_answer_is_complete_cut_off_or_outside_the_chat_format(tokenizer):
+    engine, words = TinkerEngine(TRAINING), tokenizer.encode("Good day.", add_special_tokens=False)
+    (end,) = engine.stop()
+    assert engine._reply(0, sampled([*words, end], "stop")) == (0, "Good day.", len(words) + 1, "complete")
+    assert engine._reply(1, sampled(words, "length")) == (1, "Good day.", len(words), "truncated")
+    assert engine._reply(2, sampled(words, "stop")) == (2, "Good day.", len(words), "malformed")
+    twice = engine._reply(3, sampled([*words, end, *words, end], "stop"))
+    assert (twice.state, twice.text.count("Good day.")) == ("malformed", 2)
+
+
+async def test_a_checkpoint_that_the_service_has_deleted_by_now_says_when_and_what_to_do():
+    engine = TinkerEngine(TRAINING)
+    gone = engine.adapted("tinker://r/sampler_weights/final").model_copy(
+        update={"expires": "2026-01-01T00:00+00:00", "key": "k1"}
+    )
+    with pytest.raises(UserError, match=r"deleted tinker://r/sampler_weights/final on 2026-01-01.*data/checkpoints/k1"):
+        await anext(engine.sample(gone, [], Sampling()))
+
+
+# ---- what a training leaves, and what a kill leaves of it
+
+
+def test_after_a_kill_the_curve_ends_with_the_last_state_and_no_half_line_is_left(tmp_path):
+    curve = [{"step": 0, "held_out_loss": 2.0}, *({"step": n, "loss": 1.0, "tokens": 10} for n in range(1, 24))]
+    text = "".join(json.dumps(row) + "\n" for row in curve)
+    (tmp_path / "metrics.jsonl").write_text(text + '{"step": 24, "lo')
+    records = '{"name": "at 0.5", "batch": 13, "at": 0.5, "sampler_path": "tinker://r/sample-000013"}\n'
+    records += '{"name": "step-000020", "batch": 20, "state_path": "tinker://r/step-000020"}\n{"name": "st'
+    (tmp_path / "checkpoints.jsonl").write_text(records)
+    place = Folder(tmp_path)
+    assert [row["step"] for row in place.curve()] == list(range(21))
+    assert (place.steps_done, place.last.state_path) == (20, "tinker://r/step-000020")
+    assert place.samplers() == {0.5: "tinker://r/sample-000013"}
+
+
+def test_progress_tells_the_cost_of_all_tokens_where_the_price_is_known():
+    pace = Pace(lambda tokens: tokens * 3e-6, 1_000_000)
+    pace.tokens = 500_000
+    assert pace.words().endswith(" tokens/s, $4.50")
+    unknown = Pace(lambda tokens: None, 0)
+    assert unknown.words() == "0 tokens/s"
+
+
+def test_only_hosted_tinker_has_a_price(data):
+    (data / "prices.yaml").write_text("tinker: {big: {train: 3.0}}\n")
+    training = TRAINING.model_copy(update={"base_model": "big"})
+    assert TinkerEngine(training)._price(1_000_000) is None
+    assert TinkerEngine(training.model_copy(update={"base_url": HOSTED}))._price(1_000_000) == 3.0

@@ -92,10 +92,8 @@ class TinkerEngine:
 
         place = Folder(folder)
         async with self._session("training") as service:
-            work = train_lora(
-                service, self.model, self.training, self._datums(), documents, held_out, seed, place, tell
-            )
-            record = await self._while_it_answers(work)
+            settings = (service, self.model, self._price, self.training, self._datums())
+            record = await self._while_it_answers(train_lora(*settings, documents, held_out, seed, place, tell))
         days, samplers = self.training.keep_days, place.samplers()
         kept = {"expires": (datetime.now(UTC) + timedelta(days=days)).isoformat(timespec="minutes")} if days else {}
         earlier = [
@@ -104,8 +102,7 @@ class TinkerEngine:
             if share < 1
         ]
         tokens = sum(row.get("tokens", 0) for row in place.curve())
-        cost = dollars("tinker", self.model, train=tokens) if self.url == HOSTED else None
-        facts = {"state_path": record.state_path, "earlier": earlier, "cost_usd": cost, **kept}
+        facts = {"state_path": record.state_path, "earlier": earlier, "cost_usd": self._price(tokens), **kept}
         return self.adapted(str(record.sampler_path)).model_copy(update=facts)
 
     async def sample(
@@ -152,6 +149,10 @@ class TinkerEngine:
             text, ended = self._tokenizer.decode(sampled.tokens), ParseTermination.MALFORMED
         cut: Ended = "truncated" if sampled.stop_reason == "length" else "malformed"
         return Reply(place, text, len(sampled.tokens), cut if ended == ParseTermination.MALFORMED else "complete")
+
+    def _price(self, tokens: int) -> float | None:
+        """What training on so many tokens costs; of a server of one's own nothing is known."""
+        return dollars("tinker", self.model, train=tokens) if self.url == HOSTED else None
 
     def export(self, checkpoint: Checkpoint, folder: Path) -> None:
         """Writes the adapter in PEFT layout: from a server of one's own its archive, from hosted Tinker its files."""

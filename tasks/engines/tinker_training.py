@@ -19,7 +19,6 @@ from tinker_cookbook.supervised.common import compute_mean_nll
 
 from tasks.engines.schedule import learning_rate, order, shares_at
 from tasks.engines.tinker_data import Datums
-from tasks.prices import dollars
 from tasks.schema import Document, Training
 
 AHEAD = 2
@@ -31,6 +30,10 @@ ADAM = {"beta1": 0.9, "beta2": 0.95, "eps": 1e-8}
 DAY = 24 * 3600
 STATE_TTL = 7 * DAY
 """Seconds for which the service keeps those states."""
+
+
+Price = Callable[[int], float | None]
+"""The cost of so many tokens of training in US dollars, or None where it is unknown."""
 
 
 class Step(NamedTuple):
@@ -86,6 +89,7 @@ def _keep(file: Path, wanted: Callable[[dict[str, Any]], bool]) -> None:
 async def train_lora(
     service: tinker.ServiceClient,
     model: str,
+    price: Price,
     training: Training,
     datums: Datums,
     documents: list[Document],
@@ -101,7 +105,7 @@ async def train_lora(
     unseen = datums.of(held_out)
     if unseen and not place.metrics.stat().st_size:
         place.add_row({"step": 0, "held_out_loss": await _mean_loss(client, unseen)})
-    await _take_steps(client, model, training, datums, documents, seed, place, tell)
+    await _take_steps(client, price, training, datums, documents, seed, place, tell)
     total = len(list(order(len(documents), training, seed)))
     if unseen:
         place.add_row({"step": total, "held_out_loss": await _mean_loss(client, unseen)})
@@ -126,7 +130,7 @@ async def _client(
 
 async def _take_steps(
     client: tinker.TrainingClient,
-    model: str,
+    price: Price,
     training: Training,
     datums: Datums,
     documents: list[Document],
@@ -136,7 +140,7 @@ async def _take_steps(
 ) -> None:
     steps = list(order(len(documents), training, seed))
     under_way: deque[Step] = deque()
-    pace = Pace(model, sum(row.get("tokens", 0) for row in place.curve()))
+    pace = Pace(price, sum(row.get("tokens", 0) for row in place.curve()))
     for number in range(place.steps_done, len(steps)):
         epoch, places = steps[number]
         batch = await asyncio.to_thread(datums.of, [documents[p] for p in places])
@@ -151,15 +155,15 @@ async def _take_steps(
 class Pace:
     """Tokens and time since the training began, or went on, and what all of its tokens have cost."""
 
-    def __init__(self, model: str, tokens_before: int):
-        self.model, self.before = model, tokens_before
+    def __init__(self, price: Price, tokens_before: int):
+        self.price, self.before = price, tokens_before
         self.started, self.tokens = time.monotonic(), 0
 
     def seconds(self) -> float:
         return time.monotonic() - self.started
 
     def words(self) -> str:
-        cost = dollars("tinker", self.model, train=self.before + self.tokens)
+        cost = self.price(self.before + self.tokens)
         speed = f"{self.tokens / max(self.seconds(), 1e-9):,.0f} tokens/s"
         return speed if cost is None else f"{speed}, ${cost:.2f}"
 
