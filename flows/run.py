@@ -1,6 +1,7 @@
 """Runs an experiment from the terminal: progress as it goes, then the table, the report and the run's page."""
 
 import asyncio
+import errno
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -30,11 +31,21 @@ def run_in_terminal(
         raise
     except KeyboardInterrupt:
         raise UserError(f"interrupted; go on with: {resume}") from None
+    except Exception as error:
+        if not is_disk_full(error):
+            raise
+        raise UserError(f"no space left on the disk of {data_folder()}; free some and go on with: {resume}") from None
     if until == "report":
         _show(Run(folder), experiment)
     else:
         console.print(f"\nStopped after {until}; go on with: {resume}")
     console.print(f"Prefect UI  {ui_address(address)}/runs/flow-run/{Run(folder).record()['prefect_run']}")
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Libraries in other languages say it in words: safetensors the system's, SQLite its own."""
+    known = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+    return known or any(words in str(error) for words in ("No space left on device", "disk is full"))
 
 
 def _show_what_there_is(experiment: Experiment, name: str) -> None:
