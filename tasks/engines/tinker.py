@@ -200,7 +200,7 @@ class TinkerEngine:
         try:
             yield
         except (tinker.TinkerError, TinkerCookbookError, httpx.HTTPError, TimeoutError, ValueError) as error:
-            why = str(error) or type(error).__name__
+            why = " ".join(str(error).split())[:400] or type(error).__name__
             raise UserError(f"{stage} at {self.url} stopped: {why}; run it again, it goes on from there") from error
 
     @cached_property
