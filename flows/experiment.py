@@ -34,7 +34,7 @@ from tasks.store import Store
 from tasks.training import keep_with_run, kept_checkpoint, train_task, training_key
 
 MOST_CHUNKS = 32
-RECORDED = ("spillover", "prefect", "torch", "transformers", "peft", "anthropic", "polars")
+RECORDED = ("spillover", "prefect", "torch", "transformers", "peft", "tinker", "tinker-cookbook", "anthropic", "polars")
 
 
 class TooManyUnscored(UserError):
@@ -64,6 +64,7 @@ async def run_experiment(
     here.note(seed=seed, started=here.record().get("started") or _now(), **_origin())
     await read_documents(here, experiment, seed)
     if until != "documents":
+        await check_documents(here, experiment)
         async with baseline_meanwhile(here, experiment, evals, until):
             checkpoint = await train(here, experiment, seed)
     if until not in ("documents", "train"):
@@ -91,6 +92,13 @@ async def read_documents(run: Run, experiment: Experiment, seed: int) -> None:
         await asyncio.to_thread(documents_task, run.folder, experiment, seed)
 
 
+async def check_documents(run: Run, experiment: Experiment) -> None:
+    """Raises UserError for a document that would stop the training, before anything is paid."""
+    if not experiment.training.checkpoint and not run.checkpoint.is_file():
+        documents = run.trained_on() + read_rows(run.held_out, Document)
+        await asyncio.to_thread(get_engine(experiment.training).check, documents)
+
+
 async def train(run: Run, experiment: Experiment, seed: int) -> Checkpoint:
     """The run's checkpoint: named in the definition, kept from an earlier training, or trained now."""
     engine, training = get_engine(experiment.training), experiment.training
@@ -98,7 +106,6 @@ async def train(run: Run, experiment: Experiment, seed: int) -> Checkpoint:
         checkpoint = engine.adapted(training.checkpoint)
     else:
         documents, held_out = run.trained_on(), read_rows(run.held_out, Document)
-        await asyncio.to_thread(engine.check, documents + held_out)
         key = training_key(training, documents, held_out, seed, engine.untuned().identity)
         gone = kept_checkpoint(key) is None
         checkpoint = Checkpoint.model_validate(

@@ -14,6 +14,15 @@ from tasks.schema import Eval
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#6b6b6b"
 """Okabe and Ito's, told apart by every kind of sight."""
 COLOURS = [BLUE, ORANGE, "#009e73", "#cc79a7", "#1c1c1e", "#56b4e9", "#e69f00"]
+LINES = altair.Legend(symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=3)
+JUDGES = altair.Row(
+    "measure:N",
+    title=None,
+    header=altair.Header(
+        labelOrient="top", labelAngle=0, labelAnchor="start", labelFontSize=13, labelFontWeight="bold"
+    ),
+)
+"""A row for each judge, with its name above."""
 FORMATS: dict[str, dict[str, Any]] = {"html": {"inline": True}, "svg": {}, "png": {"ppi": 160}, "pdf": {}}
 """Kinds of file, with what altair needs to know for each; an inline HTML asks the network for nothing."""
 
@@ -45,14 +54,7 @@ def effects_by_tier(effects: polars.DataFrame, one: Eval) -> altair.FacetChart:
         .mark_point(filled=True, size=110, color=BLUE, opacity=1)
         .encode(x=x, tooltip=["tier:N", *numbers]),
     ]
-    header = altair.Header(
-        labelOrient="top", labelAngle=0, labelAnchor="start", labelFontSize=13, labelFontWeight="bold"
-    )
-    return (
-        altair.layer(*layers)
-        .properties(width=520, height=altair.Step(38))
-        .facet(row=altair.Row("measure:N", title=None, header=header))
-    )
+    return altair.layer(*layers).properties(width=520, height=altair.Step(38)).facet(row=JUDGES)
 
 
 def over_training(effects: polars.DataFrame, one: Eval) -> altair.FacetChart:
@@ -63,17 +65,17 @@ def over_training(effects: polars.DataFrame, one: Eval) -> altair.FacetChart:
         x=altair.X(
             "at:Q", title="Share of the training", scale=altair.Scale(domain=[0, 1]), axis=altair.Axis(format="%")
         ),
-        color=altair.Color("tier:N", sort=tiers, title=None, scale=altair.Scale(range=COLOURS)),
+        color=altair.Color("tier:N", sort=tiers, title=None, scale=altair.Scale(range=COLOURS), legend=LINES),
     )
     title = "Fine-tuned minus baseline"
     layers = [
         altair.Chart(table).mark_rule(color=GREY, strokeDash=[3, 3]).encode(y=altair.datum(0)),
-        base.mark_area(opacity=0.12).encode(y=altair.Y("these_low:Q", title=title), y2="these_high:Q"),
+        base.mark_area(opacity=0.1).encode(y=altair.Y("these_low:Q", title=title), y2="these_high:Q"),
         base.mark_line(point=True, strokeWidth=2).encode(
             y=altair.Y("difference:Q", title=title), tooltip=["tier:N", "at:Q", "difference:Q"]
         ),
     ]
-    return altair.layer(*layers).properties(width=520, height=240).facet(row=altair.Row("measure:N", title=None))
+    return altair.layer(*layers).properties(width=520, height=240).facet(row=JUDGES)
 
 
 def training_curve(rows: list[dict[str, Any]]) -> altair.LayerChart:

@@ -191,6 +191,12 @@ def test_the_whole_flow_trains_resumes_after_a_kill_samples_judges_and_reports(u
         undisturbed, answers = rows(whole / "training" / "metrics.jsonl"), held(data)
         assert len(answers) == 72
 
+        published = json.loads((whole / "checkpoint.json").read_text())["path"]
+        mine_without_training = [*mine, f"training.checkpoint={published}", "training.sample_at=[]"]
+        done = spillover(data, "run", "demo", *mine_without_training, "--run", "published", "--until", "sample")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert held(data) == answers, "the published checkpoint's answers were there"
+
         shutil.rmtree(data / "checkpoints")
         process = begin(data, "run", "demo", *mine, "--run", "killed", "--until", "train")
         written = lambda: [f.read_text().count("\n") for f in data.glob("checkpoints/.*/metrics.jsonl")]  # noqa: E731

@@ -54,6 +54,7 @@ class TinkerEngine:
     async def preflight(self) -> None:
         """Raises UserError for whatever the server would refuse, before anything is spent."""
         _check_credentials()
+        _ = self._renderer_name
         await self._check_server()
         await self._check_model()
         if self.training.checkpoint:
@@ -252,6 +253,9 @@ class TinkerEngine:
         return None
 
     async def _check_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """A server of one's own may name its checkpoints in a way that the SDK cannot ask for."""
+        if self.url != HOSTED and "/sampler_weights/" not in str(checkpoint.path):
+            return
         try:
             asked = self._rest.get_weights_info_by_tinker_path(str(checkpoint.path))
             info = await asyncio.wait_for(asked, PATIENCE)
