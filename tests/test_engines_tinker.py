@@ -11,8 +11,9 @@ from tinker_cookbook.tokenizer_utils import get_tokenizer
 
 from tasks.catalog import UserError, model_folder
 from tasks.engines.rendering import ChatFormat
-from tasks.engines.tinker import HOSTED, TinkerEngine
+from tasks.engines.tinker import TinkerEngine
 from tasks.engines.tinker_data import Batched, Datums, to_datum, turns
+from tasks.engines.tinker_server import HOSTED
 from tasks.engines.tinker_training import Folder, Pace
 from tasks.schema import Document, Message, Sampling, Training
 

@@ -18,8 +18,7 @@ import pytest
 from peft import PeftModel
 
 from tasks.catalog import UserError, model_folder
-from tasks.engines import Request
-from tasks.engines import tinker as engine_module
+from tasks.engines import Request, tinker_server
 from tasks.engines.local import LocalEngine
 from tasks.engines.lora import load_model, mean_loss
 from tasks.engines.tinker import TinkerEngine
@@ -334,7 +333,7 @@ async def test_a_model_or_a_checkpoint_that_the_server_does_not_have_is_refused_
 async def test_a_server_that_is_killed_ends_training_and_sampling_in_one_sentence_and_the_next_run_goes_on(
     server, training, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(engine_module, "GONE", 4.0)
+    monkeypatch.setattr(tinker_server, "GONE", 4.0)
     documents, engine = chats(50), TinkerEngine(training.model_copy(update={"epochs": 1}))
     request = Request(engine.render([Message(role="user", content="Where is the cat?")]), 7)
     answer = asyncio.ensure_future(anext(engine.sample(engine.untuned(), [request], Sampling(max_tokens=400))))

@@ -5,39 +5,29 @@ await engine.preflight()
 """
 
 import asyncio
-import os
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any
 
-import httpx
 import tinker
-from tinker.auth import tinker_has_credentials
 from tinker_cookbook.exceptions import TinkerCookbookError
 from tinker_cookbook.model_info import get_recommended_renderer_names
 from tinker_cookbook.renderers import ParseTermination, Renderer, get_renderer, get_text_content
 from tinker_cookbook.tokenizer_utils import get_tokenizer
 
-from tasks.catalog import UserError, model_folder, nearest
+from tasks.catalog import UserError, model_folder
 from tasks.engines import Reply, Request
 from tasks.engines.rendering import total_tokens
 from tasks.engines.tinker_data import Datums, turns
+from tasks.engines.tinker_server import HOSTED, TinkerServer, check_credentials
 from tasks.prices import dollars
 from tasks.schema import Checkpoint, Document, Ended, Message, Sampling, Training
 
-Result = TypeVar("Result")
-HOSTED = "https://tinker.thinkingmachines.dev/services/tinker-prod"
-GONE = 300.0
-"""Seconds for which a server may be away while it is asked for something."""
 STALLED = 3600.0
 """Seconds after which answers are given up: a server that cannot answer a request may keep it for ever."""
-PATIENCE = 5.0
-"""Seconds that a server has to say that it is there; the SDK itself would wait for five minutes."""
 
 
 class TinkerEngine:
@@ -47,32 +37,33 @@ class TinkerEngine:
 
     def __init__(self, training: Training):
         self.training = training
-        self.url = training.base_url or os.environ.get("TINKER_BASE_URL") or HOSTED
+        self.server = TinkerServer(training.base_url)
         folder = model_folder(training.base_model)
         self.model = str(folder.resolve()) if folder else training.base_model
 
     async def preflight(self) -> None:
         """Raises UserError for whatever the server would refuse, before anything is spent."""
-        _check_credentials()
+        check_credentials()
         _ = self._renderer_name
-        await self._check_server()
-        await self._check_model()
-        if self.training.checkpoint:
-            await self._check_checkpoint(self.adapted(self.training.checkpoint))
+        await self.server.check()
+        await self.server.check_model(self.model, self.training.max_length)
+        if path := self.training.checkpoint:
+            self.adapted(path)
+            await self.server.check_checkpoint(path, self.model)
 
     def check(self, documents: list[Document]) -> int:
         lengths = (datum.model_input.length + 1 for datum in self._datums().stream(documents))
         return total_tokens(documents, lengths, self.training)
 
     def untuned(self) -> Checkpoint:
-        identity = f"{self.url} {self.model}"
+        identity = f"{self.server.url} {self.model}"
         return Checkpoint(engine="tinker", base_model=self.training.base_model, path=None, identity=identity, at=0)
 
     def adapted(self, path: str) -> Checkpoint:
         if not path.startswith("tinker://"):
             raise UserError(f"training.checkpoint: {path!r} is no Tinker path; give one that begins with tinker://")
         return Checkpoint(
-            engine="tinker", base_model=self.training.base_model, path=path, identity=f"{self.url} {path}"
+            engine="tinker", base_model=self.training.base_model, path=path, identity=f"{self.server.url} {path}"
         )
 
     def render(self, messages: list[Message]) -> list[int]:
@@ -92,9 +83,9 @@ class TinkerEngine:
         from tasks.engines.tinker_training import Folder, train_lora
 
         place = Folder(folder)
-        async with self._session("training") as service:
+        async with self.server.session("training") as service:
             settings = (service, self.model, self._price, self.training, self._datums())
-            record = await self._while_it_answers(train_lora(*settings, documents, held_out, seed, place, tell))
+            record = await self.server.while_it_answers(train_lora(*settings, documents, held_out, seed, place, tell))
         days, samplers = self.training.keep_days, place.samplers()
         kept = {"expires": (datetime.now(UTC) + timedelta(days=days)).isoformat(timespec="minutes")} if days else {}
         earlier = [
@@ -114,13 +105,13 @@ class TinkerEngine:
         base_model = None if checkpoint.path else self.model
         places = sorted(range(len(requests)), key=lambda r: requests[r].tokens)
         blocks = [list(block) for _, block in groupby(places, key=lambda r: requests[r].tokens)]
-        async with self._session("sampling") as service:
+        async with self.server.session("sampling") as service:
             creating = service.create_sampling_client(model_path=checkpoint.path, base_model=base_model)
-            client = await self._while_it_answers(creating)
+            client = await self.server.while_it_answers(creating)
             asked = [asyncio.create_task(self._ask(client, requests, sorted(block), sampling)) for block in blocks]
             try:
                 for answered in asyncio.as_completed(asked, timeout=STALLED):
-                    yield await self._while_it_answers(answered)
+                    yield await self.server.while_it_answers(answered)
             finally:
                 for one in asked:
                     one.cancel()
@@ -153,56 +144,20 @@ class TinkerEngine:
 
     def _price(self, tokens: int) -> float | None:
         """What training on so many tokens costs; of a server of one's own nothing is known."""
-        return dollars("tinker", self.model, train=tokens) if self.url == HOSTED else None
+        return dollars("tinker", self.model, train=tokens) if self.server.url == HOSTED else None
 
     def export(self, checkpoint: Checkpoint, folder: Path) -> None:
         """Writes the adapter in PEFT layout: from a server of one's own its archive, from hosted Tinker its files."""
         from tasks.engines.tinker_export import download_archive, download_state
 
-        with self._plain_errors("export"):
-            if self.url == HOSTED:
-                download_state(checkpoint.state_path, self.url, folder)
+        with self.server.plain_errors("export"):
+            if self.server.url == HOSTED:
+                download_state(checkpoint.state_path, self.server.url, folder)
             else:
-                download_archive(str(checkpoint.path), self.url, folder)
+                download_archive(str(checkpoint.path), self.server.url, folder)
 
     def _datums(self) -> Datums:
         return Datums(self._tokenizer, self._renderer_name, self.model)
-
-    @asynccontextmanager
-    async def _session(self, stage: str) -> AsyncIterator[tinker.ServiceClient]:
-        """A session with the server, which is told how it ended."""
-        await self._check_server()  # the SDK would hold this thread for minutes
-        service = tinker.ServiceClient(base_url=self.url)
-        ended: Literal["success", "errored"] = "errored"
-        try:
-            with self._plain_errors(stage):
-                yield service
-            ended = "success"
-        finally:
-            with suppress(tinker.TinkerError, TimeoutError, ValueError):  # not every server keeps sessions
-                await asyncio.wait_for(service.close(ended), PATIENCE)
-
-    async def _while_it_answers(self, work: Awaitable[Result]) -> Result:
-        """The work's result. The SDK asks a server that is gone for ever; after GONE seconds without it this stops."""
-        doing, last = asyncio.ensure_future(work), time.monotonic()
-        try:
-            while not (await asyncio.wait({doing}, timeout=GONE / 10))[0]:
-                if await self._unreachable() is None:
-                    last = time.monotonic()
-                elif time.monotonic() - last > GONE:
-                    raise TimeoutError(f"the server has not answered for {GONE:.0f} seconds")
-            return doing.result()
-        finally:
-            doing.cancel()
-
-    @contextmanager
-    def _plain_errors(self, stage: str) -> Iterator[None]:
-        """The SDK's errors as one sentence: it has tried for minutes by then."""
-        try:
-            yield
-        except (tinker.TinkerError, TinkerCookbookError, httpx.HTTPError, TimeoutError, ValueError) as error:
-            why = " ".join(str(error).split())[:400] or type(error).__name__
-            raise UserError(f"{stage} at {self.url} stopped: {why}; run it again, it goes on from there") from error
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -235,54 +190,6 @@ class TinkerEngine:
             )
         return named
 
-    @cached_property
-    def _rest(self) -> tinker.RestClient:
-        return tinker.RestClient(base_url=self.url)
-
-    async def _check_server(self) -> None:
-        if problem := await self._unreachable():
-            raise UserError(f"no Tinker server at {self.url} ({problem}); start it, or set training.base_url")
-
-    async def _unreachable(self) -> str | None:
-        """Why the server does not answer, or None when it does."""
-        try:
-            async with httpx.AsyncClient(timeout=PATIENCE) as http:
-                (await http.get(f"{self.url}/api/v1/healthz")).raise_for_status()
-        except httpx.HTTPError as error:
-            return type(error).__name__
-        return None
-
-    async def _check_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """A server of one's own may name its checkpoints in a way that the SDK cannot ask for."""
-        if self.url != HOSTED and "/sampler_weights/" not in str(checkpoint.path):
-            return
-        try:
-            asked = self._rest.get_weights_info_by_tinker_path(str(checkpoint.path))
-            info = await asyncio.wait_for(asked, PATIENCE)
-        except (tinker.TinkerError, ValueError, TimeoutError) as error:
-            raise UserError(f"training.checkpoint: {self.url} does not give {checkpoint.path}: {error}") from None
-        if info.base_model != self.model:
-            raise UserError(
-                f"training.checkpoint: {checkpoint.path} was trained from {info.base_model}; "
-                f"set training.base_model={info.base_model}"
-            )
-
-    async def _check_model(self) -> None:
-        try:
-            capabilities = await asyncio.wait_for(self._rest.get_server_capabilities(), PATIENCE)
-        except (tinker.TinkerError, TimeoutError) as error:
-            raise UserError(f"{self.url} refuses TINKER_API_KEY: {error}; copy a key from its console") from None
-        context = {m.model_name: m.max_context_length for m in capabilities.supported_models if m.model_name}
-        if self.model not in context:
-            raise UserError(
-                f"training.base_model: {self.url} does not have {self.model!r}{nearest(self.model, context)}"
-            )
-        if self.training.max_length > (longest := context[self.model] or self.training.max_length):
-            raise UserError(
-                f"training.max_length: {self.training.max_length} is over the {longest} tokens that {self.url} takes; "
-                f"set training.max_length={longest}"
-            )
-
 
 def _refuse_expired(checkpoint: Checkpoint) -> None:
     if checkpoint.expires and datetime.fromisoformat(checkpoint.expires) < datetime.now(UTC):
@@ -290,11 +197,3 @@ def _refuse_expired(checkpoint: Checkpoint) -> None:
             f"the service deleted {checkpoint.path} on {checkpoint.expires} (training.keep_days); to train it again "
             f"remove data/checkpoints/{checkpoint.key}"
         )
-
-
-def _check_credentials() -> None:
-    key = os.environ.get("TINKER_API_KEY", "")
-    if key and not key.startswith(("tml-", "eyJ")):
-        raise UserError("TINKER_API_KEY is not a Tinker key (they begin with tml-); copy it anew from the console")
-    if not tinker_has_credentials():
-        raise UserError("no Tinker credentials; set TINKER_API_KEY, or run `tinker auth login`")
