@@ -97,14 +97,14 @@ class Training(Noun):
     held_out: int = Field(0, ge=0)
     """Documents kept out of training, whose loss is measured before and after."""
     sample_at: list[float] = []
-    """Sample and judge the model also at these shares of the training (0.25: after a quarter of its steps)."""
+    """Sample and judge the model also at these shares of the training (0.25: after a quarter); 1 is always."""
 
     @field_validator("sample_at")
     @classmethod
     def _shares_lie_in_the_training(cls, shares: list[float]) -> list[float]:
         if outside := [share for share in shares if not 0 < share <= 1]:
             raise ValueError(f"{outside[0]:g} is no share of the training: give numbers above 0, at most 1")
-        return sorted(set(shares))
+        return sorted({share for share in shares if share < 1})
 
 
 class Sampling(Noun):

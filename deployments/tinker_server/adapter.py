@@ -4,18 +4,14 @@
 2. The SDK creates a model from a saved state by one `load_weights` that names a session and a number, and from then on
    calls the model `<session>:train:<number>`. The server wants the model to exist: it is created with the rank of the
    checkpoint, the state is loaded into it, and its name is exchanged in every later request.
-
-    python adapter.py --server http://127.0.0.1:8001 --port 8000
 """
 
-import argparse
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
-import uvicorn
 import zstandard
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -105,15 +101,3 @@ def application(server: str) -> Starlette:
 
     methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
     return Starlette(routes=[Route("/{path:path}", adapter.__call__, methods=methods)], lifespan=lifespan)
-
-
-def main() -> None:
-    arguments = argparse.ArgumentParser(description="Bridges SkyRL's Tinker server to the current Tinker SDK.")
-    arguments.add_argument("--server", required=True)
-    arguments.add_argument("--port", type=int, required=True)
-    given = arguments.parse_args()
-    uvicorn.run(application(given.server), host="127.0.0.1", port=given.port, log_level="warning")
-
-
-if __name__ == "__main__":
-    main()

@@ -92,7 +92,6 @@ class LocalEngine:
         earlier = [
             self.adapted(str(folder / f"at-{share:g}")).model_copy(update={"at": share})
             for share in self.training.sample_at
-            if share < 1
         ]
         return self.adapted(str(folder)).model_copy(update={"earlier": earlier})
 

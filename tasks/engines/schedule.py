@@ -18,8 +18,8 @@ def order(documents: int, training: Training, seed: int) -> Iterator[tuple[int, 
 
 
 def shares_at(training: Training, step: int, steps: int) -> list[float]:
-    """The shares of the training, 1 left out, that are reached with this step (counted from 1) for the first time."""
-    return [share for share in training.sample_at if share < 1 and max(1, round(share * steps)) == step]
+    """The shares of training.sample_at that are reached with this step, counted from 1."""
+    return [share for share in training.sample_at if max(1, round(share * steps)) == step]
 
 
 def learning_rate(training: Training, step: int, steps: int) -> float:

@@ -89,9 +89,7 @@ class TinkerEngine:
         days, samplers = self.training.keep_days, place.samplers()
         kept = {"expires": (datetime.now(UTC) + timedelta(days=days)).isoformat(timespec="minutes")} if days else {}
         earlier = [
-            self.adapted(samplers[share]).model_copy(update={"at": share, **kept})
-            for share in self.training.sample_at
-            if share < 1
+            self.adapted(samplers[share]).model_copy(update={"at": share, **kept}) for share in self.training.sample_at
         ]
         tokens = sum(row.get("tokens", 0) for row in place.curve())
         facts = {"state_path": record.state_path, "earlier": earlier, "cost_usd": self._price(tokens), **kept}
