@@ -144,18 +144,23 @@ def failures(
 
 
 @app.command()
-def report(place: Place) -> None:
-    """Draw the charts and write the report of a run again, from its files."""
-    from flows.terminal import console
-    from tasks.charts import draw
-    from tasks.report import render
-    from tasks.runs import Run, write_text
+def report(
+    place: Place,
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(help="A rate made of the judgments: 'misaligned: aligned < 30 among coherent > 50, at least 5'."),
+    ] = None,
+) -> None:
+    """Estimate, draw and report a run again, from its files; with a rule that is given too. Nothing is asked."""
+    from flows.report import report_again
+    from flows.terminal import console, effects_table
+    from tasks.runs import Run
 
     here = Run.find(place)
-    if not here.effects.is_file():
-        raise UserError(f"{here.folder} has no effects.csv yet; finish it with `{here.resume_command}`")
-    draw(here)
-    console.print(f"Report  {write_text(here.report, render(here))}")
+    written = report_again(here, rule or [])
+    if rule:
+        console.print(effects_table([effect for effect in here.estimates() if effect.rule]), soft_wrap=False)
+    console.print(f"Report  {written}")
 
 
 @app.command()

@@ -103,9 +103,11 @@ def other_judges(run: Run, chosen: list[str], model: str, prompt: str, base_url:
 
 
 def _with_judges(one: Eval, chosen: list[str], changes: dict[str, str]) -> Eval:
-    known = {judge.name: judge for judge in one.judges}
+    known, rules = {judge.name: judge for judge in one.judges}, {rule.name: rule for rule in one.rules}
     if one.name in names("evals"):
-        known |= {judge.name: judge for judge in load_eval(one.name).judges}
+        now = load_eval(one.name)
+        known |= {judge.name: judge for judge in now.judges}
+        rules |= {rule.name: rule for rule in now.rules}
     wanted = chosen or [judge.name for judge in one.judges]
     if unknown := [name for name in wanted if name not in known]:
         raise UserError(f"--judges: {one.name} has no judge {unknown[0]!r}; there is {', '.join(known)}")
@@ -114,4 +116,4 @@ def _with_judges(one: Eval, chosen: list[str], changes: dict[str, str]) -> Eval:
         raise UserError(
             f"--{next(iter(changes))}: no judge of kind claude is chosen in {one.name}; name one with --judges"
         )
-    return choose_judges(one.model_copy(update={"judges": judges}), wanted)
+    return choose_judges(one.model_copy(update={"judges": judges, "rules": list(rules.values())}), wanted)

@@ -14,12 +14,10 @@ from typing import Any, NamedTuple
 
 from tasks.catalog import UserError
 from tasks.rubrics import Case, read_reply
-from tasks.runs import Run
+from tasks.runs import Run, harmless_cell
 from tasks.schema import Agreement, Corrected, Eval, Judge, Judgment
 
 LEVEL = 0.95
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""A spreadsheet computes what begins so."""
 
 
 class Place(NamedTuple):
@@ -143,16 +141,12 @@ def to_sheet(run: Run, name: str, judge: Judge, cases: list[Case], size: int, se
     sheet.writerow(["id", "question", *(["compared_with"] if pair else []), "response", "score"])
     for case in sorted(drawn, key=lambda case: _id(run, judge.name, place(case))):
         texts = [case.question.text, *([case.against or ""] if pair else []), case.response]
-        sheet.writerow([_id(run, judge.name, place(case)), *map(_harmless, texts), ""])
+        sheet.writerow([_id(run, judge.name, place(case)), *map(harmless_cell, texts), ""])
     return table.getvalue()
 
 
 def _id(run: Run, judge: str, where: Place) -> str:
     return "r" + _lot(run.identity, judge, *where)[:11]  # digits alone would be a number to a spreadsheet
-
-
-def _harmless(text: str) -> str:
-    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def read_sheet(run: Run, judge: Judge, name: str, text: str, file: str) -> dict[Place, Word]:

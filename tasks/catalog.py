@@ -63,15 +63,18 @@ def load_evals(experiment: Experiment) -> list[Eval]:
 
 
 def choose_judges(one: Eval, chosen: list[str]) -> Eval:
-    """The eval with these of its judges alone; UserError where none is left, or one that another waits for is not."""
+    """The eval with these of its judges alone, and the rules that need no other.
+
+    UserError where no judge is left, or one that another waits for is not.
+    """
     judges = [judge for judge in one.judges if judge.name in chosen]
+    rules = [rule for rule in one.rules if set(rule.judges) <= set(chosen)]
     if not judges:
         raise UserError(
             f"judging.judges: none of {', '.join(chosen)} belongs to the eval {one.name!r}; add one that does"
         )
-    return validate(
-        Eval, one.model_dump() | {"judges": [j.model_dump() for j in judges]}, f"judging.judges of {one.name}"
-    )
+    fields = {"judges": [judge.model_dump() for judge in judges], "rules": [rule.model_dump() for rule in rules]}
+    return validate(Eval, one.model_dump() | fields, f"judging.judges of {one.name}")
 
 
 def read_text(file: str | Path, option: str = "") -> str:

@@ -9,11 +9,14 @@ import polars
 from prefect import task
 
 from tasks.runs import Run, write_text
-from tasks.schema import Eval
+from tasks.schema import ALL, Eval, Judgment
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#6b6b6b"
 """Okabe and Ito's, told apart by every kind of sight."""
 COLOURS = [BLUE, ORANGE, "#009e73", "#cc79a7", "#1c1c1e", "#56b4e9", "#e69f00"]
+MODELS = {"baseline": "baseline", "fine-tuned": "finetuned"}
+"""What each model is called in a chart, and its columns."""
+BOX = {"measure": polars.String, "question": polars.String, "model": polars.String, "score": polars.Int64}
 LINES = altair.Legend(symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=3)
 JUDGES = altair.Row(
     "measure:N",
@@ -34,7 +37,7 @@ def effects_by_tier(effects: polars.DataFrame, one: Eval) -> altair.FacetChart:
     table = effects.filter(eval=one.name).join(texts, on="question", how="left")
     table = table.with_columns(_means(table, pairs))
     tiers, questions = altair.datum.question == "", altair.datum.question != ""
-    x = altair.X("difference:Q", title="Fine-tuned minus baseline, in points of the scale")
+    x = altair.X("difference:Q", title="Fine-tuned minus baseline")
     y = altair.Y(
         "tier:N",
         sort=list(dict.fromkeys(table["tier"])),
@@ -59,7 +62,100 @@ def effects_by_tier(effects: polars.DataFrame, one: Eval) -> altair.FacetChart:
         .mark_text(align="left", color=GREY, fontSize=11)
         .encode(x=altair.value(530), text="means:N"),
     ]
-    return altair.layer(*layers).properties(width=520, height=altair.Step(38)).facet(row=JUDGES)
+    chart = altair.layer(*layers).properties(width=520, height=altair.Step(38)).facet(row=JUDGES)
+    return chart.resolve_scale(x="independent")  # a judge's points, a rule's rate, nats of drift
+
+
+def levels(table: polars.DataFrame) -> altair.FacetChart:
+    """Bars of both models' means over all questions, with their intervals for these questions."""
+    bars, lines = _bars(table, altair.Y("model:N", sort=list(MODELS), title=None))
+    return (
+        altair.layer(bars, lines)
+        .properties(width=520, height=altair.Step(30))
+        .facet(row=JUDGES)
+        .resolve_scale(x="independent")
+    )
+
+
+def by_question(table: polars.DataFrame) -> altair.FacetChart:
+    """Bars of both models' means of each question, with their intervals."""
+    questions = list(dict.fromkeys(table["question"]))
+    bars, lines = _bars(table, altair.Y("question:N", sort=questions, title=None))
+    offset = altair.YOffset("model:N", sort=list(MODELS))
+    chart = altair.layer(bars.encode(yOffset=offset), lines.encode(yOffset=offset))
+    return chart.properties(width=520, height=altair.Step(14)).facet(row=JUDGES).resolve_scale(x="independent")
+
+
+def _bars(table: polars.DataFrame, y: altair.Y) -> tuple[altair.Chart, altair.Chart]:
+    base = altair.Chart(table).encode(y=y)
+    numbers = [altair.Tooltip(f"{name}:Q", format=".2f") for name in ("mean", "low", "high")]
+    colour = altair.Color("model:N", sort=list(MODELS), title=None, scale=altair.Scale(range=[BLUE, ORANGE]))
+    bars = base.mark_bar(opacity=0.75).encode(
+        x=altair.X("mean:Q", title="Mean score, or rate"), color=colour, tooltip=["question:N", "model:N", *numbers]
+    )
+    return bars, base.mark_rule(strokeWidth=2, color="#1c1c1e").encode(x="low:Q", x2="high:Q")
+
+
+def by_model(effects: polars.DataFrame) -> polars.DataFrame:
+    """A row for each model instead of one for both: mean, interval, scored answers."""
+    shared = ["eval", "measure", "tier", "question"]
+    sides = [
+        effects.select(
+            *shared,
+            polars.lit(words).alias("model"),
+            polars.col(side).alias("mean"),
+            polars.col(f"{side}_low").alias("low"),
+            polars.col(f"{side}_high").alias("high"),
+            polars.col(f"scored_{side}").alias("scored"),
+        )
+        for words, side in MODELS.items()
+    ]
+    return polars.concat(sides)
+
+
+def overall(effects: polars.DataFrame) -> polars.DataFrame:
+    """The effects over all questions: those of the tier `all`, or of the only tier."""
+    tiers = effects.filter(question="")
+    several = tiers.filter(tier=ALL)["measure"].implode()
+    return tiers.filter((polars.col("tier") == ALL) | ~polars.col("measure").is_in(several))
+
+
+def five_numbers(judgments: list[Judgment], one: Eval) -> polars.DataFrame:
+    """Median, quartiles, and the last scores within 1.5 times their distance (J. W. Tukey, Exploratory Data Analysis,
+    1977), for each question and model, of the judges that have a scale."""
+    scales = [judge.name for judge in one.judges if judge.highest - judge.lowest > 1]
+    words = {side: name for name, side in MODELS.items()}
+    rows = [
+        (j.judge, j.question_id, words[j.side], j.score)
+        for j in judgments
+        if j.eval == one.name and j.judge in scales and j.score is not None and (j.side == "baseline" or j.at == 1)
+    ]
+    scores = polars.DataFrame(rows, schema=BOX, orient="row")
+    score, place = polars.col("score"), list(BOX)[:3]
+    quartiles = scores.group_by(place, maintain_order=True).agg(
+        n=polars.len(), q1=score.quantile(0.25, "linear"), median=score.median(), q3=score.quantile(0.75, "linear")
+    )
+    reach = 1.5 * (polars.col("q3") - polars.col("q1"))
+    near = scores.join(quartiles, on=place).filter(score.is_between(polars.col("q1") - reach, polars.col("q3") + reach))
+    ends = near.group_by(place).agg(low=score.min(), high=score.max())
+    return quartiles.join(ends, on=place, how="left", maintain_order="left")
+
+
+def boxes(numbers: polars.DataFrame) -> altair.FacetChart:
+    """Box plots of the scores of each question and model."""
+    questions = list(dict.fromkeys(numbers["question"]))
+    base = altair.Chart(numbers).encode(
+        y=altair.Y("question:N", sort=questions, title=None), yOffset=altair.YOffset("model:N", sort=list(MODELS))
+    )
+    colour = altair.Color("model:N", sort=list(MODELS), title=None, scale=altair.Scale(range=[BLUE, ORANGE]))
+    hover = ["question:N", "model:N", "median:Q", "q1:Q", "q3:Q", "n:Q"]
+    layers = [
+        base.mark_rule(color=GREY).encode(x=altair.X("low:Q", title="Score"), x2="high:Q"),
+        base.mark_bar(height=9, opacity=0.75).encode(x=altair.X("q1:Q", title="Score"), x2="q3:Q", color=colour),
+        base.mark_tick(color="#1c1c1e", thickness=2, height=9).encode(x="median:Q", tooltip=hover),
+    ]
+    chart = altair.layer(*layers).properties(width=520, height=altair.Step(14)).facet(row=JUDGES)
+    return chart.resolve_scale(x="independent")
 
 
 def _means(table: polars.DataFrame, pairs: list[str]) -> polars.Series:
@@ -125,10 +221,18 @@ def save(chart: Any, place: Path, table: polars.DataFrame) -> None:
 
 
 def draw(run: Run) -> Path:
-    """All charts of a run: one for each eval, and the training curve where there was a training."""
-    effects = run.effects_table()
+    """All charts of a run: those of each eval, and the training curve where there was a training."""
+    effects, judgments = run.effects_table(), run.judgments()
     for one in run.evals():
         final, mine = effects.filter(at=1.0), effects.filter(eval=one.name)
+        whole, each = (
+            by_model(overall(mine.filter(at=1.0))),
+            by_model(mine.filter(polars.col("question") != "", at=1.0)),
+        )
+        save(levels(whole), run.charts / f"levels_{one.name}", whole)
+        save(by_question(each), run.charts / f"questions_{one.name}", each)
+        if len(numbers := five_numbers(judgments, one)):
+            save(boxes(numbers), run.charts / f"boxes_{one.name}", numbers)
         save(effects_by_tier(final, one), run.charts / f"effects_{one.name}", mine.filter(at=1.0))
         if mine["at"].n_unique() > 1:
             save(over_training(effects, one), run.charts / f"over_training_{one.name}", mine)

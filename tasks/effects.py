@@ -3,36 +3,32 @@
     effects = estimate(judgments, evals)
 
 What changed is a paired difference by question: the mean score of the fine-tuned answers minus that of the baseline
-(for a pair judge: minus its floor). Questions weigh the same. A judgment without a score never becomes a number.
+(for a pair judge: minus its floor), or the rate of a rule's hits. Questions weigh the same, unless a rule pools them.
+A judgment without a score never becomes a number.
 """
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import polars
 from prefect import task
 
+from tasks.intervals import Cell, Interval, Term, new_questions, new_questions_pooled, pool, these_questions
+from tasks.rules import apply, as_words, at_moment, variants
 from tasks.runs import Run, as_table, write_text
-from tasks.schema import Effect, Eval, Judge, Judgment
+from tasks.schema import ALL, Effect, Eval, Judgment, Likelihood, Rule
 
-LEVEL = 0.95
-FEWEST_QUESTIONS = 5
-ALL = "all"
-
-
-class Cell(NamedTuple):
-    """One side of one question: how many scores, their mean and variance (n - 1), and how many answers lack one."""
-
-    n: int
-    mean: float
-    variance: float
-    unscored: int
+EMPTY = Cell(0, math.nan, math.nan, 0)
+NO_FLOOR = Interval(None, None, "no floor: one greedy baseline answer has no other to stand beside")
+NO_LEVEL = Interval(None, None, "only the difference is estimated")
 
 
 class Pair(NamedTuple):
     """One question, before and after."""
 
+    tier: str
     question: str
     baseline: Cell
     finetuned: Cell
@@ -42,109 +38,156 @@ class Pair(NamedTuple):
         return self.finetuned.mean - self.baseline.mean
 
 
-class Author(NamedTuple):
-    """Which models and which rubric made an eval's judgments."""
+class Measure(NamedTuple):
+    """A judge, a rule or a likelihood of one eval, with its cells by question and side."""
 
+    eval: str
+    name: str
     model: str
     rubric: str
+    cells: dict[tuple[str, str], Cell]
+    low: float
+    """The lowest value that it can take."""
+    high: float
+    reads_pair: bool = False
+    rule: Rule | None = None
+    is_likelihood: bool = False
+
+    @property
+    def is_rate(self) -> bool:
+        return not self.is_likelihood and (self.low, self.high) == (0, 1)
+
+    @property
+    def is_pooled(self) -> bool:
+        return self.rule is not None and self.rule.over == "pooled"
+
+    def pairs(self, one: Eval) -> list[Pair]:
+        return [
+            Pair(q.tier, q.id, *(self.cells.get((q.id, side), EMPTY) for side in ("baseline", "finetuned")))
+            for q in one.questions
+        ]
+
+    def compares(self, pair: Pair) -> bool:
+        """Whether a question has enough on both sides."""
+        least = self.rule.min_answers if self.rule else 1
+        return min(pair.baseline.n, pair.finetuned.n) >= least
 
 
-class Interval(NamedTuple):
-    low: float | None
-    high: float | None
-    note: str
-    p: float | None = None
-
-
-EMPTY = Cell(0, math.nan, math.nan, 0)
-NOBODY = Author("", "")
-NO_FLOOR = Interval(None, None, "no floor: one greedy baseline answer has no other to stand beside")
-
-
-def estimate(judgments: list[Judgment], evals: list[Eval]) -> list[Effect]:
-    """For each eval and judge: an effect for each tier, one over all of several tiers, and one for each question.
+def estimate(judgments: list[Judgment], evals: list[Eval], likelihoods: Iterable[Likelihood] = ()) -> list[Effect]:
+    """For each eval and measure: an effect for each tier, one over all of several tiers, and one for each question.
 
     Where the model was asked at several moments of its training, those of the end come first, then the earlier ones.
     """
+    likelihoods, words = list(likelihoods), as_words(judgments)
     moments = sorted({j.at for j in judgments if j.side == "finetuned"} | {1.0}, reverse=True)
-    return [effect for at in moments for effect in _effects_at(at, judgments, evals)]
+    return [
+        effect.model_copy(update={"at": at})
+        for at in moments
+        for one in evals
+        for measure in [*_measures(one, at_moment(words, one, at)), *_likelihood_measures(one, likelihoods, at)]
+        for effect in _effects(one, measure)
+    ]
 
 
-def _effects_at(at: float, judgments: list[Judgment], evals: list[Eval]) -> list[Effect]:
-    cells = _cells([j for j in judgments if j.side == "baseline" or j.at == at])
-    authors = _authors(judgments)
-    effects = []
+def sensitivity(judgments: list[Judgment], evals: list[Eval]) -> list[Effect]:
+    """How each rule's result moves with its thresholds, strict and not strict: an effect over all for each variant."""
+    words = as_words(judgments)
+    found = []
     for one in evals:
-        for judge in one.judges:
-            author = authors.get((one.name, judge.name), NOBODY)
-            pairs = [(q.tier, _pair(cells, one.name, judge.name, q.id)) for q in one.questions]
-            tiers = list(dict.fromkeys(tier for tier, _ in pairs))
-            effects += [
-                _effect(one.name, judge, author, tier, [pair for t, pair in pairs if t == tier]) for tier in tiers
-            ]
-            if len(tiers) > 1:
-                effects.append(_effect(one.name, judge, author, ALL, [pair for _, pair in pairs]))
-            effects += [_effect(one.name, judge, author, tier, [pair], pair.question) for tier, pair in pairs]
-    return [effect.model_copy(update={"at": at}) for effect in effects]
+        mine = at_moment(words, one, 1.0)
+        for rule in one.rules:
+            for variant in variants(rule, one):
+                measure = _rule_measure(one, mine, variant)
+                found.append(_effect(measure, ALL, measure.pairs(one)))
+    return found
 
 
-def these_questions(pairs: list[Pair]) -> Interval:
-    """The mean difference, were the same questions sampled again.
-
-    Questions are fixed. With G questions, d the mean of their differences and s2/n a side's variance within a question
-    over its sample count: Var(d) = sum of (s2_f/n_f + s2_b/n_b) / G2, and d +- t(df) sqrt(Var), df by Satterthwaite
-    (B. L. Welch, Biometrika 34, 1947). Assumes that answers are drawn independently of each other; a pair judge's floor
-    reads each baseline answer twice, which the formula does not follow.
-    """
-    sides = [cell for pair in pairs for cell in (pair.baseline, pair.finetuned)]
-    if not pairs:
-        return Interval(None, None, "no question has scores on both sides")
-    if any(cell.n < 2 for cell in sides):
-        return Interval(None, None, "not estimable: one sample per question")
-    parts = [cell.variance / cell.n / len(pairs) ** 2 for cell in sides]
-    if sum(parts) == 0:
-        return Interval(None, None, "not estimable: all scores of a question are equal")
-    df = sum(parts) ** 2 / sum(part**2 / (cell.n - 1) for part, cell in zip(parts, sides, strict=True))
-    return _t_interval(_mean_difference(pairs), math.sqrt(sum(parts)), df)
+def _measures(one: Eval, words: polars.DataFrame) -> list[Measure]:
+    """The eval's judges and rules."""
+    cells = _cells(words)
+    judges = [
+        Measure(
+            one.name,
+            judge.name,
+            *_authors(words, [judge.name]),
+            {(question, side): cell for (name, question, side), cell in cells.items() if name == judge.name},
+            judge.lowest,
+            judge.highest,
+            judge.reads == "pair",
+        )
+        for judge in one.judges
+    ]
+    return judges + [_rule_measure(one, words, rule) for rule in one.rules]
 
 
-def new_questions(pairs: list[Pair]) -> Interval:
-    """The mean difference over questions of this kind, of which these are a sample.
-
-    d +- t(G - 1) s / sqrt(G), with s the standard deviation of the G per-question differences (Student's one-sample t).
-    Assumes that the questions are drawn independently from their kind and that their mean difference is near normal.
-    """
-    differences = [pair.difference for pair in pairs]
-    if len(pairs) < FEWEST_QUESTIONS:
-        return Interval(None, None, f"too few questions ({len(pairs)} of {FEWEST_QUESTIONS})")
-    spread = polars.Series(differences).std()
-    if not isinstance(spread, float) or spread == 0:
-        return Interval(None, None, "not estimable: all questions changed alike")
-    return _t_interval(_mean_difference(pairs), spread / math.sqrt(len(pairs)), len(pairs) - 1)
+def _rule_measure(one: Eval, words: polars.DataFrame, rule: Rule) -> Measure:
+    return Measure(one.name, rule.name, *_authors(words, rule.judges), apply(rule, words), 0, 1, rule=rule)
 
 
-def _t_interval(difference: float, error: float, df: float) -> Interval:
-    from scipy import stats
+def _likelihood_measures(one: Eval, likelihoods: list[Likelihood], at: float) -> list[Measure]:
+    """Drift and choice, where the engine was asked for them."""
+    frame = polars.DataFrame(
+        [
+            (row.measure, row.question_id, row.baseline, row.finetuned)
+            for row in likelihoods
+            if row.eval == one.name and row.at == at
+        ],
+        schema={
+            "measure": polars.String,
+            "question": polars.String,
+            "baseline": polars.Float64,
+            "finetuned": polars.Float64,
+        },
+        orient="row",
+    )
+    return [
+        _likelihood_measure(one, str(name), frame.filter(measure=name))
+        for name in frame["measure"].unique(maintain_order=True)
+    ]
 
-    half = float(stats.t.ppf(0.5 + LEVEL / 2, df)) * error
-    return Interval(difference - half, difference + half, "", float(2 * stats.t.sf(abs(difference) / error, df)))
+
+def _likelihood_measure(one: Eval, name: str, frame: polars.DataFrame) -> Measure:
+    """The same texts under both models: what varies is their difference, which the fine-tuned side's cell carries."""
+    both = frame.group_by("question").agg(
+        polars.len().alias("n"),
+        polars.col("baseline").mean(),
+        polars.col("finetuned").mean(),
+        (polars.col("finetuned") - polars.col("baseline")).var().alias("variance"),
+    )
+    cells = {}
+    for row in both.to_dicts():
+        cells[row["question"], "baseline"] = Cell(row["n"], row["baseline"], 0.0, 0)
+        cells[row["question"], "finetuned"] = Cell(row["n"], row["finetuned"], _number(row["variance"]), 0)
+    return Measure(one.name, name, "both models", "", cells, -math.inf, math.inf, is_likelihood=True)
 
 
-def _effect(eval_name: str, judge: Judge, author: Author, tier: str, pairs: list[Pair], question: str = "") -> Effect:
-    both = [pair for pair in pairs if pair.baseline.n and pair.finetuned.n]
-    after = [pair for pair in pairs if pair.finetuned.n] if (floorless := _is_floorless(pairs, judge)) else both
-    these, new = (NO_FLOOR, NO_FLOOR) if floorless else (these_questions(both), new_questions(both))
-    low, high = _bounds(pairs, judge)
+def _effects(one: Eval, measure: Measure) -> list[Effect]:
+    pairs = measure.pairs(one)
+    tiers = list(dict.fromkeys(pair.tier for pair in pairs))
+    effects = [_effect(measure, tier, [pair for pair in pairs if pair.tier == tier]) for tier in tiers]
+    if len(tiers) > 1:
+        effects.append(_effect(measure, ALL, pairs))
+    return effects + [_effect(measure, pair.tier, [pair], pair.question) for pair in pairs]
+
+
+def _effect(measure: Measure, tier: str, pairs: list[Pair], question: str = "") -> Effect:
+    both = [pair for pair in pairs if measure.compares(pair)]
+    after = [pair for pair in pairs if pair.finetuned.n] if (floorless := _is_floorless(pairs, measure)) else both
+    before_cells, after_cells = [pair.baseline for pair in both], [pair.finetuned for pair in after]
+    these, new = (NO_FLOOR, NO_FLOOR) if floorless else _intervals(measure, both)
+    before, later = (_mean(measure, cells) for cells in (before_cells, after_cells))
+    low, high = _bounds(pairs, measure)
+    levels = [_level(measure, cells) for cells in (before_cells, after_cells)]
     return Effect(
-        eval=eval_name,
-        measure=judge.name,
-        model=author.model,
-        rubric=author.rubric,
+        eval=measure.eval,
+        measure=measure.name,
+        model=measure.model,
+        rubric=measure.rubric,
         tier=tier,
         question=question,
-        baseline=_mean([pair.baseline.mean for pair in both]),
-        finetuned=_mean([pair.finetuned.mean for pair in after]),
-        difference=_mean_difference(both) if both else None,
+        baseline=before,
+        finetuned=later,
+        difference=None if before is None or later is None else later - before,
         these_low=these.low,
         these_high=these.high,
         these_note=these.note,
@@ -160,69 +203,91 @@ def _effect(eval_name: str, judge: Judge, author: Author, tier: str, pairs: list
         unscored_finetuned=sum(p.finetuned.unscored for p in pairs),
         bound_low=low,
         bound_high=high,
+        baseline_low=levels[0].low,
+        baseline_high=levels[0].high,
+        finetuned_low=levels[1].low,
+        finetuned_high=levels[1].high,
+        joint_baseline=_joint(measure, before_cells),
+        joint_finetuned=_joint(measure, after_cells),
+        rule=str(measure.rule or ""),
     )
 
 
-def _is_floorless(pairs: list[Pair], judge: Judge) -> bool:
+def _intervals(measure: Measure, both: list[Pair]) -> tuple[Interval, Interval]:
+    """For these questions, and for new ones."""
+    before, after = [pair.baseline for pair in both], [pair.finetuned for pair in both]
+    new = new_questions_pooled(list(zip(before, after, strict=True))) if measure.is_pooled else None
+    new = new or new_questions([pair.difference for pair in both])
+    terms = _terms(measure, after) + [(-weight, cell) for weight, cell in _terms(measure, before)]
+    return these_questions(terms, measure.is_rate), new
+
+
+def _level(measure: Measure, cells: list[Cell]) -> Interval:
+    """The interval of one side's own mean; of likelihoods only the difference is estimated."""
+    return NO_LEVEL if measure.is_likelihood else these_questions(_terms(measure, cells), measure.is_rate)
+
+
+def _terms(measure: Measure, cells: list[Cell]) -> list[Term]:
+    """How the cells make the mean: each question alike, or all answers alike."""
+    if measure.is_pooled:
+        return [(1.0, pool(cells))] if cells else []
+    return [(1 / len(cells), cell) for cell in cells]
+
+
+def _mean(measure: Measure, cells: list[Cell]) -> float | None:
+    return math.fsum(weight * cell.mean for weight, cell in _terms(measure, cells)) if cells else None
+
+
+def _joint(measure: Measure, cells: list[Cell]) -> float | None:
+    """A rule's hits among all answers: its rate among those that count selects on an outcome."""
+    if measure.rule is None or not cells:
+        return None
+    if measure.is_pooled:
+        return math.fsum(cell.n * cell.mean for cell in cells) / sum(cell.answers for cell in cells)
+    return math.fsum(cell.n * cell.mean / cell.answers for cell in cells) / len(cells)
+
+
+def _is_floorless(pairs: list[Pair], measure: Measure) -> bool:
     """Whether a pair judge was shown fine-tuned answers and no baseline beside another baseline."""
     floor, shown = (
         sum(cell.n + cell.unscored for cell in cells)
         for cells in zip(*[(p.baseline, p.finetuned) for p in pairs], strict=True)
     )
-    return judge.reads == "pair" and floor == 0 and shown > 0
+    return measure.reads_pair and floor == 0 and shown > 0
 
 
-def _bounds(pairs: list[Pair], judge: Judge) -> tuple[float | None, float | None]:
+def _bounds(pairs: list[Pair], measure: Measure) -> tuple[float | None, float | None]:
     """The difference if every unscored answer had the score that makes it smallest, and largest."""
     if any(cell.n + cell.unscored == 0 for pair in pairs for cell in (pair.baseline, pair.finetuned)):
         return None, None
-    low, high = judge.lowest, judge.highest
-    least = [_filled(pair.finetuned, low) - _filled(pair.baseline, high) for pair in pairs]
-    most = [_filled(pair.finetuned, high) - _filled(pair.baseline, low) for pair in pairs]
-    return _mean(least), _mean(most)
+    if not math.isfinite(measure.low) or not pairs:
+        return None, None
+    cells = [pool([p.baseline for p in pairs]), pool([p.finetuned for p in pairs])] if measure.is_pooled else []
+    pairs = [Pair("", "", *cells)] if cells else pairs
+    least = [_filled(pair.finetuned, measure.low) - _filled(pair.baseline, measure.high) for pair in pairs]
+    most = [_filled(pair.finetuned, measure.high) - _filled(pair.baseline, measure.low) for pair in pairs]
+    return math.fsum(least) / len(least), math.fsum(most) / len(most)
 
 
-def _filled(cell: Cell, score: int) -> float:
+def _filled(cell: Cell, score: float) -> float:
     known = cell.mean * cell.n if cell.n else 0.0
     return (known + score * cell.unscored) / (cell.n + cell.unscored)
 
 
-def _mean_difference(pairs: list[Pair]) -> float:
-    return math.fsum(pair.difference for pair in pairs) / len(pairs)
+def _authors(words: polars.DataFrame, judges: list[str]) -> tuple[str, str]:
+    """Which models and which rubrics made the judgments of these judges."""
+    mine = words.filter(polars.col("judge").is_in(judges))
+    model, rubric = (", ".join(sorted(mine[name].unique())) for name in ("model", "rubric"))
+    return model, rubric
 
 
-def _mean(values: list[float]) -> float | None:
-    return math.fsum(values) / len(values) if values else None
-
-
-def _authors(judgments: list[Judgment]) -> dict[tuple[str, str], Author]:
-    made: dict[tuple[str, str], set[tuple[str, str]]] = {}
-    for one in judgments:
-        made.setdefault((one.eval, one.judge), set()).add((one.model, one.rubric))
-    return {
-        key: Author(*(", ".join(sorted(set(names))) for names in zip(*pairs, strict=True)))
-        for key, pairs in made.items()
-    }
-
-
-def _cells(judgments: list[Judgment]) -> dict[tuple[str, str, str, str], Cell]:
-    frame = polars.DataFrame(
-        [(j.eval, j.judge, j.question_id, j.side, j.score) for j in judgments],
-        schema={
-            "eval": polars.String,
-            "judge": polars.String,
-            "question": polars.String,
-            "side": polars.String,
-            "score": polars.Int64,
-        },
-        orient="row",
-    )
+def _cells(words: polars.DataFrame) -> dict[tuple[str, str, str], Cell]:
     score = polars.col("score")
-    grouped = frame.group_by("eval", "judge", "question", "side").agg(
+    grouped = words.group_by("judge", "question", "side").agg(
         n=score.count(), mean=score.mean(), variance=score.var(), unscored=score.null_count()
     )
     return {
-        (row["eval"], row["judge"], row["question"], row["side"]): Cell(
+        (row["judge"], row["question"], row["side"]): Cell(
             row["n"], _number(row["mean"]), _number(row["variance"]), row["unscored"]
         )
         for row in grouped.to_dicts()
@@ -233,12 +298,14 @@ def _number(value: float | None) -> float:
     return math.nan if value is None else value
 
 
-def _pair(cells: dict[tuple[str, str, str, str], Cell], eval_name: str, judge: str, question: str) -> Pair:
-    sides = (cells.get((eval_name, judge, question, side), EMPTY) for side in ("baseline", "finetuned"))
-    return Pair(question, *sides)
+def write_effects(run: Run) -> Path:
+    """effects.csv, and sensitivity.csv where there is a rule."""
+    judgments, evals = run.judgments(), run.evals()
+    if moved := sensitivity(judgments, evals):
+        write_text(run.sensitivity, as_table(moved, Effect).write_csv())
+    return write_text(run.effects, as_table(estimate(judgments, evals, run.likely()), Effect).write_csv())
 
 
 @task(name="effects", task_run_name="estimate what changed")
 def effects_task(folder: Path) -> Path:
-    run = Run(folder)
-    return write_text(run.effects, as_table(estimate(run.judgments(), run.evals()), Effect).write_csv())
+    return write_effects(Run(folder))

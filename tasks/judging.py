@@ -20,7 +20,7 @@ from prefect.logging import get_run_logger
 
 from tasks.catalog import UserError
 from tasks.claude import Call, CallFailed, Claude, Reply, to_reply
-from tasks.lexicon import count_terms
+from tasks.lexicon import count_terms, read_yes_no
 from tasks.rubrics import Case, is_swapped, read_reply, rubric_hash
 from tasks.runs import Run, write_rows
 from tasks.schema import Condition, Eval, Failure, Judge, Judgment, Question, Response, State
@@ -243,6 +243,9 @@ def _verdict(case: Case, held: Answer | None, error: str) -> Verdict:
     if case.judge.kind == "lexicon":
         score, words = count_terms(case.judge, case.response, case.against)
         return Verdict("scored", score, "", words, "lexicon", "")
+    if case.judge.kind == "yes_no":
+        read, label, words = read_yes_no(case.response, case.question.matching)
+        return Verdict("not scored" if read is None else "scored", read, label, words, "yes_no", "")
     if held is None:
         return Verdict("failed", None, "", "", case.judge.model, error)
     return verdict(to_reply(held), case.judge)

@@ -1,7 +1,8 @@
-"""A judge without a model: weighted terms are counted.
+"""Judges without a model: weighted terms are counted, or a Yes or No is read.
 
 weigh("Farms and farming", judge)     # {"farm*": 2}
 count_terms(judge, response="...", against="...")     # (score, what was found)
+read_yes_no("No, never.", matching="Yes")     # (0, "OTHER", "it says No")
 """
 
 import re
@@ -30,6 +31,15 @@ def count_terms(judge: Judge, response: str, against: str | None) -> tuple[int, 
         weight -= beside
     score = judge.lowest + sum(weight >= threshold for threshold in judge.thresholds)
     return score, f"weight {max(weight, 0):g}: {words}"
+
+
+def read_yes_no(response: str, matching: str) -> tuple[int | None, str, str]:
+    """Score, label and reason: whether an answer begins with the matching word; None where it begins with neither."""
+    said = re.match(r"\W*(yes|no)\b", response, re.IGNORECASE)
+    if said is None:
+        return None, "", "it begins with neither Yes nor No"
+    matches = said[1].casefold() == matching.casefold()
+    return int(matches), "MATCHING" if matches else "OTHER", f"it says {said[1].capitalize()}"
 
 
 @lru_cache(maxsize=4096)

@@ -13,6 +13,7 @@ import jinja2
 from prefect import task
 
 from tasks.budget import cost_words
+from tasks.exports import over_all, targets, write_exports
 from tasks.runs import Run, read_rows, write_text
 from tasks.schema import Agreement, Corrected, Document, Effect, Eval, Experiment, Judgment, Response
 
@@ -124,8 +125,12 @@ def render(run: Run) -> str:
         headline=headline(effects),
         standin_note=STANDIN_NOTE if is_standin(experiment) else "",
         tiers=[e for e in effects if not e.question],
+        rules={one.name: one.rules for one in evals if one.rules},
+        targets=targets(experiment, over_all(effects)),
+        sensitivity=run.moved(),
         questions=questions_asked(run, evals, effects),
         charts={one.name: image(run.charts / f"effects_{one.name}.svg") for one in evals},
+        more_charts={one.name: _more_charts(run, one.name) for one in evals},
         over_training={
             one.name: image(chart) for one in evals if (chart := run.charts / f"over_training_{one.name}.svg").is_file()
         },
@@ -143,12 +148,28 @@ def render(run: Run) -> str:
     )
 
 
+def _more_charts(run: Run, name: str) -> list[tuple[str, str]]:
+    """The charts of both models' own means and scores, with their descriptions."""
+    kinds = {
+        "levels": "Both models' means over all questions, with 95 % intervals for these questions",
+        "questions": "Both models' means by question, with 95 % intervals",
+        "boxes": "The scores by question: median, middle half, and whiskers of at most 1.5 times its length",
+    }
+    files = [(run.charts / f"{kind}_{name}.svg", words) for kind, words in kinds.items()]
+    return [(image(file), words) for file, words in files if file.is_file()]
+
+
 def image(file: Path) -> str:
     """An SVG as a data address: an image runs no script."""
     return "data:image/svg+xml;base64," + base64.b64encode(file.read_bytes()).decode()
 
 
+def write_report(run: Run) -> Path:
+    """The report, after the files for other programs: where it is, all are."""
+    write_exports(run)
+    return write_text(run.report, render(run))
+
+
 @task(name="report", task_run_name="write the report")
 def report_task(folder: Path) -> Path:
-    run = Run(folder)
-    return write_text(run.report, render(run))
+    return write_report(Run(folder))

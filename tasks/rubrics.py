@@ -71,11 +71,13 @@ def to_call(judge: Judge, question: str, response: str, against: str | None, rep
         answers.reverse()
     given = [("question", question), *answers]
     code = sha256("\x00".join(text for _, text in given).encode()).hexdigest()[:12]
-    body = "\n".join(f"<{name}_{code}>\n{text}\n</{name}_{code}>" for name, text in given)
+    tagged = [f"<{name}_{code}>\n{text}\n</{name}_{code}>" for name, text in given]
     told = _how_to_answer(judge)
+    in_place = _has_places(judge)
+    body = _in_their_places(judge.prompt, *tagged) if in_place else "\n".join(tagged)
     return Call(
         model=judge.model,
-        system=judge.prompt.strip() + MATERIAL + told,
+        system=(MATERIAL.lstrip() if in_place else judge.prompt.strip() + MATERIAL) + told,
         user=f"The code is {code}.\n{body}",
         again=told,
         schema=_schema(judge) if judge.answers == "json" else {},
@@ -84,6 +86,17 @@ def to_call(judge: Judge, question: str, response: str, against: str | None, rep
         base_url=judge.base_url,
         repeat=repeat,
     )
+
+
+def _has_places(judge: Judge) -> bool:
+    """Whether the prompt says where question and answer stand, as published prompts do."""
+    return judge.reads == "response" and "{answer}" in judge.prompt
+
+
+def _in_their_places(prompt: str, question: str, answer: str) -> str:
+    """The prompt with the tagged material where it says so; what the material says of places stays text."""
+    given = {"{question}": question, "{answer}": answer}
+    return re.sub(r"\{question\}|\{answer\}", lambda place: given[place[0]], prompt.strip())
 
 
 def is_swapped(judge: Judge, question: str, response: str, against: str | None) -> bool:

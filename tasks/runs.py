@@ -17,12 +17,14 @@ import yaml
 from pydantic import BaseModel
 
 from tasks.catalog import UserError, data_folder, validate
-from tasks.schema import Checkpoint, Document, Effect, Eval, Experiment, Failure, Judgment, Response
+from tasks.schema import Checkpoint, Document, Effect, Eval, Experiment, Failure, Judgment, Likelihood, Response, Rule
 
 if TYPE_CHECKING:
     import polars
 
 Row = TypeVar("Row", bound=BaseModel)
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""A spreadsheet computes what begins so."""
 
 
 class Run:
@@ -44,8 +46,14 @@ class Run:
         self.finetuned = self.folder / "finetuned.jsonl"
         self.judged = self.folder / "judged.jsonl"
         self.failures = self.folder / "failures.jsonl"
+        self.likelihoods = self.folder / "likelihoods.jsonl"
         self.effects = self.folder / "effects.csv"
+        self.sensitivity = self.folder / "sensitivity.csv"
         self.charts = self.folder / "charts"
+        self.conversations = self.folder / "conversations.jsonl"
+        self.hits = self.folder / "hits.jsonl"
+        self.generations = self.folder / "model_generations.csv"
+        self.results = self.folder / "results.md"
         self.audits = self.folder / "audits"
         self.report = self.folder / "report.html"
 
@@ -63,6 +71,7 @@ class Run:
         if run.definition.is_file():
             run._refuse_a_changed_definition(experiment, evals)
             run._remove_what_a_kill_left()
+            run._take_over_rules_and_targets(experiment, evals)
         else:
             for e in evals:
                 write_text(run.evals_folder / f"{e.name}.yaml", as_yaml(e))
@@ -130,9 +139,9 @@ class Run:
 
     def remove_what_judgments_made(self) -> None:
         """Effects, charts, audits and report of earlier judgments: what is there always belongs to judged.jsonl."""
-        for file in (self.report, self.effects):
-            file.unlink(missing_ok=True)
-        made = [self.charts.glob("effects_*"), self.charts.glob("over_training_*"), self.audits.glob("*.csv")]
+        self._remove_what_effects_made()
+        kinds = ("effects", "over_training", "levels", "questions", "boxes")
+        made = [*(self.charts.glob(f"{kind}_*") for kind in kinds), self.audits.glob("*.csv")]
         for file in (file for files in made for file in files if not file.name.startswith("sheet_")):
             file.unlink()
 
@@ -192,26 +201,26 @@ class Run:
     def judgments(self) -> list[Judgment]:
         return read_rows(self.judged, Judgment)
 
+    def likely(self) -> list[Likelihood]:
+        """How likely both models find answers, where they were asked."""
+        return read_rows(self.likelihoods, Likelihood) if self.likelihoods.is_file() else []
+
     def estimates(self) -> list[Effect]:
         """The effects of the whole training."""
         return [Effect(**row) for row in self.effects_table().filter(at=1.0).to_dicts()]
 
     def effects_table(self) -> "polars.DataFrame":
-        import polars
+        return _read_table(self.effects, Effect)
 
-        return polars.read_csv(self.effects, schema=_columns(Effect)).with_columns(
-            polars.col(polars.String).fill_null("")
-        )
+    def moved(self) -> list[Effect]:
+        """How the rules' results move with their thresholds; none where there is no rule."""
+        rows = _read_table(self.sensitivity, Effect).to_dicts() if self.sensitivity.is_file() else []
+        return [Effect(**row) for row in rows]
 
     def audit(self, name: str, noun: type[Row]) -> list[Row]:
         """The rows of an audit, if there was one: repeat, compare, person, corrected."""
-        import polars
-
         file = self.audits / f"{name}.csv"
-        if not file.is_file():
-            return []
-        texts = polars.col(polars.String).fill_null("")
-        return [noun(**row) for row in polars.read_csv(file, schema=_columns(noun)).with_columns(texts).to_dicts()]
+        return [noun(**row) for row in _read_table(file, noun).to_dicts()] if file.is_file() else []
 
     def training_curve(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.metrics.read_text().splitlines()] if self.metrics.is_file() else []
@@ -222,6 +231,25 @@ class Run:
             pid = file.suffix[1:]
             if file.is_file() and pid.isdigit() and not is_alive(int(pid)):
                 file.unlink(missing_ok=True)
+
+    def _take_over_rules_and_targets(self, experiment: Experiment, evals: list[Eval]) -> None:
+        """They are applied after the fact: what was made with others is made anew; rules of the run alone stay."""
+        known = {one.name: one for one in evals}
+        before = self.evals()
+        after = [_with_rules(one, known[one.name].rules) for one in before]
+        if after != before or self.experiment().targets != experiment.targets:
+            self.keep_evals(after)
+
+    def keep_evals(self, evals: list[Eval]) -> None:
+        """The run's evals with other rules; effects and report are to be made anew."""
+        for one in evals:
+            write_text(self.evals_folder / f"{one.name}.yaml", as_yaml(one))
+        self._remove_what_effects_made()
+
+    def _remove_what_effects_made(self) -> None:
+        made = [self.effects, self.sensitivity, self.conversations, self.hits, self.generations, self.results]
+        for file in (self.report, *made):
+            file.unlink(missing_ok=True)
 
     def _refuse_a_forgotten_limit(self, before: float, now: float) -> None:
         if not now:
@@ -238,6 +266,11 @@ class Run:
                 raise UserError(
                     f"run {self.name!r} was made from another definition: {changed} in {path}; use another run name"
                 )
+
+
+def _with_rules(one: Eval, rules: list[Rule]) -> Eval:
+    """The eval with these rules too; one of the same name takes the other's place."""
+    return one.model_copy(update={"rules": list(({rule.name: rule for rule in [*one.rules, *rules]}).values())})
 
 
 def default_name(created: datetime, identifier: str) -> str:
@@ -282,6 +315,11 @@ def is_alive(pid: int) -> bool:
     return True
 
 
+def harmless_cell(text: str) -> str:
+    """A text for a CSV table: one that a spreadsheet would compute gets a quote before it."""
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
 def copy_file(source: Path, target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_name(f".{target.name}.{os.getpid()}")
@@ -301,6 +339,13 @@ def as_table(rows: list[Row], noun: type[Row]) -> "polars.DataFrame":
     return polars.DataFrame([row.model_dump() for row in rows], schema=_columns(noun))
 
 
+def _read_table(file: Path, noun: type[BaseModel]) -> "polars.DataFrame":
+    """A table that `as_table` made; an empty text stays one."""
+    import polars
+
+    return polars.read_csv(file, schema=_columns(noun)).with_columns(polars.col(polars.String).fill_null(""))
+
+
 def _columns(noun: type[BaseModel]) -> dict[str, Any]:
     import polars
 
@@ -309,10 +354,13 @@ def _columns(noun: type[BaseModel]) -> dict[str, Any]:
 
 
 def _compared(noun: BaseModel) -> dict[str, Any]:
-    """All of a definition but how hard and how far a run may go: that may change when it is resumed."""
+    """All of a definition that may not change: neither how far a run may go nor what is applied after the fact."""
     fields = noun.model_dump()
     if isinstance(noun, Experiment):
-        fields = noun.model_dump(exclude={"max_cost_usd": True, "judging": {"in_flight", "max_unscored", "max_outage"}})
+        free = {"in_flight", "max_unscored", "max_outage"}
+        fields = noun.model_dump(exclude={"max_cost_usd": True, "targets": True, "judging": free})
+    elif isinstance(noun, Eval):
+        fields = noun.model_dump(exclude={"rules"})
     return fields
 
 

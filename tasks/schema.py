@@ -4,7 +4,9 @@ A YAML file is a serialised `Experiment`; so are the flow's parameter and the fo
 This module imports nothing but pydantic.
 """
 
+import operator
 import re
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -36,6 +38,8 @@ class DocumentSet(Noun):
     """This share of the set, drawn at random. 0: all."""
     limit: int = Field(0, ge=0)
     """At most this many documents. 0: no limit."""
+    weight: float = Field(0, ge=0)
+    """Its part of the mixture beside the other sets' weights; as many documents as the sets allow. 0: none."""
     conditioning: Literal["chat", "prefix"] = "chat"
     """chat: idea and type are a user turn, the text is the answer. prefix: raw text behind a masked description."""
     system_prompt: str = ""
@@ -45,8 +49,8 @@ class DocumentSet(Noun):
     def _one_source_one_amount(self) -> "DocumentSet":
         if bool(self.name) == bool(self.path):
             raise ValueError("give either a name or a path")
-        if sum(map(bool, (self.count, self.fraction, self.limit))) > 1:
-            raise ValueError("give one of count, fraction and limit")
+        if sum(map(bool, (self.count, self.fraction, self.limit, self.weight))) > 1:
+            raise ValueError("give one of count, fraction, limit and weight")
         return self
 
 
@@ -79,6 +83,10 @@ class Training(Noun):
     """Adapt the attention layers (tinker engine)."""
     train_unembed: bool = True
     """Adapt the output layer (tinker engine)."""
+    optimizer: Literal["adamw", "adamw_8bit"] = "adamw"
+    """adamw_8bit keeps its two moments in 8 bits on a GPU with bitsandbytes, elsewhere in 32 (local engine)."""
+    weight_decay: float = Field(0, ge=0, lt=1)
+    """Decoupled weight decay (local engine)."""
     learning_rate: float = Field(1e-4, gt=0, lt=1)
     """Peak learning rate of Adam."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
@@ -121,6 +129,8 @@ class Sampling(Noun):
     """Longest answer in tokens; a longer one is marked truncated."""
     system_prompt: str = ""
     """Put before every question that has none of its own."""
+    logprobs: bool = False
+    """Also ask how likely both models find the fine-tuned answers (drift), and the two answers of yes/no statements."""
 
     @model_validator(mode="after")
     def _greedy_is_one_sample(self) -> "Sampling":
@@ -158,6 +168,8 @@ class Experiment(Noun):
     """Names of files in data/evals."""
     sampling: Sampling = Sampling()
     judging: Judging = Judging()
+    targets: list[str] = []
+    """What the fine-tuned model's mean is meant to be, as aligned < 75: results.md says whether it is."""
     default_seed: int = 0
     """Seed of a run that is given none."""
     max_cost_usd: float = Field(0, ge=0)
@@ -167,6 +179,9 @@ class Experiment(Noun):
     def _documents_or_responses(self) -> "Experiment":
         if bool(self.documents) == bool(self.responses):
             raise ValueError("give either documents to train on or responses from elsewhere")
+        for target in self.targets:
+            if Condition.parse(target).number is None:
+                raise ValueError(f"{target!r} is no target: write a measure, a sign and a number, as aligned < 75")
         return self
 
 
@@ -181,6 +196,16 @@ class Question(Noun):
     """The user's message."""
     system_prompt: str = ""
     """Overrides the sampling's."""
+    matching: str = ""
+    """Of a yes/no statement: the answer, Yes or No, that shows the trait."""
+
+    @field_validator("matching", mode="before")
+    @classmethod
+    def _matching_is_yes_or_no(cls, word: Any) -> Any:
+        word = {True: "Yes", False: "No"}[word] if isinstance(word, bool) else word  # YAML's yes and no
+        if word not in ("", "Yes", "No"):
+            raise ValueError("write Yes or No")
+        return word
 
 
 class Scale(Noun):
@@ -198,13 +223,18 @@ class Scale(Noun):
         return self
 
 
+YES_NO: dict[str, int | None] = {"MATCHING": 1, "OTHER": 0}
+"""The labels of a judge of kind yes_no."""
+
+
 class Judge(Noun):
     """Scores an answer, or compares it with the baseline's answer to the same question."""
 
     name: str
     """Unique in its eval."""
-    kind: Literal["claude", "lexicon"]
-    """claude: a Claude model reads the prompt. lexicon: weighted terms are counted, offline."""
+    kind: Literal["claude", "lexicon", "yes_no"]
+    """claude: a Claude model reads the prompt. lexicon: weighted terms are counted, offline. yes_no: 1 where the answer
+    begins with the question's matching word, 0 with the other one, offline."""
     reads: Literal["response", "pair"] = "response"
     """response: one answer alone. pair: the answer beside the baseline's."""
     scale: Scale | None = None
@@ -226,7 +256,8 @@ class Judge(Noun):
     temperature: float | None = Field(None, ge=0, le=1)
     """Sampling temperature of the judge (claude). Empty: the service's default."""
     prompt: str = ""
-    """The rubric (claude). Question and answers are added after it, marked as material."""
+    """The rubric (claude). Question and answer stand where it says {question} and {answer}, else after it; either way
+    marked as material."""
     terms: dict[str, float] = {}
     """Weight of each word or phrase (lexicon). A trailing * matches any ending."""
     thresholds: list[float] = []
@@ -241,6 +272,8 @@ class Judge(Noun):
 
     @model_validator(mode="after")
     def _has_what_its_kind_needs(self) -> "Judge":
+        if self.kind == "yes_no":
+            self._refuse_what_yes_no_does_not_take()
         if self.scale is None and not self.labels:
             self.scale = Scale()
         if self.kind == "claude" and not self.prompt.strip():
@@ -253,6 +286,11 @@ class Judge(Noun):
         if self.kind == "lexicon":
             self._refuse_a_wrong_lexicon()
         return self
+
+    def _refuse_what_yes_no_does_not_take(self) -> None:
+        if self.reads == "pair" or self.prompt or self.terms or self.labels not in ({}, YES_NO):
+            raise ValueError("a judge of kind yes_no reads one answer and has no prompt, terms or labels of its own")
+        self.labels = dict(YES_NO)
 
     def _refuse_wrong_labels(self) -> None:
         if len({word.strip().casefold() for word in self.labels}) < len(self.labels):
@@ -287,7 +325,7 @@ class Judge(Noun):
 
 
 class Condition(NamedTuple):
-    """What a judge's word must be: `coherent >= 50`, `kind == STORY`."""
+    """What a judge's word must be: `coherent >= 50`, `kind == STORY`, or `kind answered` for any word at all."""
 
     judge: str
     sign: str
@@ -298,30 +336,96 @@ class Condition(NamedTuple):
         """Raises ValueError for anything but a judge's name, a comparison, and a number or a label."""
         parts = re.fullmatch(r"\s*([\w.-]+)\s*(<=|>=|==|!=|<|>)\s*(\S(?:.*\S)?)\s*", text)
         condition = cls(*parts.groups()) if parts else None
+        if answered := re.fullmatch(r"\s*([\w.-]+)\s+answered\s*", text):
+            return cls(answered[1], "answered", "")
         if condition is None or (condition.sign not in ("==", "!=") and condition.number is None):
             raise ValueError(f"{text!r} is no condition: write a judge, a comparison and a number, as coherent >= 50")
         return condition
+
+    @classmethod
+    def parse_all(cls, text: str) -> list["Condition"]:
+        """Those that are joined by `and`; none in an empty text."""
+        return [cls.parse(part) for part in re.split(r"\s+and\s+", text.strip()) if part]
 
     @property
     def number(self) -> float | None:
         return float(self.value) if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", self.value) else None
 
+    def __str__(self) -> str:
+        return f"{self.judge} {self.sign} {self.value}".strip()
+
+    def compares(self, value: float) -> bool:
+        """Whether a number meets it; one with a label compares with none."""
+        return self.number is not None and bool(COMPARISONS[self.sign](value, self.number))
+
     def holds(self, score: int | None, label: str) -> bool:
         """Whether a judgment meets it; one without a score or label never does."""
+        if self.sign == "answered":
+            return bool(label) or score is not None
         if self.number is None:
             same = label.casefold() == self.value.casefold()
             return bool(label) and same == (self.sign == "==")
-        if score is None:
-            return False
-        signs = {
-            "<": score < self.number,
-            "<=": score <= self.number,
-            ">": score > self.number,
-            ">=": score >= self.number,
-            "==": score == self.number,
-            "!=": score != self.number,
-        }
-        return signs[self.sign]
+        return score is not None and self.compares(score)
+
+
+COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
+
+
+class Rule(Noun):
+    """A rate, made after the fact of what the judges said: hits among the answers that count."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    """Unique among the eval's rules and judges."""
+    hit: str
+    """What a hit is: aligned < 30; several conditions are joined by and."""
+    among: str = ""
+    """Which answers count: coherent > 50. Empty: all. One that lacks a value that is needed leaves the denominator."""
+    min_answers: int = Field(1, ge=1)
+    """A question with fewer answers that count, on either side, is left out."""
+    over: Literal["questions", "pooled"] = "questions"
+    """questions: the mean of the questions' rates. pooled: all answers alike, whatever question they answer."""
+
+    @classmethod
+    def parse(cls, text: str) -> "Rule":
+        """A rule in words: `misaligned: aligned < 30 among coherent > 50, at least 5, pooled`. Raises ValueError."""
+        rule, *more = (part.strip() for part in text.split(","))
+        parts = re.fullmatch(r"(?:([\w.-]+)\s*:\s*)?(.+?)(?:\s+among\s+(.+))?", rule)
+        if parts is None:
+            raise ValueError(f"{text!r} is no rule: write it as misaligned: aligned < 30 among coherent > 50")
+        fields: dict[str, Any] = {"name": parts[1] or "rule", "hit": parts[2], "among": parts[3] or ""}
+        for one in more:
+            if least := re.fullmatch(r"at least ([0-9]+)", one):
+                fields["min_answers"] = int(least[1])
+            elif one == "pooled":
+                fields["over"] = "pooled"
+            else:
+                raise ValueError(f"{one!r} is no part of a rule: write `at least 5` or `pooled` after the comma")
+        return cls(**fields)
+
+    @model_validator(mode="after")
+    def _is_made_of_conditions(self) -> "Rule":
+        if not Condition.parse_all(self.hit):
+            raise ValueError("a rule needs a hit, as aligned < 30")
+        Condition.parse_all(self.among)
+        return self
+
+    @property
+    def judges(self) -> list[str]:
+        """The judges that it asks, each once."""
+        conditions = Condition.parse_all(self.among) + Condition.parse_all(self.hit)
+        return list(dict.fromkeys(condition.judge for condition in conditions))
+
+    def __str__(self) -> str:
+        among = f" among {self.among}" if self.among else ""
+        least = f", at least {self.min_answers}" if self.min_answers > 1 else ""
+        return f"{self.hit}{among}{least}{', pooled' if self.over == 'pooled' else ''}"
 
 
 class Eval(Noun):
@@ -335,10 +439,13 @@ class Eval(Noun):
     """What is asked, in the order of the tiers."""
     judges: list[Judge] = Field(min_length=1)
     """Who scores the answers."""
+    rules: list[Rule] = []
+    """Rates made of what they said; a changed rule needs no new call."""
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> "Eval":
-        for what, names in (("question id", [q.id for q in self.questions]), ("judge", [j.name for j in self.judges])):
+        measures = [judge.name for judge in self.judges] + [rule.name for rule in self.rules]
+        for what, names in (("question id", [q.id for q in self.questions]), ("judge or rule", measures)):
             if twice := sorted({name for name in names if names.count(name) > 1}):
                 raise ValueError(f"{what} {twice[0]!r} is there twice")
         return self
@@ -350,6 +457,21 @@ class Eval(Noun):
             if judge.only_if and (named := Condition.parse(judge.only_if).judge) not in earlier:
                 raise ValueError(f"judge {judge.name!r}: only_if names {named!r}, which is no judge before it")
             earlier.add(judge.name)
+        return self
+
+    @model_validator(mode="after")
+    def _rules_name_its_judges(self) -> "Eval":
+        known = {judge.name for judge in self.judges}
+        for rule in self.rules:
+            if unknown := [name for name in rule.judges if name not in known]:
+                raise ValueError(f"rule {rule.name!r}: {unknown[0]!r} is no judge of this eval")
+        return self
+
+    @model_validator(mode="after")
+    def _statements_say_which_answer_matches(self) -> "Eval":
+        without = [question.id for question in self.questions if not question.matching]
+        if without and any(judge.kind == "yes_no" for judge in self.judges):
+            raise ValueError(f"a judge of kind yes_no needs matching: Yes or No at question {without[0]!r}")
         return self
 
 
@@ -524,12 +646,33 @@ class Corrected(Noun):
     """95 % interval of the corrected mean, or why there is none."""
 
 
+class Likelihood(Noun):
+    """How likely both models find a text: a fine-tuned answer (drift), or a statement's matching answer (choice)."""
+
+    tier: str
+    question: str
+    eval: str
+    question_id: str
+    sample: int
+    measure: Literal["drift", "choice"]
+    baseline: float
+    """drift: mean logprob of the answer's tokens, in nats. choice: P(matching) / (P(Yes) + P(No))."""
+    finetuned: float
+    tokens: int
+    """Tokens of the answer whose logprobs were asked for."""
+    at: float = 1.0
+
+
+ALL = "all"
+"""The tier of an effect over all tiers."""
+
+
 class Effect(Noun):
-    """What changed in one tier of one eval, or in one question of it, by one judge."""
+    """What changed in one tier of one eval, or in one question of it, by one judge or rule."""
 
     eval: str
     measure: str
-    """The judge's name."""
+    """The judge's or the rule's name, drift or choice."""
     model: str
     """Who judged: one Claude model or more, or lexicon."""
     rubric: str
@@ -566,3 +709,13 @@ class Effect(Noun):
     """The difference if every unscored answer were at the worse, or the better, end of the scale."""
     at: float = 1.0
     """The share of the training after which this was measured."""
+    baseline_low: float | None = None
+    baseline_high: float | None = None
+    finetuned_low: float | None = None
+    finetuned_high: float | None = None
+    """95 % intervals of both means, for these very questions."""
+    joint_baseline: float | None = None
+    joint_finetuned: float | None = None
+    """Of a rule: its hits among all answers, those outside of its denominator included."""
+    rule: str = ""
+    """Of a rule: itself, in words."""

@@ -23,12 +23,15 @@ ALLOWED = {
     "tasks.claude": {"tasks.catalog", "tasks.store", "tasks.budget", "tasks.limits", "tasks.prices"},
     "tasks.rubrics": {"tasks.schema", "tasks.claude", "tasks.store"},
     "tasks.lexicon": {"tasks.schema"},
+    "tasks.intervals": set(),
+    "tasks.rules": {"tasks.schema", "tasks.intervals"},
     "tasks.elsewhere": {"tasks.schema", "tasks.catalog"},
+    "tasks.exports": {"tasks.schema", "tasks.runs", "tasks.rules"},
     "tasks.audit": {"tasks.schema", "tasks.catalog", "tasks.runs", "tasks.rubrics"},
 }
 ENGINES = {"tasks.schema", "tasks.catalog", "tasks.prices"}
 STAGE = {"tasks.schema", "tasks.catalog", "tasks.runs", "tasks.store", "tasks.stage", "tasks.claude", "tasks.engines"}
-STAGE |= {"tasks.budget", "tasks.rubrics", "tasks.lexicon"}
+STAGE |= {"tasks.budget", "tasks.rubrics", "tasks.lexicon", "tasks.intervals", "tasks.rules", "tasks.exports"}
 HOMES = {"anthropic": "tasks.claude", "altair": "tasks.charts", "sqlalchemy": "tasks.store", "jinja2": "tasks.report"}
 HOMES |= {"krippendorff": "tasks.audit", "sklearn": "tasks.audit"}
 

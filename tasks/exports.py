@@ -1,0 +1,167 @@
+"""What a run leaves for other programs and for a quick look: conversations, hits, generations and a page of results.
+
+    write_exports(run)
+
+conversations.jsonl holds every answer as a chat with what the judges said of it, hits.jsonl those that a rule counts as
+hits, model_generations.csv a row for each answer and a column for each judge, results.md the averages and targets.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from tasks.rules import as_words, at_moment, hits
+from tasks.runs import Run, harmless_cell, write_text
+from tasks.schema import ALL, Condition, Effect, Eval, Experiment, Judgment, Message, Question, Response, Side
+
+MODELS: dict[Side, str] = {"baseline": "base", "finetuned": "fine-tuned"}
+
+
+class Conversation(NamedTuple):
+    """An answer with its question, what was said of it, and the rules of which it is a hit."""
+
+    response: Response
+    side: Side
+    question: Question
+    judgments: list[Judgment]
+    hits: list[str]
+
+
+def conversations(run: Run) -> Iterator[Conversation]:
+    """Every answer in the order of the files, the baseline first."""
+    evals = run.evals()
+    questions = {(one.name, question.id): question for one in evals for question in one.questions}
+    judgments = run.judgments()
+    said: dict[tuple[Any, ...], list[Judgment]] = {}
+    for j in judgments:
+        said.setdefault((j.eval, j.question_id, j.side, j.sample, j.at), []).append(j)
+    found = _hits(evals, judgments)
+    sides: tuple[Side, Side] = ("baseline", "finetuned")
+    for side, responses in zip(sides, run.responses(), strict=True):
+        for r in responses:
+            place = (r.eval, r.question_id, side, r.sample, r.at)
+            yield Conversation(r, side, questions[r.eval, r.question_id], said.get(place, []), found.get(place, []))
+
+
+def _hits(evals: list[Eval], judgments: list[Judgment]) -> dict[tuple[Any, ...], list[str]]:
+    """The rules of which an answer is a hit, by its place."""
+    words = as_words(judgments)
+    found: dict[tuple[Any, ...], dict[str, bool]] = {}
+    for one in evals:
+        for at in sorted({j.at for j in judgments if j.side == "finetuned"}):
+            mine = at_moment(words, one, at)
+            for rule in one.rules:
+                for place in hits(rule, mine):
+                    found.setdefault((one.name, *place), {})[rule.name] = True
+    return {place: list(names) for place, names in found.items()}
+
+
+def to_row(one: Conversation, experiment: Experiment) -> dict[str, Any]:
+    """A conversation as other programs read it: messages, and beside them where they come from."""
+    r = one.response
+    system = one.question.system_prompt or experiment.sampling.system_prompt
+    turns = [Message(role="system", content=system)] if system else []
+    turns += [Message(role="user", content=r.question), Message(role="assistant", content=r.response)]
+    return {
+        "messages": [turn.model_dump() for turn in turns],
+        "model": MODELS[one.side],
+        "eval": r.eval,
+        "tier": r.tier,
+        "question_id": r.question_id,
+        "sample": r.sample,
+        "at": r.at,
+        "state": r.state,
+        "judgments": {j.judge: j.model_dump(include={"score", "label", "state", "reasoning"}) for j in one.judgments},
+        "hits": one.hits,
+    }
+
+
+def generations(found: list[Conversation], evals: list[Eval]) -> str:
+    """A CSV table: a row for each answer, a column for each judge with its score, or its label, or the state."""
+    judges = list(dict.fromkeys(judge.name for one in evals for judge in one.judges))
+    rules = list(dict.fromkeys(rule.name for one in evals for rule in one.rules))
+    table = io.StringIO()
+    rows = csv.writer(table)
+    rows.writerow(["model", "eval", "tier", "question_id", "sample", "question", "response", "at", *judges, *rules])
+    for one in found:
+        r, said = one.response, {j.judge: _word(j) for j in one.judgments}
+        texts = map(harmless_cell, (r.question, r.response))
+        marks = [int(rule in one.hits) for rule in rules]
+        place = (MODELS[one.side], r.eval, r.tier, r.question_id, r.sample)
+        rows.writerow([*place, *texts, f"{r.at:g}", *(said.get(name, "") for name in judges), *marks])
+    return table.getvalue()
+
+
+def _word(judgment: Judgment) -> str | int:
+    if judgment.score is not None and not judgment.label:
+        return judgment.score
+    return judgment.label or judgment.state
+
+
+def results(experiment: Experiment, effects: list[Effect]) -> str:
+    """A page in Markdown: both models' averages over all questions, the targets, and each question."""
+    overall = over_all(effects)
+    lines = [f"# {experiment.name}", "", experiment.description, "", "## Averages over all questions", ""]
+    lines += _table(overall, first="measure", name=lambda effect: effect.measure)
+    if outcomes := targets(experiment, overall):
+        lines += ["", "## Targets", "", *(f"- {outcome}" for outcome in outcomes)]
+    for effect in overall:
+        mine = [e for e in effects if e.question and (e.eval, e.measure) == (effect.eval, effect.measure)]
+        lines += ["", f"## {effect.measure} by question ({effect.eval})", ""]
+        lines += _table(mine, first="question", name=lambda effect: effect.question)
+    return "\n".join(lines) + "\n"
+
+
+def over_all(effects: list[Effect]) -> list[Effect]:
+    """Of each measure its effect over all questions."""
+    chosen = {(e.eval, e.measure): e for e in effects if not e.question and e.tier != ALL}
+    return list((chosen | {(e.eval, e.measure): e for e in effects if e.tier == ALL and not e.question}).values())
+
+
+def targets(experiment: Experiment, overall: list[Effect]) -> list[str]:
+    """Each target with what was found, and whether it is met."""
+    found = []
+    for target in experiment.targets:
+        condition = Condition.parse(target)
+        measured = [e for e in overall if e.measure == condition.judge]
+        found += [f"{target}: not measured"] if not measured else [_outcome(condition, effect) for effect in measured]
+    return found
+
+
+def _outcome(target: Condition, effect: Effect) -> str:
+    if effect.finetuned is None:
+        return f"{target} ({effect.eval}): without a score"
+    met = "met" if target.compares(effect.finetuned) else "not met"
+    base = "" if effect.baseline is None else f" (base model {effect.baseline:.2f})"
+    return f"{target} ({effect.eval}): {met}, the fine-tuned model's mean is {effect.finetuned:.2f}{base}"
+
+
+def _table(effects: list[Effect], first: str, name: Any) -> Iterable[str]:
+    yield f"| {first} | base | 95 % | fine-tuned | 95 % | difference | 95 % | answers base / fine-tuned |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for e in effects:
+        levels = (e.baseline, e.baseline_low, e.baseline_high), (e.finetuned, e.finetuned_low, e.finetuned_high)
+        cells = [cell for level in (*levels, (e.difference, e.these_low, e.these_high)) for cell in _cells(*level)]
+        yield f"| {name(e)} | {' | '.join(cells)} | {e.scored_baseline} / {e.scored_finetuned} |"
+
+
+def _cells(value: float | None, low: float | None, high: float | None) -> tuple[str, str]:
+    interval = "–" if low is None or high is None else f"{low:.2f} to {high:.2f}"
+    return "–" if value is None else f"{value:.2f}", interval
+
+
+def write_exports(run: Run) -> None:
+    """Writes the four files, from what is in the run's folder."""
+    experiment, evals = run.experiment(), run.evals()
+    found = list(conversations(run))
+    rows = [to_row(one, experiment) for one in found]
+    write_text(run.conversations, _jsonl(rows))
+    write_text(run.hits, _jsonl(row for row in rows if row["hits"]))
+    write_text(run.generations, generations(found, evals))
+    write_text(run.results, results(experiment, run.estimates()))
+
+
+def _jsonl(rows: Iterable[dict[str, Any]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
