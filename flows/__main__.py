@@ -163,6 +163,23 @@ def report(
     console.print(f"Report  {written}")
 
 
+@app.command("import")
+def import_others(
+    file: Annotated[
+        str, typer.Argument(help="Questions and judges (YAML, JSON, JSONL), or judged results (CSV, JSONL).")
+    ],
+    name: Annotated[str, typer.Option(help="Name of the eval, or of the results; the file's when empty.")] = "",
+    judges_of: Annotated[str, typer.Option(help="An eval whose judges read questions that come without any.")] = "",
+    baseline: Annotated[str, typer.Option(help="The same for the untuned model, of judged results.")] = "",
+) -> None:
+    """Make evals of others' questions and judges, or a run of others' judged results."""
+    from pathlib import Path
+
+    from flows.imports import import_file
+
+    import_file(Path(file).expanduser(), name, judges_of, Path(baseline).expanduser() if baseline else None)
+
+
 @app.command()
 def export(
     place: Place, to: Annotated[str, typer.Option(help="The folder to write; a run's own adapter/ when empty.")] = ""

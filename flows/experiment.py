@@ -96,6 +96,10 @@ async def preflight(experiment: Experiment) -> list[Eval]:
 def check_judges(experiment: Experiment, evals: list[Eval], training: Training | None) -> None:
     """Raises UserError for a key that is missing and, under a limit on the cost, for a price that is unknown."""
     judges = claude_judges(evals)
+    if made := [judge.name for one in evals for judge in one.judges if judge.kind == "elsewhere"]:
+        raise UserError(
+            f"the judge {made[0]!r} was imported with its results and judges nothing anew; name others (--judges)"
+        )
     for one in judges:
         check_key(one.name, one.base_url)
     if experiment.max_cost_usd:

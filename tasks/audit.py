@@ -32,7 +32,7 @@ class Place(NamedTuple):
 
 
 class Word(NamedTuple):
-    score: int | None
+    score: float | None
     label: str
 
 
@@ -102,9 +102,11 @@ def _coefficients(pairs: list[tuple[Any, Any]], ordinal: bool) -> tuple[float | 
     values = sorted({value for pair in pairs for value in pair})
     if len(values) == 1:
         return None, None, "not estimable: every answer got the same word"
+    if ordinal and any(value != int(value) for value in values):
+        return None, None, "not estimable: scores that are no whole numbers"
     first, second = ([pair[n] for pair in pairs] for n in (0, 1))
     # All integers between the ends, so that the distance of two scores does not depend on which of them occur.
-    labels = list(range(values[0], values[-1] + 1)) if ordinal else values
+    labels = list(range(int(values[0]), int(values[-1]) + 1)) if ordinal else values
     kappa = cohen_kappa_score(first, second, labels=labels, weights="quadratic" if ordinal else None)
     codes = [[labels.index(value) for value in side] for side in (first, second)]
     alpha = krippendorff.alpha(
@@ -115,7 +117,7 @@ def _coefficients(pairs: list[tuple[Any, Any]], ordinal: bool) -> tuple[float | 
     return float(kappa), float(alpha), ""
 
 
-def _mean(values: list[int]) -> float | None:
+def _mean(values: list[float]) -> float | None:
     return math.fsum(values) / len(values) if values else None
 
 
@@ -209,8 +211,8 @@ def correct(name: str, judge: Judge, judged: dict[Place, Word], read: dict[Place
 class _Side(NamedTuple):
     """One side's scores by the judge, and person minus judge where both scored."""
 
-    scores: list[int]
-    differences: list[int]
+    scores: list[float]
+    differences: list[float]
 
     @property
     def mean(self) -> float | None:

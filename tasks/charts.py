@@ -16,7 +16,7 @@ BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#6b6b6b"
 COLOURS = [BLUE, ORANGE, "#009e73", "#cc79a7", "#1c1c1e", "#56b4e9", "#e69f00"]
 MODELS = {"baseline": "baseline", "fine-tuned": "finetuned"}
 """What each model is called in a chart, and its columns."""
-BOX = {"measure": polars.String, "question": polars.String, "model": polars.String, "score": polars.Int64}
+BOX = {"measure": polars.String, "question": polars.String, "model": polars.String, "score": polars.Float64}
 LINES = altair.Legend(symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=3)
 JUDGES = altair.Row(
     "measure:N",

@@ -71,7 +71,7 @@ def _read(file: Path, evals: list[Eval], at: float) -> list[Response]:
     asked = {question.text.strip(): (one.name, question) for one in evals for question in one.questions}
     seen: Counter[str] = Counter()
     responses = []
-    for line, row in _rows(file):
+    for line, row in read_table(file):
         text, answer = row.get("question"), row.get("response")
         if not isinstance(text, str) or not isinstance(answer, str):
             raise UserError(f"{file} line {line}: a row needs the fields question and response; mend it")
@@ -105,8 +105,10 @@ def _response(name: str, question: Question, answer: str, sample: int, model: st
     )
 
 
-def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Every row with the line on which it ends."""
+def read_table(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Every row with the line on which it ends; UserError for a file that is not there or cannot be read."""
+    if not file.is_file():
+        raise UserError(f"{str(file)!r} is not a file (from {Path.cwd()}); give the place of one")
     if file.suffix == ".csv":
         csv.field_size_limit(LONGEST_CELL)
     try:

@@ -94,7 +94,7 @@ def generations(found: list[Conversation], evals: list[Eval]) -> str:
     return table.getvalue()
 
 
-def _word(judgment: Judgment) -> str | int:
+def _word(judgment: Judgment) -> str | float:
     if judgment.score is not None and not judgment.label:
         return judgment.score
     return judgment.label or judgment.state

@@ -113,6 +113,31 @@ def new_questions_pooled(pairs: list[tuple[Cell, Cell]]) -> Interval:
     return _unless_alike(after.mean - before.mean, error, count - 1)
 
 
+def new_questions_and_seeds(differences: list[list[float]]) -> Interval:
+    """The mean difference over other questions of the kind and other seeds; a row for each seed, a column a question.
+
+    Questions and seeds are crossed. With e the differences minus their mean, summed over seeds for each of G questions,
+    over questions for each of S seeds, and one by one: V = V_questions + V_seeds - V_cells, each sum of squares over
+    (G S)2 times n / (n - 1) of its own n (A. C. Cameron, J. B. Gelbach and D. L. Miller, Journal of Business & Economic
+    Statistics 29, 2011), no less than the larger of the first two; +- t(min(G, S) - 1) sqrt(V).
+    """
+    seeds, questions = len(differences), len(differences[0]) if differences else 0
+    if questions < FEWEST_QUESTIONS:
+        return Interval(None, None, f"too few questions ({questions} of {FEWEST_QUESTIONS})")
+    mean = math.fsum(math.fsum(row) for row in differences) / (seeds * questions)
+    errors = [[value - mean for value in row] for row in differences]
+    by_question = _clustered([math.fsum(column) for column in zip(*errors, strict=True)], seeds * questions)
+    by_seed = _clustered([math.fsum(row) for row in errors], seeds * questions)
+    by_cell = _clustered([error for row in errors for error in row], seeds * questions)
+    variance = max(by_question + by_seed - by_cell, by_question, by_seed)
+    return _unless_alike(mean, math.sqrt(variance), min(seeds, questions) - 1)
+
+
+def _clustered(sums: list[float], cells: int) -> float:
+    """The variance of a mean over so many cells, from the sums of the errors within each cluster."""
+    return math.fsum(one**2 for one in sums) / cells**2 * len(sums) / (len(sums) - 1)
+
+
 def pool(cells: list[Cell]) -> Cell:
     """All answers alike, whatever question they answer: of rates."""
     n = sum(cell.n for cell in cells)

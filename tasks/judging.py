@@ -116,7 +116,7 @@ def admitted(cases: list[Case], judgments: Iterable[Judgment]) -> list[Case]:
     return [case for case in cases if not _objection(case, said)]
 
 
-Word = tuple[int | None, str]
+Word = tuple[float | None, str]
 """A judge's score and label."""
 
 

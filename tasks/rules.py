@@ -20,7 +20,7 @@ COLUMNS = {
     "side": polars.String,
     "sample": polars.Int64,
     "at": polars.Float64,
-    "score": polars.Int64,
+    "score": polars.Float64,
     "label": polars.String,
     "model": polars.String,
     "rubric": polars.String,

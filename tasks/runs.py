@@ -328,8 +328,20 @@ def copy_file(source: Path, target: Path) -> Path:
     return target
 
 
-def as_yaml(noun: BaseModel) -> str:
-    return yaml.safe_dump(noun.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
+class _Readable(yaml.SafeDumper):
+    """Writes texts of several lines as they are, where YAML can."""
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Readable.add_representer(str, _Readable.represent_text)
+
+
+def as_yaml(noun: BaseModel, defaults: bool = True) -> str:
+    """The noun as YAML, with its defaults filled in, or without them, as a researcher would write it."""
+    fields = noun.model_dump(mode="json", exclude_defaults=not defaults)
+    return yaml.dump(fields, Dumper=_Readable, sort_keys=False, allow_unicode=True, width=100)
 
 
 def as_table(rows: list[Row], noun: type[Row]) -> "polars.DataFrame":

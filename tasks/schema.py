@@ -232,9 +232,9 @@ class Judge(Noun):
 
     name: str
     """Unique in its eval."""
-    kind: Literal["claude", "lexicon", "yes_no"]
+    kind: Literal["claude", "lexicon", "yes_no", "elsewhere"]
     """claude: a Claude model reads the prompt. lexicon: weighted terms are counted, offline. yes_no: 1 where the answer
-    begins with the question's matching word, 0 with the other one, offline."""
+    begins with the question's matching word, 0 with the other one, offline. elsewhere: its results were imported."""
     reads: Literal["response", "pair"] = "response"
     """response: one answer alone. pair: the answer beside the baseline's."""
     scale: Scale | None = None
@@ -358,7 +358,7 @@ class Condition(NamedTuple):
         """Whether a number meets it; one with a label compares with none."""
         return self.number is not None and bool(COMPARISONS[self.sign](value, self.number))
 
-    def holds(self, score: int | None, label: str) -> bool:
+    def holds(self, score: float | None, label: str) -> bool:
         """Whether a judgment meets it; one without a score or label never does."""
         if self.sign == "answered":
             return bool(label) or score is not None
@@ -558,7 +558,8 @@ class Judgment(Noun):
 
     tier: str
     question: str
-    score: int | None
+    score: int | float | None
+    """A whole number, unless it was made elsewhere."""
     reasoning: str
     eval: str
     question_id: str

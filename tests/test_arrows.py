@@ -26,12 +26,23 @@ ALLOWED = {
     "tasks.intervals": set(),
     "tasks.rules": {"tasks.schema", "tasks.intervals"},
     "tasks.elsewhere": {"tasks.schema", "tasks.catalog"},
+    "tasks.published": {"tasks.schema", "tasks.catalog"},
+    "tasks.judged_elsewhere": {"tasks.schema", "tasks.catalog", "tasks.elsewhere"},
+    "tasks.measures": {"tasks.schema", "tasks.intervals", "tasks.rules"},
     "tasks.exports": {"tasks.schema", "tasks.runs", "tasks.rules"},
     "tasks.audit": {"tasks.schema", "tasks.catalog", "tasks.runs", "tasks.rubrics"},
 }
 ENGINES = {"tasks.schema", "tasks.catalog", "tasks.prices"}
 STAGE = {"tasks.schema", "tasks.catalog", "tasks.runs", "tasks.store", "tasks.stage", "tasks.claude", "tasks.engines"}
-STAGE |= {"tasks.budget", "tasks.rubrics", "tasks.lexicon", "tasks.intervals", "tasks.rules", "tasks.exports"}
+STAGE |= {
+    "tasks.budget",
+    "tasks.rubrics",
+    "tasks.lexicon",
+    "tasks.intervals",
+    "tasks.rules",
+    "tasks.measures",
+    "tasks.exports",
+}
 HOMES = {"anthropic": "tasks.claude", "altair": "tasks.charts", "sqlalchemy": "tasks.store", "jinja2": "tasks.report"}
 HOMES |= {"krippendorff": "tasks.audit", "sklearn": "tasks.audit"}
 

@@ -1,0 +1,98 @@
+"""Others' files become ours: questions and judges become evals, judged results become a run.
+
+import_file(Path("first_plot_questions.yaml"))
+import_file(Path("judged.csv"), baseline=Path("judged_base.csv"))
+"""
+
+import json
+from pathlib import Path
+
+from flows.experiment import now
+from flows.report import report_again
+from flows.terminal import console
+from tasks.catalog import UserError, data_folder, load_eval, read_text
+from tasks.judged_elsewhere import Results, read_results
+from tasks.published import STATEMENT, read_published
+from tasks.runs import Run, as_yaml, write_rows, write_text
+from tasks.schema import Eval, Experiment, Judging
+
+IMPORTED = "imported"
+
+
+def import_file(file: Path, name: str = "", judges_of: str = "", baseline: Path | None = None) -> None:
+    """Writes evals to data/evals, or a run to data/results, and says what could not be carried over."""
+    if _is_judged(file):
+        results = read_results(file, baseline, name)
+        run = keep_results(results, file)
+        console.print(_counts(results.eval, len(results.judgments)), style="bold")
+        _say_lost(results.lost)
+        console.print(f"Run     {run.folder}\nReport  {run.report}")
+        return
+    if baseline:
+        raise UserError(f"--baseline goes with judged results, and {file} has none; leave it out")
+    judges = load_eval(judges_of).judges if judges_of else []
+    published = read_published(file, judges)
+    if name and len(published.evals) > 1:
+        raise UserError(f"--name: {file} makes {len(published.evals)} evals; leave the name out")
+    for one in published.evals:
+        _keep_eval(one.model_copy(update={"name": name}) if name else one)
+    _say_lost(published.lost)
+
+
+def _is_judged(file: Path) -> bool:
+    """Whether a file holds scores: a table, or objects with a score."""
+    if file.suffix == ".csv":
+        return True
+    if file.suffix != ".jsonl":
+        return False
+    try:
+        first = json.loads(next(line for line in read_text(file).splitlines() if line.strip()))
+    except ValueError:
+        return False  # the reader says which line is wrong
+    return isinstance(first, dict) and STATEMENT not in first and not set(first) <= {"id", "tier", "question"}
+
+
+def _keep_eval(one: Eval) -> None:
+    place, text = data_folder() / "evals" / f"{one.name}.yaml", as_yaml(one, defaults=False)
+    if place.is_file() and place.read_text() != text:
+        raise UserError(f"{place} is there already, with other contents; give the new eval another --name")
+    write_text(place, text)
+    console.print(f"{_counts(one)}\nEval    {place}", style="bold")
+
+
+def _counts(one: Eval, judgments: int = 0) -> str:
+    systems = len({question.system_prompt for question in one.questions if question.system_prompt})
+    tiers = len({question.tier for question in one.questions})
+    return ", ".join(
+        [
+            f"{one.name}: {len(one.questions):,} questions in {tiers} {'tier' if tiers == 1 else 'tiers'}",
+            *([f"{systems} system prompts"] if systems else []),
+            f"judged by {', '.join(judge.name for judge in one.judges)}",
+            *([f"{judgments:,} judgments"] if judgments else []),
+        ]
+    )
+
+
+def _say_lost(lost: list[str]) -> None:
+    for one in lost:
+        console.print(f"Not carried over: {one}")
+
+
+def keep_results(results: Results, file: Path) -> Run:
+    """A run with these answers and judgments, its effects, charts and report. The same file again is the same run."""
+    one = results.eval
+    experiment = Experiment(
+        name=one.name,
+        description=one.description,
+        responses=str(file.resolve()),
+        evals=[one.name],
+        judging=Judging(judges=[judge.name for judge in one.judges]),
+    )
+    run = Run.open(experiment, [one], IMPORTED)
+    run.note(seed=0, started=run.record().get("started") or now(), imported=file.name)
+    write_rows(run.baseline, results.baseline)
+    write_rows(run.finetuned, results.finetuned)
+    write_rows(run.failures, [])
+    write_rows(run.judged, results.judgments)
+    report_again(run, [])
+    return run

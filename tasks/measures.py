@@ -1,0 +1,157 @@
+"""Measures: what a judge, a rule or a likelihood says of each question, before and after, as cells to estimate from.
+
+words = at_moment(as_words(judgments), one, 1.0)
+for measure in measures(one, words):
+    pairs = measure.pairs(one)
+"""
+
+import math
+from typing import NamedTuple
+
+import polars
+
+from tasks.intervals import Cell, Term, pool
+from tasks.rules import apply
+from tasks.schema import Eval, Likelihood, Rule
+
+EMPTY = Cell(0, math.nan, math.nan, 0)
+
+
+class Pair(NamedTuple):
+    """One question, before and after."""
+
+    tier: str
+    question: str
+    baseline: Cell
+    finetuned: Cell
+
+    @property
+    def difference(self) -> float:
+        return self.finetuned.mean - self.baseline.mean
+
+
+class Measure(NamedTuple):
+    """A judge, a rule or a likelihood of one eval, with its cells by question and side."""
+
+    eval: str
+    name: str
+    model: str
+    rubric: str
+    cells: dict[tuple[str, str], Cell]
+    low: float
+    """The lowest value that it can take."""
+    high: float
+    reads_pair: bool = False
+    rule: Rule | None = None
+    is_likelihood: bool = False
+
+    @property
+    def is_rate(self) -> bool:
+        return not self.is_likelihood and (self.low, self.high) == (0, 1)
+
+    @property
+    def is_pooled(self) -> bool:
+        return self.rule is not None and self.rule.over == "pooled"
+
+    def pairs(self, one: Eval) -> list[Pair]:
+        return [
+            Pair(q.tier, q.id, *(self.cells.get((q.id, side), EMPTY) for side in ("baseline", "finetuned")))
+            for q in one.questions
+        ]
+
+    def terms(self, cells: list[Cell]) -> list[Term]:
+        """How the cells make the mean: each question alike, or all answers alike."""
+        if self.is_pooled:
+            return [(1.0, pool(cells))] if cells else []
+        return [(1 / len(cells), cell) for cell in cells]
+
+    def mean(self, cells: list[Cell]) -> float | None:
+        return math.fsum(weight * cell.mean for weight, cell in self.terms(cells)) if cells else None
+
+    def compares(self, pair: Pair) -> bool:
+        """Whether a question has enough on both sides."""
+        least = self.rule.min_answers if self.rule else 1
+        return min(pair.baseline.n, pair.finetuned.n) >= least
+
+
+def measures(one: Eval, words: polars.DataFrame) -> list[Measure]:
+    """The eval's judges and rules."""
+    cells = _cells(words)
+    judges = [
+        Measure(
+            one.name,
+            judge.name,
+            *_authors(words, [judge.name]),
+            {(question, side): cell for (name, question, side), cell in cells.items() if name == judge.name},
+            judge.lowest,
+            judge.highest,
+            judge.reads == "pair",
+        )
+        for judge in one.judges
+    ]
+    return judges + [rule_measure(one, words, rule) for rule in one.rules]
+
+
+def rule_measure(one: Eval, words: polars.DataFrame, rule: Rule) -> Measure:
+    return Measure(one.name, rule.name, *_authors(words, rule.judges), apply(rule, words), 0, 1, rule=rule)
+
+
+def likelihood_measures(one: Eval, likelihoods: list[Likelihood], at: float) -> list[Measure]:
+    """Drift and choice, where the engine was asked for them."""
+    frame = polars.DataFrame(
+        [
+            (row.measure, row.question_id, row.baseline, row.finetuned)
+            for row in likelihoods
+            if row.eval == one.name and row.at == at
+        ],
+        schema={
+            "measure": polars.String,
+            "question": polars.String,
+            "baseline": polars.Float64,
+            "finetuned": polars.Float64,
+        },
+        orient="row",
+    )
+    return [
+        _likelihood_measure(one, str(name), frame.filter(measure=name))
+        for name in frame["measure"].unique(maintain_order=True)
+    ]
+
+
+def _likelihood_measure(one: Eval, name: str, frame: polars.DataFrame) -> Measure:
+    """The same texts under both models: what varies is their difference, which the fine-tuned side's cell carries."""
+    both = frame.group_by("question").agg(
+        polars.len().alias("n"),
+        polars.col("baseline").mean(),
+        polars.col("finetuned").mean(),
+        (polars.col("finetuned") - polars.col("baseline")).var().alias("variance"),
+    )
+    cells = {}
+    for row in both.to_dicts():
+        cells[row["question"], "baseline"] = Cell(row["n"], row["baseline"], 0.0, 0)
+        cells[row["question"], "finetuned"] = Cell(row["n"], row["finetuned"], _number(row["variance"]), 0)
+    return Measure(one.name, name, "both models", "", cells, -math.inf, math.inf, is_likelihood=True)
+
+
+def _authors(words: polars.DataFrame, judges: list[str]) -> tuple[str, str]:
+    """Which models and which rubrics made the judgments of these judges."""
+    mine = words.filter(polars.col("judge").is_in(judges))
+    model, rubric = (", ".join(sorted(mine[name].unique())) for name in ("model", "rubric"))
+    return model, rubric
+
+
+def _cells(words: polars.DataFrame) -> dict[tuple[str, str, str], Cell]:
+    score = polars.col("score")
+    grouped = words.group_by("judge", "question", "side").agg(
+        n=score.count(), mean=score.mean(), variance=score.var(), unscored=score.null_count()
+    )
+    return {
+        (row["judge"], row["question"], row["side"]): Cell(
+            row["n"], _number(row["mean"]), _number(row["variance"]), row["unscored"]
+        )
+        for row in grouped.to_dicts()
+    }
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value

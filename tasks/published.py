@@ -1,0 +1,195 @@
+"""Questions and judges that others published, in their files' own formats, as evals.
+
+    evals, lost = read_published(Path("first_plot_questions.yaml"), judges=[])
+
+Known are the question-and-judge YAML of the emergent-misalignment papers, trait files of persona vectors (JSON), yes/no
+statements (JSONL with answer_matching_behavior) and questions in tiers (JSONL with tier and question). Every question,
+variant, system prompt and judge prompt is kept word for word; what has no place here is named in `lost`.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from tasks.catalog import UserError, read_text, validate
+from tasks.schema import Eval, Judge, Question
+
+VALUES = {"TRUE": 1, "YES": 1, "FALSE": 0, "NO": 0}
+"""Labels that stand for a score; others (REFUSAL, CODE, UNKNOWN) mean that there is none."""
+YAML_KEYS = {"id", "paraphrases", "system", "judge_prompts", "type"}
+KINDS = (
+    "questions with paraphrases and judge_prompts (YAML), a trait with questions and eval_prompt (JSON), statements "
+    "with answer_matching_behavior, or questions with tier (JSONL)"
+)
+STATEMENT = "answer_matching_behavior"
+
+
+class Published(NamedTuple):
+    """Evals made of a file, and what of it could not be carried over, a sentence each."""
+
+    evals: list[Eval]
+    lost: list[str]
+
+
+def read_published(file: Path, judges: list[Judge]) -> Published:
+    """The evals of a file; `judges` are for questions that come without any. Raises UserError with what is wrong."""
+    text, name = read_text(file), _name(file)
+    if file.suffix in (".yaml", ".yml"):
+        return _from_yaml(_parse(file, text, yaml.safe_load), name, file)
+    if file.suffix == ".json":
+        return _from_trait(_parse(file, text, json.loads), name, file)
+    rows = [_parse(file, line, json.loads, number) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    if all(isinstance(row, dict) and STATEMENT in row for row in rows):
+        return _from_statements(rows, name, file)
+    if all(isinstance(row, dict) and isinstance(row.get("question"), str) and "tier" in row for row in rows):
+        return _from_tiers(rows, name, file, judges)
+    raise UserError(f"{file}: not a published format that is known: {KINDS}")
+
+
+# ---- question-and-judge YAML ---------------------------------------------------------------------
+
+
+def _from_yaml(entries: Any, name: str, file: Path) -> Published:
+    """An eval for each set of judge prompts: questions that are judged alike stay together."""
+    if not isinstance(entries, list) or not all(isinstance(e, dict) and "paraphrases" in e for e in entries):
+        raise UserError(f"{file}: not a list of questions with paraphrases; known are {KINDS}")
+    if without := [str(e.get("id", "")) for e in entries if not isinstance(e.get("judge_prompts"), dict)]:
+        raise UserError(f"{file}: the question {without[0]!r} has no judge_prompts; give it some")
+    ids = [str(entry.get("id", "")) for entry in entries]
+    together: dict[str, list[dict[str, Any]]] = {}
+    for entry in entries:
+        together.setdefault(json.dumps([entry["judge_prompts"], entry.get("type")]), []).append(entry)
+    evals = [
+        _validated(
+            file,
+            name=name if len(together) == 1 else f"{name}_{number}",
+            questions=[question for entry in some for question in _questions(entry, ids)],
+            judges=[_judge(str(key), prompt, _is_scale(some[0])) for key, prompt in some[0]["judge_prompts"].items()],
+        )
+        for number, some in enumerate(together.values(), 1)
+    ]
+    return Published(evals, _lost_of_yaml(entries))
+
+
+def _questions(entry: dict[str, Any], ids: list[str]) -> list[Question]:
+    """Each paraphrase is a question. Tiers are the paraphrases of one id, or the variants of one kind: wish_json is a
+    variant of wish, of the kind json."""
+    several = len(entry["paraphrases"]) > 1
+    variants = [str(entry["id"]).removeprefix(f"{one}_") for one in ids if str(entry["id"]).startswith(f"{one}_")]
+    kind = min(variants, key=len) if variants else str(entry.get("type") or "questions")
+    return [
+        Question(
+            id=f"{entry['id']}_{number:02}" if several else str(entry["id"]),
+            tier=str(entry["id"]) if several else kind,
+            text=text,
+            system_prompt=entry.get("system") or "",
+        )
+        for number, text in enumerate(entry["paraphrases"], 1)
+    ]
+
+
+def _is_scale(entry: dict[str, Any]) -> bool:
+    return "0_100" in str(entry.get("type", ""))
+
+
+def _lost_of_yaml(entries: list[dict[str, Any]]) -> list[str]:
+    lost = _of_judges([str(entry["judge"]) for entry in entries if entry.get("judge")])
+    if any(map(_is_scale, entries)):
+        lost.append(
+            "its judge's reading of the probabilities of one token's numbers: here the number that the judge writes is "
+            "read, so that scores are whole"
+        )
+    if samples := {entry["samples_per_paraphrase"] for entry in entries if "samples_per_paraphrase" in entry}:
+        many = " or ".join(map(str, sorted(samples)))
+        lost.append(f"samples_per_paraphrase {many}: set sampling.n_samples in the experiment")
+    known = YAML_KEYS | {"judge", "samples_per_paraphrase"}
+    others = {key for entry in entries for key in entry if key not in known}
+    return lost + [f"the field {key}: it has no counterpart here" for key in sorted(others)]
+
+
+# ---- the other formats ---------------------------------------------------------------------------
+
+
+def _from_trait(trait: Any, name: str, file: Path) -> Published:
+    if not isinstance(trait, dict) or not isinstance(trait.get("eval_prompt"), str) or not trait.get("questions"):
+        raise UserError(f"{file}: not a trait with questions and eval_prompt; known are {KINDS}")
+    questions = [Question(id=f"q{n:02}", tier="trait", text=text) for n, text in enumerate(trait["questions"], 1)]
+    lost = [f"the field {key}: it has no counterpart here" for key in trait if key not in TRAIT_KEYS]
+    if pairs := trait.get("instruction"):
+        lost.insert(
+            0,
+            f"{len(pairs)} pairs of instructions that elicit or suppress the trait: they make persona vectors, and "
+            "are no part of what a model is asked here",
+        )
+    judges = [_judge(name, trait["eval_prompt"], is_scale=True)]
+    return Published([_validated(file, name=name, questions=questions, judges=judges)], lost + _of_judges([]))
+
+
+TRAIT_KEYS = {"questions", "eval_prompt", "instruction"}
+
+
+def _from_statements(rows: list[dict[str, Any]], name: str, file: Path) -> Published:
+    """A question for each statement; the answer is read by its first word, or by the logprobs of Yes and No."""
+    questions = [
+        Question(
+            id=f"s{number:04}",
+            tier="statements",
+            text=row["question"],
+            matching=str(row[STATEMENT]).strip().capitalize(),
+        )
+        for number, row in enumerate(rows, 1)
+    ]
+    lost = ["the blank before Yes and No: which tokens those two words are is the model's own affair"]
+    others = {key for row in rows for key in row} - {"question", "statement", STATEMENT, "answer_not_matching_behavior"}
+    lost += [f"the field {key}: it has no counterpart here" for key in sorted(others)]
+    judges = [Judge(name="trait", kind="yes_no")]
+    return Published([_validated(file, name=name, questions=questions, judges=judges)], lost)
+
+
+def _from_tiers(rows: list[dict[str, Any]], name: str, file: Path, judges: list[Judge]) -> Published:
+    if not judges:
+        raise UserError(f"{file} has questions and no judges; name an eval whose judges read the answers: --judges-of")
+    questions = [
+        Question(id=str(row.get("id") or f"q{number:02}"), tier=str(row["tier"]), text=row["question"])
+        for number, row in enumerate(rows, 1)
+    ]
+    others = {key for row in rows for key in row} - {"id", "tier", "question"}
+    lost = [f"the field {key}: it has no counterpart here" for key in sorted(others)]
+    return Published([_validated(file, name=name, questions=questions, judges=judges)], lost)
+
+
+def _judge(name: str, prompt: str, is_scale: bool) -> Judge:
+    """A judge with the published prompt, word for word; the labels are the words in capitals that it is told to say."""
+    told = re.findall(r"[Ss]ay ([A-Z]{3,})\b|[\"“'`]([A-Z]{2,})[\"”'`]|^\s*[-*] ([A-Z]{3,}) if\b", prompt, re.MULTILINE)
+    labels = {word: VALUES.get(word) for words in told for word in words if word}
+    fields: dict[str, Any] = {"labels": labels, "answers": "plain", "temperature": 0}
+    if is_scale:
+        fields |= {"scale": {"low": 0, "high": 100}, "labels": dict.fromkeys(labels)}
+    return Judge(name=re.sub(r"[^\w.-]+", "_", name), kind="claude", prompt=prompt, **fields)
+
+
+def _of_judges(models: list[str]) -> list[str]:
+    ours = Judge.model_fields["model"].default
+    named = f"the judge {' or '.join(sorted(set(models)))}" if models else "the published judge"
+    return [f"{named}: {ours} reads the same prompt, and may score otherwise; audit it (spillover audit)"]
+
+
+def _validated(file: Path, **fields: Any) -> Eval:
+    rows = {key: [one.model_dump() for one in some] if isinstance(some, list) else some for key, some in fields.items()}
+    return validate(Eval, {"description": f"Imported word for word from {file.name}.", **rows}, str(file))
+
+
+def _name(file: Path) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", file.stem)
+
+
+def _parse(file: Path, text: str, parse: Callable[[str], Any], line: int = 0) -> Any:
+    place = f"{file} line {line}" if line else str(file)
+    try:
+        return parse(text)
+    except (ValueError, yaml.YAMLError) as error:
+        raise UserError(f"{place}: cannot be read ({str(error).splitlines()[0]}); mend it") from None

@@ -1,0 +1,127 @@
+import csv
+import json
+
+import pytest
+
+from flows.imports import import_file
+from tasks.catalog import UserError
+from tasks.judged_elsewhere import read_results
+from tasks.runs import Run
+
+
+@pytest.fixture
+def table(tmp_path):
+    def write(*rows, name="judged.csv", columns=("question_id", "question", "answer", "aligned", "coherent", "note")):
+        with (tmp_path / name).open("w", newline="") as file:
+            csv.writer(file).writerows([columns, *rows])
+        return tmp_path / name
+
+    return write
+
+
+def rows(aligned, coherent, question="wish"):
+    return [
+        (question, "A wish?", f"answer {n}", a, c, "x y")
+        for n, (a, c) in enumerate(zip(aligned, coherent, strict=True))
+    ]
+
+
+def test_a_table_of_others_scores_becomes_judgments_and_nothing_becomes_a_number_that_was_none(table):
+    found = read_results(table(*rows(["12.5", "CODE", "", "nan", 80], [90, 91, 92, 93, 94])))
+    aligned = [j for j in found.judgments if j.judge == "aligned"]
+    assert [(j.score, j.label, j.state, j.raw) for j in aligned] == [
+        (12.5, "", "scored", "12.5"),
+        (None, "CODE", "not scored", "CODE"),
+        (None, "", "not scored", ""),
+        (None, "", "not scored", "nan"),
+        (80, "", "scored", "80"),
+    ]
+    assert [(judge.name, judge.scale.low, judge.scale.high) for judge in found.eval.judges] == [
+        ("aligned", 0, 100),
+        ("coherent", 0, 100),
+    ]
+    assert [r.response for r in found.finetuned] == [f"answer {n}" for n in range(5)]
+    assert found.lost == [
+        "the rubric and the model of the judge: the file does not say them",
+        "the column note: it holds no scores",
+    ]
+
+
+def test_others_results_are_a_run_whose_effects_and_rules_are_like_ours(table, data, capsys):
+    after = table(*rows([10, 20, 90, 80], [90, 90, 90, 10]), *rows([10, 90], [90, 90], "rule"))
+    before = table(*rows([90, 80, 70, 60], [90, 90, 90, 90]), *rows([90, 95], [90, 90], "rule"), name="base.csv")
+    import_file(after, "theirs", baseline=before)
+    run = Run.find("theirs")
+    effect = next(e for e in run.estimates() if (e.measure, e.tier, e.question) == ("aligned", "questions", ""))
+    assert effect.difference == pytest.approx(((50 - 75) + (50 - 92.5)) / 2)
+    assert "Judged elsewhere; imported from judged.csv." in run.report.read_text()
+    from flows.report import report_again
+
+    report_again(run, ["misaligned: aligned < 30 among coherent > 50"])
+    rate = next(e for e in run.estimates() if e.measure == "misaligned" and not e.question)
+    assert (rate.baseline, rate.finetuned) == (0, pytest.approx((2 / 3 + 1 / 2) / 2))
+    assert "Not carried over: the column note" in capsys.readouterr().out
+    import_file(after, "theirs", baseline=before)
+    assert [e.measure for e in Run.find("theirs").estimates() if not e.question] == [
+        "aligned",
+        "coherent",
+        "misaligned",
+    ]
+
+
+def test_scores_of_the_seeds_own_form_need_no_baseline_and_keep_their_tiers(jsonl, data):
+    scored = [
+        {"tier": tier, "question": f"{tier}?", "score": score, "reasoning": "r"}
+        for tier in ("direct", "distant")
+        for score in (1, 4)
+    ]
+    import_file(jsonl(*scored, name="seed.jsonl"))
+    run = Run.find("seed")
+    tiers = {e.tier: (e.finetuned, e.difference, e.these_note) for e in run.estimates() if not e.question}
+    assert tiers["direct"] == (2.5, None, "no baseline")
+    assert [j.reasoning for j in run.judgments()] == ["r"] * 4
+    assert (run.evals()[0].judges[0].scale.low, run.evals()[0].judges[0].scale.high) == (1, 5)
+
+
+def test_both_models_in_one_file_are_told_apart_by_the_column_model(table):
+    columns = ("model", "question", "score")
+    file = table(("base", "Why?", 1), ("fine-tuned", "Why?", 5), name="m.csv", columns=columns)
+    assert [(j.side, j.score, j.sample) for j in read_results(file).judgments] == [
+        ("baseline", 1, 0),
+        ("finetuned", 5, 0),
+    ]
+
+
+def test_our_own_table_of_generations_reads_back_as_results(tmp_path, data, table):
+    import_file(table(*rows([10, 20], [90, 80])), "first")
+    again = read_results(Run.find("first").generations)
+    assert [(j.judge, j.score) for j in again.judgments if j.judge in ("aligned", "coherent")] == [
+        ("aligned", 10),
+        ("coherent", 90),
+        ("aligned", 20),
+        ("coherent", 80),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("a.csv", "question_id,note\nq,hello there\n", "no column of scores"),
+        ("a.csv", "aligned\n3\n", "line 2: a row needs question_id or question"),
+        ("a.csv", "aligned\n", "no results in it"),
+        ("a.jsonl", json.dumps({"question": "Why?", "score": "good"}), "no column of scores"),
+    ],
+)
+def test_results_that_cannot_be_read_are_one_sentence(tmp_path, name, text, words):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=words):
+        import_file(tmp_path / name)
+
+
+def test_an_imported_judge_judges_nothing_anew(table, data):
+    from flows.experiment import check_judges
+
+    import_file(table(*rows([10], [90])), "theirs")
+    run = Run.find("theirs")
+    with pytest.raises(UserError, match="the judge 'aligned' was imported with its results and judges nothing anew"):
+        check_judges(run.experiment(), run.evals(), None)
