@@ -62,6 +62,8 @@ def run(
     # Each is a run like any other, under a name with its seed, and goes on by its own command.
     for one in parse_seeds(seeds):
         _run(experiment, shlex.join([*command, "--seed", str(one)]), f"{run or 'seed'}-{one}", one, until)
+    if seeds and until == "report":
+        typer.echo(f"\nAll of them in one  spillover compare '{experiment.name}/{run or 'seed'}-*'")
 
 
 @app.command()
@@ -161,6 +163,23 @@ def report(
     if rule:
         console.print(effects_table([effect for effect in here.estimates() if effect.rule]), soft_wrap=False)
     console.print(f"Report  {written}")
+
+
+@app.command("compare")
+def compare_several(
+    places: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs, or patterns as 'demo/seed-*'.")],
+    labels: Annotated[str, typer.Option(help="A name for each, as a,b; those of one name are pooled.")] = "",
+    name: Annotated[str, typer.Option(help="Name of the comparison; made of the labels when empty.")] = "",
+) -> None:
+    """Put the effects of several runs side by side; runs that differ in their seed alone are pooled."""
+    from tasks.runs import Run
+
+    for place in places:
+        Run.find_all(place)
+    address = _use_server()
+    from flows.run import compare_in_terminal
+
+    compare_in_terminal(places, _several(labels), name, address)
 
 
 @app.command("import")

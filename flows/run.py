@@ -5,17 +5,20 @@ import errno
 import shlex
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from flows.audit import repeat_judgments
+from flows.compare import compare_runs, judged
 from flows.experiment import run_experiment
 from flows.judge_again import judge_again
 from flows.server import ui_address
 from flows.terminal import console, effects_table, live_progress, show_agreement
 from tasks.catalog import UserError, data_folder, read_text
+from tasks.comparison import grouped
 from tasks.report import STANDIN_NOTE, cost, headline, is_standin
-from tasks.runs import Run, default_name
+from tasks.runs import Comparison, Run, default_name
 from tasks.schema import Agreement, Experiment, Until
 
 
@@ -60,6 +63,24 @@ def repeat_in_terminal(
     _introduce(f"{here.experiment().name}  run {here.name}, a share of its calls asked again", command, address)
     _watch(lambda: repeat_judgments(str(here.folder), share, judges, seed, max_cost_usd), None, command)
     show_agreement(here.audit("repeat", Agreement))
+
+
+def compare_in_terminal(places: list[str], labels: list[str], name: str, address: str) -> None:
+    """Compares runs and shows the table; what cannot be compared is refused before a flow is started."""
+    grouped([judged(place) for place in places], labels)
+    given = shlex.join(["spillover", "compare", *places, *(["--labels", ",".join(labels)] if labels else [])])
+    _introduce(f"compare {', '.join(labels or places)}", f"{given} --name {name}" if name else given, address)
+    folders: list[str] = []
+
+    async def flow() -> str:
+        folders.append(await compare_runs(places, labels, name))
+        return folders[0]
+
+    _watch(flow, None, given)
+    place = Comparison(Path(folders[0]).name)
+    console.print()
+    console.print(effects_table(place.rows()), soft_wrap=False)
+    console.print(f"\nComparison  {place.page}")
 
 
 def new_name() -> str:

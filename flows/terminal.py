@@ -1,7 +1,7 @@
 """What a run shows in the terminal: a line for each stage as it goes, and the effects at the end."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -10,7 +10,7 @@ from rich.table import Column, Table
 
 from tasks.catalog import UserError
 from tasks.runs import Run
-from tasks.schema import Agreement, Corrected, Effect, Failure, State
+from tasks.schema import Agreement, Compared, Corrected, Effect, Failure, State
 
 console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 """Prints text as it is: what it shows can hold brackets, and paths that must stay on one line."""
@@ -47,14 +47,17 @@ def live_progress() -> Iterator[None]:
             watcher.reset(token)
 
 
-def effects_table(effects: list[Effect]) -> Table:
+def effects_table(effects: Sequence[Effect]) -> Table:
     """The effects by tier. What every row would repeat stands above the table, and why an interval is missing below."""
     # One blank between columns: a row is 80 characters wide.
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", title_style="")
     table.title_justify, table.caption_justify = "left", "left"
     named = {"eval": [e.eval for e in effects], "judge": [e.measure for e in effects]}
+    named = {"runs": [e.label if isinstance(e, Compared) else "" for e in effects]} | named
     varying = [name for name, values in named.items() if len(set(values)) > 1]
-    table.title = ", ".join(f"{name} {values[0]}" for name, values in named.items() if values and name not in varying)
+    table.title = ", ".join(
+        f"{name} {values[0]}" for name, values in named.items() if any(values) and name not in varying
+    )
     for name in (*varying, "tier"):
         table.add_column(name)
     for name in ("baseline", "fine-tuned", "difference", "these questions 95 %", "new questions 95 %", "scored"):

@@ -8,8 +8,8 @@ import altair
 import polars
 from prefect import task
 
-from tasks.runs import Run, write_text
-from tasks.schema import ALL, Eval, Judgment
+from tasks.runs import Comparison, Run, as_table, write_text
+from tasks.schema import ALL, Compared, Eval, Judgment
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#6b6b6b"
 """Okabe and Ito's, told apart by every kind of sight."""
@@ -189,6 +189,26 @@ def over_training(effects: polars.DataFrame, one: Eval) -> altair.FacetChart:
     return altair.layer(*layers).properties(width=520, height=240).facet(row=JUDGES)
 
 
+def comparison(table: polars.DataFrame) -> altair.FacetChart:
+    """The difference in each tier of every group of runs, with its interval for these questions, measure by measure."""
+    tiers, labels = (list(dict.fromkeys(table[name])) for name in ("tier", "label"))
+    base = altair.Chart(table).encode(
+        y=altair.Y("tier:N", sort=tiers, title=None, axis=altair.Axis(labelFontSize=13, ticks=False, domain=False)),
+        yOffset=altair.YOffset("label:N", sort=labels),
+        color=altair.Color("label:N", sort=labels, title=None, scale=altair.Scale(range=COLOURS)),
+    )
+    numbers = [altair.Tooltip(f"{name}:Q", format=".2f") for name in ("difference", "these_low", "these_high")]
+    layers = [
+        altair.Chart(table).mark_rule(color=GREY, strokeDash=[3, 3]).encode(x=altair.datum(0)),
+        base.mark_rule(strokeWidth=3).encode(x=altair.X("these_low:Q"), x2="these_high:Q"),
+        base.mark_point(filled=True, size=80, opacity=1).encode(
+            x=altair.X("difference:Q", title="Fine-tuned minus baseline"), tooltip=["label:N", "tier:N", *numbers]
+        ),
+    ]
+    chart = altair.layer(*layers).properties(width=520, height=altair.Step(16)).facet(row=JUDGES)
+    return chart.resolve_scale(x="independent")
+
+
 def training_curve(rows: list[dict[str, Any]]) -> altair.LayerChart:
     """Loss by step, and the held-out loss before and after."""
     points = [(row["step"], row["loss"], "trained on") for row in rows if "loss" in row]
@@ -239,6 +259,14 @@ def draw(run: Run) -> Path:
     if curve := run.training_curve():
         save(training_curve(curve), run.charts / "training_curve", polars.DataFrame(curve, infer_schema_length=None))
     return run.charts
+
+
+@task(name="comparison-charts", task_run_name="draw the comparison")
+def comparison_charts_task(place: Comparison, rows: list[Compared]) -> None:
+    table = as_table(rows, Compared).filter(question="")
+    for name in table["eval"].unique(maintain_order=True):
+        mine = table.filter(eval=name)
+        save(comparison(mine), place.chart(str(name)).with_suffix(""), mine)
 
 
 @task(name="charts", task_run_name="draw the charts")

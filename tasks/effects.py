@@ -13,7 +13,7 @@ from pathlib import Path
 
 from prefect import task
 
-from tasks.intervals import Cell, Interval, new_questions, new_questions_pooled, pool, these_questions
+from tasks.intervals import Cell, Interval, new_questions, new_questions_pooled, these_questions
 from tasks.measures import Measure, Pair, likelihood_measures, measures, rule_measure
 from tasks.rules import as_words, at_moment, variants
 from tasks.runs import Run, as_table, write_text
@@ -68,7 +68,7 @@ def _effect(measure: Measure, tier: str, pairs: list[Pair], question: str = "") 
     before_cells, after_cells = [pair.baseline for pair in both], [pair.finetuned for pair in after]
     these, new = (alone, alone) if alone else _intervals(measure, both)
     before, later = (measure.mean(cells) for cells in (before_cells, after_cells))
-    low, high = _bounds(pairs, measure)
+    low, high = measure.bounds(pairs)
     levels = [_level(measure, cells) for cells in (before_cells, after_cells)]
     return Effect(
         eval=measure.eval,
@@ -140,24 +140,6 @@ def _stands_alone(pairs: list[Pair], measure: Measure) -> Interval | None:
 
 def _answers(cell: Cell) -> int:
     return max(cell.answers, cell.n + cell.unscored)
-
-
-def _bounds(pairs: list[Pair], measure: Measure) -> tuple[float | None, float | None]:
-    """The difference if every unscored answer had the score that makes it smallest, and largest."""
-    if any(cell.n + cell.unscored == 0 for pair in pairs for cell in (pair.baseline, pair.finetuned)):
-        return None, None
-    if not math.isfinite(measure.low) or not pairs:
-        return None, None
-    cells = [pool([p.baseline for p in pairs]), pool([p.finetuned for p in pairs])] if measure.is_pooled else []
-    pairs = [Pair("", "", *cells)] if cells else pairs
-    least = [_filled(pair.finetuned, measure.low) - _filled(pair.baseline, measure.high) for pair in pairs]
-    most = [_filled(pair.finetuned, measure.high) - _filled(pair.baseline, measure.low) for pair in pairs]
-    return math.fsum(least) / len(least), math.fsum(most) / len(most)
-
-
-def _filled(cell: Cell, score: float) -> float:
-    known = cell.mean * cell.n if cell.n else 0.0
-    return (known + score * cell.unscored) / (cell.n + cell.unscored)
 
 
 def write_effects(run: Run) -> Path:

@@ -68,10 +68,27 @@ class Measure(NamedTuple):
     def mean(self, cells: list[Cell]) -> float | None:
         return math.fsum(weight * cell.mean for weight, cell in self.terms(cells)) if cells else None
 
+    def bounds(self, pairs: list[Pair]) -> tuple[float | None, float | None]:
+        """The difference if every unscored answer had the score that makes it smallest, and largest."""
+        if any(cell.n + cell.unscored == 0 for pair in pairs for cell in (pair.baseline, pair.finetuned)):
+            return None, None
+        if not math.isfinite(self.low) or not pairs:
+            return None, None
+        if self.is_pooled:
+            pairs = [Pair("", "", pool([p.baseline for p in pairs]), pool([p.finetuned for p in pairs]))]
+        least = [_filled(pair.finetuned, self.low) - _filled(pair.baseline, self.high) for pair in pairs]
+        most = [_filled(pair.finetuned, self.high) - _filled(pair.baseline, self.low) for pair in pairs]
+        return math.fsum(least) / len(least), math.fsum(most) / len(most)
+
     def compares(self, pair: Pair) -> bool:
         """Whether a question has enough on both sides."""
         least = self.rule.min_answers if self.rule else 1
         return min(pair.baseline.n, pair.finetuned.n) >= least
+
+
+def _filled(cell: Cell, score: float) -> float:
+    known = cell.mean * cell.n if cell.n else 0.0
+    return (known + score * cell.unscored) / (cell.n + cell.unscored)
 
 
 def measures(one: Eval, words: polars.DataFrame) -> list[Measure]:

@@ -3,17 +3,16 @@
 Everything that a model wrote is escaped by the template; see report.html.j2.
 """
 
-import base64
 import json
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jinja2
 from prefect import task
 
 from tasks.budget import cost_words
 from tasks.exports import over_all, targets, write_exports
+from tasks.page import image, page
 from tasks.runs import Run, read_rows, write_text
 from tasks.schema import Agreement, Corrected, Document, Effect, Eval, Experiment, Judgment, Response
 
@@ -112,13 +111,8 @@ def questions_asked(run: Run, evals: list[Eval], effects: list[Effect]) -> list[
 def render(run: Run) -> str:
     experiment, evals, effects = run.experiment(), run.evals(), run.estimates()
     documents = read_rows(run.documents, Document) if run.documents.is_file() else []
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["signed"] = lambda x: "" if x is None else f"{x:+.2f}"
-    environment.filters["score"] = lambda x: "" if x is None else f"{x:.2f}"
-    return environment.get_template("report.html.j2").render(
+    return page(
+        "report.html.j2",
         experiment=experiment,
         run=run,
         record=run.record(),
@@ -157,11 +151,6 @@ def _more_charts(run: Run, name: str) -> list[tuple[str, str]]:
     }
     files = [(run.charts / f"{kind}_{name}.svg", words) for kind, words in kinds.items()]
     return [(image(file), words) for file, words in files if file.is_file()]
-
-
-def image(file: Path) -> str:
-    """An SVG as a data address: an image runs no script."""
-    return "data:image/svg+xml;base64," + base64.b64encode(file.read_bytes()).decode()
 
 
 def write_report(run: Run) -> Path:

@@ -17,7 +17,19 @@ import yaml
 from pydantic import BaseModel
 
 from tasks.catalog import UserError, data_folder, validate
-from tasks.schema import Checkpoint, Document, Effect, Eval, Experiment, Failure, Judgment, Likelihood, Response, Rule
+from tasks.schema import (
+    Checkpoint,
+    Compared,
+    Document,
+    Effect,
+    Eval,
+    Experiment,
+    Failure,
+    Judgment,
+    Likelihood,
+    Response,
+    Rule,
+)
 
 if TYPE_CHECKING:
     import polars
@@ -112,6 +124,17 @@ class Run:
         if not runs:
             raise UserError(f"no run at {place!r}; `spillover list` shows the runs in {results}")
         return cls(runs[-1].parent)
+
+    @classmethod
+    def find_all(cls, place: str) -> list["Run"]:
+        """The run of `find`; with a * in the place all that fit it, as demo/seed-*."""
+        if "*" not in place:
+            return [cls.find(place)]
+        results = data_folder() / "results"
+        files = sorted(results.glob(f"{place}/experiment.yaml"))
+        if not files:
+            raise UserError(f"no run fits {place!r}; `spillover list` shows the runs in {results}")
+        return [cls(file.parent) for file in files]
 
     @property
     def identity(self) -> str:
@@ -273,6 +296,30 @@ def _with_rules(one: Eval, rules: list[Rule]) -> Eval:
     return one.model_copy(update={"rules": list(({rule.name: rule for rule in [*one.rules, *rules]}).values())})
 
 
+class Comparison:
+    """data/comparisons/<name>/: several runs side by side."""
+
+    def __init__(self, name: str):
+        if not name or name in (".", "..") or "/" in name or "\\" in name:
+            raise UserError(f"{name!r} cannot be the name of a comparison; use a plain folder name")
+        self.folder = data_folder() / "comparisons" / name
+        self.table = self.folder / "comparison.csv"
+        self.page = self.folder / "comparison.html"
+
+    def rows(self) -> list[Compared]:
+        return [Compared(**row) for row in _read_table(self.table, Compared).to_dicts()]
+
+    def chart(self, name: str) -> Path:
+        """The picture of one eval."""
+        return self.folder / "charts" / f"comparison_{name}.svg"
+
+
+def same_definition(one: Run, other: Run) -> bool:
+    """Whether two runs differ in nothing but their seed, and how far and hard they went."""
+    first, second = ([_compared(run.experiment()), *map(_compared, run.evals())] for run in (one, other))
+    return first == second
+
+
 def default_name(created: datetime, identifier: str) -> str:
     """The same whenever the same flow run is retried: its creation time and the start of its id."""
     return f"{created.astimezone(UTC):%Y%m%d-%H%M%S}-{identifier[:8]}"
@@ -355,7 +402,7 @@ def _read_table(file: Path, noun: type[BaseModel]) -> "polars.DataFrame":
     """A table that `as_table` made; an empty text stays one."""
     import polars
 
-    return polars.read_csv(file, schema=_columns(noun)).with_columns(polars.col(polars.String).fill_null(""))
+    return polars.read_csv(file, schema_overrides=_columns(noun)).with_columns(polars.col(polars.String).fill_null(""))
 
 
 def _columns(noun: type[BaseModel]) -> dict[str, Any]:

@@ -720,3 +720,12 @@ class Effect(Noun):
     """Of a rule: its hits among all answers, those outside of its denominator included."""
     rule: str = ""
     """Of a rule: itself, in words."""
+
+
+class Compared(Effect):
+    """An effect of one run, or of several runs of one definition with different seeds, beside others'."""
+
+    label: str
+    """What the runs are called in the comparison."""
+    runs: int
+    """How many were pooled. With several, the interval for new questions is for new seeds too."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[1]
-STAGES = {"documents", "training", "sampling", "judging", "effects", "charts", "report"}
+STAGES = {"documents", "training", "sampling", "judging", "effects", "charts", "report", "comparison"}
 OURS = ("tasks", "flows", "deployments")
 APART = {file.parent for file in (PROJECT / "deployments").glob("*/pyproject.toml")}
 """Programs with an environment of their own, which import nothing of ours."""
@@ -24,6 +24,7 @@ ALLOWED = {
     "tasks.rubrics": {"tasks.schema", "tasks.claude", "tasks.store"},
     "tasks.lexicon": {"tasks.schema"},
     "tasks.intervals": set(),
+    "tasks.page": set(),
     "tasks.rules": {"tasks.schema", "tasks.intervals"},
     "tasks.elsewhere": {"tasks.schema", "tasks.catalog"},
     "tasks.published": {"tasks.schema", "tasks.catalog"},
@@ -42,8 +43,9 @@ STAGE |= {
     "tasks.rules",
     "tasks.measures",
     "tasks.exports",
+    "tasks.page",
 }
-HOMES = {"anthropic": "tasks.claude", "altair": "tasks.charts", "sqlalchemy": "tasks.store", "jinja2": "tasks.report"}
+HOMES = {"anthropic": "tasks.claude", "altair": "tasks.charts", "sqlalchemy": "tasks.store", "jinja2": "tasks.page"}
 HOMES |= {"krippendorff": "tasks.audit", "sklearn": "tasks.audit"}
 
 

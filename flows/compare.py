@@ -1,0 +1,65 @@
+"""The comparison of several runs: fine-tunes, controls, or the seeds of one definition, which are pooled.
+
+await compare_runs(["factory_farming_neutral/seed-*", "lighthouses/seed-*"], labels=["farming", "control"])
+"""
+
+import re
+
+from prefect import flow
+from prefect.artifacts import acreate_markdown_artifact
+from prefect.runtime import flow_run
+
+from flows.terminal import interval, number
+from tasks.catalog import UserError
+from tasks.charts import comparison_charts_task
+from tasks.comparison import Group, compare_task, grouped, page_task
+from tasks.runs import Comparison, Run
+from tasks.schema import Compared
+
+LONGEST_NAME = 80
+
+
+def _title() -> str:
+    return f"compare {', '.join(flow_run.parameters['labels'] or flow_run.parameters['runs'])}"
+
+
+@flow(name="compare", flow_run_name=_title)
+async def compare_runs(runs: list[str], labels: list[str] | None = None, name: str = "") -> str:
+    """Put the effects of several runs side by side; runs of one definition with different seeds are pooled.
+
+    Args:
+        runs: Folders, experiment/run, experiments for their latest run, or patterns as demo/seed-*.
+        labels: What each of them is called. Those of one label are pooled. Empty: by their experiments.
+        name: Name of the comparison's folder. Empty: made of the labels.
+    """
+    groups = grouped([judged(place) for place in runs], labels or [])
+    place = Comparison(name or _name(groups))
+    rows = compare_task(place, groups, len(groups))
+    comparison_charts_task(place, rows)
+    page_task(place, groups, rows)
+    await acreate_markdown_artifact(_table(rows) + f"\n\n`{place.page}`\n", description="Effects side by side")
+    return str(place.folder)
+
+
+def judged(place: str) -> list[Run]:
+    """The runs that are meant; UserError for one without effects."""
+    runs = Run.find_all(place)
+    for run in runs:
+        if not run.effects.is_file():
+            raise UserError(f"{run.folder} has no effects yet; finish it with `{run.resume_command}`")
+    return runs
+
+
+def _name(groups: list[Group]) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", "_vs_".join(group.label for group in groups))[:LONGEST_NAME]
+
+
+def _table(rows: list[Compared]) -> str:
+    lines = [
+        "| runs | judge | tier | difference | these questions | new questions and seeds |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in (row for row in rows if not row.question):
+        these, new = interval(row.these_low, row.these_high), interval(row.new_low, row.new_high, row.new_note)
+        lines.append(f"| {row.label} | {row.measure} | {row.tier} | {number(row.difference, '+')} | {these} | {new} |")
+    return "\n".join(lines)

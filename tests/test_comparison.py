@@ -1,0 +1,137 @@
+import pytest
+
+from flows.compare import compare_runs
+from tasks.catalog import UserError
+from tasks.comparison import compare, grouped
+from tasks.effects import estimate, write_effects
+from tasks.intervals import new_questions_and_seeds
+from tasks.runs import Comparison, Run, write_rows
+from tasks.schema import DocumentSet, Experiment, Judge, Rule
+from tests.fakes.nouns import an_eval, judgments
+
+QUESTIONS = {f"q{n}": "direct" for n in range(1, 7)}
+JUDGE = Judge(name="j", kind="claude", prompt="?")
+BEFORE = [[1, 2, 1], [1, 1, 2], [2, 2, 1], [1, 1, 1], [3, 2, 1], [1, 2, 2]]
+AFTER = [
+    [[2, 3, 4], [1, 2, 2], [4, 5, 5], [1, 1, 2], [3, 3, 3], [2, 2, 4]],
+    [[3, 3, 4], [2, 2, 2], [3, 4, 5], [2, 1, 2], [5, 3, 3], [1, 2, 3]],
+    [[1, 3, 2], [1, 2, 1], [3, 5, 4], [1, 2, 2], [3, 2, 3], [2, 2, 2]],
+]
+
+
+def rows_of(after, before=BEFORE):
+    found = []
+    for n, question in enumerate(QUESTIONS):
+        for side, scores in (("baseline", before[n]), ("finetuned", after[n])):
+            some = judgments("q1", side, scores, "j")
+            found += [
+                j.model_copy(update={"question_id": question, "at": 0 if side == "baseline" else 1}) for j in some
+            ]
+    return found
+
+
+@pytest.fixture
+def make_run(data):
+    def make(seed, after, experiment="x", before=BEFORE, rank=8, rules=()):
+        one = an_eval(JUDGE, questions=QUESTIONS).model_copy(update={"rules": list(rules)})
+        definition = Experiment(
+            name=experiment, documents=[DocumentSet(name="a")], evals=["e"], training={"rank": rank}
+        )
+        run = Run.open(definition, [one], f"seed-{seed}")
+        run.note(seed=seed)
+        write_rows(run.judged, rows_of(after, before))
+        write_effects(run)
+        return run
+
+    return make
+
+
+def whole(rows, measure="j"):
+    return next(row for row in rows if row.measure == measure and not row.question)
+
+
+def test_the_seeds_of_one_definition_are_pooled_and_crossed_with_the_questions(make_run):
+    runs = [make_run(seed, after) for seed, after in enumerate(AFTER)]
+    (group,) = grouped([[run] for run in runs], [])
+    assert (group.label, len(group.runs)) == ("x", 3)
+    row = whole(compare([group]))
+    alone = [whole(run.estimates()) for run in runs]
+    assert row.difference == pytest.approx(sum(e.difference for e in alone) / 3)
+    differences = [[sum(a) / 3 - sum(b) / 3 for a, b in zip(after, BEFORE, strict=True)] for after in AFTER]
+    expected = new_questions_and_seeds(differences)
+    assert (row.new_low, row.new_high) == (pytest.approx(expected.low), pytest.approx(expected.high))
+    assert (row.runs, row.scored_baseline, row.scored_finetuned) == (3, 18, 54)
+    assert row.these_high - row.these_low < min(e.these_high - e.these_low for e in alone)
+
+
+def test_a_baseline_that_the_runs_do_not_share_is_counted_for_each(make_run):
+    other = [[3, 1, 1], *BEFORE[1:]]
+    runs = [make_run(0, AFTER[0]), make_run(1, AFTER[1], before=other)]
+    assert whole(compare(grouped([runs], ["both"]))).scored_baseline == 36
+
+
+def test_one_run_alone_keeps_its_own_effects_and_other_definitions_are_called_by_their_runs(make_run):
+    runs = [make_run(0, AFTER[0]), make_run(1, AFTER[1], rank=4), make_run(0, AFTER[2], experiment="y")]
+    groups = grouped([[run] for run in runs], [])
+    assert [group.label for group in groups] == ["x/seed-0", "x/seed-1", "y"]
+    rows = compare(groups)
+    assert whole(rows).model_dump(exclude={"label", "runs"}) == whole(runs[0].estimates()).model_dump()
+
+
+def test_a_rules_rates_are_pooled_over_seeds_like_scores(make_run):
+    rule = Rule(name="high", hit="j >= 3")
+    runs = [make_run(seed, after, rules=[rule]) for seed, after in enumerate(AFTER)]
+    row = whole(compare(grouped([runs], [])), "high")
+    rates = [[sum(score >= 3 for score in scores) / 3 for scores in after] for after in AFTER]
+    assert row.finetuned == pytest.approx(sum(map(sum, rates)) / 18)
+    assert row.rule == "j >= 3"
+    assert row.these_low < row.difference < row.these_high
+
+
+def test_what_cannot_be_pooled_is_refused_with_a_remedy(make_run):
+    first, second = make_run(0, AFTER[0]), make_run(1, AFTER[1], rank=4)
+    with pytest.raises(UserError, match="have different definitions and cannot be pooled as 'a'; give each a label"):
+        grouped([[first], [second]], ["a", "a"])
+    with pytest.raises(UserError, match="--labels: 1 labels for 2 runs"):
+        grouped([[first], [second]], ["a"])
+    twin = make_run(0, AFTER[2], experiment="y")
+    twin.definition.write_text(first.definition.read_text())
+    with pytest.raises(UserError, match="have both the seed 0"):
+        grouped([[first], [twin]], ["a", "a"])
+
+
+def test_a_pattern_names_all_runs_that_fit_it(make_run):
+    runs = [make_run(seed, after) for seed, after in enumerate(AFTER)]
+    assert [run.folder for run in Run.find_all("x/seed-*")] == [run.folder for run in runs]
+    with pytest.raises(UserError, match="no run fits 'z/seed-"):
+        Run.find_all("z/seed-*")
+
+
+async def test_a_comparison_leaves_a_table_a_chart_and_a_page_with_every_label_escaped(make_run, prefect_server):
+    for seed, after in enumerate(AFTER):
+        make_run(seed, after)
+    make_run(0, AFTER[1], experiment="y")
+    folder = await compare_runs(["x/seed-*", "y"], ["<b>farms</b>", "control"], "c")
+    place = Comparison("c")
+    assert str(place.folder) == folder
+    assert [(row.label, row.runs) for row in place.rows() if not row.question] == [("<b>farms</b>", 3), ("control", 1)]
+    page = place.page.read_text()
+    assert "&lt;b&gt;farms&lt;/b&gt;" in page
+    assert "<b>farms</b>" not in page
+    assert "3 runs pooled, seeds 0, 1, 2" in page
+    assert {file.suffix for file in (place.folder / "charts").iterdir()} == {".svg", ".png", ".pdf", ".html", ".csv"}
+
+
+def test_a_run_without_effects_is_refused(make_run):
+    from flows.compare import judged
+
+    run = make_run(0, AFTER[0])
+    run.effects.unlink()
+    with pytest.raises(UserError, match="has no effects yet; finish it with"):
+        judged("x/seed-0")
+
+
+def test_a_single_run_equals_its_estimate(make_run):
+    run = make_run(0, AFTER[0])
+    fresh = estimate(run.judgments(), run.evals())
+    assert [row.difference for row in compare(grouped([[run]], []))] == pytest.approx([e.difference for e in fresh])
