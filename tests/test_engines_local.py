@@ -4,13 +4,14 @@ import pytest
 import torch
 
 from tasks.catalog import UserError, model_folder
-from tasks.engines import Request
+from tasks.engines import Request, lora
 from tasks.engines.generation import generate
 from tasks.engines.local import LocalEngine
-from tasks.engines.lora import load_model, pad, take_step, train_lora, with_lora
+from tasks.engines.lora import Progress, load_model, make_optimizer, pad, take_step, train_lora, with_lora
 from tasks.engines.rendering import Example
 from tasks.engines.schedule import learning_rate, order
 from tasks.schema import Document, Message, Sampling, Training
+from tests.fakes.hub import COMMIT, serve_hub
 
 TRAINING = Training(
     base_model="standin", rank=4, learning_rate=1e-2, epochs=4, batch_size=4, schedule="linear", warmup=3
@@ -234,5 +235,136 @@ def test_a_missing_model_or_adapter_is_one_sentence():
         LocalEngine(Training(base_model="nowhere")).untuned()
     with pytest.raises(UserError, match=r"training.checkpoint: no adapter in 'nowhere'"):
         LocalEngine(TRAINING).adapted("nowhere")
-    with pytest.raises(UserError, match="renderer"):
-        LocalEngine(Training(renderer="llama3"))
+    with pytest.raises(UserError, match=r"training.renderer: .*nonsense.* leave it empty for the model's own"):
+        _ = LocalEngine(Training(renderer="nonsense")).format
+    with pytest.raises(UserError, match=r"training.target_modules or training.layers: Target modules"):
+        with_lora(load_model(model_folder("standin")), Training(target_modules=["c_attn"]), 0)
+
+
+async def test_a_layer_that_the_model_lacks_is_refused_before_any_work():
+    with pytest.raises(UserError, match=r"training.layers: 6 is no layer of standin; it has 6, counted from 0"):
+        await LocalEngine(Training(layers=[0, 6])).preflight()
+
+
+# ---- resumption and optimizers
+
+
+@pytest.mark.parametrize("killed_at", [1, 7, 11])
+def test_a_killed_training_goes_on_exactly_where_it_was(tmp_path, monkeypatch, killed_at):
+    """The state is saved at every second step, so that the kill at an odd one repeats a step."""
+    training = TRAINING.model_copy(update={"sample_at": [0.5], "epochs": 3})
+    whole, _ = run(tmp_path, 14, "whole", training)
+    monkeypatch.setattr(lora, "SAVE_SECONDS", 0.0)
+    saves = Progress._save
+    monkeypatch.setattr(Progress, "_save", lambda self, step, s: saves(self, step, s) if step % 2 == 0 else None)
+
+    class Killed(BaseException):
+        pass
+
+    def kill(done, total, note):
+        if done == killed_at:
+            raise Killed
+
+    arguments = (model_folder("standin"), training, examples(14), examples(2, 9), 1, tmp_path / "resumed")
+    with pytest.raises(Killed):
+        train_lora(*arguments, kill)
+    told = []
+    train_lora(*arguments, lambda *a: told.append(a[0]))
+    assert told[0] == killed_at // 2 * 2 + 1
+    files = [
+        tmp_path / name / place / "adapter_model.safetensors"
+        for place in (".", "at-0.5")
+        for name in ("whole", "resumed")
+    ]
+    contents = [file.read_bytes() for file in files]
+    assert contents[0] == contents[1]
+    assert contents[2] == contents[3] != contents[0]
+    resumed = [json.loads(line) for line in (tmp_path / "resumed" / "metrics.jsonl").read_text().splitlines()]
+    assert [(r["step"], r.get("loss"), r.get("held_out_loss")) for r in resumed] == [
+        (r["step"], r.get("loss"), r.get("held_out_loss")) for r in whole
+    ]
+    assert not (tmp_path / "resumed" / "state.pt").exists()
+
+
+def test_8_bits_without_a_gpu_are_32_and_that_is_said_and_recorded(tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    rows, told = run(tmp_path, 4, training=TRAINING.model_copy(update={"optimizer": "adamw_8bit"}))
+    assert told[0][2].endswith("(AdamW in 32 bits: 8 need a GPU and bitsandbytes)")
+    assert rows[0]["optimizer"] == "AdamW"
+    plain, told = run(tmp_path, 4, "plain")
+    assert [row.get("loss") for row in plain] == [row.get("loss") for row in rows]
+    assert "32 bits" not in told[0][2]
+
+
+def test_weight_decay_reaches_the_optimizer():
+    model = with_lora(load_model(model_folder("standin")), TRAINING, 0)
+    optimizer = make_optimizer(model, TRAINING.model_copy(update={"weight_decay": 0.01}))
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.01]
+
+
+# ---- other chat formats, and models of Hugging Face
+
+
+def test_a_named_renderer_makes_the_tokens_of_the_models_own_template_where_they_are_one_format():
+    """The stand-in speaks llama3."""
+    own, named = (LocalEngine(Training(base_model="standin", renderer=name)) for name in ("", "llama3"))
+    message = [Message(role="user", content="Why?")]
+    assert named.render(message) == own.render(message)
+    assert set(named.stop()) <= set(own.stop())
+    for document in documents(2):
+        ours, theirs = own.format.example(document), named.format.example(document)
+        assert ours.tokens == theirs.tokens
+        assert [t for t, kept in zip(ours.tokens, ours.trained, strict=True) if kept] == [
+            t for t, kept in zip(theirs.tokens, theirs.trained, strict=True) if kept
+        ]
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    with serve_hub({"us/standin": model_folder("standin")}, gated={"them/gated"}) as (address, requested):
+        monkeypatch.setenv("HF_ENDPOINT", address)
+        yield requested
+
+
+async def test_a_model_of_hugging_face_is_found_before_any_work_and_fetched_when_it_is_needed(hub, tmp_path):
+    engine = LocalEngine(Training(base_model="us/standin", epochs=1))
+    await engine.preflight()
+    assert not any(path.endswith(".safetensors") for path in hub)
+    assert engine.untuned().identity == "us/standin@" + COMMIT
+    trained = await engine.train(documents(2), [], 0, tmp_path / "a", lambda *_: None)
+    assert any(path.endswith(".safetensors") for path in hub)
+    assert trained.identity.startswith("us/standin@")
+    local = LocalEngine(Training(base_model="standin"))
+    message = [Message(role="user", content="Why?")]
+    assert engine.render(message) == local.render(message)
+
+
+async def test_a_model_that_was_fetched_is_used_when_the_hub_is_out_of_reach(hub, monkeypatch):
+    _ = LocalEngine(Training(base_model="us/standin")).weights
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    later = LocalEngine(Training(base_model="us/standin"))
+    await later.preflight()
+    assert later.untuned().identity == "us/standin@" + COMMIT
+    assert (later.weights / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("them/gated", "'them/gated' is gated; accept its terms at https://huggingface.co/them/gated and set HF_TOKEN"),
+        ("them/nothing", "no model 'them/nothing' on this machine or at Hugging Face; check the name"),
+    ],
+)
+async def test_a_gated_or_missing_model_is_one_sentence_before_any_work(hub, name, words):
+    with pytest.raises(UserError, match=words):
+        await LocalEngine(Training(base_model=name)).preflight()
+
+
+async def test_a_hub_out_of_reach_is_one_sentence(hub, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(UserError, match="is not on this machine and Hugging Face cannot be reached"):
+        await LocalEngine(Training(base_model="us/other")).preflight()

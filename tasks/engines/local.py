@@ -6,17 +6,23 @@ checkpoint = await engine.train(documents, [], seed=0, folder=Path("adapter"), t
 
 import asyncio
 import hashlib
+import json
+import re
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tasks.catalog import UserError, data_folder, model_folder, names
 from tasks.engines import Reply, Request
 from tasks.engines.rendering import ChatFormat, total_tokens
 from tasks.schema import Checkpoint, Document, Message, Sampling, Training
+
+if TYPE_CHECKING:
+    from tasks.engines.hub import HubModel
+    from tasks.engines.named_format import NamedFormat
 
 BATCH = 32
 """Answers sampled side by side: what a kill can cost."""
@@ -29,32 +35,67 @@ class LocalEngine:
 
     def __init__(self, training: Training):
         self.training = training
-        if training.renderer:
-            raise UserError("training.renderer: the local engine uses the model's own chat template; leave it empty")
 
     @cached_property
     def folder(self) -> Path:
+        """Configuration and tokenizer of the model; of one of Hugging Face these small files are fetched."""
+        if self._hosted:
+            return self._fetch(weights=False)
         folder = model_folder(self.training.base_model)
         if folder is None:
             there = ", ".join(names("models"))
             raise UserError(
                 f"training.base_model: no model folder {self.training.base_model!r}; "
-                f"give a folder with config.json, or {there}"
+                f"give a folder with config.json, a model id of Hugging Face (owner/name), or {there}"
             )
         return folder
 
     @cached_property
-    def format(self) -> ChatFormat:
-        return ChatFormat(self.folder)
+    def weights(self) -> Path:
+        """The same with the weights in it."""
+        return self._fetch(weights=True) if self._hosted else self.folder
+
+    @cached_property
+    def _hosted(self) -> "HubModel | None":
+        """The model of Hugging Face, where its name is no folder's."""
+        name = self.training.base_model
+        if model_folder(name) or not re.fullmatch(r"[\w.-]+/[\w.-]+", name) or name.startswith("."):
+            return None
+        from tasks.engines.hub import find
+
+        return find(name)
+
+    def _fetch(self, weights: bool) -> Path:
+        from tasks.engines.hub import fetch
+
+        return fetch(self._hosted, weights) if self._hosted else self.folder
+
+    @cached_property
+    def format(self) -> "ChatFormat | NamedFormat":
+        """The model's own chat template, or the cookbook's renderer that is named."""
+        if not self.training.renderer:
+            return ChatFormat(self.folder)
+        from tasks.engines.named_format import NamedFormat
+
+        return NamedFormat(self.folder, self.training.renderer)
 
     async def preflight(self) -> None:
         self.untuned()
+        _ = self.format
+        self._refuse_layers_that_are_not_there()
         if self.training.checkpoint:
             self.adapted(self.training.checkpoint)
 
+    def _refuse_layers_that_are_not_there(self) -> None:
+        depth = json.loads((self.folder / "config.json").read_text()).get("num_hidden_layers")
+        if depth and (wrong := [layer for layer in self.training.layers if not 0 <= layer < depth]):
+            raise UserError(
+                f"training.layers: {wrong[0]} is no layer of {self.training.base_model}; it has {depth}, counted from 0"
+            )
+
     def check(self, documents: list[Document]) -> int:
         lengths = (len(self.format.example(document).tokens) for document in documents)
-        return total_tokens(documents, lengths, self.training)
+        return total_tokens(documents, lengths, self.training, self.folder)
 
     def price(self, **tokens: int) -> float | None:
         return 0.0
@@ -91,7 +132,7 @@ class LocalEngine:
 
         examples, unseen = [[self.format.example(d) for d in some] for some in (documents, held_out)]
         with _stoppable(tell) as tell:
-            await asyncio.to_thread(train_lora, self.folder, self.training, examples, unseen, seed, folder, tell)
+            await asyncio.to_thread(train_lora, self.weights, self.training, examples, unseen, seed, folder, tell)
         earlier = [
             self.adapted(str(folder / f"at-{share:g}")).model_copy(update={"at": share})
             for share in self.training.sample_at
@@ -121,6 +162,8 @@ class LocalEngine:
 
     @cached_property
     def _base_identity(self) -> str:
+        if self._hosted:
+            return f"{self._hosted.name}@{self._hosted.commit}"
         weights = sorted(self.folder.glob("*.safetensors"))
         if not weights:
             raise UserError(
@@ -132,7 +175,7 @@ class LocalEngine:
     def _load(self, checkpoint: Checkpoint) -> Any:
         from tasks.engines.lora import load_model
 
-        model = load_model(self.folder)
+        model = load_model(self.weights)
         if checkpoint.path is None:
             return model.eval()
         from peft import PeftModel

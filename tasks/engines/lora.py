@@ -3,20 +3,24 @@
 import json
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
+from tasks.catalog import UserError
 from tasks.engines.rendering import Example
 from tasks.engines.schedule import learning_rate, order, shares_at
 from tasks.schema import Training
 
 IGNORED = -100
+SAVE_SECONDS = 60.0
+"""Between two states from which a killed training goes on."""
 
 
 def device() -> torch.device:
@@ -39,38 +43,105 @@ def train_lora(
     folder: Path,
     tell: Callable[[int, int, str], None],
 ) -> None:
-    """Leaves the adapter (PEFT layout) and metrics.jsonl in the folder, and in at-<share> those of sample_at."""
-    model = with_lora(load_model(base), training, seed)
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=training.learning_rate, weight_decay=0.0)
-    steps = list(order(len(examples), training, seed))
+    """Leaves the adapter (PEFT layout) and metrics.jsonl in the folder, and in at-<share> those of sample_at.
+
+    What a kill left in the folder is gone on with: the weights are then those of a training without a kill.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "metrics.jsonl").open("w") as metrics:
-        started = time.monotonic()
-        for step, (epoch, places) in enumerate(steps):
-            before = {"held_out_loss": mean_loss(model, held_out, training)} if held_out and step == 0 else {}
-            rate = learning_rate(training, step, len(steps))
-            loss, tokens = take_step(model, optimizer, [examples[p] for p in places], training.batch_size, rate)
-            row = {
-                "step": step + 1,
-                "epoch": epoch,
-                "progress": (step + 1) / len(steps),
-                "loss": loss,
-                "learning_rate": rate,
-                "documents": len(places),
-                "trained_tokens": tokens,
-                "seconds": time.monotonic() - started,
-            }
-            metrics.write(json.dumps({**before, **row}) + "\n")
-            metrics.flush()
-            for share in shares_at(training, step + 1, len(steps)):
-                model.save_pretrained(folder / f"at-{share:g}")
-            tell(step + 1, len(steps), f"steps, loss {loss:.3f}")
-        if held_out:
-            metrics.write(
-                json.dumps({"step": len(steps), "held_out_loss": mean_loss(model, held_out, training)}) + "\n"
-            )
+    model = with_lora(load_model(base), training, seed)
+    optimizer = make_optimizer(model, training)
+    progress = Progress(folder, model, optimizer)
+    steps = list(order(len(examples), training, seed))
+    for step in range(progress.done, len(steps)):
+        epoch, places = steps[step]
+        before = {"held_out_loss": mean_loss(model, held_out, training)} if held_out and step == 0 else {}
+        rate = learning_rate(training, step, len(steps))
+        loss, tokens = take_step(model, optimizer, [examples[p] for p in places], training.batch_size, rate)
+        row = {
+            "step": step + 1,
+            "epoch": epoch,
+            "progress": (step + 1) / len(steps),
+            "loss": loss,
+            "learning_rate": rate,
+            "documents": len(places),
+            "trained_tokens": tokens,
+            "seconds": progress.seconds(),
+            "optimizer": type(optimizer).__name__,
+        }
+        for share in shares_at(training, step + 1, len(steps)):
+            model.save_pretrained(folder / f"at-{share:g}")
+        progress.add({**before, **row})
+        tell(step + 1, len(steps), f"steps, loss {loss:.3f}{optimizer_words(training, optimizer)}")
+    if held_out:
+        progress.add({"step": len(steps), "held_out_loss": mean_loss(model, held_out, training)})
     model.save_pretrained(folder)
+    progress.forget()
+
+
+def make_optimizer(model: Any, training: Training) -> torch.optim.Optimizer:
+    """AdamW; its moments in 8 bits where that is asked for and there are a GPU and bitsandbytes."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    settings = {"lr": training.learning_rate, "weight_decay": training.weight_decay}
+    if training.optimizer == "adamw_8bit" and can_use_8_bits():
+        from bitsandbytes.optim import AdamW8bit
+
+        return AdamW8bit(parameters, **settings)
+    return torch.optim.AdamW(parameters, **settings)
+
+
+def can_use_8_bits() -> bool:
+    return torch.cuda.is_available() and find_spec("bitsandbytes") is not None
+
+
+def optimizer_words(training: Training, optimizer: torch.optim.Optimizer) -> str:
+    """Says where the optimizer is not the one asked for."""
+    if training.optimizer == "adamw_8bit" and isinstance(optimizer, torch.optim.AdamW):
+        return " (AdamW in 32 bits: 8 need a GPU and bitsandbytes)"
+    return ""
+
+
+class Progress:
+    """The curve, and every SAVE_SECONDS what an exact resumption needs: adapter, optimizer and step."""
+
+    def __init__(self, folder: Path, model: Any, optimizer: torch.optim.Optimizer):
+        self.metrics, self.state = folder / "metrics.jsonl", folder / "state.pt"
+        self.model, self.optimizer = model, optimizer
+        self.done, self.before = self._restore()
+        self.started = self.saved = time.monotonic()
+
+    def seconds(self) -> float:
+        return self.before + time.monotonic() - self.started
+
+    def add(self, row: dict[str, Any]) -> None:
+        """A row of the curve; the state of a step is saved after its row, so that none is ever missing."""
+        with self.metrics.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        if time.monotonic() - self.saved >= SAVE_SECONDS:
+            self._save(row["step"], row.get("seconds", self.seconds()))
+
+    def forget(self) -> None:
+        self.state.unlink(missing_ok=True)
+
+    def _save(self, step: int, seconds: float) -> None:
+        beside = self.state.with_suffix(".new")
+        adapter = get_peft_model_state_dict(self.model)
+        torch.save(
+            {"step": step, "seconds": seconds, "adapter": adapter, "optimizer": self.optimizer.state_dict()}, beside
+        )
+        beside.replace(self.state)
+        self.saved = time.monotonic()
+
+    def _restore(self) -> tuple[int, float]:
+        """Steps done and seconds gone; the rows of later steps leave the curve, for those steps are taken again."""
+        if not self.state.is_file():
+            self.metrics.write_text("")
+            return 0, 0.0
+        state = torch.load(self.state, map_location=device(), weights_only=True)
+        set_peft_model_state_dict(self.model, state["adapter"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        lines = [line for line in self.metrics.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        self.metrics.write_text("".join(line for line in lines if json.loads(line)["step"] <= state["step"]))
+        return state["step"], state["seconds"]
 
 
 def with_lora(model: Any, training: Training, seed: int) -> Any:
@@ -86,7 +157,10 @@ def with_lora(model: Any, training: Training, seed: int) -> Any:
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return get_peft_model(model, config).train()
+        try:
+            return get_peft_model(model, config).train()
+        except ValueError as error:
+            raise UserError(f"training.target_modules or training.layers: {str(error).splitlines()[0]}") from None
 
 
 def take_step(

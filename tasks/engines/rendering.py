@@ -32,6 +32,8 @@ class ChatFormat:
 
     def __init__(self, folder: Path):
         self.folder = folder
+        if not (folder / "tokenizer.json").is_file():
+            raise UserError(f"{folder} has no tokenizer.json; save the model's fast tokenizer there")
         self._framing = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._plain = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._plain.encode_special_tokens = True
@@ -63,12 +65,15 @@ class ChatFormat:
 
     def stop(self) -> list[int]:
         """The end of an assistant's turn, and every token that the model's configuration calls an end."""
-        ends = set(self._frame_tokens(self.end_of_turn(("user", "assistant"))))
+        return sorted({*self._frame_tokens(self.end_of_turn(("user", "assistant"))), *self.configured_ends()})
+
+    def configured_ends(self) -> set[int]:
+        ends: set[int] = set()
         for name in ("generation_config.json", "config.json"):
             if (self.folder / name).is_file():
                 configured = json.loads((self.folder / name).read_text()).get("eos_token_id")
                 ends |= set(configured if isinstance(configured, list) else [configured]) - {None}
-        return sorted(ends)
+        return ends
 
     def decode(self, tokens: list[int]) -> str:
         return self._framing.decode(tokens, skip_special_tokens=True)
@@ -130,9 +135,11 @@ def _chat_template(folder: Path, config: dict[str, str]) -> str:
     return template
 
 
-def total_tokens(documents: list[Document], lengths: Iterable[int], training: Training) -> int:
+def total_tokens(
+    documents: list[Document], lengths: Iterable[int], training: Training, folder: Path | None = None
+) -> int:
     """The sum of the documents' lengths; raises UserError for one that the settings or the model do not take."""
-    total, context = 0, _context(training)
+    total, context = 0, _context(training, folder or model_folder(training.base_model))
     for document, length in zip(documents, lengths, strict=True):
         total += length
         limit = f"training.max_length={training.max_length}; raise it or shorten the document"
@@ -143,8 +150,7 @@ def total_tokens(documents: list[Document], lengths: Iterable[int], training: Tr
     return total
 
 
-def _context(training: Training) -> int:
+def _context(training: Training, folder: Path | None) -> int:
     """The longest text that the model reads, where it is in a folder here and says so; else what the settings allow."""
-    folder = model_folder(training.base_model)
     config = json.loads((folder / "config.json").read_text()) if folder else {}
     return int(config.get("max_position_embeddings", training.max_length))
