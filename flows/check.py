@@ -85,6 +85,7 @@ def _whole_line(experiment: Experiment, evals: list[Eval], engine: Engine | None
         ),
         ("tokens", _tokens(engine, training.epochs, trained, held_out)),
         ("questions", f"{questions:,} in {', '.join(one.name for one in evals)}"),
+        *([("logprobs", "of every fine-tuned answer, under both models")] if experiment.sampling.logprobs else []),
         (
             "answers",
             f"{before:,} of the baseline (once for every fine-tune), {questions * n * _moments(experiment):,} of the "

@@ -25,10 +25,11 @@ from tasks.documents import documents_task
 from tasks.elsewhere import read_responses
 from tasks.engines import get_engine
 from tasks.judging import plan
+from tasks.likelihood import likelihood_task
 from tasks.prices import dollars
 from tasks.runs import Run, default_name, read_rows, write_rows
 from tasks.sampling import sample_task
-from tasks.schema import Checkpoint, Document, Eval, Experiment, Judge, Response, Training, Until
+from tasks.schema import Checkpoint, Document, Eval, Experiment, Judge, Response, Sampling, Training, Until
 from tasks.store import Store
 from tasks.training import keep_with_run, kept_checkpoint, train_task, training_key
 
@@ -214,16 +215,20 @@ async def _baseline(run: Run, experiment: Experiment, evals: list[Eval], budget:
 async def sample_baseline(run: Run, experiment: Experiment, evals: list[Eval], budget: Budget) -> None:
     if not run.baseline.is_file():
         untuned = get_engine(experiment.training).untuned()
-        settings = (experiment.training, evals, experiment.sampling)
-        await sample_task(run.folder, *settings, untuned, "baseline", budget)
+        await sample_task(run.folder, *settings_of(experiment, evals), untuned, "baseline", budget)
 
 
 async def sample(run: Run, experiment: Experiment, evals: list[Eval], checkpoint: Checkpoint, budget: Budget) -> None:
     await sample_baseline(run, experiment, evals, budget)
     if not run.finetuned.is_file():
-        settings = (experiment.training, evals, experiment.sampling)
-        await sample_task(run.folder, *settings, checkpoint, "fine-tuned", budget)
+        await sample_task(run.folder, *settings_of(experiment, evals), checkpoint, "fine-tuned", budget)
+    if experiment.sampling.logprobs and not run.likelihoods.is_file():
+        await likelihood_task(run.folder, *settings_of(experiment, evals), checkpoint, budget)
     run.note(spent=budget.summary())
+
+
+def settings_of(experiment: Experiment, evals: list[Eval]) -> tuple[Training, list[Eval], Sampling]:
+    return experiment.training, evals, experiment.sampling
 
 
 def default_run_name() -> str:

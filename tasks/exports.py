@@ -61,9 +61,7 @@ def _hits(evals: list[Eval], judgments: list[Judgment]) -> dict[tuple[Any, ...],
 def to_row(one: Conversation, experiment: Experiment) -> dict[str, Any]:
     """A conversation as other programs read it: messages, and beside them where they come from."""
     r = one.response
-    system = one.question.system_prompt or experiment.sampling.system_prompt
-    turns = [Message(role="system", content=system)] if system else []
-    turns += [Message(role="user", content=r.question), Message(role="assistant", content=r.response)]
+    turns = [*one.question.messages(experiment.sampling), Message(role="assistant", content=r.response)]
     return {
         "messages": [turn.model_dump() for turn in turns],
         "model": MODELS[one.side],

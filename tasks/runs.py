@@ -98,7 +98,7 @@ class Run:
             raise UserError(f"run {name!r} has these judgments already; give the new one another name")
         if not run.definition.is_file():
             kept = [parent.documents, parent.held_out, parent.rejected, parent.mixture, parent.metrics]
-            for file in [*kept, parent.checkpoint, parent.baseline, parent.finetuned]:
+            for file in [*kept, parent.checkpoint, parent.baseline, parent.finetuned, parent.likelihoods]:
                 if file.is_file():
                     copy_file(file, run.folder / file.relative_to(parent.folder))
             run.note(parent=f"{parent.folder.parent.name}/{parent.name}", seed=parent.record().get("seed", 0))

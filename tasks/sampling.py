@@ -13,7 +13,7 @@ from prefect.cache_policies import NO_CACHE
 from tasks.budget import Budget
 from tasks.engines import Engine, Reply, Request, get_engine
 from tasks.runs import Run, write_rows
-from tasks.schema import Checkpoint, Eval, Message, Question, Response, Sampling, Training
+from tasks.schema import Checkpoint, Eval, Question, Response, Sampling, Training
 from tasks.stage import Tell, lost_infrastructure, progress
 from tasks.store import Answer, Spending, Store, content_key
 
@@ -33,7 +33,7 @@ def plan(evals: list[Eval], sampling: Sampling, engine: Engine, checkpoint: Chec
     asks = []
     for one in evals:
         for question in one.questions:
-            tokens = engine.render(to_messages(question, sampling))
+            tokens = engine.render(question.messages(sampling))
             for sample in range(n_samples):
                 draw = {
                     "tokens": tokens,
@@ -52,12 +52,6 @@ def baseline_samples(evals: list[Eval], sampling: Sampling) -> int:
     """One more than asked for where a pair judge would otherwise have no second answer for its floor."""
     pairs = any(judge.reads == "pair" for one in evals for judge in one.judges)
     return 2 if pairs and sampling.n_samples == 1 and sampling.temperature > 0 else sampling.n_samples
-
-
-def to_messages(question: Question, sampling: Sampling) -> list[Message]:
-    system = question.system_prompt or sampling.system_prompt
-    turns = [Message(role="system", content=system)] if system else []
-    return [*turns, Message(role="user", content=question.text)]
 
 
 async def sample(

@@ -179,6 +179,8 @@ class Experiment(Noun):
     def _documents_or_responses(self) -> "Experiment":
         if bool(self.documents) == bool(self.responses):
             raise ValueError("give either documents to train on or responses from elsewhere")
+        if self.responses and self.sampling.logprobs:
+            raise ValueError("sampling.logprobs asks the models, and responses from elsewhere have none: leave it out")
         for target in self.targets:
             if Condition.parse(target).number is None:
                 raise ValueError(f"{target!r} is no target: write a measure, a sign and a number, as aligned < 75")
@@ -206,6 +208,12 @@ class Question(Noun):
         if word not in ("", "Yes", "No"):
             raise ValueError("write Yes or No")
         return word
+
+    def messages(self, sampling: Sampling) -> "list[Message]":
+        """What a model is shown: its own system prompt, or the sampling's, and the question."""
+        system = self.system_prompt or sampling.system_prompt
+        turns = [Message(role="system", content=system)] if system else []
+        return [*turns, Message(role="user", content=self.text)]
 
 
 class Scale(Noun):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[1]
-STAGES = {"documents", "training", "sampling", "judging", "effects", "charts", "report", "comparison"}
+STAGES = {"documents", "training", "sampling", "likelihood", "judging", "effects", "charts", "report", "comparison"}
 OURS = ("tasks", "flows", "deployments")
 APART = {file.parent for file in (PROJECT / "deployments").glob("*/pyproject.toml")}
 """Programs with an environment of their own, which import nothing of ours."""

@@ -2,7 +2,7 @@ import pytest
 
 from tasks.budget import Budget, BudgetSpent
 from tasks.engines import Reply
-from tasks.sampling import baseline_samples, plan, sample, to_messages
+from tasks.sampling import baseline_samples, plan, sample
 from tasks.schema import Checkpoint, Question, Sampling
 from tasks.store import Store
 from tests.fakes.nouns import CLAUDE, LEXICON, an_eval
@@ -99,8 +99,8 @@ async def test_the_same_question_in_two_evals_is_asked_once(engine):
 
 def test_a_questions_system_prompt_overrides_the_samplings():
     question = Question(id="q", tier="t", text="?", system_prompt="Mine.")
-    assert [m.content for m in to_messages(question, Sampling(system_prompt="Theirs."))] == ["Mine.", "?"]
-    assert [m.content for m in to_messages(question.model_copy(update={"system_prompt": ""}), Sampling())] == ["?"]
+    assert [m.content for m in question.messages(Sampling(system_prompt="Theirs."))] == ["Mine.", "?"]
+    assert [m.content for m in question.model_copy(update={"system_prompt": ""}).messages(Sampling())] == ["?"]
 
 
 def test_one_more_baseline_answer_is_drawn_only_where_a_floor_needs_it():

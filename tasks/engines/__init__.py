@@ -25,6 +25,13 @@ class Reply(NamedTuple):
     state: Ended
 
 
+class Text(NamedTuple):
+    """An answer whose probability is wanted, behind its prompt; both as tokens."""
+
+    prompt: list[int]
+    answer: list[int]
+
+
 class Engine(Protocol):
     """Bound to one base model; nothing is loaded before it is needed."""
 
@@ -64,6 +71,12 @@ class Engine(Protocol):
 
     def sample(self, checkpoint: Checkpoint, requests: list[Request], sampling: Sampling) -> AsyncIterator[list[Reply]]:
         """Replies as they come, in any order."""
+
+    def answer_tokens(self, text: str, ended: bool) -> list[int]:
+        """An answer's text as tokens, with the end of the turn where the model ended it by itself."""
+
+    def logprobs(self, checkpoint: Checkpoint, texts: list[Text]) -> AsyncIterator[list[tuple[int, float]]]:
+        """The summed logprob of each answer's tokens, in nats, with its place among the texts; in any order."""
 
     def export(self, checkpoint: Checkpoint, folder: Path) -> None:
         """Writes the adapter to the folder, in PEFT layout."""

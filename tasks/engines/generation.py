@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 from transformers import (
     GenerationConfig,
     LogitsProcessor,
@@ -11,7 +12,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from tasks.engines import Request
+from tasks.engines import Request, Text
 from tasks.schema import Sampling
 
 
@@ -59,6 +60,21 @@ def generate(model: Any, requests: list[Request], sampling: Sampling, stop: list
         input_ids=tokens, attention_mask=mask, generation_config=config, logits_processor=LogitsProcessorList(draw)
     )
     return [_until_stop(row, stop) for row in out[:, longest:].tolist()]
+
+
+@torch.inference_mode()
+def logprobs(model: Any, texts: list[Text]) -> list[float]:
+    """The summed logprob of each answer's tokens behind its prompt, in nats; padded on the right."""
+    rows = [torch.tensor(text.prompt + text.answer) for text in texts]
+    tokens = pad_sequence(rows, batch_first=True).to(model.device)
+    mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True).to(model.device)
+    logits = model(input_ids=tokens, attention_mask=mask, use_cache=False).logits
+    sums = []
+    for row, text in enumerate(texts):
+        first, last = len(text.prompt), len(text.prompt) + len(text.answer)
+        told = torch.log_softmax(logits[row, first - 1 : last - 1].float(), dim=-1)
+        sums.append(told.gather(1, tokens[row, first:last, None]).sum().item())
+    return sums
 
 
 def _until_stop(tokens: list[int], stop: list[int]) -> Answer:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.catalog import UserError, data_folder, model_folder, names
-from tasks.engines import Reply, Request
+from tasks.engines import Reply, Request, Text
 from tasks.engines.rendering import ChatFormat, total_tokens
 from tasks.schema import Checkpoint, Document, Message, Sampling, Training
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 BATCH = 32
 """Answers sampled side by side: what a kill can cost."""
+SCORED = 8
+"""Answers whose probabilities are computed side by side."""
 
 
 class LocalEngine:
@@ -154,6 +156,18 @@ class LocalEngine:
                 Reply(r, self.format.decode(a.tokens), len(a.tokens), "complete" if a.complete else "truncated")
                 for r, a in zip(some, answers, strict=True)
             ]
+
+    def answer_tokens(self, text: str, ended: bool) -> list[int]:
+        return self.format.answer(text, ended)
+
+    async def logprobs(self, checkpoint: Checkpoint, texts: list[Text]) -> AsyncIterator[list[tuple[int, float]]]:
+        from tasks.engines.generation import logprobs
+
+        model = await asyncio.to_thread(self._load, checkpoint)
+        by_length = sorted(range(len(texts)), key=lambda t: len(texts[t].prompt) + len(texts[t].answer))
+        for start in range(0, len(texts), SCORED):
+            some = by_length[start : start + SCORED]
+            yield list(zip(some, await asyncio.to_thread(logprobs, model, [texts[t] for t in some]), strict=True))
 
     def export(self, checkpoint: Checkpoint, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from transformers import AutoTokenizer
 
 from tasks.catalog import UserError
 from tasks.engines.rendering import ChatFormat, Example
-from tasks.engines.tinker_data import turns, weighted_tokens
+from tasks.engines.tinker_data import answer_tokens, turns, weighted_tokens
 from tasks.schema import Document, Message
 
 
@@ -32,6 +32,9 @@ class NamedFormat:
     def example(self, document: Document) -> Example:
         tokens, weights = weighted_tokens(document, self._renderer)
         return Example(list(tokens.to_ints()), [weight > 0 for weight in weights.tolist()])
+
+    def answer(self, text: str, ended: bool) -> list[int]:
+        return answer_tokens(self._renderer, text, ended)
 
     def stop(self) -> list[int]:
         """The renderer's ends of a turn, as tokens, and those that the model's configuration names."""

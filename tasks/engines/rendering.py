@@ -63,6 +63,11 @@ class ChatFormat:
             parts.append((self._frame_tokens(frame[turn + 1].removeprefix(end)), False))
         return _join(parts)
 
+    def answer(self, text: str, ended: bool) -> list[int]:
+        """The tokens of an assistant's answer, with the end of its turn where it ended by itself."""
+        end = self._frame_tokens(self.end_of_turn(("user", "assistant"))) if ended else []
+        return [*self._text_tokens(text), *end]
+
     def stop(self) -> list[int]:
         """The end of an assistant's turn, and every token that the model's configuration calls an end."""
         return sorted({*self._frame_tokens(self.end_of_turn(("user", "assistant"))), *self.configured_ends()})

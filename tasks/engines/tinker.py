@@ -19,9 +19,9 @@ from tinker_cookbook.renderers import ParseTermination, Renderer, get_renderer, 
 from tinker_cookbook.tokenizer_utils import get_tokenizer
 
 from tasks.catalog import UserError, model_folder
-from tasks.engines import Reply, Request
+from tasks.engines import Reply, Request, Text
 from tasks.engines.rendering import total_tokens
-from tasks.engines.tinker_data import Datums, turns
+from tasks.engines.tinker_data import Datums, answer_tokens, turns
 from tasks.engines.tinker_server import HOSTED, TinkerServer, check_credentials
 from tasks.prices import dollars
 from tasks.schema import Checkpoint, Document, Ended, Message, Sampling, Training
@@ -148,6 +148,24 @@ class TinkerEngine:
         cut: Ended = "truncated" if sampled.stop_reason == "length" else "malformed"
         return Reply(place, text, len(sampled.tokens), cut if ended == ParseTermination.MALFORMED else "complete")
 
+    def answer_tokens(self, text: str, ended: bool) -> list[int]:
+        return answer_tokens(self._renderer, text, ended)
+
+    async def logprobs(self, checkpoint: Checkpoint, texts: list[Text]) -> AsyncIterator[list[tuple[int, float]]]:
+        """Submits everything at once, as sampling does."""
+        _refuse_expired(checkpoint)
+        base_model = None if checkpoint.path else self.model
+        async with self.server.session("logprobs") as service:
+            creating = service.create_sampling_client(model_path=checkpoint.path, base_model=base_model)
+            client = await self.server.while_it_answers(creating)
+            asked = [asyncio.create_task(_logprob(client, place, text)) for place, text in enumerate(texts)]
+            try:
+                for answered in asyncio.as_completed(asked, timeout=STALLED):
+                    yield [await self.server.while_it_answers(answered)]
+            finally:
+                for one in asked:
+                    one.cancel()
+
     def export(self, checkpoint: Checkpoint, folder: Path) -> None:
         """Writes the adapter in PEFT layout: from a server of one's own its archive, from hosted Tinker its files."""
         from tasks.engines.tinker_export import download_archive, download_state
@@ -191,6 +209,13 @@ class TinkerEngine:
                 f"training.renderer: {named!r} does not fit {self.model}; it is trained with {' or '.join(fitting)}"
             )
         return named
+
+
+async def _logprob(client: tinker.SamplingClient, place: int, text: Text) -> tuple[int, float]:
+    """Servers differ by a leading None, so the answer's tokens are counted from the end."""
+    whole = tinker.ModelInput.from_ints(text.prompt + text.answer)
+    told = (await client.compute_logprobs(whole))[-len(text.answer) :]
+    return place, sum(one for one in told if one is not None)
 
 
 def _refuse_expired(checkpoint: Checkpoint) -> None:

@@ -96,6 +96,15 @@ def weighted_tokens(document: Document, renderer: Renderer) -> tuple[tinker.Mode
     return renderer.build_supervised_example(turns(document.messages), TrainOnWhat.ALL_ASSISTANT_MESSAGES)
 
 
+def answer_tokens(renderer: Renderer, text: str, ended: bool) -> list[int]:
+    """The tokens of an assistant's answer as the renderer writes it, without the end of its turn where it was cut."""
+    question = {"role": "user", "content": ""}
+    prompt = renderer.build_generation_prompt([question]).length
+    answered = renderer.build_supervised_example([question, {"role": "assistant", "content": text}])[0].to_ints()
+    tokens = list(answered[prompt:])
+    return tokens if ended else tokens[: len(renderer.tokenizer.encode(text, add_special_tokens=False))]
+
+
 def turns(messages: list[Message]) -> list[Any]:
     """The messages as the cookbook's renderers take them."""
     return [{"role": m.role, "content": m.content} for m in messages]
