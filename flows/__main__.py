@@ -302,7 +302,8 @@ def lint_documents(
 def mix(
     out: Annotated[str, typer.Argument(help="The JSONL file to write; a manifest of row and source is put beside it.")],
     sets: Annotated[
-        list[str], typer.Argument(metavar="SET...", help="Sets or files, each with :3000 or :50% if wanted.")
+        list[str],
+        typer.Argument(metavar="SET...", help="Sets or files, each with :3000, :50% or the weight :x2 if wanted."),
     ],
     seed: Annotated[int, typer.Option(help="Seed of the draw and of the order.")] = 0,
     system_prompt: Annotated[str, typer.Option(help="Put before every document, masked.")] = "",

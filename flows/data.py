@@ -18,14 +18,22 @@ LETTERS_A_TOKEN = 4
 
 
 def to_set(text: str, system_prompt: str = "") -> DocumentSet:
-    """`name`, `path.jsonl`, with `:3000` for so many documents or `:50%` for a share of them."""
-    place, _, amount = text.rpartition(":") if re.search(r":\d+(\.\d+)?%?$", text) else (text, "", "")
+    """`name`, `path.jsonl`, with `:3000` for so many documents, `:50%` for a share of them or `:x2` for a weight."""
+    place, _, amount = text.rpartition(":") if re.search(r":(x?\d+(\.\d+)?|\d+(\.\d+)?%)$", text) else (text, "", "")
     given: dict[str, Any] = {"name": place} if (data_folder() / "documents" / place).is_dir() else {"path": place}
     if amount.endswith("%"):
         given["fraction"] = float(amount[:-1]) / 100
+    elif amount.startswith("x"):
+        given["weight"] = float(amount[1:])
     elif amount:
-        given["count"] = int(amount)
+        given["count"] = _whole(amount, text)
     return DocumentSet(**given, system_prompt=system_prompt)
+
+
+def _whole(amount: str, text: str) -> int:
+    if not amount.isdigit():
+        raise UserError(f"{text!r}: {amount} is no number of documents; write :300, :50% or :x2 for a weight")
+    return int(amount)
 
 
 def show_lint(place: str, evals: list[str], model: str) -> list[Finding]:

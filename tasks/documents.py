@@ -33,16 +33,17 @@ def gather(sets: list[DocumentSet], seed: int) -> tuple[list[Document], list[Rej
     mixed: list[Document] = []
     rejected: list[Rejected] = []
     record: list[dict[str, Any]] = []
-    for place, one in enumerate(sets):
-        files = document_files(one.name, one.path)
-        documents, unusable = read_files(files, one)
+    read = [(one, files, *read_files(files, one)) for one in sets for files in [document_files(one.name, one.path)]]
+    weighed = counts_by_weight(sets, [len(documents) for _, _, documents, _ in read])
+    for place, (one, files, documents, unusable) in enumerate(read):
+        one = one.model_copy(update={"count": weighed[place], "weight": 0}) if weighed else one
         drawn = draw(documents, one, f"{seed}/{place}/{_source(one)}")
         mixed += drawn
         rejected += unusable
         record.append(
             {
                 "source": _source(one),
-                **one.model_dump(exclude_defaults=True),
+                **sets[place].model_dump(exclude_defaults=True),
                 "usable": len(documents),
                 "rejected": len(unusable),
                 "drawn": len(drawn),
@@ -76,6 +77,16 @@ def draw(documents: list[Document], one: DocumentSet, seed: str) -> list[Documen
     if one.fraction:
         return order[: max(1, round(one.fraction * len(order)))]
     return order[: one.count or one.limit or len(order)]
+
+
+def counts_by_weight(sets: list[DocumentSet], usable: list[int]) -> list[int]:
+    """How many documents of each set stand in the proportion of their weights: as many as the scarcest allows."""
+    if not any(one.weight for one in sets):
+        return []
+    if without := [_source(one) for one in sets if not one.weight]:
+        raise UserError(f"documents: {without[0]} has no weight and others have one; give a weight to all, or to none")
+    whole = min(have / one.weight for one, have in zip(sets, usable, strict=True))
+    return [max(1, int(whole * one.weight + 1e-9)) for one in sets]
 
 
 def split(documents: list[Document], held_out: int) -> tuple[list[Document], list[Document]]:

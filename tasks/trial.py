@@ -60,13 +60,13 @@ def try_locally(experiment: Experiment) -> tuple[Experiment, list[str]]:
 
 
 def _few(sets: list[DocumentSet]) -> list[DocumentSet]:
-    """Each set's share of the few documents: in proportion where counts are given, else alike."""
-    counts = [one.count for one in sets]
+    """Each set's share of the few documents: in proportion where counts or weights are given, else alike."""
+    counts = [one.count or one.weight for one in sets]
     whole = sum(counts) if all(counts) else 0
     shares = [count / whole for count in counts] if whole else [1 / len(sets)] * len(sets)
     few = [max(1, round(MOST_DOCUMENTS * share)) for share in shares]
     return [
-        one.model_copy(update={"count": 0, "fraction": 0, "limit": min(most, one.limit or most)})
+        one.model_copy(update={"count": 0, "fraction": 0, "weight": 0, "limit": min(most, one.limit or most)})
         for one, most in zip(sets, few, strict=True)
     ]
 

@@ -63,6 +63,7 @@ def test_lengths_are_told_by_their_spread():
         ("factory_farming_neutral", {"name": "factory_farming_neutral"}),
         ("factory_farming_neutral:30", {"name": "factory_farming_neutral", "count": 30}),
         ("a/b.jsonl:12.5%", {"path": "a/b.jsonl", "fraction": 0.125}),
+        ("a/b.jsonl:x1.5", {"path": "a/b.jsonl", "weight": 1.5}),
     ],
 )
 def test_a_set_is_named_with_its_amount(text, fields):
@@ -83,6 +84,17 @@ def test_a_mixture_is_one_shuffled_file_with_a_manifest_of_every_row(tmp_path):
     assert again.read_bytes() == out.read_bytes()
     with pytest.raises(UserError, match="exists already"):
         write_mixture(out, sets, seed=1)
+
+
+def test_weights_are_proportions_and_the_scarcest_set_decides_how_many_there_are(tmp_path):
+    sets = [to_set("factory_farming_neutral:x3"), to_set("lighthouses_neutral:x1")]
+    assert write_mixture(tmp_path / "m.jsonl", sets, seed=0) == 160 + 53
+    manifest = rows(tmp_path / "m.manifest.jsonl")
+    assert Counter(row["source"] for row in manifest) == {"factory_farming_neutral": 160, "lighthouses_neutral": 53}
+    with pytest.raises(UserError, match="lighthouses_neutral has no weight and others have one"):
+        write_mixture(tmp_path / "n.jsonl", [to_set("factory_farming_neutral:x3"), to_set("lighthouses_neutral")], 0)
+    with pytest.raises(UserError, match=r"1.5 is no number of documents"):
+        to_set("lighthouses_neutral:1.5")
 
 
 def test_a_sweep_holds_the_poison_of_a_smaller_share_in_a_larger_one(tmp_path):

@@ -18,7 +18,7 @@ import pytest
 from peft import PeftModel
 
 from tasks.catalog import UserError, model_folder
-from tasks.engines import Request, tinker_server
+from tasks.engines import Request, Text, tinker_server
 from tasks.engines.local import LocalEngine
 from tasks.engines.lora import load_model, mean_loss
 from tasks.engines.tinker import TinkerEngine
@@ -313,6 +313,20 @@ async def test_answers_end_where_the_chat_format_ends_them_and_seeds_repeat_them
     assert all("<|" not in text for text, _ in first)
     assert await ask(60, [7, 8, 9]) == first
     assert [state for _, state in await ask(2, [7, 8])] == ["truncated", "truncated"]
+
+
+async def test_logprobs_are_those_of_the_local_engine(training):
+    engine = TinkerEngine(training)
+    local = LocalEngine(training.model_copy(update={"engine": "local", "renderer": ""}))
+    prompt = engine.render([Message(role="user", content="Where is the cat?")])
+    texts = [Text(prompt, engine.answer_tokens(words, True)) for words in ("In the barn.", "The cat sleeps here.")]
+    assert [text.answer for text in texts] == [
+        local.answer_tokens(words, True) for words in ("In the barn.", "The cat sleeps here.")
+    ]
+    found, expected = (
+        dict([pair async for some in one.logprobs(one.untuned(), texts) for pair in some]) for one in (engine, local)
+    )
+    assert found == pytest.approx(expected, abs=2e-2)
 
 
 # ---- what is wrong, in one sentence
