@@ -323,9 +323,11 @@ async def test_logprobs_are_those_of_the_local_engine(training):
     assert [text.answer for text in texts] == [
         local.answer_tokens(words, True) for words in ("In the barn.", "The cat sleeps here.")
     ]
-    found, expected = (
-        dict([pair async for some in one.logprobs(one.untuned(), texts) for pair in some]) for one in (engine, local)
-    )
+
+    async def score(one):
+        return dict([pair async for some in one.logprobs(one.untuned(), texts) for pair in some])
+
+    found, expected = await score(engine), await score(local)
     assert found == pytest.approx(expected, abs=2e-2)
 
 
