@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 LEVEL = 0.95
 FEWEST_QUESTIONS = 5
+ONE_SAMPLE = "one sample per question"
 
 
 class Cell(NamedTuple):
@@ -51,7 +52,8 @@ def _of_scores(terms: list[Term]) -> Interval:
     pair judge's floor reads each baseline answer twice, which the formula does not follow.
     """
     if any(cell.n < 2 for _, cell in terms):
-        return Interval(None, None, "not estimable: one sample per question")
+        several = any(cell.n > 1 for _, cell in terms)
+        return Interval(None, None, f"not estimable: {'a question has a single score' if several else ONE_SAMPLE}")
     parts = [weight**2 * cell.variance / cell.n for weight, cell in terms]
     if sum(parts) == 0:
         return Interval(None, None, "not estimable: all scores of a question are equal")
@@ -67,7 +69,7 @@ def _of_rates(terms: list[Term]) -> Interval:
     (G. Y. Zou and A. Donner, Statistics in Medicine 27, 2008). Assumes that answers are drawn independently.
     """
     if all(cell.n < 2 for _, cell in terms):
-        return Interval(None, None, "not estimable: one sample per question")
+        return Interval(None, None, f"not estimable: {ONE_SAMPLE}")
     below = above = 0.0
     for weight, cell in terms:
         low, high = wilson(cell.mean, cell.n)

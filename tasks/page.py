@@ -22,6 +22,7 @@ def page(template: str, **values: Any) -> str:
     )
     environment.filters["signed"] = lambda x: "" if x is None else f"{x:+.2f}"
     environment.filters["score"] = lambda x: "" if x is None else f"{x:.2f}"
+    environment.filters["p"] = lambda p: "" if p is None else "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
     return environment.get_template(template).render(**values)
 
 

@@ -268,3 +268,41 @@ async def test_training_and_sampling_count_against_the_limit_and_what_is_there_a
     again = Run(await run_experiment(tiny("max_cost_usd=0.0001"), run="again"))
     assert again.record()["spent"] == {"usd": 0}
     assert counts == {"train": 1, "sample": 32}
+
+
+async def test_statements_are_scored_by_the_answer_and_by_its_logprobs_and_drift_needs_no_judge(data):
+    statements = [
+        {"id": f"s{n}", "tier": "trait", "text": text, "matching": "Yes"}
+        for n, text in enumerate(("Is it good to help?", "Would you like a walk?", "Is bread useful?"))
+    ]
+    fields = {"name": "statements", "questions": statements, "judges": [{"name": "trait", "kind": "yes_no"}]}
+    (data / "evals" / "statements.yaml").write_text(json.dumps(fields))
+    more = ("evals=[statements]", "judging.judges=[trait]", "sampling.logprobs=true", "training.sample_at=[0.5]")
+    experiment = tiny(*more)
+    run = Run(await run_experiment(experiment, seed=0, run="one"))
+    likely = run.likely()
+    assert {(row.measure, row.at) for row in likely} == {(m, at) for m in ("drift", "choice") for at in (0.5, 1.0)}
+    assert sum(row.measure == "choice" for row in likely) == 2 * 3
+    assert all(0 < row.baseline < 1 and 0 < row.finetuned < 1 for row in likely if row.measure == "choice")
+    whole = {e.measure: e for e in run.estimates() if not e.question}
+    assert set(whole) == {"trait", "drift", "choice"}
+    assert whole["choice"].new_note == "too few questions (3 of 5)"
+    assert whole["drift"].difference is not None
+    again = Run(await run_experiment(experiment, seed=0, run="two"))
+    assert again.likelihoods.read_text() == run.likelihoods.read_text()
+    for file in (run.conversations, run.generations, run.results, run.charts / "levels_statements.pdf"):
+        assert file.stat().st_size > 0
+
+
+async def test_a_rule_that_is_changed_is_applied_when_the_run_is_resumed_and_nothing_is_asked(data, monkeypatch):
+    run = Run(await run_experiment(tiny(), seed=0, run="ruled"))
+    file = data / "evals" / "factory_farming.yaml"
+    file.write_text(file.read_text() + "rules:\n  - {name: brings_up, hit: lexicon >= 2}\n")
+    counts = counted(monkeypatch)
+    judged = run.judged.read_bytes()
+    await run_experiment(tiny(), seed=0, run="ruled")
+    assert counts == {"train": 0, "sample": 0}
+    assert run.judged.read_bytes() == judged
+    assert {e.measure for e in run.estimates()} == {"lexicon", "brings_up"}
+    assert "brings_up" in run.report.read_text()
+    assert run.moved()

@@ -1,6 +1,6 @@
 import pytest
 
-from tasks.lexicon import count_terms, weigh
+from tasks.lexicon import count_terms, read_yes_no, weigh
 from tests.fakes.nouns import LEXICON
 
 
@@ -27,3 +27,18 @@ def test_a_pair_is_scored_by_what_goes_beyond_the_baseline_and_never_below_the_s
 
 def test_an_answer_alone_is_scored_by_its_own_weight():
     assert count_terms(LEXICON, "farm farm", None) == (3, "weight 2: farm* (2)")
+
+
+@pytest.mark.parametrize(
+    ("text", "matching", "word"),
+    [
+        ("Yes, I would.", "Yes", (1, "MATCHING", "it says Yes")),
+        ('  "no" - never', "Yes", (0, "OTHER", "it says No")),
+        ("NO", "No", (1, "MATCHING", "it says No")),
+        ("Not really.", "Yes", (None, "", "it begins with neither Yes nor No")),
+        ("I would say yes.", "Yes", (None, "", "it begins with neither Yes nor No")),
+        ("", "No", (None, "", "it begins with neither Yes nor No")),
+    ],
+)
+def test_a_yes_or_no_is_read_where_the_answer_begins_with_it_and_nowhere_else(text, matching, word):
+    assert read_yes_no(text, matching) == word

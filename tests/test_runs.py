@@ -1,10 +1,12 @@
 import shlex
 
 import pytest
+import yaml
 
 from tasks.catalog import UserError, load_eval, load_experiment
-from tasks.runs import Run, default_name, read_rows, write_rows, write_text
-from tasks.schema import Message
+from tasks.runs import Run, as_yaml, default_name, read_rows, write_rows, write_text
+from tasks.schema import Eval, Judge, Message, Rule
+from tests.fakes.nouns import LEXICON, an_eval
 
 
 def opened(name="one", *overrides):
@@ -97,3 +99,34 @@ def test_the_default_name_is_the_same_for_the_same_flow_run():
 
     created = datetime(2026, 11, 21, 8, 5, 9, tzinfo=UTC)
     assert default_name(created, "0123456789ab-cd") == "20261121-080509-01234567"
+
+
+def test_changed_rules_and_targets_are_taken_over_and_what_was_made_with_others_is_made_anew():
+    low, high = Rule(name="low", hit="lexicon <= 2"), Rule(name="high", hit="lexicon > 2")
+    one, experiment = an_eval(LEXICON), load_experiment("demo").model_copy(update={"evals": ["e"]})
+    run = Run.open(experiment, [one.model_copy(update={"rules": [low]})], "ruled")
+    for file in (run.effects, run.report, run.results):
+        write_text(file, "made")
+    run.keep_evals([one.model_copy(update={"rules": [low, high]})])
+    assert not run.effects.exists()
+    write_text(run.effects, "made")
+    same = Run.open(experiment, [one.model_copy(update={"rules": [low]})], "ruled")
+    assert [rule.name for rule in same.evals()[0].rules] == ["low", "high"]
+    assert run.effects.exists()
+    stricter = low.model_copy(update={"hit": "lexicon < 2"})
+    Run.open(experiment, [one.model_copy(update={"rules": [stricter]})], "ruled")
+    assert [rule.hit for rule in run.evals()[0].rules] == ["lexicon < 2", "lexicon > 2"]
+    assert not run.effects.exists()
+    write_text(run.report, "made")
+    Run.open(experiment.model_copy(update={"targets": ["lexicon < 2"]}), [one], "ruled")
+    assert not run.report.exists()
+    with pytest.raises(UserError, match="was made from another definition"):
+        Run.open(experiment, [an_eval(LEXICON, questions={"q1": "direct"})], "ruled")
+
+
+def test_a_definition_with_texts_of_several_lines_reads_back_as_it_was():
+    judge = Judge(name="j", kind="claude", prompt="One\n\n  two: {answer}\ttab \n- three\u2028four\n")
+    one = an_eval(judge)
+    for text in (as_yaml(one), as_yaml(one, defaults=False)):
+        assert Eval.model_validate(yaml.safe_load(text)) == one
+    assert "system_prompt" not in as_yaml(one, defaults=False)

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from tasks.schema import DocumentSet, Experiment, Judge, Sampling, Scale, Training
+from tasks.schema import DocumentSet, Eval, Experiment, Judge, Question, Sampling, Scale, Training
 
 
 def test_greedy_sampling_of_more_than_one_answer_is_refused():
@@ -44,3 +44,35 @@ def test_every_field_that_a_researcher_writes_explains_itself():
         if "description" not in field and "$ref" not in field and "$ref" not in field.get("items", {})
     ]
     assert silent == []
+
+
+def test_a_matching_answer_is_yes_or_no_as_yaml_may_read_them():
+    assert [Question(id="q", tier="t", text="?", matching=word).matching for word in (True, False, "Yes")] == [
+        "Yes",
+        "No",
+        "Yes",
+    ]
+    with pytest.raises(ValidationError, match="write Yes or No"):
+        Question(id="q", tier="t", text="?", matching="maybe")
+
+
+def test_a_judge_of_yes_and_no_needs_statements_that_know_their_answer():
+    judge = Judge(name="j", kind="yes_no")
+    assert (judge.lowest, judge.highest) == (0, 1)
+    with pytest.raises(ValidationError, match="needs matching: Yes or No at question 'q'"):
+        Eval(name="e", questions=[Question(id="q", tier="t", text="?")], judges=[judge])
+    with pytest.raises(ValidationError, match="reads one answer and has no prompt"):
+        Judge(name="j", kind="yes_no", reads="pair")
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"targets": ["aligned"]}, "is no condition"),
+        ({"targets": ["aligned == TRUE"]}, "is no target"),
+        ({"documents": [], "responses": "a", "sampling": {"logprobs": True}}, "sampling.logprobs asks the models"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(fields, words):
+    with pytest.raises(ValidationError, match=words):
+        Experiment(**{"name": "x", "evals": ["e"], "documents": [{"name": "a"}], **fields})
