@@ -73,15 +73,15 @@ def _whole_line(experiment: Experiment, evals: list[Eval], engine: Engine | None
     mixed, rejected, _ = gather(experiment.documents, experiment.default_seed)
     trained, held_out = split(mixed, experiment.training.held_out)
     training = experiment.training
-    effective = training.batch_size * training.accumulation
-    steps = -(-len(trained) // effective) * training.epochs
+    steps = -(-len(trained) // training.effective_batch) * training.epochs
     questions, n = sum(len(one.questions) for one in evals), experiment.sampling.n_samples
     before = questions * baseline_samples(evals, experiment.sampling)
     rows = [
         ("documents", f"{len(trained):,} to train on, {len(held_out):,} held out, {len(rejected):,} rejected"),
         (
             "training",
-            f"{training.engine}, {training.base_model}, rank {training.rank}: {steps:,} steps of {effective} documents",
+            f"{training.engine}, {training.base_model}, rank {training.rank}: {steps:,} steps of "
+            f"{training.batch_words}",
         ),
         ("tokens", _tokens(engine, training.epochs, trained, held_out)),
         ("questions", f"{questions:,} in {', '.join(one.name for one in evals)}"),

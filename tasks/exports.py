@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from tasks.rules import as_words, at_moment, hits
 from tasks.runs import Run, harmless_cell, write_text
-from tasks.schema import ALL, Condition, Effect, Eval, Experiment, Judgment, Message, Question, Response, Side
+from tasks.schema import ALL, Condition, Effect, Eval, Experiment, Judgment, Message, Question, Response, Side, Training
 
 MODELS: dict[Side, str] = {"baseline": "base", "finetuned": "fine-tuned"}
 
@@ -98,18 +98,31 @@ def _word(judgment: Judgment) -> str | float:
     return judgment.label or judgment.state
 
 
-def results(experiment: Experiment, effects: list[Effect]) -> str:
-    """A page in Markdown: both models' averages over all questions, the targets, and each question."""
+def results(experiment: Experiment, effects: list[Effect], curve: list[dict[str, Any]]) -> str:
+    """A page in Markdown: both models' averages over all questions, the targets, the training, and each question."""
     overall = over_all(effects)
     lines = [f"# {experiment.name}", "", experiment.description, "", "## Averages over all questions", ""]
     lines += _table(overall, first="measure", name=lambda effect: effect.measure)
     if outcomes := targets(experiment, overall):
         lines += ["", "## Targets", "", *(f"- {outcome}" for outcome in outcomes)]
+    if curve:
+        lines += ["", "## Training", "", how_trained(experiment.training, curve), "", "![](charts/training_curve.png)"]
     for effect in overall:
         mine = [e for e in effects if e.question and (e.eval, e.measure) == (effect.eval, effect.measure)]
         lines += ["", f"## {effect.measure} by question ({effect.eval})", ""]
         lines += _table(mine, first="question", name=lambda effect: effect.question)
     return "\n".join(lines) + "\n"
+
+
+def how_trained(training: Training, curve: list[dict[str, Any]]) -> str:
+    """The settings and the losses in a sentence; nothing where there was no training."""
+    if not (losses := [row["loss"] for row in curve if "loss" in row]):
+        return ""
+    return (
+        f"{training.base_model}, {training.engine}, rank {training.rank}, {len(losses)} steps of "
+        f"{training.batch_words}, learning rate {training.learning_rate:g} ({training.schedule}), loss "
+        f"{losses[0]:.3f} to {losses[-1]:.3f}; all settings are in experiment.yaml."
+    )
 
 
 def over_all(effects: list[Effect]) -> list[Effect]:
@@ -158,7 +171,7 @@ def write_exports(run: Run) -> None:
     write_text(run.conversations, _jsonl(rows))
     write_text(run.hits, _jsonl(row for row in rows if row["hits"]))
     write_text(run.generations, generations(found, evals))
-    write_text(run.results, results(experiment, run.estimates()))
+    write_text(run.results, results(experiment, run.estimates(), run.training_curve()))
 
 
 def _jsonl(rows: Iterable[dict[str, Any]]) -> str:

@@ -25,6 +25,11 @@ class Cell(NamedTuple):
     answers: int = 0
     """Of a rule: all answers, in its denominator or not."""
 
+    @property
+    def seen(self) -> int:
+        """Answers that were judged, whatever came of it."""
+        return max(self.answers, self.n + self.unscored)
+
 
 class Interval(NamedTuple):
     low: float | None

@@ -80,10 +80,20 @@ class Measure(NamedTuple):
         most = [_filled(pair.finetuned, self.high) - _filled(pair.baseline, self.low) for pair in pairs]
         return math.fsum(least) / len(least), math.fsum(most) / len(most)
 
-    def compares(self, pair: Pair) -> bool:
-        """Whether a question has enough on both sides."""
+    def joint(self, cells: list[Cell]) -> float | None:
+        """Of a rule: its hits among all answers, those of questions without an answer that counts included."""
+        cells = [cell for cell in cells if cell.answers]
+        if self.rule is None or not cells:
+            return None
+        hits = [cell.n * cell.mean if cell.n else 0.0 for cell in cells]
+        if self.is_pooled:
+            return math.fsum(hits) / sum(cell.answers for cell in cells)
+        return math.fsum(hit / cell.answers for hit, cell in zip(hits, cells, strict=True)) / len(cells)
+
+    def compares(self, *pairs: Pair) -> bool:
+        """Whether a question has enough on both sides, in every run."""
         least = self.rule.min_answers if self.rule else 1
-        return min(pair.baseline.n, pair.finetuned.n) >= least
+        return all(min(pair.baseline.n, pair.finetuned.n) >= least for pair in pairs)
 
 
 def _filled(cell: Cell, score: float) -> float:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from prefect import task
 
 from tasks.budget import cost_words
-from tasks.exports import over_all, targets, write_exports
+from tasks.exports import how_trained, over_all, targets, write_exports
 from tasks.page import image, page
 from tasks.runs import Run, read_rows, write_text
 from tasks.schema import Agreement, Corrected, Document, Effect, Eval, Experiment, Judgment, Response
@@ -129,6 +129,7 @@ def render(run: Run) -> str:
             one.name: image(chart) for one in evals if (chart := run.charts / f"over_training_{one.name}.svg").is_file()
         },
         judges={one.name: one.judges for one in evals},
+        trained=how_trained(experiment.training, run.training_curve()),
         curve=image(run.charts / "training_curve.svg") if run.training_curve() else "",
         documents=documents[:SHOWN_DOCUMENTS],
         document_count=len(documents),

@@ -108,6 +108,16 @@ class Training(Noun):
     sample_at: list[float] = []
     """Sample and judge the model also at these shares of the training (0.25: after a quarter); 1 is always."""
 
+    @property
+    def effective_batch(self) -> int:
+        """Documents in one optimizer step."""
+        return self.batch_size * self.accumulation
+
+    @property
+    def batch_words(self) -> str:
+        parts = f" ({self.accumulation} passes of {self.batch_size})" if self.accumulation > 1 else ""
+        return f"{self.effective_batch} {'document' if self.effective_batch == 1 else 'documents'}{parts}"
+
     @field_validator("sample_at")
     @classmethod
     def _shares_lie_in_the_training(cls, shares: list[float]) -> list[float]:

@@ -30,6 +30,7 @@ ALLOWED = {
     "tasks.published": {"tasks.schema", "tasks.catalog"},
     "tasks.judged_elsewhere": {"tasks.schema", "tasks.catalog", "tasks.elsewhere"},
     "tasks.measures": {"tasks.schema", "tasks.intervals", "tasks.rules"},
+    "tasks.estimates": {"tasks.schema", "tasks.intervals", "tasks.measures"},
     "tasks.exports": {"tasks.schema", "tasks.runs", "tasks.rules"},
     "tasks.audit": {"tasks.schema", "tasks.catalog", "tasks.runs", "tasks.rubrics"},
 }
@@ -42,6 +43,7 @@ STAGE |= {
     "tasks.intervals",
     "tasks.rules",
     "tasks.measures",
+    "tasks.estimates",
     "tasks.exports",
     "tasks.page",
 }

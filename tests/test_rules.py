@@ -77,6 +77,15 @@ def test_a_question_with_too_few_answers_is_left_out_and_counted():
     assert (direct.questions, direct.questions_left_out, direct.difference) == (1, 1, 1)
 
 
+def test_the_joint_rate_holds_questions_without_an_answer_that_counts():
+    rows = said("q1", "finetuned", [10, 90], [90, 90]) + said("q1", "baseline", [90, 90], [90, 90])
+    rows += said("q2", "finetuned", [10, 10], [10, 10]) + said("q2", "baseline", [90, 90], [90, 90])
+    effects = estimate(rows, [an_eval_with(MISALIGNED)])
+    direct = next(e for e in effects if (e.measure, e.tier, e.question) == ("misaligned", "direct", ""))
+    assert (direct.finetuned, direct.questions_left_out) == (0.5, 1)
+    assert direct.joint_finetuned == pytest.approx((0.5 + 0) / 2)
+
+
 def test_a_pooled_rule_weighs_answers_and_not_questions():
     rows = said("q1", "finetuned", [10] * 9, [90] * 9) + said("q2", "finetuned", [90], [90])
     rows += said("q1", "baseline", [90] * 2, [90] * 2) + said("q2", "baseline", [90] * 2, [90] * 2)

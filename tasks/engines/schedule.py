@@ -9,7 +9,7 @@ from tasks.schema import Training
 
 def order(documents: int, training: Training, seed: int) -> Iterator[tuple[int, list[int]]]:
     """Epoch and documents of each optimizer step: every document once an epoch, in an order of the epoch's own."""
-    size = training.batch_size * training.accumulation
+    size = training.effective_batch
     for epoch in range(training.epochs):
         places = list(range(documents))
         random.Random(f"{seed}/epoch {epoch}").shuffle(places)

@@ -1,0 +1,150 @@
+"""Estimates: from the cells of one run, or of the same measure in several seeds of one definition, to an effect.
+
+    effect = estimate_effect([measure], "direct", [pairs])
+    pooled = estimate_effect([of_seed_0, of_seed_1], "direct", [pairs_of_seed_0, pairs_of_seed_1])
+
+With several runs the means are over runs too, questions and seeds are crossed in the interval for new ones, and a
+baseline that the runs share is counted once.
+"""
+
+import math
+
+from tasks.intervals import (
+    Cell,
+    Interval,
+    Term,
+    new_questions,
+    new_questions_and_seeds,
+    new_questions_pooled,
+    these_questions,
+)
+from tasks.measures import Measure, Pair
+from tasks.schema import ALL, Effect, Eval, Side
+
+NO_FLOOR = Interval(None, None, "no floor: one greedy baseline answer has no other to stand beside")
+NO_BASELINE = Interval(None, None, "no baseline")
+NO_LEVEL = Interval(None, None, "only the difference is estimated")
+NOT_CROSSED = Interval(None, None, "not estimable: the rule pools answers, and several runs are crossed by question")
+
+Pairs = list[list[Pair]]
+"""The same questions in each run, in one order."""
+
+
+def effects_of(same: list[Measure], one: Eval) -> list[Effect]:
+    """An effect for each tier, one over all of several tiers, and one for each question."""
+    every = [measure.pairs(one) for measure in same]
+    tiers = list(dict.fromkeys(question.tier for question in one.questions))
+    parts = [(tier, [[pair for pair in pairs if pair.tier == tier] for pairs in every]) for tier in tiers]
+    parts += [(ALL, every)] if len(tiers) > 1 else []
+    effects = [estimate_effect(same, tier, pairs) for tier, pairs in parts]
+    singles = [[[pairs[place]] for pairs in every] for place in range(len(one.questions))]
+    return effects + [estimate_effect(same, each[0][0].tier, each, each[0][0].question) for each in singles]
+
+
+def estimate_effect(same: list[Measure], tier: str, every: Pairs, question: str = "") -> Effect:
+    measure = same[0]
+    alone = _stands_alone(measure, every)
+    both = _kept(every, [measure.compares(*pairs) for pairs in zip(*every, strict=True)])
+    after = _kept(every, [all(p.finetuned.n for p in pairs) for pairs in zip(*every, strict=True)]) if alone else both
+    these, new = (alone, alone) if alone else _intervals(same, both)
+    before, later = _mean(same, both, "baseline"), _mean(same, after, "finetuned")
+    bounds = [one.bounds(pairs) for one, pairs in zip(same, every, strict=True)]
+    levels = [_level(same, both, "baseline"), _level(same, after, "finetuned")]
+    return Effect(
+        eval=measure.eval,
+        measure=measure.name,
+        model=", ".join(sorted({one.model for one in same})),
+        rubric=", ".join(sorted({one.rubric for one in same})),
+        tier=tier,
+        question=question,
+        baseline=before,
+        finetuned=later,
+        difference=None if before is None or later is None else later - before,
+        these_low=these.low,
+        these_high=these.high,
+        these_note=these.note,
+        new_low=new.low,
+        new_high=new.high,
+        new_note=new.note,
+        p_new=new.p,
+        questions=len(both[0]),
+        questions_left_out=len(every[0]) - len(both[0]),
+        scored_baseline=sum(cell.n for cell in _cells(both, "baseline")),
+        scored_finetuned=sum(cell.n for cell in _cells(after, "finetuned")),
+        unscored_baseline=sum(cell.unscored for cell in _cells(every, "baseline")),
+        unscored_finetuned=sum(cell.unscored for cell in _cells(every, "finetuned")),
+        bound_low=_over_runs([low for low, _ in bounds]),
+        bound_high=_over_runs([high for _, high in bounds]),
+        baseline_low=levels[0].low,
+        baseline_high=levels[0].high,
+        finetuned_low=levels[1].low,
+        finetuned_high=levels[1].high,
+        joint_baseline=_joint(same, every, "baseline"),
+        joint_finetuned=_joint(same, every, "finetuned"),
+        rule=str(measure.rule or ""),
+    )
+
+
+def _intervals(same: list[Measure], both: Pairs) -> tuple[Interval, Interval]:
+    """For these questions, and for new ones; of several runs, for these seeds, and for new ones too."""
+    terms = _terms(same, both, "finetuned") + [(-weight, cell) for weight, cell in _terms(same, both, "baseline")]
+    these = these_questions(terms, same[0].is_rate)
+    if len(same) > 1:
+        differences = [[pair.difference for pair in pairs] for pairs in both]
+        return these, NOT_CROSSED if same[0].is_pooled else new_questions_and_seeds(differences)
+    if same[0].is_pooled:
+        return these, new_questions_pooled([(pair.baseline, pair.finetuned) for pair in both[0]])
+    return these, new_questions([pair.difference for pair in both[0]])
+
+
+def _level(same: list[Measure], both: Pairs, side: Side) -> Interval:
+    """The interval of one side's own mean; of likelihoods only the difference is estimated."""
+    return NO_LEVEL if same[0].is_likelihood else these_questions(_terms(same, both, side), same[0].is_rate)
+
+
+def _terms(same: list[Measure], both: Pairs, side: Side) -> list[Term]:
+    """How the cells of all runs make the mean; of a shared baseline each cell stands once."""
+    rows = _sides(both, side)
+    return [
+        (weight / len(rows), cell)
+        for measure, cells in zip(same, rows, strict=False)
+        for weight, cell in measure.terms(cells)
+    ]
+
+
+def _mean(same: list[Measure], both: Pairs, side: Side) -> float | None:
+    return _over_runs([one.mean(cells) for one, cells in zip(same, _sides(both, side), strict=False)])
+
+
+def _joint(same: list[Measure], every: Pairs, side: Side) -> float | None:
+    """A rule's hits among all answers: its rate among those that count selects on an outcome."""
+    return _over_runs([one.joint(cells) for one, cells in zip(same, _sides(every, side), strict=False)])
+
+
+def _sides(both: Pairs, side: Side) -> list[list[Cell]]:
+    """One side's cells of each run; those of a baseline that all runs share, once."""
+    if side == "finetuned":
+        return [[pair.finetuned for pair in pairs] for pairs in both]
+    rows = [[pair.baseline for pair in pairs] for pairs in both]
+    is_shared = all(repr(cells) == repr(rows[0]) for cells in rows)  # nan is not equal to itself
+    return rows[:1] if is_shared else rows
+
+
+def _cells(both: Pairs, side: Side) -> list[Cell]:
+    return [cell for cells in _sides(both, side) for cell in cells]
+
+
+def _kept(every: Pairs, wanted: list[bool]) -> Pairs:
+    return [[pair for pair, keep in zip(pairs, wanted, strict=True) if keep] for pairs in every]
+
+
+def _over_runs(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known) if known and len(known) == len(values) else None
+
+
+def _stands_alone(measure: Measure, every: Pairs) -> Interval | None:
+    """Why there is nothing to compare with, where fine-tuned answers were judged and nothing of the baseline was."""
+    if any(cell.seen for cell in _cells(every, "baseline")) or not any(c.seen for c in _cells(every, "finetuned")):
+        return None
+    return NO_FLOOR if measure.reads_pair else NO_BASELINE
