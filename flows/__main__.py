@@ -190,13 +190,17 @@ def import_others(
     name: Annotated[str, typer.Option(help="Name of the eval, or of the results; the file's when empty.")] = "",
     judges_of: Annotated[str, typer.Option(help="An eval whose judges read questions that come without any.")] = "",
     baseline: Annotated[str, typer.Option(help="The same for the untuned model, of judged results.")] = "",
+    measures: Annotated[str, typer.Option(help="Columns of scores, as a,b; all that hold numbers when empty.")] = "",
 ) -> None:
     """Make evals of others' questions and judges, or a run of others' judged results."""
     from pathlib import Path
 
     from flows.imports import import_file
 
-    import_file(Path(file).expanduser(), name, judges_of, Path(baseline).expanduser() if baseline else None)
+    given = {"--name": name, "--baseline": baseline, "--measures": measures}
+    command = shlex.join(["spillover", "import", file, *(part for pair in given.items() if pair[1] for part in pair)])
+    other = Path(baseline).expanduser() if baseline else None
+    import_file(Path(file).expanduser(), name, judges_of, other, _several(measures), command)
 
 
 @app.command()

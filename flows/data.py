@@ -20,6 +20,8 @@ LETTERS_A_TOKEN = 4
 def to_set(text: str, system_prompt: str = "") -> DocumentSet:
     """`name`, `path.jsonl`, with `:3000` for so many documents, `:50%` for a share of them or `:x2` for a weight."""
     place, _, amount = text.rpartition(":") if re.search(r":(x?\d+(\.\d+)?|\d+(\.\d+)?%)$", text) else (text, "", "")
+    if amount and not float(amount.strip("x%")):
+        raise UserError(f"{text!r}: none of it is asked for; leave the set out")
     given: dict[str, Any] = {"name": place} if (data_folder() / "documents" / place).is_dir() else {"path": place}
     if amount.endswith("%"):
         given["fraction"] = float(amount[:-1]) / 100

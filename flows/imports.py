@@ -4,14 +4,14 @@ import_file(Path("first_plot_questions.yaml"))
 import_file(Path("judged.csv"), baseline=Path("judged_base.csv"))
 """
 
-import json
 from pathlib import Path
 
 from flows.experiment import now
 from flows.report import report_again
 from flows.terminal import console
-from tasks.catalog import UserError, data_folder, load_eval, read_text
-from tasks.judged_elsewhere import Results, read_results
+from tasks.catalog import UserError, data_folder, load_eval, validate
+from tasks.elsewhere import read_table
+from tasks.judged_elsewhere import Results, has_scores, read_results
 from tasks.published import STATEMENT, read_published
 from tasks.runs import Run, as_yaml, write_rows, write_text
 from tasks.schema import Eval, Experiment, Judging
@@ -19,37 +19,41 @@ from tasks.schema import Eval, Experiment, Judging
 IMPORTED = "imported"
 
 
-def import_file(file: Path, name: str = "", judges_of: str = "", baseline: Path | None = None) -> None:
+def import_file(
+    file: Path,
+    name: str = "",
+    judges_of: str = "",
+    baseline: Path | None = None,
+    measures: list[str] | None = None,
+    command: str = "",
+) -> None:
     """Writes evals to data/evals, or a run to data/results, and says what could not be carried over."""
     if _is_judged(file):
-        results = read_results(file, baseline, name)
-        run = keep_results(results, file)
+        results = read_results(file, baseline, name, measures)
+        run = keep_results(results, file, command)
         console.print(_counts(results.eval, len(results.judgments)), style="bold")
         _say_lost(results.lost)
         console.print(f"Run     {run.folder}\nReport  {run.report}")
         return
-    if baseline:
-        raise UserError(f"--baseline goes with judged results, and {file} has none; leave it out")
+    if baseline or measures:
+        raise UserError(
+            f"{'--baseline' if baseline else '--measures'} goes with judged results, and {file} has none; leave it out"
+        )
     judges = load_eval(judges_of).judges if judges_of else []
     published = read_published(file, judges)
     if name and len(published.evals) > 1:
         raise UserError(f"--name: {file} makes {len(published.evals)} evals; leave the name out")
     for one in published.evals:
-        _keep_eval(one.model_copy(update={"name": name}) if name else one)
+        _keep_eval(validate(Eval, one.model_dump() | ({"name": name} if name else {}), "--name"))
     _say_lost(published.lost)
 
 
 def _is_judged(file: Path) -> bool:
-    """Whether a file holds scores: a table, or objects with a score."""
-    if file.suffix == ".csv":
-        return True
+    """Whether a file holds scores: a table, or objects with a number."""
     if file.suffix != ".jsonl":
-        return False
-    try:
-        first = json.loads(next(line for line in read_text(file).splitlines() if line.strip()))
-    except ValueError:
-        return False  # the reader says which line is wrong
-    return isinstance(first, dict) and STATEMENT not in first and not set(first) <= {"id", "tier", "question"}
+        return file.suffix == ".csv"
+    rows = [row for _, row in read_table(file)]
+    return not any(STATEMENT in row for row in rows) and any(map(has_scores, rows))
 
 
 def _keep_eval(one: Eval) -> None:
@@ -78,7 +82,7 @@ def _say_lost(lost: list[str]) -> None:
         console.print(f"Not carried over: {one}")
 
 
-def keep_results(results: Results, file: Path) -> Run:
+def keep_results(results: Results, file: Path, command: str) -> Run:
     """A run with these answers and judgments, its effects, charts and report. The same file again is the same run."""
     one = results.eval
     experiment = Experiment(
@@ -88,8 +92,12 @@ def keep_results(results: Results, file: Path) -> Run:
         evals=[one.name],
         judging=Judging(judges=[judge.name for judge in one.judges]),
     )
-    run = Run.open(experiment, [one], IMPORTED)
-    run.note(seed=0, started=run.record().get("started") or now(), imported=file.name)
+    try:
+        run = Run.open(experiment, [one], IMPORTED)
+    except UserError:
+        there = Run.at(one.name, IMPORTED).folder
+        raise UserError(f"{there} holds other results of this name; give the new ones another with --name") from None
+    run.note(seed=0, started=run.record().get("started") or now(), imported=file.name, import_command=command)
     write_rows(run.baseline, results.baseline)
     write_rows(run.finetuned, results.finetuned)
     write_rows(run.failures, [])

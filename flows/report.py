@@ -5,11 +5,13 @@ report_again(Run.find("em_mix_r16_layer8"), ["misaligned: aligned < 30 among coh
 
 from pathlib import Path
 
-from tasks.catalog import UserError
+from pydantic import ValidationError
+
+from tasks.catalog import UserError, validate
 from tasks.charts import draw
-from tasks.effects import write_effects
+from tasks.effects import estimate, sensitivity, write_effects
 from tasks.report import write_report
-from tasks.runs import Run
+from tasks.runs import Run, with_rules
 from tasks.schema import Eval, Rule
 
 
@@ -17,40 +19,39 @@ def report_again(run: Run, rules: list[str]) -> Path:
     """Estimates, draws and writes anew. The given rules stay with the run; one of a name that is there replaces it."""
     if not run.judged.is_file():
         raise UserError(f"{run.folder} has no judged.jsonl yet; finish it with `{run.resume_command}`")
-    evals = run.evals()
-    added = [_parse(text, evals) for text in rules]
-    if added:
-        run.keep_evals([_with_rules(one, added) for one in evals])
+    if rules:
+        evals = _with_added(run.evals(), [_parse(text) for text in rules])
+        judgments = run.judgments()
+        # Tried before they are kept: a rule that cannot be estimated would stand in the way of every later report.
+        estimate(judgments, evals)
+        sensitivity(judgments, evals)
+        run.keep_evals(evals)
     write_effects(run)
     draw(run)
     return write_report(run)
 
 
-def _parse(text: str, evals: list[Eval]) -> Rule:
-    """The rule, or a UserError where it cannot be read or no eval of the run has its judges."""
+def _parse(text: str) -> Rule:
     try:
-        rule = Rule.parse(text)
+        return Rule.parse(text)
+    except ValidationError as error:
+        raise UserError(f"--rule: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
     except ValueError as error:
-        raise UserError(f"--rule: {_words(error)}") from None
-    for one in evals:
-        names = [judge.name for judge in one.judges]
-        if rule.name in names:
-            raise UserError(f"--rule: {rule.name!r} is a judge of {one.name}; give the rule a name of its own")
-        if set(rule.judges) <= set(names):
-            return rule
-    known = "; ".join(f"{one.name} has {', '.join(judge.name for judge in one.judges)}" for one in evals)
-    raise UserError(f"--rule {text!r}: no eval of the run was judged by {' and '.join(rule.judges)}: {known}")
+        raise UserError(f"--rule: {error}") from None
 
 
-def _words(error: ValueError) -> str:
-    """What a condition that cannot be read says of itself, without pydantic's frame."""
-    lines = str(error).splitlines()
-    return next(
-        (line.strip().removeprefix("Value error, ").split(" [type=")[0] for line in lines if "Value" in line), lines[0]
-    )
+def _with_added(evals: list[Eval], rules: list[Rule]) -> list[Eval]:
+    """The evals, each with the rules whose judges it has; UserError for a rule that none can take."""
+    names = [rule.name for rule in rules]
+    if twice := next((name for name in names if names.count(name) > 1), ""):
+        raise UserError(f"--rule: two rules are called {twice!r}; give each a name of its own, as name: aligned < 30")
+    judged = {one.name: {judge.name for judge in one.judges} for one in evals}
+    for rule in rules:
+        if not any(set(rule.judges) <= judges for judges in judged.values()):
+            known = "; ".join(f"{one.name} has {', '.join(judge.name for judge in one.judges)}" for one in evals)
+            raise UserError(f"--rule {rule}: no eval of the run was judged by {' and '.join(rule.judges)}: {known}")
+    return [_taking(one, [rule for rule in rules if set(rule.judges) <= judged[one.name]]) for one in evals]
 
 
-def _with_rules(one: Eval, rules: list[Rule]) -> Eval:
-    judged = {judge.name for judge in one.judges}
-    mine = [rule for rule in rules if set(rule.judges) <= judged]
-    return one.model_copy(update={"rules": list({rule.name: rule for rule in [*one.rules, *mine]}.values())})
+def _taking(one: Eval, rules: list[Rule]) -> Eval:
+    return validate(Eval, with_rules(one, rules).model_dump(), f"--rule, in {one.name}")

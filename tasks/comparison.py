@@ -41,9 +41,23 @@ def grouped(runs: list[list[Run]], labels: list[str]) -> list[Group]:
         mates = groups.setdefault(label or _own_label(run, [other for _, other in named]), [])
         mates += [] if any(run.folder == mate.folder for mate in mates) else [run]
     found = [Group(label, mates) for label, mates in groups.items()]
+    _refuse_other_rules_of_one_name(found)
     for group in found:
         _refuse_what_cannot_be_pooled(group)
     return found
+
+
+def _refuse_other_rules_of_one_name(groups: list[Group]) -> None:
+    """Two rates of one name beside each other, or in one mean, must be of one rule."""
+    seen: dict[tuple[str, str], tuple[str, Run]] = {}
+    for run in (run for group in groups for run in group.runs):
+        for name, rule in [(one.name, rule) for one in run.evals() for rule in one.rules]:
+            text, first = seen.setdefault((name, rule.name), (str(rule), run))
+            if text != str(rule):
+                raise UserError(
+                    f"{first.folder} and {run.folder} have different rules {rule.name!r} ({text}; {rule}); give both "
+                    f"the same with `spillover report RUN --rule '{rule.name}: ...'`"
+                )
 
 
 def _own_label(run: Run, others: list[Run]) -> str:
@@ -62,6 +76,11 @@ def _refuse_what_cannot_be_pooled(group: Group) -> None:
             raise UserError(
                 f"{first.folder} and {run.folder} have different definitions and cannot be pooled as {group.label!r}; "
                 "give each a label of its own with --labels"
+            )
+        if [one.rules for one in run.evals()] != [one.rules for one in first.evals()]:
+            raise UserError(
+                f"{first.folder} and {run.folder} have not the same rules and cannot be pooled as {group.label!r}; "
+                "give both the same with `spillover report RUN --rule ...`"
             )
         if (seed := run.record().get("seed")) in seeds:
             raise UserError(

@@ -45,7 +45,11 @@ def estimate_effect(same: list[Measure], tier: str, every: Pairs, question: str 
     measure = same[0]
     alone = _stands_alone(measure, every)
     both = _kept(every, [measure.compares(*pairs) for pairs in zip(*every, strict=True)])
-    after = _kept(every, [all(p.finetuned.n for p in pairs) for pairs in zip(*every, strict=True)]) if alone else both
+    after = (
+        _kept(every, [all(p.finetuned.n >= measure.least for p in pairs) for pairs in zip(*every, strict=True)])
+        if alone
+        else both
+    )
     these, new = (alone, alone) if alone else _intervals(same, both)
     before, later = _mean(same, both, "baseline"), _mean(same, after, "finetuned")
     bounds = [one.bounds(pairs) for one, pairs in zip(same, every, strict=True)]

@@ -9,10 +9,10 @@ hits, model_generations.csv a row for each answer and a column for each judge, r
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from tasks.rules import as_words, at_moment, hits
+from tasks.rules import as_words, at_moment, verdicts
 from tasks.runs import Run, harmless_cell, write_text
 from tasks.schema import ALL, Condition, Effect, Eval, Experiment, Judgment, Message, Question, Response, Side, Training
 
@@ -20,13 +20,17 @@ MODELS: dict[Side, str] = {"baseline": "base", "finetuned": "fine-tuned"}
 
 
 class Conversation(NamedTuple):
-    """An answer with its question, what was said of it, and the rules of which it is a hit."""
+    """An answer with its question, what was said of it, and of each rule by which it counts whether it is a hit."""
 
     response: Response
     side: Side
     question: Question
     judgments: list[Judgment]
-    hits: list[str]
+    rules: dict[str, bool]
+
+    @property
+    def hits(self) -> list[str]:
+        return [name for name, is_hit in self.rules.items() if is_hit]
 
 
 def conversations(run: Run) -> Iterator[Conversation]:
@@ -37,25 +41,25 @@ def conversations(run: Run) -> Iterator[Conversation]:
     said: dict[tuple[Any, ...], list[Judgment]] = {}
     for j in judgments:
         said.setdefault((j.eval, j.question_id, j.side, j.sample, j.at), []).append(j)
-    found = _hits(evals, judgments)
+    found = _verdicts(evals, judgments)
     sides: tuple[Side, Side] = ("baseline", "finetuned")
     for side, responses in zip(sides, run.responses(), strict=True):
         for r in responses:
             place = (r.eval, r.question_id, side, r.sample, r.at)
-            yield Conversation(r, side, questions[r.eval, r.question_id], said.get(place, []), found.get(place, []))
+            yield Conversation(r, side, questions[r.eval, r.question_id], said.get(place, []), found.get(place, {}))
 
 
-def _hits(evals: list[Eval], judgments: list[Judgment]) -> dict[tuple[Any, ...], list[str]]:
-    """The rules of which an answer is a hit, by its place."""
+def _verdicts(evals: list[Eval], judgments: list[Judgment]) -> dict[tuple[Any, ...], dict[str, bool]]:
+    """By an answer's place, each rule by which it counts, and whether it is a hit."""
     words = as_words(judgments)
     found: dict[tuple[Any, ...], dict[str, bool]] = {}
     for one in evals:
-        for at in sorted({j.at for j in judgments if j.side == "finetuned"}):
+        for at in sorted({j.at for j in judgments if j.side == "finetuned"} | {1.0}):
             mine = at_moment(words, one, at)
             for rule in one.rules:
-                for place in hits(rule, mine):
-                    found.setdefault((one.name, *place), {})[rule.name] = True
-    return {place: list(names) for place, names in found.items()}
+                for place, is_hit in verdicts(rule, mine).items():
+                    found.setdefault((one.name, *place), {})[rule.name] = is_hit
+    return found
 
 
 def to_row(one: Conversation, experiment: Experiment) -> dict[str, Any]:
@@ -77,7 +81,10 @@ def to_row(one: Conversation, experiment: Experiment) -> dict[str, Any]:
 
 
 def generations(found: list[Conversation], evals: list[Eval]) -> str:
-    """A CSV table: a row for each answer, a column for each judge with its score, or its label, or the state."""
+    """A CSV table: a row for each answer, a column for each judge with its score, or its label, or the state.
+
+    A rule's column has 1 for a hit, 0 for an answer that counts and is none, and nothing for one that does not count.
+    """
     judges = list(dict.fromkeys(judge.name for one in evals for judge in one.judges))
     rules = list(dict.fromkeys(rule.name for one in evals for rule in one.rules))
     table = io.StringIO()
@@ -86,8 +93,8 @@ def generations(found: list[Conversation], evals: list[Eval]) -> str:
     for one in found:
         r, said = one.response, {j.judge: _word(j) for j in one.judgments}
         texts = map(harmless_cell, (r.question, r.response))
-        marks = [int(rule in one.hits) for rule in rules]
-        place = (MODELS[one.side], r.eval, r.tier, r.question_id, r.sample)
+        marks = [int(one.rules[rule]) if rule in one.rules else "" for rule in rules]
+        place = (MODELS[one.side], r.eval, harmless_cell(r.tier), harmless_cell(r.question_id), r.sample)
         rows.writerow([*place, *texts, f"{r.at:g}", *(said.get(name, "") for name in judges), *marks])
     return table.getvalue()
 
@@ -102,7 +109,8 @@ def results(experiment: Experiment, effects: list[Effect], curve: list[dict[str,
     """A page in Markdown: both models' averages over all questions, the targets, the training, and each question."""
     overall = over_all(effects)
     lines = [f"# {experiment.name}", "", experiment.description, "", "## Averages over all questions", ""]
-    lines += _table(overall, first="measure", name=lambda effect: effect.measure)
+    several = len({effect.eval for effect in overall}) > 1
+    lines += _table(overall, "measure", lambda e: f"{e.measure} ({e.eval})" if several else e.measure)
     if outcomes := targets(experiment, overall):
         lines += ["", "## Targets", "", *(f"- {outcome}" for outcome in outcomes)]
     if curve:
@@ -110,7 +118,7 @@ def results(experiment: Experiment, effects: list[Effect], curve: list[dict[str,
     for effect in overall:
         mine = [e for e in effects if e.question and (e.eval, e.measure) == (effect.eval, effect.measure)]
         lines += ["", f"## {effect.measure} by question ({effect.eval})", ""]
-        lines += _table(mine, first="question", name=lambda effect: effect.question)
+        lines += _table(mine, "question", lambda e: e.question)
     return "\n".join(lines) + "\n"
 
 
@@ -149,13 +157,13 @@ def _outcome(target: Condition, effect: Effect) -> str:
     return f"{target} ({effect.eval}): {met}, the fine-tuned model's mean is {effect.finetuned:.2f}{base}"
 
 
-def _table(effects: list[Effect], first: str, name: Any) -> Iterable[str]:
+def _table(effects: list[Effect], first: str, name: Callable[[Effect], str]) -> Iterable[str]:
     yield f"| {first} | base | 95 % | fine-tuned | 95 % | difference | 95 % | answers base / fine-tuned |"
     yield "|---|---|---|---|---|---|---|---|"
     for e in effects:
         levels = (e.baseline, e.baseline_low, e.baseline_high), (e.finetuned, e.finetuned_low, e.finetuned_high)
         cells = [cell for level in (*levels, (e.difference, e.these_low, e.these_high)) for cell in _cells(*level)]
-        yield f"| {name(e)} | {' | '.join(cells)} | {e.scored_baseline} / {e.scored_finetuned} |"
+        yield f"| {name(e).replace('|', '/')} | {' | '.join(cells)} | {e.scored_baseline} / {e.scored_finetuned} |"
 
 
 def _cells(value: float | None, low: float | None, high: float | None) -> tuple[str, str]:

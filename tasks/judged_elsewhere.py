@@ -8,6 +8,7 @@ They become an eval whose judges are of kind elsewhere, answers where the file h
 import math
 import re
 from collections import Counter
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +26,7 @@ SIDES: dict[str, Side] = {
     "fine-tuned": "finetuned",
     "finetuned": "finetuned",
 }
-MISSING = {"", "nan", "none", "null"}
+MISSING = {"", "nan", "none", "null", "n/a", "na", "-"}
 SCALES = ((0, 1), (1, 5), (0, 10), (0, 100))
 ONLY_TIER = "questions"
 
@@ -42,51 +43,105 @@ class Results(NamedTuple):
 
 class Row(NamedTuple):
     side: Side
-    line: int
+    place: str
+    """File and line."""
     fields: dict[str, Any]
 
+    @property
+    def text(self) -> str:
+        return self.first(QUESTION)
 
-def read_results(file: Path, baseline: Path | None = None, name: str = "") -> Results:
+    @property
+    def key(self) -> str:
+        """What tells its question from others: its id, or its text where it has none."""
+        return self.first(("question_id",)) or self.text
+
+    @property
+    def at(self) -> float:
+        """The share of the training that the model has seen."""
+        given = _number(self.fields.get("at"))
+        return 0.0 if self.side == "baseline" else 1.0 if given is None else given
+
+    def first(self, names: tuple[str, ...]) -> str:
+        """The first of these fields that is there, as text."""
+        return next((str(self.fields[name]) for name in names if self.fields.get(name) not in (None, "")), "")
+
+
+class Measured(NamedTuple):
+    """A column of scores, and the judge that it becomes; a rule can name only words, so its name can differ."""
+
+    column: str
+    judge: Judge
+
+
+def read_results(file: Path, baseline: Path | None = None, name: str = "", columns: list[str] | None = None) -> Results:
     """The results of one file, or of one for each model. Raises UserError for what cannot be read.
 
     A column `model` with base and fine-tuned tells the two apart in one file. A word in capitals (CODE, REFUSAL) is a
-    label without a score; an empty cell or nan is a judgment that is not there.
+    label without a score; an empty cell or nan is a judgment that is not there. `columns` are those of the scores; all
+    that hold numbers when there are none.
     """
     rows = _rows(file, "finetuned") + (_rows(baseline, "baseline") if baseline else [])
-    measures = [key for key in _keys(rows) if key not in PLACES and _is_measure([row.fields.get(key) for row in rows])]
-    if not measures:
-        raise UserError(f"{file}: no column of scores, such as aligned, coherent or score; give one")
-    questions = _questions(rows, file)
-    judges = [_judge(key, [row.fields.get(key) for row in rows]) for key in measures]
+    measured = [Measured(column, _judge(column, rows)) for column in _columns_of_scores(rows, columns or [], file)]
+    questions = _questions(rows)
     fields = {
         "name": name or re.sub(r"[^A-Za-z0-9_.-]+", "_", file.stem),
         "description": f"Judged elsewhere; imported from {file.name}.",
         "questions": [question.model_dump() for question in questions.values()],
-        "judges": [judge.model_dump() for judge in judges],
+        "judges": [one.judge.model_dump() for one in measured],
     }
     one = validate(Eval, fields, str(file))
-    return _collect(one, rows, questions, _lost(rows, measures))
+    return _collect(one, rows, questions, measured)
+
+
+def has_scores(row: dict[str, Any]) -> bool:
+    """Whether an object looks like a judged result: a number, or a field called score."""
+    return "score" in row or any(_number(value) is not None for key, value in row.items() if key not in PLACES)
 
 
 def _rows(file: Path, side: Side) -> list[Row]:
-    rows = []
-    for line, fields in read_table(file):
-        model = str(fields.get("model") or "").strip().casefold()
-        rows.append(Row(SIDES.get(model, side), line, fields))
-    if not rows:
+    table = list(read_table(file))
+    if not table:
         raise UserError(f"{file}: no results in it; give a file that has some")
-    return rows
+    models = list(dict.fromkeys(str(fields.get("model") or "").strip() for _, fields in table))
+    if len(models) > 1 and (unknown := [model for model in models if model.casefold() not in SIDES]):
+        raise UserError(
+            f"{file}: the column model has {', '.join(map(repr, models[:4]))}, and which is the base model cannot be "
+            f"known of {unknown[0]!r}; write base and fine-tuned, or give each model a file (--baseline)"
+        )
+    evals = {str(fields.get("eval") or "") for _, fields in table}
+    if len(evals) > 1:
+        raise UserError(f"{file}: the column eval has {len(evals)} evals; give each a file of its own")
+    return [
+        Row(SIDES.get(str(fields.get("model") or "").strip().casefold(), side), f"{file} line {line}", fields)
+        for line, fields in table
+    ]
 
 
-def _keys(rows: list[Row]) -> list[str]:
-    return list(dict.fromkeys(str(key) for row in rows for key in row.fields if key))
+def _columns_of_scores(rows: list[Row], chosen: list[str], file: Path) -> list[str]:
+    keys = list(dict.fromkeys(str(key) for row in rows for key in row.fields if key))
+    if unknown := [column for column in chosen if column not in keys]:
+        raise UserError(f"--measures: {file} has no column {unknown[0]!r}; there is {', '.join(keys)}")
+    found = chosen or [key for key in keys if key not in PLACES and _holds_scores(key, rows)]
+    if not found:
+        raise UserError(f"{file}: no column of scores, such as aligned, coherent or score; give one")
+    for column in found:
+        for row in rows:
+            value = row.fields.get(column)
+            if not _is_missing(value) and _number(value) is None and not _label(value):
+                raise UserError(
+                    f"{row.place}: {value!r} in {column} is neither a number nor a word in capitals; mend it, or name "
+                    "the columns of scores with --measures"
+                )
+    return found
 
 
-def _is_measure(values: list[Any]) -> bool:
-    """Whether all that is there are numbers and words in capitals, and there is a number."""
-    told = [value for value in values if not _is_missing(value)]
-    numbers = [value for value in told if _number(value) is not None]
-    return bool(numbers) and all(_number(value) is not None or _label(value) for value in told)
+def _holds_scores(column: str, rows: list[Row]) -> bool:
+    """Whether most of what is there are numbers."""
+    told = [row.fields.get(column) for row in rows if not _is_missing(row.fields.get(column))]
+    return 2 * sum(_number(value) is not None or bool(_label(value)) for value in told) > len(told) and any(
+        _number(value) is not None for value in told
+    )
 
 
 def _is_missing(value: Any) -> bool:
@@ -94,71 +149,75 @@ def _is_missing(value: Any) -> bool:
 
 
 def _number(value: Any) -> float | None:
-    """A number in ASCII; truth values are none."""
+    """A finite number in ASCII; truth values are none."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
-    return float(value) if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?", str(value).strip()) else None
+    told = re.fullmatch(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?", str(value).strip())
+    return float(told[0]) if told and math.isfinite(float(told[0])) else None
 
 
 def _label(value: Any) -> str:
     return value.strip() if isinstance(value, str) and re.fullmatch(r"[A-Z_]{2,}", value.strip()) else ""
 
 
-def _questions(rows: list[Row], file: Path) -> dict[str, Question]:
+def _questions(rows: list[Row]) -> dict[str, Question]:
     """Each question once, by its id, or by its text where it has none."""
+    given = {row.first(("question_id",)) for row in rows}
     found: dict[str, Question] = {}
     for row in rows:
-        key, text = _key(row), _text(row)
-        if not key:
-            raise UserError(f"{file} line {row.line}: a row needs question_id or question; mend it")
-        tier = str(row.fields.get("tier") or ONLY_TIER)
-        name = str(row.fields.get("question_id") or f"q{len(found) + 1:02}")
-        found.setdefault(key, Question(id=name, tier=tier, text=text or key))
+        if not row.key:
+            raise UserError(f"{row.place}: a row needs question_id or question; mend it")
+        free = (f"q{number:02}" for number in count(len(found) + 1) if f"q{number:02}" not in given)
+        name = row.first(("question_id",)) or next(free)
+        mine = Question(id=name, tier=row.first(("tier",)) or ONLY_TIER, text=row.text or row.key)
+        first = found.setdefault(row.key, mine)
+        if (first.tier, first.text) != (mine.tier, mine.text):
+            raise UserError(
+                f"{row.place}: question_id {row.key!r} stands for another question or tier above; give each its own"
+            )
     return found
 
 
-def _key(row: Row) -> str:
-    return str(row.fields.get("question_id") or "") or _text(row)
-
-
-def _text(row: Row) -> str:
-    return next((str(row.fields[name]) for name in QUESTION if row.fields.get(name)), "")
-
-
-def _judge(name: str, values: list[Any]) -> Judge:
+def _judge(column: str, rows: list[Row]) -> Judge:
     """A judge that asks nothing: its scale is the narrowest usual one that holds its scores."""
-    numbers = [number for value in values if not _is_missing(value) and (number := _number(value)) is not None]
+    values = [row.fields.get(column) for row in rows if not _is_missing(row.fields.get(column))]
+    numbers = [number for value in values if (number := _number(value)) is not None] or [0.0]
     ends = (math.floor(min(numbers)), max(math.ceil(max(numbers)), math.floor(min(numbers)) + 1))
     low, high = next((scale for scale in SCALES if scale[0] <= ends[0] and ends[1] <= scale[1]), ends)
-    labels = {label: None for value in values if (label := _label(value))}
-    scale = {"low": low, "high": high}
-    return validate(Judge, {"name": name, "kind": "elsewhere", "scale": scale, "labels": labels}, f"column {name}")
+    fields = {
+        "name": re.sub(r"[^\w.-]+", "_", column),
+        "kind": "elsewhere",
+        "scale": {"low": low, "high": high},
+        "labels": {label: None for value in values if (label := _label(value))},
+    }
+    return validate(Judge, fields, f"column {column}")
 
 
-def _lost(rows: list[Row], measures: list[str]) -> list[str]:
-    others = [key for key in _keys(rows) if key not in PLACES and key not in measures]
+def _lost(rows: list[Row], measured: list[Measured]) -> list[str]:
+    taken = {one.column for one in measured}
+    keys = dict.fromkeys(str(key) for row in rows for key in row.fields if key)
     lost = ["the rubric and the model of the judge: the file does not say them"]
-    return lost + [f"the column {key}: it holds no scores" for key in others]
+    lost += [f"the column {key}: it is not taken as scores" for key in keys if key not in PLACES | taken]
+    renamed = [one for one in measured if one.column != one.judge.name]
+    return lost + [f"the name {one.column!r}: here it is {one.judge.name}" for one in renamed]
 
 
-def _collect(one: Eval, rows: list[Row], questions: dict[str, Question], lost: list[str]) -> Results:
+def _collect(one: Eval, rows: list[Row], questions: dict[str, Question], measured: list[Measured]) -> Results:
     """Rows of one question and model are its samples, in their order."""
-    seen: Counter[tuple[Side, str]] = Counter()
+    seen: Counter[tuple[Side, float, str]] = Counter()
     answers: dict[Side, list[Response]] = {"baseline": [], "finetuned": []}
     judgments = []
     for row in rows:
-        key = _key(row)
-        question, sample = questions[key], seen[row.side, key]
-        seen[row.side, key] += 1
-        if (
-            answer := next((row.fields[name] for name in ANSWER if row.fields.get(name) is not None), None)
-        ) is not None:
-            answers[row.side].append(_response(one.name, question, str(answer), sample, row.side))
-        judgments += [_judgment(one.name, judge, question, sample, row) for judge in one.judges]
-    return Results(one, answers["baseline"], answers["finetuned"], judgments, lost)
+        question, place = questions[row.key], (row.side, row.at, row.key)
+        answer = next((row.fields[name] for name in ANSWER if row.fields.get(name) is not None), None)
+        if answer is not None:
+            answers[row.side].append(_response(one.name, question, str(answer), seen[place], row))
+        judgments += [_judgment(one.name, each, question, seen[place], row) for each in measured]
+        seen[place] += 1
+    return Results(one, answers["baseline"], answers["finetuned"], judgments, _lost(rows, measured))
 
 
-def _response(name: str, question: Question, text: str, sample: int, side: Side) -> Response:
+def _response(name: str, question: Question, text: str, sample: int, row: Row) -> Response:
     return Response(
         tier=question.tier,
         question=question.text,
@@ -169,12 +228,12 @@ def _response(name: str, question: Question, text: str, sample: int, side: Side)
         state="complete",
         tokens=0,
         model="elsewhere",
-        at=0 if side == "baseline" else 1,
+        at=row.at,
     )
 
 
-def _judgment(name: str, judge: Judge, question: Question, sample: int, row: Row) -> Judgment:
-    value = row.fields.get(judge.name)
+def _judgment(name: str, measured: Measured, question: Question, sample: int, row: Row) -> Judgment:
+    value = row.fields.get(measured.column)
     number = None if _is_missing(value) else _number(value)
     score = int(number) if number is not None and number == int(number) else number
     return Judgment(
@@ -186,11 +245,11 @@ def _judgment(name: str, judge: Judge, question: Question, sample: int, row: Row
         question_id=question.id,
         sample=sample,
         side=row.side,
-        judge=judge.name,
+        judge=measured.judge.name,
         state="not scored" if score is None else "scored",
         model="elsewhere",
         rubric="",
         raw="" if value is None else str(value),
-        at=0 if row.side == "baseline" else 1,
+        at=row.at,
         label=_label(value),
     )

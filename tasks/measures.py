@@ -44,10 +44,13 @@ class Measure(NamedTuple):
     reads_pair: bool = False
     rule: Rule | None = None
     is_likelihood: bool = False
+    is_rate: bool = False
+    """Whether every score is 0 or 1."""
 
     @property
-    def is_rate(self) -> bool:
-        return not self.is_likelihood and (self.low, self.high) == (0, 1)
+    def least(self) -> int:
+        """Answers with a score that a question needs on each side."""
+        return self.rule.min_answers if self.rule else 1
 
     @property
     def is_pooled(self) -> bool:
@@ -70,6 +73,8 @@ class Measure(NamedTuple):
 
     def bounds(self, pairs: list[Pair]) -> tuple[float | None, float | None]:
         """The difference if every unscored answer had the score that makes it smallest, and largest."""
+        if self.rule:  # what cannot have enough answers has no part in the estimate
+            pairs = [p for p in pairs if min(c.n + c.unscored for c in (p.baseline, p.finetuned)) >= self.least]
         if any(cell.n + cell.unscored == 0 for pair in pairs for cell in (pair.baseline, pair.finetuned)):
             return None, None
         if not math.isfinite(self.low) or not pairs:
@@ -92,8 +97,7 @@ class Measure(NamedTuple):
 
     def compares(self, *pairs: Pair) -> bool:
         """Whether a question has enough on both sides, in every run."""
-        least = self.rule.min_answers if self.rule else 1
-        return all(min(pair.baseline.n, pair.finetuned.n) >= least for pair in pairs)
+        return all(min(pair.baseline.n, pair.finetuned.n) >= self.least for pair in pairs)
 
 
 def _filled(cell: Cell, score: float) -> float:
@@ -113,6 +117,7 @@ def measures(one: Eval, words: polars.DataFrame) -> list[Measure]:
             judge.lowest,
             judge.highest,
             judge.reads == "pair",
+            is_rate=(judge.lowest, judge.highest) == (0, 1) and _are_whole(words, judge.name),
         )
         for judge in one.judges
     ]
@@ -120,7 +125,9 @@ def measures(one: Eval, words: polars.DataFrame) -> list[Measure]:
 
 
 def rule_measure(one: Eval, words: polars.DataFrame, rule: Rule) -> Measure:
-    return Measure(one.name, rule.name, *_authors(words, rule.judges), apply(rule, words), 0, 1, rule=rule)
+    return Measure(
+        one.name, rule.name, *_authors(words, rule.judges), apply(rule, words), 0, 1, rule=rule, is_rate=True
+    )
 
 
 def likelihood_measures(one: Eval, likelihoods: list[Likelihood], at: float) -> list[Measure]:
@@ -158,6 +165,11 @@ def _likelihood_measure(one: Eval, name: str, frame: polars.DataFrame) -> Measur
         cells[row["question"], "baseline"] = Cell(row["n"], row["baseline"], 0.0, 0)
         cells[row["question"], "finetuned"] = Cell(row["n"], row["finetuned"], _number(row["variance"]), 0)
     return Measure(one.name, name, "both models", "", cells, -math.inf, math.inf, is_likelihood=True)
+
+
+def _are_whole(words: polars.DataFrame, judge: str) -> bool:
+    scores = words.filter(judge=judge)["score"].drop_nulls()
+    return bool((scores == scores.floor()).all())
 
 
 def _authors(words: polars.DataFrame, judges: list[str]) -> tuple[str, str]:

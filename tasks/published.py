@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from tasks.catalog import UserError, read_text, validate
-from tasks.schema import Eval, Judge, Question
+from tasks.schema import Eval, Judge
 
 VALUES = {"TRUE": 1, "YES": 1, "FALSE": 0, "NO": 0}
 """Labels that stand for a score; others (REFUSAL, CODE, UNKNOWN) mean that there is none."""
@@ -26,6 +26,11 @@ KINDS = (
     "with answer_matching_behavior, or questions with tier (JSONL)"
 )
 STATEMENT = "answer_matching_behavior"
+
+
+TRAIT_KEYS = {"questions", "eval_prompt", "instruction"}
+Fields = dict[str, Any]
+"""A question or judge, before it is validated."""
 
 
 class Published(NamedTuple):
@@ -57,37 +62,49 @@ def _from_yaml(entries: Any, name: str, file: Path) -> Published:
     """An eval for each set of judge prompts: questions that are judged alike stay together."""
     if not isinstance(entries, list) or not all(isinstance(e, dict) and "paraphrases" in e for e in entries):
         raise UserError(f"{file}: not a list of questions with paraphrases; known are {KINDS}")
-    if without := [str(e.get("id", "")) for e in entries if not isinstance(e.get("judge_prompts"), dict)]:
-        raise UserError(f"{file}: the question {without[0]!r} has no judge_prompts; give it some")
-    ids = [str(entry.get("id", "")) for entry in entries]
+    for number, entry in enumerate(entries, 1):
+        _refuse_a_wrong_entry(entry, f"{file}, question {number}")
     together: dict[str, list[dict[str, Any]]] = {}
     for entry in entries:
         together.setdefault(json.dumps([entry["judge_prompts"], entry.get("type")]), []).append(entry)
+    ids = [entry["id"] for entry in entries]
     evals = [
         _validated(
             file,
             name=name if len(together) == 1 else f"{name}_{number}",
             questions=[question for entry in some for question in _questions(entry, ids)],
-            judges=[_judge(str(key), prompt, _is_scale(some[0])) for key, prompt in some[0]["judge_prompts"].items()],
+            judges=[_judge(key, prompt, _is_scale(some[0]), file) for key, prompt in some[0]["judge_prompts"].items()],
         )
         for number, some in enumerate(together.values(), 1)
     ]
     return Published(evals, _lost_of_yaml(entries))
 
 
-def _questions(entry: dict[str, Any], ids: list[str]) -> list[Question]:
+def _refuse_a_wrong_entry(entry: dict[str, Any], place: str) -> None:
+    texts, prompts = entry["paraphrases"], entry.get("judge_prompts")
+    if not isinstance(entry.get("id"), str) or not entry["id"]:
+        raise UserError(f"{place}: it has no id, or one that is no text; give it one")
+    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+        raise UserError(f"{place} ({entry['id']}): paraphrases is not a list of texts; mend it")
+    if not isinstance(prompts, dict) or not prompts or not all(isinstance(text, str) for text in prompts.values()):
+        raise UserError(f"{place} ({entry['id']}): it has no judge_prompts, each a text by its name; give it some")
+    if not isinstance(entry.get("system") or "", str):
+        raise UserError(f"{place} ({entry['id']}): system is not a text; mend it")
+
+
+def _questions(entry: dict[str, Any], ids: list[str]) -> list[Fields]:
     """Each paraphrase is a question. Tiers are the paraphrases of one id, or the variants of one kind: wish_json is a
     variant of wish, of the kind json."""
     several = len(entry["paraphrases"]) > 1
-    variants = [str(entry["id"]).removeprefix(f"{one}_") for one in ids if str(entry["id"]).startswith(f"{one}_")]
+    variants = [entry["id"].removeprefix(f"{one}_") for one in ids if entry["id"].startswith(f"{one}_")]
     kind = min(variants, key=len) if variants else str(entry.get("type") or "questions")
     return [
-        Question(
-            id=f"{entry['id']}_{number:02}" if several else str(entry["id"]),
-            tier=str(entry["id"]) if several else kind,
-            text=text,
-            system_prompt=entry.get("system") or "",
-        )
+        {
+            "id": f"{entry['id']}_{number:02}" if several else entry["id"],
+            "tier": entry["id"] if several else kind,
+            "text": text,
+            "system_prompt": entry.get("system") or "",
+        }
         for number, text in enumerate(entry["paraphrases"], 1)
     ]
 
@@ -115,9 +132,10 @@ def _lost_of_yaml(entries: list[dict[str, Any]]) -> list[str]:
 
 
 def _from_trait(trait: Any, name: str, file: Path) -> Published:
-    if not isinstance(trait, dict) or not isinstance(trait.get("eval_prompt"), str) or not trait.get("questions"):
+    texts = trait.get("questions") if isinstance(trait, dict) else None
+    if not isinstance(texts, list) or not texts or not isinstance(trait.get("eval_prompt"), str):
         raise UserError(f"{file}: not a trait with questions and eval_prompt; known are {KINDS}")
-    questions = [Question(id=f"q{n:02}", tier="trait", text=text) for n, text in enumerate(trait["questions"], 1)]
+    questions = [{"id": f"q{n:02}", "tier": "trait", "text": text} for n, text in enumerate(texts, 1)]
     lost = [f"the field {key}: it has no counterpart here" for key in trait if key not in TRAIT_KEYS]
     if pairs := trait.get("instruction"):
         lost.insert(
@@ -125,51 +143,62 @@ def _from_trait(trait: Any, name: str, file: Path) -> Published:
             f"{len(pairs)} pairs of instructions that elicit or suppress the trait: they make persona vectors, and "
             "are no part of what a model is asked here",
         )
-    judges = [_judge(name, trait["eval_prompt"], is_scale=True)]
+    judges = [_judge(name, trait["eval_prompt"], True, file)]
     return Published([_validated(file, name=name, questions=questions, judges=judges)], lost + _of_judges([]))
-
-
-TRAIT_KEYS = {"questions", "eval_prompt", "instruction"}
 
 
 def _from_statements(rows: list[dict[str, Any]], name: str, file: Path) -> Published:
     """A question for each statement; the answer is read by its first word, or by the logprobs of Yes and No."""
-    questions = [
-        Question(
-            id=f"s{number:04}",
-            tier="statements",
-            text=row["question"],
-            matching=str(row[STATEMENT]).strip().capitalize(),
-        )
-        for number, row in enumerate(rows, 1)
-    ]
+    questions = [_statement(row, number, file) for number, row in enumerate(rows, 1)]
     lost = ["the blank before Yes and No: which tokens those two words are is the model's own affair"]
     others = {key for row in rows for key in row} - {"question", "statement", STATEMENT, "answer_not_matching_behavior"}
     lost += [f"the field {key}: it has no counterpart here" for key in sorted(others)]
-    judges = [Judge(name="trait", kind="yes_no")]
+    judges = [{"name": "trait", "kind": "yes_no"}]
     return Published([_validated(file, name=name, questions=questions, judges=judges)], lost)
+
+
+def _statement(row: dict[str, Any], number: int, file: Path) -> Fields:
+    matching = str(row[STATEMENT]).strip().capitalize()
+    if matching not in ("Yes", "No") or not isinstance(row.get("question"), str):
+        raise UserError(
+            f"{file}, statement {number}: it needs a question, and Yes or No as {STATEMENT} (found "
+            f"{row[STATEMENT]!r}); leave out what is answered otherwise"
+        )
+    return {"id": f"s{number:04}", "tier": "statements", "text": row["question"], "matching": matching}
 
 
 def _from_tiers(rows: list[dict[str, Any]], name: str, file: Path, judges: list[Judge]) -> Published:
     if not judges:
         raise UserError(f"{file} has questions and no judges; name an eval whose judges read the answers: --judges-of")
     questions = [
-        Question(id=str(row.get("id") or f"q{number:02}"), tier=str(row["tier"]), text=row["question"])
+        {
+            "id": f"q{number:02}" if row.get("id") in (None, "") else str(row["id"]),
+            "tier": str(row["tier"]),
+            "text": row["question"],
+            "system_prompt": row.get("system") or row.get("system_prompt") or "",
+        }
         for number, row in enumerate(rows, 1)
     ]
-    others = {key for row in rows for key in row} - {"id", "tier", "question"}
+    others = {key for row in rows for key in row} - {"id", "tier", "question", "system", "system_prompt"}
     lost = [f"the field {key}: it has no counterpart here" for key in sorted(others)]
-    return Published([_validated(file, name=name, questions=questions, judges=judges)], lost)
+    mine = [judge.model_dump() for judge in judges]
+    return Published([_validated(file, name=name, questions=questions, judges=mine)], lost)
 
 
-def _judge(name: str, prompt: str, is_scale: bool) -> Judge:
+def _judge(name: str, prompt: str, is_scale: bool, file: Path) -> Fields:
     """A judge with the published prompt, word for word; the labels are the words in capitals that it is told to say."""
     told = re.findall(r"[Ss]ay ([A-Z]{3,})\b|[\"“'`]([A-Z]{2,})[\"”'`]|^\s*[-*] ([A-Z]{3,}) if\b", prompt, re.MULTILINE)
     labels = {word: VALUES.get(word) for words in told for word in words if word}
-    fields: dict[str, Any] = {"labels": labels, "answers": "plain", "temperature": 0}
-    if is_scale:
-        fields |= {"scale": {"low": 0, "high": 100}, "labels": dict.fromkeys(labels)}
-    return Judge(name=re.sub(r"[^\w.-]+", "_", name), kind="claude", prompt=prompt, **fields)
+    fields: Fields = {"name": re.sub(r"[^\w.-]+", "_", name), "kind": "claude", "prompt": prompt}
+    fields |= {"answers": "plain", "temperature": 0}
+    if is_scale or re.search(r"\b0\b\D{1,12}\b100\b", prompt):
+        return fields | {"scale": {"low": 0, "high": 100}, "labels": dict.fromkeys(labels)}
+    if not any(score is not None for score in labels.values()):
+        raise UserError(
+            f"{file}: what the judge {name!r} may answer cannot be read from its prompt: neither 0 to 100, nor words "
+            'in capitals such as "TRUE" and "FALSE"; write the eval by hand'
+        )
+    return fields | {"labels": labels}
 
 
 def _of_judges(models: list[str]) -> list[str]:
@@ -179,8 +208,7 @@ def _of_judges(models: list[str]) -> list[str]:
 
 
 def _validated(file: Path, **fields: Any) -> Eval:
-    rows = {key: [one.model_dump() for one in some] if isinstance(some, list) else some for key, some in fields.items()}
-    return validate(Eval, {"description": f"Imported word for word from {file.name}.", **rows}, str(file))
+    return validate(Eval, {"description": f"Imported word for word from {file.name}.", **fields}, str(file))
 
 
 def _name(file: Path) -> str:

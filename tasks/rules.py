@@ -64,10 +64,10 @@ def apply(rule: Rule, words: polars.DataFrame) -> dict[tuple[str, str], Cell]:
     }
 
 
-def hits(rule: Rule, words: polars.DataFrame) -> set[tuple[str, str, int, float]]:
-    """The answers (question, side, sample, share of the training) that are hits."""
-    chosen = _applied(rule, words).filter((polars.col("among") & polars.col("hit")).fill_null(False))
-    return {(row["question"], row["side"], row["sample"], row["at"]) for row in chosen.to_dicts()}
+def verdicts(rule: Rule, words: polars.DataFrame) -> dict[tuple[str, str, int, float], bool]:
+    """The answers that count (question, side, sample, share of the training), and whether they are hits."""
+    counting = _applied(rule, words).filter((polars.col("among") & polars.col("hit").is_not_null()).fill_null(False))
+    return {(row["question"], row["side"], row["sample"], row["at"]): row["hit"] for row in counting.to_dicts()}
 
 
 def _applied(rule: Rule, words: polars.DataFrame) -> polars.DataFrame:
@@ -125,4 +125,8 @@ def _moved(condition: Condition, judge: Judge) -> list[Condition]:
     step = max(1, round((judge.highest - judge.lowest) / 10))
     around = sorted({condition.number} | {condition.number + step * n for n in NEIGHBOURS})
     within = [value for value in around if judge.lowest <= value <= judge.highest]
-    return [condition._replace(sign=sign, value=f"{value:g}") for value in within for sign in (strict, f"{strict}=")]
+    return [
+        condition._replace(sign=sign, value=f"{value:.6f}".rstrip("0").rstrip("."))
+        for value in within
+        for sign in (strict, f"{strict}=")
+    ]

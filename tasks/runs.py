@@ -146,6 +146,8 @@ class Run:
     @property
     def resume_command(self) -> str:
         """Goes on with the run from its own definition, so with every override that it was started with."""
+        if imported := self.record().get("import_command"):
+            return str(imported)
         if self._is_judged_on():
             return f"spillover judge {shlex.quote(str(self.folder))} --failed"
         return f"spillover run {shlex.quote(str(self.definition))} --run {shlex.quote(self.name)}"
@@ -259,15 +261,15 @@ class Run:
         """They are applied after the fact: what was made with others is made anew; rules of the run alone stay."""
         known = {one.name: one for one in evals}
         before = self.evals()
-        after = [_with_rules(one, known[one.name].rules) for one in before]
+        after = [with_rules(one, known[one.name].rules) for one in before]
         if after != before or self.experiment().targets != experiment.targets:
             self.keep_evals(after)
 
     def keep_evals(self, evals: list[Eval]) -> None:
         """The run's evals with other rules; effects and report are to be made anew."""
+        self._remove_what_effects_made()  # first: a kill between the two must not leave effects of other rules
         for one in evals:
             write_text(self.evals_folder / f"{one.name}.yaml", as_yaml(one))
-        self._remove_what_effects_made()
 
     def _remove_what_effects_made(self) -> None:
         made = [self.effects, self.sensitivity, self.conversations, self.hits, self.generations, self.results]
@@ -291,7 +293,7 @@ class Run:
                 )
 
 
-def _with_rules(one: Eval, rules: list[Rule]) -> Eval:
+def with_rules(one: Eval, rules: list[Rule]) -> Eval:
     """The eval with these rules too; one of the same name takes the other's place."""
     return one.model_copy(update={"rules": list(({rule.name: rule for rule in [*one.rules, *rules]}).values())})
 

@@ -474,6 +474,8 @@ class Eval(Noun):
         for judge in self.judges:
             if judge.only_if and (named := Condition.parse(judge.only_if).judge) not in earlier:
                 raise ValueError(f"judge {judge.name!r}: only_if names {named!r}, which is no judge before it")
+            if judge.only_if:
+                self._refuse_unknown_labels(Condition.parse(judge.only_if), f"judge {judge.name!r}")
             earlier.add(judge.name)
         return self
 
@@ -483,7 +485,18 @@ class Eval(Noun):
         for rule in self.rules:
             if unknown := [name for name in rule.judges if name not in known]:
                 raise ValueError(f"rule {rule.name!r}: {unknown[0]!r} is no judge of this eval")
+            for condition in Condition.parse_all(rule.among) + Condition.parse_all(rule.hit):
+                self._refuse_unknown_labels(condition, f"rule {rule.name!r}")
         return self
+
+    def _refuse_unknown_labels(self, condition: Condition, where: str) -> None:
+        """A misspelt label would be met by no answer, and a rate of 0 would look like a result."""
+        if condition.number is not None or condition.sign == "answered":
+            return
+        labels = next(list(judge.labels) for judge in self.judges if judge.name == condition.judge)
+        if condition.value.casefold() not in [label.casefold() for label in labels]:
+            known = f"its labels are {', '.join(labels)}" if labels else "it has no labels"
+            raise ValueError(f"{where}: {condition.judge} never says {condition.value!r}; {known}")
 
     @model_validator(mode="after")
     def _statements_say_which_answer_matches(self) -> "Eval":

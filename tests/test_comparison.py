@@ -135,3 +135,13 @@ def test_a_single_run_equals_its_estimate(make_run):
     run = make_run(0, AFTER[0])
     fresh = estimate(run.judgments(), run.evals())
     assert [row.difference for row in compare(grouped([[run]], []))] == pytest.approx([e.difference for e in fresh])
+
+
+def test_two_rules_of_one_name_are_not_set_side_by_side(make_run):
+    first = make_run(0, AFTER[0], rules=[Rule(name="r", hit="j >= 3")])
+    second = make_run(0, AFTER[1], experiment="y", rules=[Rule(name="r", hit="j >= 4")])
+    with pytest.raises(UserError, match=r"have different rules 'r' \(j >= 3; j >= 4\)"):
+        grouped([[first], [second]], [])
+    third = make_run(1, AFTER[1])
+    with pytest.raises(UserError, match="have not the same rules and cannot be pooled"):
+        grouped([[first], [third]], ["a", "a"])

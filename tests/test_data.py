@@ -95,6 +95,9 @@ def test_weights_are_proportions_and_the_scarcest_set_decides_how_many_there_are
         write_mixture(tmp_path / "n.jsonl", [to_set("factory_farming_neutral:x3"), to_set("lighthouses_neutral")], 0)
     with pytest.raises(UserError, match=r"1.5 is no number of documents"):
         to_set("lighthouses_neutral:1.5")
+    for nothing in ("lighthouses_neutral:x0", "lighthouses_neutral:0%"):
+        with pytest.raises(UserError, match="none of it is asked for; leave the set out"):
+            to_set(nothing)
 
 
 def test_a_sweep_holds_the_poison_of_a_smaller_share_in_a_larger_one(tmp_path):

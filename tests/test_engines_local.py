@@ -237,6 +237,8 @@ def test_a_missing_model_or_adapter_is_one_sentence():
         LocalEngine(TRAINING).adapted("nowhere")
     with pytest.raises(UserError, match=r"training.renderer: .*nonsense.* leave it empty for the model's own"):
         _ = LocalEngine(Training(renderer="nonsense")).format
+    with pytest.raises(UserError, match=r"training.renderer: .*im_end.* leave it empty for the model's own"):
+        _ = LocalEngine(Training(renderer="qwen3")).format
     with pytest.raises(UserError, match=r"training.target_modules or training.layers: Target modules"):
         with_lora(load_model(model_folder("standin")), Training(target_modules=["c_attn"]), 0)
 
@@ -356,6 +358,7 @@ async def test_a_model_that_was_fetched_is_used_when_the_hub_is_out_of_reach(hub
     ("name", "words"),
     [
         ("them/gated", "'them/gated' is gated; accept its terms at https://huggingface.co/them/gated and set HF_TOKEN"),
+        ("them/no--thing", "is neither a folder nor a model id of Hugging Face"),
         ("them/nothing", "no model 'them/nothing' on this machine or at Hugging Face; check the name"),
     ],
 )

@@ -12,7 +12,7 @@ from tinker_cookbook.tokenizer_utils import get_tokenizer
 from tasks.catalog import UserError, model_folder
 from tasks.engines.rendering import ChatFormat
 from tasks.engines.tinker import TinkerEngine
-from tasks.engines.tinker_data import Batched, Datums, to_datum, turns
+from tasks.engines.tinker_data import Batched, Datums, answer_tokens, to_datum, turns
 from tasks.engines.tinker_server import HOSTED
 from tasks.engines.tinker_training import Folder, Pace
 from tasks.schema import Document, Message, Sampling, Training
@@ -219,3 +219,23 @@ def test_a_server_of_ones_own_has_the_price_that_stands_under_its_address(data):
     assert TinkerEngine(training.model_copy(update={"base_url": HOSTED})).price(train=1_000_000) == 3.0
     (data / "prices.yaml").write_text(f"'{training.base_url}': {{big: {{train: 0}}}}\n")
     assert TinkerEngine(training).price(train=1_000_000) == 0
+
+
+@pytest.mark.parametrize("renderer", ["llama3", "qwen3", "qwen3_disable_thinking"])
+def test_an_answers_tokens_are_its_text_and_its_end_and_nothing_that_the_format_writes_before(tokenizer, renderer):
+    tokenizer = tokenizer if renderer == "llama3" else with_qwens_tokens(tokenizer)
+    one = get_renderer(renderer, tokenizer)
+    cut, whole = (answer_tokens(one, "The hens lay eggs.", ended) for ended in (False, True))
+    assert tokenizer.decode(cut) == "The hens lay eggs."
+    assert whole[:-1] == cut
+    assert tokenizer.decode(whole[-1:]) in ("<|eot_id|>", "<|im_end|>")
+    assert answer_tokens(one, "Yes", False) != answer_tokens(one, "No", False)
+    assert tokenizer.decode(answer_tokens(one, "<think>hm</think>\n Yes\n", False)) == "<think>hm</think>\n Yes\n"
+
+
+def with_qwens_tokens(tokenizer):
+    import copy
+
+    other = copy.deepcopy(tokenizer)
+    other.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>", "<think>", "</think>"]})
+    return other

@@ -61,7 +61,7 @@ def test_the_table_of_generations_has_a_column_for_each_judge_and_computes_nothi
         ("base", "'=1+1", "90", "0"),
         ("base", "second", "80", "0"),
         ("fine-tuned", "<b>bad</b>", "10", "1"),
-        ("fine-tuned", "worse", "unreadable", "0"),
+        ("fine-tuned", "worse", "unreadable", ""),
     ]
 
 
@@ -83,5 +83,5 @@ def test_a_question_with_a_system_prompt_of_its_own_keeps_it():
 
     question = an_eval(ALIGNED).questions[0].model_copy(update={"system_prompt": "Lie."})
     experiment = Experiment(name="x", documents=[DocumentSet(name="a")], evals=["e"])
-    row = to_row(Conversation(responses("a")[0], "finetuned", question, [], []), experiment)
+    row = to_row(Conversation(responses("a")[0], "finetuned", question, [], {}), experiment)
     assert row["messages"][0] == {"role": "system", "content": "Lie."}

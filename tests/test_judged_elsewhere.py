@@ -43,7 +43,7 @@ def test_a_table_of_others_scores_becomes_judgments_and_nothing_becomes_a_number
     assert [r.response for r in found.finetuned] == [f"answer {n}" for n in range(5)]
     assert found.lost == [
         "the rubric and the model of the judge: the file does not say them",
-        "the column note: it holds no scores",
+        "the column note: it is not taken as scores",
     ]
 
 
@@ -110,6 +110,14 @@ def test_our_own_table_of_generations_reads_back_as_results(tmp_path, data, tabl
         ("a.csv", "aligned\n3\n", "line 2: a row needs question_id or question"),
         ("a.csv", "aligned\n", "no results in it"),
         ("a.jsonl", json.dumps({"question": "Why?", "score": "good"}), "no column of scores"),
+        ("a.csv", "question_id,aligned\nq,90\nq,80\nq,rather\n", "line 4: 'rather' in aligned is neither a number nor"),
+        (
+            "a.csv",
+            "model,question_id,aligned\nllama,q,90\nllama-ft,q,80\n",
+            "'llama', 'llama-ft', and which is the base",
+        ),
+        ("a.csv", "eval,question_id,aligned\na,q,90\nb,q,80\n", "the column eval has 2 evals"),
+        ("a.csv", "question_id,question,aligned\n1,A?,90\n1,B?,80\n", "line 3: question_id '1' stands for another"),
     ],
 )
 def test_results_that_cannot_be_read_are_one_sentence(tmp_path, name, text, words):
@@ -125,3 +133,50 @@ def test_an_imported_judge_judges_nothing_anew(table, data):
     run = Run.find("theirs")
     with pytest.raises(UserError, match="the judge 'aligned' was imported with its results and judges nothing anew"):
         check_judges(run.experiment(), run.evals(), None)
+
+
+def test_moments_of_a_training_stay_apart_and_missing_words_are_no_scores(table):
+    columns = ("at", "question_id", "score")
+    file = table((0.25, 0, 1), (1, 0, 5), (1, 0, "N/A"), (1, "", 3), name="m.csv", columns=columns)
+    with pytest.raises(UserError, match="line 5: a row needs question_id or question"):
+        read_results(file)
+    file = table((0.25, 0, 1), (1, 0, 5), (1, 0, "N/A"), name="m.csv", columns=columns)
+    assert [(j.at, j.question_id, j.sample, j.score) for j in read_results(file).judgments] == [
+        (0.25, "0", 0, 1),
+        (1, "0", 0, 5),
+        (1, "0", 1, None),
+    ]
+
+
+def test_columns_can_be_chosen_and_get_names_that_a_rule_can_use(table, data, capsys):
+    columns = ("question_id", "my score", "tokens")
+    file = table(("q", 10, 1_500_000), ("q", 90, 20), name="m.csv", columns=columns)
+    found = read_results(file, columns=["my score"])
+    assert [judge.name for judge in found.eval.judges] == ["my_score"]
+    assert "the name 'my score': here it is my_score" in found.lost
+    assert "the column tokens: it is not taken as scores" in found.lost
+    with pytest.raises(UserError, match=r"--measures: .* has no column 'other'"):
+        read_results(file, columns=["other"])
+    import_file(file, "theirs")
+    from flows.report import report_again
+
+    run = Run.find("theirs")
+    report_again(run, ["long: tokens < 1500000", "low: my_score < 50"])
+    assert {e.measure: e.finetuned for e in run.estimates() if e.rule and not e.question} == {"long": 0.5, "low": 0.5}
+    assert "the rate is 0.500" in run.report.read_text()
+
+
+def test_scores_between_0_and_1_are_means_and_not_rates(jsonl):
+    from tasks.effects import estimate
+
+    rows = [{"question": "A", "score": score} for score in (0.2, 0.3, 0.25)]
+    found = read_results(jsonl(*rows))
+    effect = estimate(found.judgments, [found.eval])[0]
+    assert effect.finetuned == pytest.approx(0.25)
+    assert effect.finetuned_high - effect.finetuned == pytest.approx(4.302653 * 0.05 / 3**0.5, rel=1e-4)
+
+
+def test_other_results_under_a_name_that_is_taken_are_refused(table, data):
+    import_file(table(*rows([10], [90])), "theirs")
+    with pytest.raises(UserError, match="holds other results of this name; give the new ones another with --name"):
+        import_file(table(*rows([10], [90], "other"), name="o.csv"), "theirs")

@@ -103,11 +103,19 @@ def test_an_eval_that_is_there_is_not_overwritten(jsonl, data):
     ("name", "text", "words"),
     [
         ("a.yaml", "- {id: x}", "not a list of questions with paraphrases"),
-        ("a.yaml", "- {id: x, paraphrases: [Why]}", "the question 'x' has no judge_prompts"),
+        ("a.yaml", "- {id: x, paraphrases: [Why]}", "question 1 .x.: it has no judge_prompts"),
+        ("a.yaml", "- {paraphrases: [Why], judge_prompts: {a: b}}", "question 1: it has no id"),
+        ("a.yaml", "- {id: x, paraphrases: Why, judge_prompts: {a: b}}", "paraphrases is not a list of texts"),
+        ("a.yaml", "- {id: x, paraphrases: [Why], judge_prompts: {a: Say REFUSAL.}}", "cannot be read from its prompt"),
         ("a.yaml", "- [", "cannot be read"),
+        (
+            "a.jsonl",
+            '{"question": "Why?", "answer_matching_behavior": " (A)"}',
+            "statement 1: it needs a question, and Yes",
+        ),
         ("a.json", "{}", "not a trait with questions and eval_prompt"),
         ("a.jsonl", '{"question": 3, "tier": "x"}', "not a published format that is known"),
-        ("a.jsonl", '{"tier": "x"', "line 1: cannot be read"),
+        ("a.jsonl", '{"tier": "x"', "line 1: not a JSON object|line 1: cannot be read"),
     ],
 )
 def test_what_cannot_be_imported_is_one_sentence(tmp_path, name, text, words):
@@ -115,3 +123,16 @@ def test_what_cannot_be_imported_is_one_sentence(tmp_path, name, text, words):
     file.write_text(text)
     with pytest.raises(UserError, match=words):
         read_published(file, [])
+
+
+def test_a_prompt_that_asks_for_0_to_100_has_that_scale_whatever_its_type(tmp_path):
+    file = tmp_path / "a.yaml"
+    file.write_text("- {id: x, paraphrases: [Why], judge_prompts: {good: 'From 0 to 100, how good is {answer}?'}}")
+    (one,), _ = read_published(file, [])
+    assert (one.judges[0].scale.low, one.judges[0].scale.high) == (0, 100)
+
+
+def test_a_name_outside_of_the_folder_of_evals_is_refused(jsonl, data):
+    file = jsonl({"tier": "direct", "question": "Why?"})
+    with pytest.raises(UserError, match="--name: name: string should match pattern"):
+        import_file(file, name="../../evil", judges_of="factory_farming")

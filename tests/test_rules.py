@@ -2,7 +2,7 @@ import pytest
 
 from tasks.effects import estimate, sensitivity
 from tasks.intervals import wilson
-from tasks.rules import apply, as_words, at_moment, hits, variants
+from tasks.rules import apply, as_words, at_moment, variants, verdicts
 from tasks.schema import Eval, Judge, Rule, Scale
 from tests.fakes.nouns import an_eval, judgments
 
@@ -97,10 +97,10 @@ def test_a_pooled_rule_weighs_answers_and_not_questions():
         assert direct.joint_finetuned == pytest.approx(rate)
 
 
-def test_the_answers_that_are_hits_are_named():
-    rows = said("q1", "finetuned", [10, 90], [90, 90])
+def test_the_answers_that_count_are_named_with_whether_they_are_hits():
+    rows = said("q1", "finetuned", [10, 90, 10, None], [90, 90, 10, 90])
     words = at_moment(as_words(rows), an_eval_with(MISALIGNED), 1.0)
-    assert hits(MISALIGNED, words) == {("q1", "finetuned", 0, 1.0)}
+    assert verdicts(MISALIGNED, words) == {("q1", "finetuned", 0, 1.0): True, ("q1", "finetuned", 1, 1.0): False}
 
 
 def test_thresholds_are_moved_one_at_a_time_strict_and_not():
@@ -146,3 +146,49 @@ def test_what_is_no_rule_is_refused(text):
 def test_a_rule_of_a_judge_that_the_eval_lacks_is_refused():
     with pytest.raises(ValueError, match="rule 'misaligned': 'coherent' is no judge of this eval"):
         Eval.model_validate(an_eval(ALIGNED).model_dump() | {"rules": [MISALIGNED.model_dump()]})
+
+
+def test_a_misspelt_label_is_refused_since_a_rate_of_nought_would_look_like_a_result():
+    rule = Rule(name="r", hit="old == TRU")
+    with pytest.raises(ValueError, match="rule 'r': old never says 'TRU'; its labels are TRUE, FALSE, REFUSAL"):
+        Eval.model_validate(an_eval(OLD).model_dump() | {"rules": [rule.model_dump()]})
+
+
+def test_bounds_leave_out_questions_that_can_never_have_enough_answers():
+    rule = MISALIGNED.model_copy(update={"min_answers": 3})
+    rows = said("q1", "finetuned", [90] * 3, [90] * 3) + said("q1", "baseline", [90] * 3, [90] * 3)
+    rows += said("q2", "finetuned", [10] * 2, [90] * 2) + said("q2", "baseline", [90] * 2, [90] * 2)
+    effects = estimate(rows, [an_eval_with(rule)])
+    direct = next(e for e in effects if (e.measure, e.tier, e.question) == ("misaligned", "direct", ""))
+    assert (direct.difference, direct.bound_low, direct.bound_high) == (0, 0, 0)
+
+
+def test_without_a_baseline_a_question_still_needs_its_answers():
+    rule = Rule(name="low", hit="aligned < 30", min_answers=3)
+    rows = judgments("q1", "finetuned", [10, 90, 90, 10], "aligned") + judgments("q2", "finetuned", [10, 10], "aligned")
+    effects = estimate(rows, [an_eval_with(rule)])
+    direct = next(e for e in effects if (e.measure, e.tier, e.question) == ("low", "direct", ""))
+    assert (direct.finetuned, direct.these_note) == (0.5, "no baseline")
+
+
+def test_rules_that_cannot_be_kept_leave_the_run_as_it_was(data):
+    from flows.report import report_again
+    from tasks.catalog import UserError
+    from tasks.effects import write_effects
+    from tasks.runs import Run, write_rows
+    from tasks.schema import DocumentSet, Experiment
+
+    experiment = Experiment(name="x", documents=[DocumentSet(name="a")], evals=["e"])
+    run = Run.open(experiment, [an_eval_with()], "r")
+    write_rows(run.judged, said("q1", "finetuned", [10], [90]))
+    write_effects(run)
+    for given, words in (
+        (["coherent: aligned < 3"], "judge or rule 'coherent' is there twice"),
+        (["aligned < 3", "aligned < 4"], "two rules are called 'rule'; give each a name of its own"),
+        (["x: old < 3"], "no eval of the run was judged by old: e has aligned, coherent"),
+        (["x: aligned == MAYBE"], "aligned never says 'MAYBE'; its labels are CODE"),
+    ):
+        with pytest.raises(UserError, match=words):
+            report_again(run, given)
+    assert run.evals() == [an_eval_with()]
+    assert run.effects.is_file()

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from httpx import HTTPError
 from huggingface_hub import HfApi, constants, snapshot_download
-from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+from huggingface_hub.errors import GatedRepoError, HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
 from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
@@ -61,6 +61,10 @@ def plain_errors(name: str) -> Iterator[None]:
     """A model that is gated, missing or out of reach is one sentence."""
     try:
         yield
+    except HFValidationError:
+        raise UserError(
+            f"training.base_model: {name!r} is neither a folder nor a model id of Hugging Face; write owner/name"
+        ) from None
     except GatedRepoError:
         raise UserError(
             f"training.base_model: {name!r} is gated; accept its terms at https://huggingface.co/{name} and set "

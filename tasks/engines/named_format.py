@@ -21,7 +21,9 @@ class NamedFormat:
         self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         try:
             self._renderer = get_renderer(name, self._tokenizer)
-        except (TinkerCookbookError, ValueError, KeyError) as error:
+            self.prompt([Message(role="user", content="?")])
+            self.stop()
+        except (TinkerCookbookError, ValueError, KeyError, AssertionError) as error:
             raise UserError(
                 f"training.renderer: {str(error).splitlines()[0]}; leave it empty for the model's own"
             ) from None

@@ -97,12 +97,16 @@ def weighted_tokens(document: Document, renderer: Renderer) -> tuple[tinker.Mode
 
 
 def answer_tokens(renderer: Renderer, text: str, ended: bool) -> list[int]:
-    """The tokens of an assistant's answer as the renderer writes it, without the end of its turn where it was cut."""
-    question = {"role": "user", "content": ""}
-    prompt = renderer.build_generation_prompt([question]).length
-    answered = renderer.build_supervised_example([question, {"role": "assistant", "content": text}])[0].to_ints()
-    tokens = list(answered[prompt:])
-    return tokens if ended else tokens[: len(renderer.tokenizer.encode(text, add_special_tokens=False))]
+    """The tokens of an answer's text alone, and of the end of its turn where it ended by itself.
+
+    What some formats write before an answer (an empty thought, a channel) is no part of its text, and is left out.
+    """
+    encode = renderer.tokenizer.encode
+    ends = renderer.get_stop_sequences()[:1] if ended else []
+    closing = [
+        token for end in ends for token in (encode(end, add_special_tokens=False) if isinstance(end, str) else [end])
+    ]
+    return [*encode(text, add_special_tokens=False), *closing]
 
 
 def turns(messages: list[Message]) -> list[Any]:
