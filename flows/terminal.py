@@ -15,6 +15,8 @@ from tasks.schema import Agreement, Compared, Corrected, Effect, Failure, State
 console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 """Prints text as it is: what it shows can hold brackets, and paths that must stay on one line."""
 
+LONGEST_INTERVAL = len("-0.12 to +0.34")
+
 
 @contextmanager
 def live_progress() -> Iterator[None]:
@@ -60,12 +62,17 @@ def effects_table(effects: Sequence[Effect]) -> Table:
     )
     for name in (*varying, "tier"):
         table.add_column(name)
-    for name in ("baseline", "fine-tuned", "difference", "these questions 95 %", "new questions 95 %", "scored"):
+    for name in ("baseline", "fine-tuned", "difference"):
         table.add_column(name, justify="right")
+    for name in ("these questions 95 %", "new questions 95 %"):
+        table.add_column(name, justify="right", min_width=LONGEST_INTERVAL)
+    if not varying:  # where a name takes its room, the counts stand in the report alone
+        table.add_column("scored", justify="right")
     for row, effect in enumerate(effects):
         if not effect.question:
             names = (named[name][row] for name in varying)
-            table.add_row(*names, effect.tier, *_numbers(effect), style="bold" if effect.tier == "all" else None)
+            cells = (*names, effect.tier, *_numbers(effect), *([] if varying else [_scored(effect)]))
+            table.add_row(*cells, style="bold" if effect.tier == "all" else None)
     table.caption = "\n".join(_reasons([effect for effect in effects if not effect.question]))
     return table
 
@@ -87,8 +94,11 @@ def _numbers(effect: Effect) -> tuple[str, ...]:
         number(effect.difference, "+"),
         interval(effect.these_low, effect.these_high),
         interval(effect.new_low, effect.new_high),
-        f"{effect.scored_baseline + effect.scored_finetuned:,}",
     )
+
+
+def _scored(effect: Effect) -> str:
+    return f"{effect.scored_baseline + effect.scored_finetuned:,}"
 
 
 def number(value: float | None, sign: str = "") -> str:
