@@ -1,14 +1,15 @@
 """Charts, in Altair, each as html, svg, png and pdf with its table beside it as CSV. The only module that draws."""
 
-import os
+import io
 from pathlib import Path
 from typing import Any
 
 import altair
 import polars
+import vl_convert
 from prefect import task
 
-from tasks.runs import Comparison, Run, as_table, write_text
+from tasks.runs import Comparison, Run, as_table, write_bytes, write_text
 from tasks.schema import ALL, Compared, Eval, Judgment
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#6b6b6b"
@@ -26,8 +27,7 @@ JUDGES = altair.Row(
     ),
 )
 """A row for each judge, with its name above."""
-FORMATS: dict[str, dict[str, Any]] = {"html": {"inline": True}, "svg": {}, "png": {"ppi": 160}, "pdf": {}}
-"""Kinds of file, with what altair needs to know for each; an inline HTML asks the network for nothing."""
+PIXELS_PER_INCH = 160
 
 
 def effects_by_tier(effects: polars.DataFrame, one: Eval) -> altair.FacetChart:
@@ -232,12 +232,19 @@ def training_curve(rows: list[dict[str, Any]]) -> altair.LayerChart:
 
 
 def save(chart: Any, place: Path, table: polars.DataFrame) -> None:
-    """Writes place.csv, .html, .svg, .png and .pdf; each appears only when it is whole."""
+    """Writes place.csv, .html, .svg, .png and .pdf; each appears only when it is whole.
+
+    The picture is drawn once, as SVG, and the others are made of it. The HTML asks the network for nothing.
+    """
+    html, svg = io.StringIO(), io.StringIO()
+    chart.save(html, format="html", inline=True)
+    chart.save(svg, format="svg")
+    drawn = svg.getvalue()
     write_text(place.with_name(f"{place.name}.csv"), table.write_csv())
-    for kind, options in FORMATS.items():
-        beside = place.with_name(f".{place.name}.{os.getpid()}.{kind}")
-        chart.save(str(beside), **options)
-        beside.replace(place.with_name(f"{place.name}.{kind}"))
+    write_text(place.with_name(f"{place.name}.html"), html.getvalue())
+    write_text(place.with_name(f"{place.name}.svg"), drawn)
+    write_bytes(place.with_name(f"{place.name}.png"), vl_convert.svg_to_png(drawn, ppi=PIXELS_PER_INCH))
+    write_bytes(place.with_name(f"{place.name}.pdf"), vl_convert.svg_to_pdf(drawn))
 
 
 def draw(run: Run) -> Path:

@@ -47,7 +47,13 @@ STAGE |= {
     "tasks.exports",
     "tasks.page",
 }
-HOMES = {"anthropic": "tasks.claude", "altair": "tasks.charts", "sqlalchemy": "tasks.store", "jinja2": "tasks.page"}
+HOMES = {
+    "anthropic": "tasks.claude",
+    "altair": "tasks.charts",
+    "vl_convert": "tasks.charts",
+    "sqlalchemy": "tasks.store",
+    "jinja2": "tasks.page",
+}
 HOMES |= {"krippendorff": "tasks.audit", "sklearn": "tasks.audit"}
 
 

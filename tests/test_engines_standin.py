@@ -16,6 +16,7 @@ def tokenizer():
     return train_tokenizer(SOURCE)
 
 
+@pytest.mark.integration
 def test_the_recipes_beginning_retrains_to_the_shipped_losses(tokenizer):
     """The first 21 steps of the first course; the whole recipe takes an hour and more."""
     shipped = json.loads((SOURCE / "recipe.json").read_text())

@@ -74,7 +74,10 @@ async def test_a_run_leaves_the_whole_line_and_a_second_run_repeats_none_of_it(m
     charts = {file.name for file in first.charts.iterdir()}
     assert charts == {
         f"{name}.{kind}"
-        for name in ("effects_factory_farming", "training_curve")
+        for name in (
+            *(f"{kind}_factory_farming" for kind in ("effects", "levels", "questions", "boxes")),
+            "training_curve",
+        )
         for kind in ("csv", "html", "svg", "png", "pdf")
     }
     assert first.record()["seed"] == 0
