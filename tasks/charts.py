@@ -19,15 +19,15 @@ MODELS = {"baseline": "baseline", "fine-tuned": "finetuned"}
 """What each model is called in a chart, and its columns."""
 BOX = {"measure": polars.String, "question": polars.String, "model": polars.String, "score": polars.Float64}
 LINES = altair.Legend(symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=3)
-JUDGES = altair.Row(
-    "measure:N",
-    title=None,
-    header=altair.Header(
-        labelOrient="top", labelAngle=0, labelAnchor="start", labelFontSize=13, labelFontWeight="bold"
-    ),
-)
-"""A row for each judge, with its name above."""
 PIXELS_PER_INCH = 160
+
+
+def _by_measure(table: polars.DataFrame) -> altair.Row:
+    """A row for each judge and rule in their order, with its name above."""
+    header = altair.Header(
+        labelOrient="top", labelAngle=0, labelAnchor="start", labelFontSize=13, labelFontWeight="bold"
+    )
+    return altair.Row("measure:N", sort=list(dict.fromkeys(table["measure"])), title=None, header=header)
 
 
 def effects_by_tier(effects: polars.DataFrame, one: Eval) -> altair.FacetChart:
@@ -62,7 +62,7 @@ def effects_by_tier(effects: polars.DataFrame, one: Eval) -> altair.FacetChart:
         .mark_text(align="left", color=GREY, fontSize=11)
         .encode(x=altair.value(530), text="means:N"),
     ]
-    chart = altair.layer(*layers).properties(width=520, height=altair.Step(38)).facet(row=JUDGES)
+    chart = altair.layer(*layers).properties(width=520, height=altair.Step(38)).facet(row=_by_measure(table))
     return chart.resolve_scale(x="independent")  # a judge's points, a rule's rate, nats of drift
 
 
@@ -72,7 +72,7 @@ def levels(table: polars.DataFrame) -> altair.FacetChart:
     return (
         altair.layer(bars, lines)
         .properties(width=520, height=altair.Step(30))
-        .facet(row=JUDGES)
+        .facet(row=_by_measure(table))
         .resolve_scale(x="independent")
     )
 
@@ -83,7 +83,9 @@ def by_question(table: polars.DataFrame) -> altair.FacetChart:
     bars, lines = _bars(table, altair.Y("question:N", sort=questions, title=None))
     offset = altair.YOffset("model:N", sort=list(MODELS))
     chart = altair.layer(bars.encode(yOffset=offset), lines.encode(yOffset=offset))
-    return chart.properties(width=520, height=altair.Step(14)).facet(row=JUDGES).resolve_scale(x="independent")
+    return (
+        chart.properties(width=520, height=altair.Step(14)).facet(row=_by_measure(table)).resolve_scale(x="independent")
+    )
 
 
 def _bars(table: polars.DataFrame, y: altair.Y) -> tuple[altair.Chart, altair.Chart]:
@@ -154,7 +156,7 @@ def boxes(numbers: polars.DataFrame) -> altair.FacetChart:
         base.mark_bar(height=9, opacity=0.75).encode(x=altair.X("q1:Q", title="Score"), x2="q3:Q", color=colour),
         base.mark_tick(color="#1c1c1e", thickness=2, height=9).encode(x="median:Q", tooltip=hover),
     ]
-    chart = altair.layer(*layers).properties(width=520, height=altair.Step(14)).facet(row=JUDGES)
+    chart = altair.layer(*layers).properties(width=520, height=altair.Step(14)).facet(row=_by_measure(numbers))
     return chart.resolve_scale(x="independent")
 
 
@@ -186,7 +188,7 @@ def over_training(effects: polars.DataFrame, one: Eval) -> altair.FacetChart:
             y=altair.Y("difference:Q", title=title), tooltip=["tier:N", "at:Q", "difference:Q"]
         ),
     ]
-    return altair.layer(*layers).properties(width=520, height=240).facet(row=JUDGES)
+    return altair.layer(*layers).properties(width=520, height=240).facet(row=_by_measure(table))
 
 
 def comparison(table: polars.DataFrame) -> altair.FacetChart:
@@ -205,7 +207,7 @@ def comparison(table: polars.DataFrame) -> altair.FacetChart:
             x=altair.X("difference:Q", title="Fine-tuned minus baseline"), tooltip=["label:N", "tier:N", *numbers]
         ),
     ]
-    chart = altair.layer(*layers).properties(width=520, height=altair.Step(16)).facet(row=JUDGES)
+    chart = altair.layer(*layers).properties(width=520, height=altair.Step(16)).facet(row=_by_measure(table))
     return chart.resolve_scale(x="independent")
 
 

@@ -15,7 +15,7 @@ def test_every_experiment_can_be_tried_with_the_stand_in_and_without_a_key(name)
     assert (trial.training.engine, trial.training.base_model, trial.training.renderer) == ("local", "standin", "")
     assert trial.judging.judges == ["lexicon"]
     assert trial.sampling.n_samples <= 10
-    assert sum(one.limit for one in trial.documents) <= 200
+    assert sum(one.limit for one in trial.documents) <= 208
     assert changes[0] == f"the stand-in model on this machine instead of {load_experiment(name).training.base_model}"
 
 
@@ -43,7 +43,7 @@ def test_layers_of_a_model_of_unknown_depth_become_all_and_that_is_said():
 def test_a_mixture_keeps_its_proportions():
     sets = [DocumentSet(name="a", count=3000), DocumentSet(name="b", count=1000)]
     experiment = load_experiment("demo").model_copy(update={"documents": sets})
-    assert [one.limit for one in try_locally(experiment)[0].documents] == [150, 50]
+    assert [one.limit for one in try_locally(experiment)[0].documents] == [156, 52]
 
 
 def test_what_the_definition_says_of_the_training_stays():
