@@ -190,6 +190,9 @@ def import_others(
     name: Annotated[str, typer.Option(help="Name of the eval, or of the results; the file's when empty.")] = "",
     judges_of: Annotated[str, typer.Option(help="An eval whose judges read questions that come without any.")] = "",
     baseline: Annotated[str, typer.Option(help="The same for the untuned model, of judged results.")] = "",
+    eval_name: Annotated[
+        str, typer.Option("--eval", help="What the eval of judged results is called: runs are compared eval by eval.")
+    ] = "",
     measures: Annotated[str, typer.Option(help="Columns of scores, as a,b; all that hold numbers when empty.")] = "",
 ) -> None:
     """Make evals of others' questions and judges, or a run of others' judged results."""
@@ -197,10 +200,10 @@ def import_others(
 
     from flows.imports import import_file
 
-    given = {"--name": name, "--baseline": baseline, "--measures": measures}
+    given = {"--name": name, "--baseline": baseline, "--measures": measures, "--eval": eval_name}
     command = shlex.join(["spillover", "import", file, *(part for pair in given.items() if pair[1] for part in pair)])
     other = Path(baseline).expanduser() if baseline else None
-    import_file(Path(file).expanduser(), name, judges_of, other, _several(measures), command)
+    import_file(Path(file).expanduser(), name, judges_of, other, _several(measures), eval_name, command)
 
 
 @app.command()

@@ -4,6 +4,7 @@ import_file(Path("first_plot_questions.yaml"))
 import_file(Path("judged.csv"), baseline=Path("judged_base.csv"))
 """
 
+import re
 from pathlib import Path
 
 from flows.experiment import now
@@ -14,7 +15,7 @@ from tasks.elsewhere import read_table
 from tasks.judged_elsewhere import Results, has_scores, read_results
 from tasks.published import STATEMENT, read_published
 from tasks.runs import Run, as_yaml, write_rows, write_text
-from tasks.schema import Eval, Experiment, Judging
+from tasks.schema import Eval, Experiment
 
 IMPORTED = "imported"
 
@@ -25,20 +26,20 @@ def import_file(
     judges_of: str = "",
     baseline: Path | None = None,
     measures: list[str] | None = None,
+    eval_name: str = "",
     command: str = "",
 ) -> None:
     """Writes evals to data/evals, or a run to data/results, and says what could not be carried over."""
     if _is_judged(file):
-        results = read_results(file, baseline, name, measures)
-        run = keep_results(results, file, command)
+        results = read_results(file, baseline, eval_name, measures)
+        run = keep_results(results, file, name, command)
         console.print(_counts(results.eval, len(results.judgments)), style="bold")
         _say_lost(results.lost)
         console.print(f"Run     {run.folder}\nReport  {run.report}")
         return
-    if baseline or measures:
-        raise UserError(
-            f"{'--baseline' if baseline else '--measures'} goes with judged results, and {file} has none; leave it out"
-        )
+    given = {"--baseline": baseline, "--measures": measures, "--eval": eval_name}
+    if alone := [option for option, value in given.items() if value]:
+        raise UserError(f"{alone[0]} goes with judged results, and {file} has none; leave it out")
     judges = load_eval(judges_of).judges if judges_of else []
     published = read_published(file, judges)
     if name and len(published.evals) > 1:
@@ -82,20 +83,21 @@ def _say_lost(lost: list[str]) -> None:
         console.print(f"Not carried over: {one}")
 
 
-def keep_results(results: Results, file: Path, command: str) -> Run:
+def keep_results(results: Results, file: Path, name: str, command: str) -> Run:
     """A run with these answers and judgments, its effects, charts and report. The same file again is the same run."""
     one = results.eval
-    experiment = Experiment(
-        name=one.name,
-        description=one.description,
-        responses=str(file.resolve()),
-        evals=[one.name],
-        judging=Judging(judges=[judge.name for judge in one.judges]),
-    )
+    fields = {
+        "name": name or re.sub(r"[^A-Za-z0-9_.-]+", "_", file.stem),
+        "description": one.description,
+        "responses": str(file.resolve()),
+        "evals": [one.name],
+        "judging": {"judges": [judge.name for judge in one.judges]},
+    }
+    experiment = validate(Experiment, fields, "--name")
     try:
         run = Run.open(experiment, [one], IMPORTED)
     except UserError:
-        there = Run.at(one.name, IMPORTED).folder
+        there = Run.at(experiment.name, IMPORTED).folder
         raise UserError(f"{there} holds other results of this name; give the new ones another with --name") from None
     run.note(seed=0, started=run.record().get("started") or now(), imported=file.name, import_command=command)
     write_rows(run.baseline, results.baseline)

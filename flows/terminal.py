@@ -62,7 +62,8 @@ def effects_table(effects: Sequence[Effect]) -> Table:
     )
     for name in (*varying, "tier"):
         table.add_column(name)
-    for name in ("baseline", "fine-tuned", "difference"):
+    skipped = 2 if len(varying) > 1 else 0  # of several runs the means stand in the comparison's page alone
+    for name in ("baseline", "fine-tuned", "difference")[skipped:]:
         table.add_column(name, justify="right")
     for name in ("these questions 95 %", "new questions 95 %"):
         table.add_column(name, justify="right", min_width=LONGEST_INTERVAL)
@@ -71,7 +72,7 @@ def effects_table(effects: Sequence[Effect]) -> Table:
     for row, effect in enumerate(effects):
         if not effect.question:
             names = (named[name][row] for name in varying)
-            cells = (*names, effect.tier, *_numbers(effect), *([] if varying else [_scored(effect)]))
+            cells = (*names, effect.tier, *_numbers(effect)[skipped:], *([] if varying else [_scored(effect)]))
             table.add_row(*cells, style="bold" if effect.tier == "all" else None)
     table.caption = "\n".join(_reasons([effect for effect in effects if not effect.question]))
     return table

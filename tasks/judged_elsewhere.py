@@ -74,18 +74,21 @@ class Measured(NamedTuple):
     judge: Judge
 
 
-def read_results(file: Path, baseline: Path | None = None, name: str = "", columns: list[str] | None = None) -> Results:
+def read_results(
+    file: Path, baseline: Path | None = None, eval_name: str = "", columns: list[str] | None = None
+) -> Results:
     """The results of one file, or of one for each model. Raises UserError for what cannot be read.
 
     A column `model` with base and fine-tuned tells the two apart in one file. A word in capitals (CODE, REFUSAL) is a
     label without a score; an empty cell or nan is a judgment that is not there. `columns` are those of the scores; all
-    that hold numbers when there are none.
+    that hold numbers when there are none. The eval is called as given, or as a column `eval`
+    says, or elsewhere: runs are compared eval by eval.
     """
     rows = _rows(file, "finetuned") + (_rows(baseline, "baseline") if baseline else [])
     measured = [Measured(column, _judge(column, rows)) for column in _columns_of_scores(rows, columns or [], file)]
     questions = _questions(rows)
     fields = {
-        "name": name or re.sub(r"[^A-Za-z0-9_.-]+", "_", file.stem),
+        "name": eval_name or rows[0].first(("eval",)) or "elsewhere",
         "description": f"Judged elsewhere; imported from {file.name}.",
         "questions": [question.model_dump() for question in questions.values()],
         "judges": [one.judge.model_dump() for one in measured],

@@ -92,6 +92,20 @@ def test_both_models_in_one_file_are_told_apart_by_the_column_model(table):
     ]
 
 
+def test_results_are_compared_eval_by_eval_and_say_which_it_is(table, data):
+    from tasks.comparison import compare, grouped
+
+    import_file(table(*rows([10, 20], [90, 80])), "one")
+    import_file(table(*rows([30, 20], [90, 80]), name="b.csv"), "two")
+    found = compare(grouped([[Run.find("one")], [Run.find("two")]], ["a", "b"]))
+    assert {(row.label, row.eval, row.finetuned) for row in found if row.measure == "aligned" and not row.question} == {
+        ("a", "elsewhere", 15),
+        ("b", "elsewhere", 25),
+    }
+    import_file(table(*rows([30, 20], [90, 80]), name="c.csv"), "three", eval_name="alignment")
+    assert Run.find("three").evals()[0].name == "alignment"
+
+
 def test_our_own_table_of_generations_reads_back_as_results(tmp_path, data, table):
     import_file(table(*rows([10, 20], [90, 80])), "first")
     again = read_results(Run.find("first").generations)
