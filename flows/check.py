@@ -85,12 +85,12 @@ def _whole_line(experiment: Experiment, evals: list[Eval], engine: Engine | None
         ),
         ("tokens", _tokens(engine, training.epochs, trained, held_out)),
         ("questions", f"{questions:,} in {', '.join(one.name for one in evals)}"),
-        *([("logprobs", "of every fine-tuned answer, under both models")] if experiment.sampling.logprobs else []),
         (
             "answers",
             f"{before:,} of the baseline (once for every fine-tune), {questions * n * _moments(experiment):,} of the "
             "fine-tuned model",
         ),
+        *([("logprobs", "of every fine-tuned answer, under both models")] if experiment.sampling.logprobs else []),
     ]
     judged, costs = _judges(experiment, evals, n)
     return rows + judged, [*_engine_costs(experiment, evals, trained, held_out, engine is not None), *costs]
@@ -115,10 +115,21 @@ def _engine_costs(
         most = most_cost(
             [ask for ask in before if ask.key not in held] + after * _moments(experiment), engine, sampling
         )
+        prompts = sum(len(ask.request.tokens) for ask in after)
     else:
         answers = sampling.n_samples * sum(len(one.questions) for one in evals) * (1 + _moments(experiment))
         most = engine.price(prefill=answers * 50, sample=answers * sampling.max_tokens)
-    return [*costs, Cost("sampling", None if most is None else most / 2, most)]
+        prompts = answers // (1 + _moments(experiment)) * 50
+    costs.append(Cost("sampling", None if most is None else most / 2, most))
+    return costs + ([_logprobs_cost(experiment, evals, engine, prompts)] if sampling.logprobs else [])
+
+
+def _logprobs_cost(experiment: Experiment, evals: list[Eval], engine: Engine, prompts: int) -> Cost:
+    """Of the fine-tuned answers of every moment under both models; `prompts` are the tokens of one moment's."""
+    sampling, models = experiment.sampling, 2 * _moments(experiment)
+    answers = sampling.n_samples * sampling.max_tokens * sum(len(one.questions) for one in evals)
+    expected, most = (engine.price(prefill=models * (prompts + tokens)) for tokens in (answers // 2, answers))
+    return Cost("logprobs", expected, most)
 
 
 def _is_trained(experiment: Experiment, engine: Engine, trained: list[Document], held_out: list[Document]) -> bool:

@@ -128,7 +128,8 @@ def how_trained(training: Training, curve: list[dict[str, Any]]) -> str:
         return ""
     return (
         f"{training.base_model}, {training.engine}, rank {training.rank}, {len(losses)} steps of "
-        f"{training.batch_words}, learning rate {training.learning_rate:g} ({training.schedule}), loss "
+        f"{training.batch_words}, {curve[0].get('optimizer', 'Adam')}, learning rate {training.learning_rate:g} "
+        f"({training.schedule}), loss "
         f"{losses[0]:.3f} to {losses[-1]:.3f}; all settings are in experiment.yaml."
     )
 

@@ -288,6 +288,24 @@ def test_a_killed_training_goes_on_exactly_where_it_was(tmp_path, monkeypatch, k
     assert not (tmp_path / "resumed" / "state.pt").exists()
 
 
+def test_a_kill_at_the_very_end_leaves_no_row_twice(tmp_path, monkeypatch):
+    whole, _ = run(tmp_path, 6, "whole")
+    monkeypatch.setattr(lora, "SAVE_SECONDS", 0.0)
+    forget = Progress.forget
+    monkeypatch.setattr(Progress, "forget", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, 6, "resumed")
+    monkeypatch.setattr(Progress, "forget", forget)
+    resumed, told = run(tmp_path, 6, "resumed")
+    assert told == []
+    assert [(r["step"], r.get("held_out_loss")) for r in resumed] == [
+        (r["step"], r.get("held_out_loss")) for r in whole
+    ]
+    weights = [(tmp_path / name / "adapter_model.safetensors").read_bytes() for name in ("whole", "resumed")]
+    assert weights[0] == weights[1]
+    assert not list((tmp_path / "resumed").glob("state.*"))
+
+
 def test_8_bits_without_a_gpu_are_32_and_that_is_said_and_recorded(tmp_path):
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")

@@ -105,6 +105,7 @@ class Progress:
 
     def __init__(self, folder: Path, model: Any, optimizer: torch.optim.Optimizer):
         self.metrics, self.state = folder / "metrics.jsonl", folder / "state.pt"
+        self.beside = folder / "state.new"
         self.model, self.optimizer = model, optimizer
         self.done, self.before = self._restore()
         self.started = self.saved = time.monotonic()
@@ -113,34 +114,36 @@ class Progress:
         return self.before + time.monotonic() - self.started
 
     def add(self, row: dict[str, Any]) -> None:
-        """A row of the curve; the state of a step is saved after its row, so that none is ever missing."""
+        """A row of the curve; the state of a step is saved after its row, so that no step's row is ever missing."""
         with self.metrics.open("a") as file:
             file.write(json.dumps(row) + "\n")
-        if time.monotonic() - self.saved >= SAVE_SECONDS:
-            self._save(row["step"], row.get("seconds", self.seconds()))
+        if "loss" in row and time.monotonic() - self.saved >= SAVE_SECONDS:
+            self._save(row["step"], row["seconds"])
 
     def forget(self) -> None:
-        self.state.unlink(missing_ok=True)
+        for file in (self.state, self.beside):
+            file.unlink(missing_ok=True)
 
     def _save(self, step: int, seconds: float) -> None:
-        beside = self.state.with_suffix(".new")
         adapter = get_peft_model_state_dict(self.model)
         torch.save(
-            {"step": step, "seconds": seconds, "adapter": adapter, "optimizer": self.optimizer.state_dict()}, beside
+            {"step": step, "seconds": seconds, "adapter": adapter, "optimizer": self.optimizer.state_dict()},
+            self.beside,
         )
-        beside.replace(self.state)
+        self.beside.replace(self.state)
         self.saved = time.monotonic()
 
     def _restore(self) -> tuple[int, float]:
-        """Steps done and seconds gone; the rows of later steps leave the curve, for those steps are taken again."""
+        """Steps done and seconds gone. Later rows and the last held-out loss leave the curve: they come again."""
         if not self.state.is_file():
             self.metrics.write_text("")
             return 0, 0.0
         state = torch.load(self.state, map_location=device(), weights_only=True)
         set_peft_model_state_dict(self.model, state["adapter"])
         self.optimizer.load_state_dict(state["optimizer"])
-        lines = [line for line in self.metrics.read_text().splitlines(keepends=True) if line.endswith("\n")]
-        self.metrics.write_text("".join(line for line in lines if json.loads(line)["step"] <= state["step"]))
+        rows = [json.loads(line) for line in self.metrics.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        kept = [row for row in rows if "loss" in row and row["step"] <= state["step"]]
+        self.metrics.write_text("".join(json.dumps(row) + "\n" for row in kept))
         return state["step"], state["seconds"]
 
 
