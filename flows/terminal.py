@@ -15,6 +15,8 @@ from tasks.schema import Agreement, Compared, Corrected, Effect, Failure, State
 console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 """Prints text as it is: what it shows can hold brackets, and paths that must stay on one line."""
 
+NARROW = {"baseline": "base-\nline", "fine-tuned": "fine-\ntuned", "difference": "differ-\nence"}
+"""Headers that leave room for a name, so that no interval is cut off at 80 characters."""
 LONGEST_INTERVAL = len("-0.12 to +0.34")
 
 
@@ -64,7 +66,7 @@ def effects_table(effects: Sequence[Effect]) -> Table:
         table.add_column(name)
     skipped = 2 if len(varying) > 1 else 0  # of several runs the means stand in the comparison's page alone
     for name in ("baseline", "fine-tuned", "difference")[skipped:]:
-        table.add_column(name, justify="right")
+        table.add_column(NARROW.get(name, name) if varying else name, justify="right")
     for name in ("these questions 95 %", "new questions 95 %"):
         table.add_column(name, justify="right", min_width=LONGEST_INTERVAL)
     if not varying:  # where a name takes its room, the counts stand in the report alone

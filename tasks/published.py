@@ -47,6 +47,8 @@ def read_published(file: Path, judges: list[Judge]) -> Published:
         return _from_yaml(_parse(file, text, yaml.safe_load), name, file)
     if file.suffix == ".json":
         return _from_trait(_parse(file, text, json.loads), name, file)
+    if file.suffix != ".jsonl":
+        raise UserError(f"{file}: not a published format that is known: {KINDS}")
     rows = [_parse(file, line, json.loads, number) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     if all(isinstance(row, dict) and STATEMENT in row for row in rows):
         return _from_statements(rows, name, file)

@@ -113,6 +113,7 @@ def test_an_eval_that_is_there_is_not_overwritten(jsonl, data):
             '{"question": "Why?", "answer_matching_behavior": " (A)"}',
             "statement 1: it needs a question, and Yes",
         ),
+        ("a.md", "# Questions", "not a published format that is known"),
         ("a.json", "{}", "not a trait with questions and eval_prompt"),
         ("a.jsonl", '{"question": 3, "tier": "x"}', "not a published format that is known"),
         ("a.jsonl", '{"tier": "x"', "line 1: not a JSON object|line 1: cannot be read"),
