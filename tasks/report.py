@@ -122,6 +122,7 @@ def render(run: Run) -> str:
         rules={one.name: one.rules for one in evals if one.rules},
         targets=targets(experiment, over_all(effects)),
         sensitivity=run.moved(),
+        likely={row.measure for row in run.likely()},
         questions=questions_asked(run, evals, effects),
         charts={one.name: image(run.charts / f"effects_{one.name}.svg") for one in evals},
         more_charts={one.name: _more_charts(run, one.name) for one in evals},

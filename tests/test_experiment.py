@@ -293,6 +293,7 @@ async def test_statements_are_scored_by_the_answer_and_by_its_logprobs_and_drift
     assert whole["drift"].difference is not None
     again = Run(await run_experiment(experiment, seed=0, run="two"))
     assert again.likelihoods.read_text() == run.likelihoods.read_text()
+    assert "<b>drift</b> needs no judge" in run.report.read_text()
     for file in (run.conversations, run.generations, run.results, run.charts / "levels_statements.pdf"):
         assert file.stat().st_size > 0
 
