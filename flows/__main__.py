@@ -74,6 +74,31 @@ def check(name: Name, overrides: Overrides = None, local: Locally = False) -> No
     show_plan(_load(name, overrides, local))
 
 
+@app.command("plan")
+def plan_questions(
+    place: Annotated[
+        str, typer.Argument(metavar="[RUN]", help="A run to learn from how much answers and questions vary.")
+    ] = "",
+    effect: Annotated[
+        float, typer.Option(help="The difference to find, in the measure's unit; 0: what matters by the eval.")
+    ] = 0.0,
+    power: Annotated[float, typer.Option(help="How often it is to be found.")] = 0.8,
+    within: Annotated[float, typer.Option(help="Without a run: standard deviation of a question's answers.")] = 0.0,
+    between: Annotated[float, typer.Option(help="Without a run: that of the change from question to question.")] = 0.0,
+) -> None:
+    """Say how many questions and samples an effect of a given size takes."""
+    from flows.plan import show_needed, show_plan_of
+    from tasks.power import Spread
+    from tasks.runs import Run
+
+    if place:
+        show_plan_of(Run.find(place), effect, power)
+    elif within > 0 and between >= 0:
+        show_needed("Any measure", Spread(within, between), effect, power)
+    else:
+        raise UserError("name a run to learn from, or give --within and --between, as 0.8 and 0.3")
+
+
 @app.command("list")
 def list_everything() -> None:
     """Show the experiments, evals and document sets that there are, and the runs."""
@@ -169,17 +194,21 @@ def report(
 def compare_several(
     places: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs, or patterns as 'demo/seed-*'.")],
     labels: Annotated[str, typer.Option(help="A name for each, as a,b; those of one name are pooled.")] = "",
+    doses: Annotated[
+        str, typer.Option(help="How much each got of what is varied, as 0,0.1,1: draws effect by dose.")
+    ] = "",
     name: Annotated[str, typer.Option(help="Name of the comparison; made of the labels when empty.")] = "",
 ) -> None:
-    """Put the effects of several runs side by side; runs that differ in their seed alone are pooled."""
+    """Put runs side by side; seeds of one definition are pooled, and every later one is set against the first."""
     from tasks.runs import Run
 
     for place in places:
         Run.find_all(place)
+    amounts = _numbers(doses, "--doses")
     address = _use_server()
     from flows.run import compare_in_terminal
 
-    compare_in_terminal(places, _several(labels), name, address)
+    compare_in_terminal(places, _several(labels), amounts, name, address)
 
 
 @app.command("import")
@@ -330,7 +359,7 @@ def mix(
     elif len(chosen) != 2 or not total:
         raise UserError("--poison needs two sets, the poison first, and --total, the documents of each file")
     else:
-        write_sweep(place, chosen[0], chosen[1], [float(share) for share in poison.split(",")], total, seed)
+        write_sweep(place, chosen[0], chosen[1], _numbers(poison, "--poison"), total, seed)
 
 
 @server.command()
@@ -361,6 +390,14 @@ def status() -> None:
 def _several(text: str) -> list[str]:
     """Names that are given as a,b."""
     return [one for one in text.split(",") if one]
+
+
+def _numbers(text: str, option: str) -> list[float]:
+    """Numbers that are given as 0,0.5."""
+    try:
+        return [float(one) for one in _several(text)]
+    except ValueError:
+        raise UserError(f"{option}: {text!r} is not made of numbers; write them as 0,0.1,1") from None
 
 
 def _load(name: str, overrides: list[str] | None, local: bool) -> Experiment:

@@ -9,7 +9,8 @@ from prefect.artifacts import acreate_link_artifact, acreate_markdown_artifact, 
 from flows.terminal import interval, number
 from tasks.judging import failed_call_task
 from tasks.page import image
-from tasks.report import STANDIN_NOTE, headline, is_standin
+from tasks.power import headline
+from tasks.report import STANDIN_NOTE, is_standin
 from tasks.runs import Run
 from tasks.schema import Effect, Eval, Experiment, Failure
 

@@ -24,15 +24,20 @@ def _title() -> str:
 
 
 @flow(name="compare", flow_run_name=_title)
-async def compare_runs(runs: list[str], labels: list[str] | None = None, name: str = "") -> str:
+async def compare_runs(
+    runs: list[str], labels: list[str] | None = None, name: str = "", doses: list[float] | None = None
+) -> str:
     """Put the effects of several runs side by side; runs of one definition with different seeds are pooled.
+
+    Every later one is also set against the first, fine-tune against fine-tune.
 
     Args:
         runs: Folders, experiment/run, experiments for their latest run, or patterns as demo/seed-*.
         labels: What each of them is called. Those of one label are pooled. Empty: by their experiments.
         name: Name of the comparison's folder. Empty: made of the labels.
+        doses: How much of what is varied each group of runs got, for a chart of effect by dose.
     """
-    groups = grouped([judged(place) for place in runs], labels or [])
+    groups = grouped([judged(place) for place in runs], labels or [], doses)
     place = Comparison(name or _name(groups))
     rows = compare_task(place, groups, len(groups))
     comparison_charts_task(place, rows)
@@ -59,7 +64,8 @@ def _table(rows: list[Compared]) -> str:
         "| runs | judge | tier | difference | these questions | new questions and seeds |",
         "|---|---|---|---|---|---|",
     ]
-    for row in (row for row in rows if not row.question):
+    for row in (row for row in rows if not row.question and row.at == 1):
         these, new = interval(row.these_low, row.these_high), interval(row.new_low, row.new_high, row.new_note)
-        lines.append(f"| {row.label} | {row.measure} | {row.tier} | {number(row.difference, '+')} | {these} | {new} |")
+        label = f"{row.label} − {row.against}" if row.against else row.label
+        lines.append(f"| {label} | {row.measure} | {row.tier} | {number(row.difference, '+')} | {these} | {new} |")
     return "\n".join(lines)

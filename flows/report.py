@@ -11,6 +11,7 @@ from tasks.catalog import UserError, validate
 from tasks.charts import draw
 from tasks.effects import estimate, sensitivity, write_effects
 from tasks.report import write_report
+from tasks.rules import read_words
 from tasks.runs import Run, with_rules
 from tasks.schema import Eval, Rule
 
@@ -21,10 +22,10 @@ def report_again(run: Run, rules: list[str]) -> Path:
         raise UserError(f"{run.folder} has no judged.jsonl yet; finish it with `{run.resume_command}`")
     if rules:
         evals = _with_added(run.evals(), [_parse(text) for text in rules])
-        judgments = run.judgments()
+        words = read_words(run.judged)
         # Tried before they are kept: a rule that cannot be estimated would stand in the way of every later report.
-        estimate(judgments, evals)
-        sensitivity(judgments, evals)
+        estimate(words, evals)
+        sensitivity(words, evals)
         run.keep_evals(evals)
     write_effects(run)
     draw(run)

@@ -17,7 +17,8 @@ from flows.server import ui_address
 from flows.terminal import console, effects_table, live_progress, show_agreement
 from tasks.catalog import UserError, data_folder, read_text
 from tasks.comparison import grouped
-from tasks.report import STANDIN_NOTE, cost, headline, is_standin
+from tasks.power import headline
+from tasks.report import STANDIN_NOTE, cost, is_standin
 from tasks.runs import Comparison, Run, default_name
 from tasks.schema import Agreement, Experiment, Until
 
@@ -65,22 +66,28 @@ def repeat_in_terminal(
     show_agreement(here.audit("repeat", Agreement))
 
 
-def compare_in_terminal(places: list[str], labels: list[str], name: str, address: str) -> None:
+def compare_in_terminal(places: list[str], labels: list[str], doses: list[float], name: str, address: str) -> None:
     """Compares runs and shows the table; what cannot be compared is refused before a flow is started."""
-    grouped([judged(place) for place in places], labels)
-    given = shlex.join(["spillover", "compare", *places, *(["--labels", ",".join(labels)] if labels else [])])
+    grouped([judged(place) for place in places], labels, doses)
+    options = {"--labels": ",".join(labels), "--doses": ",".join(f"{dose:g}" for dose in doses)}
+    chosen = [part for pair in options.items() if pair[1] for part in pair]
+    given = shlex.join(["spillover", "compare", *places, *chosen])
     _introduce(f"compare {', '.join(labels or places)}", f"{given} --name {name}" if name else given, address)
     folders: list[str] = []
 
     async def flow() -> str:
-        folders.append(await compare_runs(places, labels, name))
+        folders.append(await compare_runs(places, labels, name, doses))
         return folders[0]
 
     _watch(flow, None, given)
     place = Comparison(Path(folders[0]).name)
     console.print()
-    console.print(effects_table(place.rows()), soft_wrap=False)
-    console.print(f"\nComparison  {place.page}")
+    rows = [row for row in place.rows() if row.at == 1]
+    console.print(effects_table([row for row in rows if not row.against]), soft_wrap=False)
+    if between := [row for row in rows if row.against]:
+        console.print(f"\nFine-tune against fine-tune: everything against {between[0].against}", style="bold")
+        console.print(effects_table(between), soft_wrap=False)
+    console.print(f"\nComparison  {place.page}\nPDF         {place.pdf}")
 
 
 def new_name() -> str:

@@ -1,16 +1,18 @@
 """Charts, in Altair, each as html, svg, png and pdf with its table beside it as CSV. The only module that draws."""
 
 import io
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import altair
 import polars
 import vl_convert
 from prefect import task
 
+from tasks.rules import at_moment, read_words
 from tasks.runs import Comparison, Run, as_table, write_bytes, write_text
-from tasks.schema import ALL, Compared, Eval, Judgment
+from tasks.schema import ALL, SLOPE, Compared, Condition, Eval, Judgment, Rule
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#6b6b6b"
 """Okabe and Ito's, told apart by every kind of sight."""
@@ -18,23 +20,38 @@ COLOURS = [BLUE, ORANGE, "#009e73", "#cc79a7", "#1c1c1e", "#56b4e9", "#e69f00"]
 MODELS = {"baseline": "baseline", "fine-tuned": "finetuned"}
 """What each model is called in a chart, and its columns."""
 BOX = {"measure": polars.String, "question": polars.String, "model": polars.String, "score": polars.Float64}
+EFFECT = ("eval", "measure", "tier", "question")
 LINES = altair.Legend(symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=3)
 PIXELS_PER_INCH = 160
+SMALL = 250
+"""Width of a chart of which two stand side by side, in pixels."""
+CELLS = 25
+"""A scale of more scores is cut into so many for the chart of two judges."""
+TITLES = {
+    "comparison": "what changed, run beside run",
+    "between": "fine-tune against fine-tune",
+    "matrix": "differences in colour",
+    "doses": "by dose",
+    "checkpoints": "over the training",
+}
+"""What the charts of a comparison show."""
+WHOLE = {"scale": altair.Scale(domain=[0, 1]), "axis": altair.Axis(format="%")}
 
 
 def _by_measure(table: polars.DataFrame) -> altair.Row:
     """A row for each judge and rule in their order, with its name above."""
-    header = altair.Header(
-        labelOrient="top", labelAngle=0, labelAnchor="start", labelFontSize=13, labelFontWeight="bold"
-    )
-    return altair.Row("measure:N", sort=list(dict.fromkeys(table["measure"])), title=None, header=header)
+    return altair.Row("measure:N", sort=list(dict.fromkeys(table["measure"])), title=None, header=_header())
+
+
+def _header() -> altair.Header:
+    return altair.Header(labelOrient="top", labelAngle=0, labelAnchor="start", labelFontSize=13, labelFontWeight="bold")
 
 
 def effects_by_tier(effects: polars.DataFrame, one: Eval) -> altair.FacetChart:
     """The difference in each tier with its interval for these questions, and every question as a dot behind it."""
     texts = polars.DataFrame({"question": [q.id for q in one.questions], "text": [q.text for q in one.questions]})
     pairs = [judge.name for judge in one.judges if judge.reads == "pair"]
-    table = effects.filter(eval=one.name).join(texts, on="question", how="left")
+    table = without_slope(effects).filter(eval=one.name).join(texts, on="question", how="left")
     table = table.with_columns(_means(table, pairs))
     tiers, questions = altair.datum.question == "", altair.datum.question != ""
     x = altair.X("difference:Q", title="Fine-tuned minus baseline")
@@ -91,16 +108,16 @@ def by_question(table: polars.DataFrame) -> altair.FacetChart:
 def _bars(table: polars.DataFrame, y: altair.Y) -> tuple[altair.Chart, altair.Chart]:
     base = altair.Chart(table).encode(y=y)
     numbers = [altair.Tooltip(f"{name}:Q", format=".2f") for name in ("mean", "low", "high")]
-    colour = altair.Color("model:N", sort=list(MODELS), title=None, scale=altair.Scale(range=[BLUE, ORANGE]))
     bars = base.mark_bar(opacity=0.75).encode(
-        x=altair.X("mean:Q", title="Mean score, or rate"), color=colour, tooltip=["question:N", "model:N", *numbers]
+        x=altair.X("mean:Q", title="Mean score, or rate"),
+        color=_colour_of_model(),
+        tooltip=["question:N", "model:N", *numbers],
     )
     return bars, base.mark_rule(strokeWidth=2, color="#1c1c1e").encode(x="low:Q", x2="high:Q")
 
 
-def by_model(effects: polars.DataFrame) -> polars.DataFrame:
+def by_model(effects: polars.DataFrame, shared: Sequence[str] = EFFECT) -> polars.DataFrame:
     """A row for each model instead of one for both: mean, interval, scored answers."""
-    shared = ["eval", "measure", "tier", "question"]
     sides = [
         effects.select(
             *shared,
@@ -113,6 +130,11 @@ def by_model(effects: polars.DataFrame) -> polars.DataFrame:
         for words, side in MODELS.items()
     ]
     return polars.concat(sides)
+
+
+def without_slope(effects: polars.DataFrame) -> polars.DataFrame:
+    """The effects that are differences: a slope is a difference by tier and has no place on their axis."""
+    return effects.filter(polars.col("tier") != SLOPE)
 
 
 def overall(effects: polars.DataFrame) -> polars.DataFrame:
@@ -149,11 +171,12 @@ def boxes(numbers: polars.DataFrame) -> altair.FacetChart:
     base = altair.Chart(numbers).encode(
         y=altair.Y("question:N", sort=questions, title=None), yOffset=altair.YOffset("model:N", sort=list(MODELS))
     )
-    colour = altair.Color("model:N", sort=list(MODELS), title=None, scale=altair.Scale(range=[BLUE, ORANGE]))
     hover = ["question:N", "model:N", "median:Q", "q1:Q", "q3:Q", "n:Q"]
     layers = [
         base.mark_rule(color=GREY).encode(x=altair.X("low:Q", title="Score"), x2="high:Q"),
-        base.mark_bar(height=9, opacity=0.75).encode(x=altair.X("q1:Q", title="Score"), x2="q3:Q", color=colour),
+        base.mark_bar(height=9, opacity=0.75).encode(
+            x=altair.X("q1:Q", title="Score"), x2="q3:Q", color=_colour_of_model()
+        ),
         base.mark_tick(color="#1c1c1e", thickness=2, height=9).encode(x="median:Q", tooltip=hover),
     ]
     chart = altair.layer(*layers).properties(width=520, height=altair.Step(14)).facet(row=_by_measure(numbers))
@@ -170,29 +193,226 @@ def _means(table: polars.DataFrame, pairs: list[str]) -> polars.Series:
     return polars.Series("means", [words(row) for row in table.to_dicts()], dtype=polars.String)
 
 
+def scores(table: polars.DataFrame) -> altair.FacetChart:
+    """How often each score was given in each tier: the whole distribution of both models, with intervals."""
+    columns = [
+        polars.format("{} · {}", "measure", "tier").alias("place"),
+        polars.when(polars.col("upto") > polars.col("score"))
+        .then(polars.format("{}–{}", _short("score"), _short("upto")))
+        .otherwise(_short("score"))
+        .alias("class"),
+    ]
+    bars = by_model(table.with_columns(columns), ["place", "class", "tier"])
+    classes, places = (list(dict.fromkeys(bars[name])) for name in ("class", "place"))
+    base = altair.Chart(bars).encode(
+        x=altair.X("class:N", sort=classes, title="Score", axis=altair.Axis(labelAngle=0)),
+        xOffset=altair.XOffset("model:N", sort=list(MODELS)),
+    )
+    numbers = [altair.Tooltip(f"{name}:Q", format=".1%") for name in ("mean", "low", "high")]
+    layers = [
+        base.mark_bar(opacity=0.75).encode(
+            y=altair.Y("mean:Q", title="Share of answers", axis=altair.Axis(format="%")),
+            color=_colour_of_model(),
+            tooltip=["place:N", "class:N", "model:N", *numbers],
+        ),
+        base.mark_rule(strokeWidth=1.5, color="#1c1c1e").encode(y="low:Q", y2="high:Q"),
+    ]
+    header = altair.Header(labelOrient="top", labelAngle=0, labelAnchor="start", labelFontSize=12)
+    facet = altair.Facet("place:N", sort=places, title=None, header=header)
+    return altair.layer(*layers).properties(width=SMALL, height=110).facet(facet, columns=2)
+
+
+def _short(column: str) -> polars.Expr:
+    """A number without the zeros after its point."""
+    text = polars.col(column).round(6).cast(polars.String)
+    return text.str.strip_suffix(".0")
+
+
+def _colour_of_model() -> altair.Color:
+    return altair.Color("model:N", sort=list(MODELS), title=None, scale=altair.Scale(range=[BLUE, ORANGE]))
+
+
+class Axes(NamedTuple):
+    """Two judges of one eval that score every answer on a scale, and the rule whose part of the plane is shaded."""
+
+    across: str
+    up: str
+    rule: Rule | None
+
+
+def axes(one: Eval) -> Axes | None:
+    """The judges of the first rule that reads two with a scale, what it counts going up; else the first two of them."""
+    scaled = {judge.name: judge for judge in one.judges if judge.highest - judge.lowest > 1}
+    for rule in one.rules:
+        told = [c for c in Condition.parse_all(rule.hit) + Condition.parse_all(rule.among) if c.number is not None]
+        names = list(dict.fromkeys(condition.judge for condition in told))
+        if len(names) == 2 and all(name in scaled for name in names):
+            return Axes(names[1], names[0], rule)
+    across, up, *_ = [*scaled, "", ""]
+    return Axes(across, up, None) if up else None
+
+
+def both_scores(words: polars.DataFrame, one: Eval, pair: Axes) -> polars.DataFrame:
+    """How many answers of each model got each two scores; a long scale is cut into cells, named by their middle."""
+    answer = ["question", "side", "sample", "at"]
+    mine = words.filter(polars.col("score").is_not_null())
+    across, up = (
+        mine.filter(judge=name).select(*answer, _cell(name, one).alias(axis))
+        for name, axis in ((pair.across, "across"), (pair.up, "up"))
+    )
+    sides = {side: model for model, side in MODELS.items()}
+    counted = across.join(up, on=answer).group_by("side", "across", "up").len("answers")
+    return counted.with_columns(model=polars.col("side").replace_strict(sides)).sort("model", "across", "up")
+
+
+def _cell(name: str, one: Eval) -> polars.Expr:
+    judge = next(judge for judge in one.judges if judge.name == name)
+    span = judge.highest - judge.lowest
+    if span < CELLS:
+        return polars.col("score")
+    place = ((polars.col("score") - judge.lowest) / span * CELLS).floor().clip(0, CELLS - 1)
+    return judge.lowest + (place + 0.5) * span / CELLS
+
+
+def two_judges(table: polars.DataFrame, one: Eval, pair: Axes) -> altair.FacetChart:
+    """Every answer by two judges' scores, both models side by side; what the rule calls a hit is shaded."""
+    scales = [
+        altair.Scale(domain=[judge.lowest, judge.highest], nice=False, padding=8)
+        for name in (pair.across, pair.up)
+        for judge in one.judges
+        if judge.name == name
+    ]
+    x = altair.X("across:Q", title=pair.across, scale=scales[0])
+    y = altair.Y("up:Q", title=pair.up, scale=scales[1])
+    told = table if pair.rule is None else polars.concat([table, _quadrant(one, pair)], how="diagonal")
+    base = altair.Chart(told)
+    points = base.transform_filter("isValid(datum.answers)").mark_circle(opacity=0.65)
+    points = points.encode(
+        x=x,
+        y=y,
+        color=_colour_of_model().legend(None),
+        size=altair.Size("answers:Q", title="Answers", scale=altair.Scale(range=[12, 420])),
+        tooltip=["across:Q", "up:Q", "answers:Q", "model:N"],
+    )
+    layers = [points]
+    if pair.rule:
+        area = base.transform_filter("isValid(datum.left)").mark_rect(color=GREY, opacity=0.16)
+        layers = [area.encode(x=altair.X("left:Q", scale=scales[0]), x2="right:Q", y="bottom:Q", y2="top:Q"), points]
+    header = altair.Header(labelFontSize=13, labelFontWeight="bold", labelOrient="top", labelAnchor="start")
+    facet = altair.Column("model:N", sort=list(MODELS), title=None, header=header)
+    return altair.layer(*layers).properties(width=SMALL, height=SMALL).facet(column=facet)
+
+
+def _quadrant(one: Eval, pair: Axes) -> polars.DataFrame:
+    """The part of the plane in which the rule counts an answer as a hit, once for each model."""
+    (left, right), (bottom, top) = (_hit_range(one, pair.rule, name) for name in (pair.across, pair.up))
+    corners = {"left": left, "right": right, "bottom": bottom, "top": top}
+    return polars.DataFrame({"model": list(MODELS)}).with_columns(**{k: polars.lit(v) for k, v in corners.items()})
+
+
+def _hit_range(one: Eval, rule: Rule | None, name: str) -> tuple[float, float]:
+    judge = next(judge for judge in one.judges if judge.name == name)
+    low, high = float(judge.lowest), float(judge.highest)
+    for condition in Condition.parse_all(rule.hit) + Condition.parse_all(rule.among) if rule else []:
+        if condition.judge == name and condition.number is not None:
+            low = max(low, condition.number) if condition.sign in (">", ">=", "==") else low
+            high = min(high, condition.number) if condition.sign in ("<", "<=", "==") else high
+    return low, high
+
+
+def matrix(table: polars.DataFrame, rows: list[str]) -> altair.LayerChart:
+    """The differences as a table in colour, as shares of each measure's range; * where Holm's p is below 0.05."""
+    told = without_slope(table).with_columns(
+        row=polars.concat_str(rows, separator=" · "),
+        share=polars.col("difference") / (polars.col("highest") - polars.col("lowest")),
+        words=polars.format(
+            "{}{}",
+            polars.col("difference").round(2).cast(polars.String),
+            polars.when(polars.col("p_these_holm") < 0.05).then(polars.lit(" *")).otherwise(polars.lit("")),
+        ),
+    )
+    widest = max(0.01, *(abs(value) for value in told["share"].drop_nulls()), 0.0)
+    tiers, names = (list(dict.fromkeys(told[name])) for name in ("tier", "row"))
+    base = altair.Chart(told).encode(
+        x=altair.X("tier:N", sort=tiers, title=None, axis=altair.Axis(orient="top", labelAngle=0, domain=False)),
+        y=altair.Y("row:N", sort=names, title=None, axis=altair.Axis(domain=False, labelLimit=260)),
+    )
+    colour = altair.Color(
+        "share:Q",
+        title="Share of the range",
+        scale=altair.Scale(domain=[-widest, 0, widest], range=[BLUE, "#f7f7f7", ORANGE]),
+        legend=altair.Legend(format="+.0%"),
+    )
+    cells = base.mark_rect(stroke="white").encode(color=colour, tooltip=["tier:N", "difference:Q", "words:N"])
+    text = base.mark_text(fontSize=12, color="#1c1c1e").encode(text="words:N")
+    return altair.layer(cells, text).properties(width=altair.Step(84), height=altair.Step(30))
+
+
 def over_training(effects: polars.DataFrame, one: Eval) -> altair.FacetChart:
     """The difference in each tier after each share of the training, with its interval for these questions."""
-    table = effects.filter(eval=one.name, question="")
-    tiers = list(dict.fromkeys(table["tier"]))
+    table = without_slope(effects).filter(eval=one.name, question="")
+    return _along(table, altair.X("at:Q", title="Share of the training", **WHOLE), "tier")
+
+
+def dose_response(table: polars.DataFrame) -> altair.FacetChart:
+    """The difference in each tier over the dose of each group of runs."""
+    return _along(without_slope(table), altair.X("dose:Q", title="Dose"), "tier")
+
+
+def checkpoints(table: polars.DataFrame) -> altair.FacetChart:
+    """The difference over all questions after each share of the training, run by run."""
+    return _along(overall(table), altair.X("at:Q", title="Share of the training", **WHOLE), "label")
+
+
+def _along(table: polars.DataFrame, x: altair.X, colour: str) -> altair.FacetChart:
+    lines = list(dict.fromkeys(table[colour]))
     base = altair.Chart(table).encode(
-        x=altair.X(
-            "at:Q", title="Share of the training", scale=altair.Scale(domain=[0, 1]), axis=altair.Axis(format="%")
-        ),
-        color=altair.Color("tier:N", sort=tiers, title=None, scale=altair.Scale(range=COLOURS), legend=LINES),
+        x=x,
+        color=altair.Color(f"{colour}:N", sort=lines, title=None, scale=altair.Scale(range=COLOURS), legend=LINES),
     )
     title = "Fine-tuned minus baseline"
     layers = [
         altair.Chart(table).mark_rule(color=GREY, strokeDash=[3, 3]).encode(y=altair.datum(0)),
         base.mark_area(opacity=0.1).encode(y=altair.Y("these_low:Q", title=title), y2="these_high:Q"),
         base.mark_line(point=True, strokeWidth=2).encode(
-            y=altair.Y("difference:Q", title=title), tooltip=["tier:N", "at:Q", "difference:Q"]
+            y=altair.Y("difference:Q", title=title), tooltip=[f"{colour}:N", x.shorthand, "difference:Q"]
         ),
     ]
-    return altair.layer(*layers).properties(width=520, height=240).facet(row=_by_measure(table))
+    chart = altair.layer(*layers).properties(width=520, height=240).facet(row=_by_measure(table))
+    return chart.resolve_scale(y="independent")
 
 
-def comparison(table: polars.DataFrame) -> altair.FacetChart:
+def draw_comparison(place: Comparison, rows: list[Compared]) -> None:
+    """The charts of a comparison, eval by eval, and all of them in one PDF."""
+    table = as_table(rows, Compared).filter(question="")
+    drawn = []
+    for name in table["eval"].unique(maintain_order=True):
+        for kind, chart, mine in _compared_charts(table.filter(eval=name)):
+            save(chart, place.chart(kind, str(name)).with_suffix(""), mine)
+            drawn.append(chart.properties(title=f"{name}: {TITLES[kind]}"))
+    write_bytes(
+        place.pdf, vl_convert.svg_to_pdf(_as_svg(altair.vconcat(*drawn, spacing=40).resolve_scale(color="independent")))
+    )
+
+
+def _compared_charts(table: polars.DataFrame) -> Iterator[tuple[str, Any, polars.DataFrame]]:
+    """Kind, chart and table of each picture that these runs allow."""
+    final, between = table.filter(at=1.0, against=""), table.filter(polars.col("against") != "")
+    yield "comparison", comparison(final), final
+    if len(between):
+        told = between.with_columns(label=polars.format("{} − {}", "label", "against"))
+        yield "between", comparison(told, "Fine-tuned minus fine-tuned"), between
+    yield "matrix", matrix(final, ["label", "measure"]), final
+    if final["dose"].drop_nulls().n_unique() > 1:
+        yield "doses", dose_response(final.filter(polars.col("dose").is_not_null())), final
+    if table["at"].n_unique() > 1:
+        along = table.filter(against="")
+        yield "checkpoints", checkpoints(along), along
+
+
+def comparison(table: polars.DataFrame, title: str = "Fine-tuned minus baseline") -> altair.FacetChart:
     """The difference in each tier of every group of runs, with its interval for these questions, measure by measure."""
+    table = without_slope(table)
     tiers, labels = (list(dict.fromkeys(table[name])) for name in ("tier", "label"))
     base = altair.Chart(table).encode(
         y=altair.Y("tier:N", sort=tiers, title=None, axis=altair.Axis(labelFontSize=13, ticks=False, domain=False)),
@@ -204,7 +424,7 @@ def comparison(table: polars.DataFrame) -> altair.FacetChart:
         altair.Chart(table).mark_rule(color=GREY, strokeDash=[3, 3]).encode(x=altair.datum(0)),
         base.mark_rule(strokeWidth=3).encode(x=altair.X("these_low:Q"), x2="these_high:Q"),
         base.mark_point(filled=True, size=80, opacity=1).encode(
-            x=altair.X("difference:Q", title="Fine-tuned minus baseline"), tooltip=["label:N", "tier:N", *numbers]
+            x=altair.X("difference:Q", title=title), tooltip=["label:N", "tier:N", *numbers]
         ),
     ]
     chart = altair.layer(*layers).properties(width=520, height=altair.Step(16)).facet(row=_by_measure(table))
@@ -238,10 +458,8 @@ def save(chart: Any, place: Path, table: polars.DataFrame) -> None:
 
     The picture is drawn once, as SVG, and the others are made of it. The HTML asks the network for nothing.
     """
-    html, svg = io.StringIO(), io.StringIO()
+    html, drawn = io.StringIO(), _as_svg(chart)
     chart.save(html, format="html", inline=True)
-    chart.save(svg, format="svg")
-    drawn = svg.getvalue()
     write_text(place.with_name(f"{place.name}.csv"), table.write_csv())
     write_text(place.with_name(f"{place.name}.html"), html.getvalue())
     write_text(place.with_name(f"{place.name}.svg"), drawn)
@@ -249,33 +467,46 @@ def save(chart: Any, place: Path, table: polars.DataFrame) -> None:
     write_bytes(place.with_name(f"{place.name}.pdf"), vl_convert.svg_to_pdf(drawn))
 
 
+def _as_svg(chart: Any) -> str:
+    svg = io.StringIO()
+    chart.save(svg, format="svg")
+    return svg.getvalue()
+
+
 def draw(run: Run) -> Path:
-    """All charts of a run: those of each eval, and the training curve where there was a training."""
-    effects, judgments = run.effects_table(), run.judgments()
+    """All charts of a run: those of each eval, the matrix of several measures, the training curve if there is one."""
+    effects, judgments, words = run.effects_table(), run.judgments(), read_words(run.judged)
+    shares = run.shares()
     for one in run.evals():
-        final, mine = effects.filter(at=1.0), effects.filter(eval=one.name)
-        whole, each = (
-            by_model(overall(mine.filter(at=1.0))),
-            by_model(mine.filter(polars.col("question") != "", at=1.0)),
-        )
-        save(levels(whole), run.charts / f"levels_{one.name}", whole)
-        save(by_question(each), run.charts / f"questions_{one.name}", each)
+        _draw_eval(run, one, effects.filter(eval=one.name))
         if len(numbers := five_numbers(judgments, one)):
             save(boxes(numbers), run.charts / f"boxes_{one.name}", numbers)
-        save(effects_by_tier(final, one), run.charts / f"effects_{one.name}", mine.filter(at=1.0))
-        if mine["at"].n_unique() > 1:
-            save(over_training(effects, one), run.charts / f"over_training_{one.name}", mine)
+        if len(mine := shares.filter(eval=one.name)):
+            save(scores(mine), run.charts / f"scores_{one.name}", mine)
+        if pair := axes(one):
+            counted = both_scores(at_moment(words, one, 1.0), one, pair)
+            save(two_judges(counted, one, pair), run.charts / f"judges_{one.name}", counted)
+    tiers = effects.filter(at=1.0, question="")
+    if len(tiers.unique(["eval", "measure"])) > 1:
+        save(matrix(tiers, ["eval", "measure"]), run.charts / "matrix", tiers)
     if curve := run.training_curve():
         save(training_curve(curve), run.charts / "training_curve", polars.DataFrame(curve, infer_schema_length=None))
     return run.charts
 
 
+def _draw_eval(run: Run, one: Eval, mine: polars.DataFrame) -> None:
+    final = mine.filter(at=1.0)
+    whole, each = by_model(overall(final)), by_model(final.filter(polars.col("question") != ""))
+    save(levels(whole), run.charts / f"levels_{one.name}", whole)
+    save(by_question(each), run.charts / f"questions_{one.name}", each)
+    save(effects_by_tier(final, one), run.charts / f"effects_{one.name}", final)
+    if mine["at"].n_unique() > 1:
+        save(over_training(mine, one), run.charts / f"over_training_{one.name}", mine)
+
+
 @task(name="comparison-charts", task_run_name="draw the comparison")
 def comparison_charts_task(place: Comparison, rows: list[Compared]) -> None:
-    table = as_table(rows, Compared).filter(question="")
-    for name in table["eval"].unique(maintain_order=True):
-        mine = table.filter(eval=name)
-        save(comparison(mine), place.chart(str(name)).with_suffix(""), mine)
+    draw_comparison(place, rows)
 
 
 @task(name="charts", task_run_name="draw the charts")

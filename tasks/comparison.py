@@ -11,13 +11,23 @@ from typing import NamedTuple
 from prefect import task
 
 from tasks.catalog import UserError
-from tasks.estimates import effects_of
-from tasks.measures import likelihood_measures, measures
+from tasks.estimates import adjusted, effects_of
+from tasks.measures import Measure, likelihood_measures, measures
 from tasks.page import image, page
-from tasks.rules import as_words, at_moment
+from tasks.rules import at_moment, read_words
 from tasks.runs import Comparison, Run, as_table, same_definition, write_text
-from tasks.schema import Compared
+from tasks.schema import Compared, Effect, Eval
 from tasks.stage import progress
+
+FIRST = ("label", "runs", "against", "dose")
+"""The first columns of the table."""
+DESCRIPTIONS = {
+    "comparison": "A point is the mean difference from the baseline, the line its 95 % interval for these questions",
+    "between": "Fine-tuned answers against those of the first group, paired by question, with 95 % intervals",
+    "matrix": "The same as numbers; the colour is their share of the measure's range; * where Holm's p is below 0.05",
+    "doses": "The difference over the dose, with its 95 % interval for these questions",
+    "checkpoints": "The difference over all questions along the training, with its 95 % interval for these questions",
+}
 
 
 class Group(NamedTuple):
@@ -25,9 +35,11 @@ class Group(NamedTuple):
 
     label: str
     runs: list[Run]
+    dose: float | None = None
+    """How much of what is varied they got: a share of poison, a number of documents."""
 
 
-def grouped(runs: list[list[Run]], labels: list[str]) -> list[Group]:
+def grouped(runs: list[list[Run]], labels: list[str], doses: list[float] | None = None) -> list[Group]:
     """What was named with one argument, or with the same label, is one group.
 
     Without labels, runs of one experiment with the same definition are a group of its name, and others are called by
@@ -44,7 +56,10 @@ def grouped(runs: list[list[Run]], labels: list[str]) -> list[Group]:
     _refuse_other_rules_of_one_name(found)
     for group in found:
         _refuse_what_cannot_be_pooled(group)
-    return found
+    if doses and len(doses) != len(found):
+        called = ", ".join(group.label for group in found)
+        raise UserError(f"--doses: {len(doses)} numbers for {len(found)} groups of runs ({called}); give one for each")
+    return [group._replace(dose=dose) for group, dose in zip(found, doses, strict=True)] if doses else found
 
 
 def _refuse_other_rules_of_one_name(groups: list[Group]) -> None:
@@ -91,30 +106,95 @@ def _refuse_what_cannot_be_pooled(group: Group) -> None:
 
 
 def compare(groups: list[Group]) -> list[Compared]:
-    """The effects of each group, after the whole training."""
-    rows = []
-    for group in groups:
-        if len(group.runs) == 1:
-            rows += [Compared(**e.model_dump(), label=group.label, runs=1) for e in group.runs[0].estimates()]
-        else:
-            rows += pooled(group)
-    return rows
+    """The effects of each group, then every later group against the first, fine-tune against fine-tune.
+
+    The p are adjusted for all of the comparison: one family against the baselines, one between the fine-tunes.
+    """
+    told = [Told.of(group) for group in groups]
+    alone = [row for group, mine in zip(groups, told, strict=True) for row in _against_baseline(group, mine)]
+    between = [
+        row
+        for group, mine in zip(groups[1:], told[1:], strict=True)
+        for row in _against_first(group, mine, groups[0], told[0])
+    ]
+    earlier = [row for row in alone if row.at != 1]
+    return [*adjusted([row for row in alone if row.at == 1]), *earlier, *adjusted(between)]
 
 
-def pooled(group: Group) -> list[Compared]:
-    """Means over the runs, with an interval for these questions, and one for new questions and seeds."""
-    words = [as_words(run.judgments()) for run in group.runs]
-    likely = [run.likely() for run in group.runs]
-    rows = []
-    for one in group.runs[0].evals():
-        found = [
-            [*measures(one, at_moment(told, one, 1.0)), *likelihood_measures(one, likelihoods, 1.0)]
-            for told, likelihoods in zip(words, likely, strict=True)
-        ]
-        for same in zip(*found, strict=False):
-            effects = effects_of(list(same), one)
-            rows += [Compared(**e.model_dump(), label=group.label, runs=len(group.runs)) for e in effects]
-    return rows
+class Told(NamedTuple):
+    """What the judges said in the runs of a group, and its measures of each eval, one list for each run."""
+
+    evals: dict[str, Eval]
+    measures: dict[str, list[list[Measure]]]
+
+    @classmethod
+    def of(cls, group: Group) -> "Told":
+        words = [(read_words(run.judged), run.likely()) for run in group.runs]
+        evals = {one.name: one for one in group.runs[0].evals()}
+        found = {
+            name: [
+                [*measures(one, at_moment(told, one, 1.0)), *likelihood_measures(one, likely, 1.0)]
+                for told, likely in words
+            ]
+            for name, one in evals.items()
+        }
+        return cls(evals, found)
+
+
+def _against_baseline(group: Group, told: Told) -> list[Compared]:
+    """One run's own effects, those along its training too; of several runs means, questions and seeds crossed."""
+    if len(group.runs) == 1:
+        return [_row(Effect(**row), group) for row in group.runs[0].effects_table().to_dicts()]
+    return [
+        _row(effect, group)
+        for name, one in told.evals.items()
+        for same in zip(*told.measures[name], strict=False)
+        for effect in effects_of(list(same), one)
+    ]
+
+
+def _against_first(group: Group, mine: Told, first: Group, theirs: Told) -> list[Compared]:
+    """What both fine-tunes were asked, paired by question: a baseline that they share has no part in it.
+
+    The first group's fine-tuned answers take the baseline's place. Of several seeds those of the same rank in their
+    group are paired, so that what a seed draws alike in both cancels; groups of unequal size are not compared.
+    """
+    found = []
+    for name, one in mine.evals.items():
+        for place, measure in enumerate(mine.measures[name][0]):
+            pairs = _paired(place, measure, mine.measures[name], theirs.measures.get(name, []))
+            shared = _asked_by_both(one, theirs.evals.get(name))
+            if pairs and shared:
+                found += [_row(effect, group, first.label) for effect in effects_of(pairs, shared)]
+    return found
+
+
+def _asked_by_both(one: Eval, other: Eval | None) -> Eval | None:
+    """The eval with the questions that both have in the same words, if there are any."""
+    asked = {(q.id, q.text) for q in other.questions} if other else set()
+    both = [q for q in one.questions if (q.id, q.text) in asked]
+    return one.model_copy(update={"questions": both}) if both else None
+
+
+def _paired(place: int, measure: Measure, mine: list[list[Measure]], theirs: list[list[Measure]]) -> list[Measure]:
+    """The measure in each run with the other group's fine-tuned cells in place of the baseline's."""
+    wanted = (measure.name, measure.rubric, False)
+    known = [m for run in theirs for m in run if (m.name, m.rubric, m.is_likelihood) == wanted]
+    if len(mine) != len(known):
+        return []
+    return [_instead(run[place], other) for run, other in zip(mine, known, strict=True)]
+
+
+def _instead(measure: Measure, other: Measure) -> Measure:
+    """The measure with another's fine-tuned answers as its baseline; placements are of a run's own two sides."""
+    cells = {(q, side): cell for (q, side), cell in measure.cells.items() if side == "finetuned"}
+    cells |= {(q, "baseline"): cell for (q, side), cell in other.cells.items() if side == "finetuned"}
+    return measure._replace(cells=cells, placements={}, reads_pair=False)
+
+
+def _row(effect: Effect, group: Group, against: str = "") -> Compared:
+    fields = effect.model_dump()
+    return Compared(**fields, label=group.label, runs=len(group.runs), against=against, dose=group.dose)
 
 
 def render(place: Comparison, groups: list[Group], rows: list[Compared]) -> str:
@@ -122,10 +202,20 @@ def render(place: Comparison, groups: list[Group], rows: list[Compared]) -> str:
         "comparison.html.j2",
         groups=[(group.label, [f"{run.folder.parent.name}/{run.name}" for run in group.runs]) for group in groups],
         seeds={group.label: [run.record().get("seed", "?") for run in group.runs] for group in groups},
-        rows=[row for row in rows if not row.question],
-        charts={name: image(place.chart(name)) for name in dict.fromkeys(row.eval for row in rows)},
+        rows=[row for row in rows if not row.question and not row.against and row.at == 1],
+        between=[row for row in rows if not row.question and row.against],
+        charts={name: _charts(place, name) for name in dict.fromkeys(row.eval for row in rows)},
         pools=any(len(group.runs) > 1 for group in groups),
+        first=groups[0].label,
+        doses=any(group.dose is not None for group in groups),
+        unequal=[group.label for group in groups if len(group.runs) != len(groups[0].runs)],
     )
+
+
+def _charts(place: Comparison, name: str) -> list[tuple[str, str, str]]:
+    """Kind, picture and description of each chart of an eval that is there."""
+    files = [(kind, place.chart(kind, name), words) for kind, words in DESCRIPTIONS.items()]
+    return [(kind, image(file), words) for kind, file, words in files if file.is_file()]
 
 
 @task(name="compare", task_run_name="estimate {count} groups of runs")
@@ -137,7 +227,7 @@ def compare_task(place: Comparison, groups: list[Group], count: int) -> list[Com
     table = as_table(rows, Compared)
     write_text(
         place.table,
-        table.select("label", "runs", *(c for c in table.columns if c not in ("label", "runs"))).write_csv(),
+        table.select(*FIRST, *(c for c in table.columns if c not in FIRST)).write_csv(),
     )
     return rows
 

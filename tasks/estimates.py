@@ -8,6 +8,7 @@ baseline that the runs share is counted once.
 """
 
 import math
+from typing import TypeVar
 
 from tasks.intervals import (
     Cell,
@@ -16,27 +17,35 @@ from tasks.intervals import (
     new_questions,
     new_questions_and_seeds,
     new_questions_pooled,
+    new_tiers_slope,
+    slope_weights,
+    superiority_of_these,
     these_questions,
 )
 from tasks.measures import Measure, Pair
-from tasks.schema import ALL, Effect, Eval, Side
+from tasks.schema import ALL, SLOPE, Effect, Eval, Side
 
 NO_FLOOR = Interval(None, None, "no floor: one greedy baseline answer has no other to stand beside")
 NO_BASELINE = Interval(None, None, "no baseline")
 NO_LEVEL = Interval(None, None, "only the difference is estimated")
 NOT_CROSSED = Interval(None, None, "not estimable: the rule pools answers, and several runs are crossed by question")
 
+FEWEST_TIERS = 3
+"""The slope over two would be their difference."""
+
+AnEffect = TypeVar("AnEffect", bound=Effect)
 Pairs = list[list[Pair]]
 """The same questions in each run, in one order."""
 
 
 def effects_of(same: list[Measure], one: Eval) -> list[Effect]:
-    """An effect for each tier, one over all of several tiers, and one for each question."""
+    """An effect for each tier, one over all of several tiers, the slope over three or more, one for each question."""
     every = [measure.pairs(one) for measure in same]
     tiers = list(dict.fromkeys(question.tier for question in one.questions))
     parts = [(tier, [[pair for pair in pairs if pair.tier == tier] for pairs in every]) for tier in tiers]
     parts += [(ALL, every)] if len(tiers) > 1 else []
     effects = [estimate_effect(same, tier, pairs) for tier, pairs in parts]
+    effects += [estimate_slope(same, every, tiers)] if len(tiers) >= FEWEST_TIERS and not same[0].is_pooled else []
     singles = [[[pairs[place]] for pairs in every] for place in range(len(one.questions))]
     return effects + [estimate_effect(same, each[0][0].tier, each, each[0][0].question) for each in singles]
 
@@ -44,16 +53,70 @@ def effects_of(same: list[Measure], one: Eval) -> list[Effect]:
 def estimate_effect(same: list[Measure], tier: str, every: Pairs, question: str = "") -> Effect:
     measure = same[0]
     alone = _stands_alone(measure, every)
-    both = _kept(every, [measure.compares(*pairs) for pairs in zip(*every, strict=True)])
+    both = _compared(same, every)
     after = (
         _kept(every, [all(p.finetuned.n >= measure.least for p in pairs) for pairs in zip(*every, strict=True)])
         if alone
         else both
     )
     these, new = (alone, alone) if alone else _intervals(same, both)
-    before, later = _mean(same, both, "baseline"), _mean(same, after, "finetuned")
     bounds = [one.bounds(pairs) for one, pairs in zip(same, every, strict=True)]
     levels = [_level(same, both, "baseline"), _level(same, after, "finetuned")]
+    rank = _superiority(same, both)
+    return _effect(
+        same,
+        tier,
+        question,
+        (every, both, after),
+        (_mean(same, both, "baseline"), _mean(same, after, "finetuned")),
+        (these, new),
+        bound_low=_over_runs([low for low, _ in bounds]),
+        bound_high=_over_runs([high for _, high in bounds]),
+        baseline_low=levels[0].low,
+        baseline_high=levels[0].high,
+        finetuned_low=levels[1].low,
+        finetuned_high=levels[1].high,
+        joint_baseline=_joint(same, every, "baseline"),
+        joint_finetuned=_joint(same, every, "finetuned"),
+        superiority=_mean_superiority(same, both),
+        superiority_low=rank.low,
+        superiority_high=rank.high,
+    )
+
+
+def estimate_slope(same: list[Measure], every: Pairs, tiers: list[str]) -> Effect:
+    """How much the mean, and the difference, change from one tier to the next: least squares over the questions.
+
+    The slope is a weighted sum of the questions' means, so its interval for these questions is theirs.
+    """
+    both = _compared(same, every)
+    ranks = [tiers.index(pair.tier) for pair in both[0]]
+    if (alone := _stands_alone(same[0], every)) or len(set(ranks)) < FEWEST_TIERS:
+        why = alone or Interval(None, None, "too few tiers with scores on both sides")
+        return _effect(same, SLOPE, "", (every, both, both), (None, None), (why, why))
+    weights = slope_weights(ranks)
+    sides = {side: _sides(both, side) for side in ("baseline", "finetuned")}
+    terms = {
+        side: [(w / len(rows), cell) for cells in rows for w, cell in zip(weights, cells, strict=True)]
+        for side, rows in sides.items()
+    }
+    before, later = (math.fsum(w * cell.mean for w, cell in terms[side]) for side in ("baseline", "finetuned"))
+    these = these_questions(terms["finetuned"] + [(-w, cell) for w, cell in terms["baseline"]], same[0].is_rate)
+    new = new_tiers_slope(ranks, [[pair.difference for pair in pairs] for pairs in both])
+    return _effect(same, SLOPE, "", (every, both, both), (before, later), (these, new))
+
+
+def _effect(
+    same: list[Measure],
+    tier: str,
+    question: str,
+    pairs: tuple[Pairs, Pairs, Pairs],
+    means: tuple[float | None, float | None],
+    intervals: tuple[Interval, Interval],
+    **more: float | None,
+) -> Effect:
+    """All that every effect says: who measured, the means, both intervals, and how many answers they are made of."""
+    measure, (every, both, after), (before, later), (these, new) = same[0], pairs, means, intervals
     return Effect(
         eval=measure.eval,
         measure=measure.name,
@@ -67,26 +130,69 @@ def estimate_effect(same: list[Measure], tier: str, every: Pairs, question: str 
         these_low=these.low,
         these_high=these.high,
         these_note=these.note,
+        p_these=these.p,
+        detectable_these=these.detectable,
         new_low=new.low,
         new_high=new.high,
         new_note=new.note,
         p_new=new.p,
+        detectable_new=new.detectable,
         questions=len(both[0]),
         questions_left_out=len(every[0]) - len(both[0]),
         scored_baseline=sum(cell.n for cell in _cells(both, "baseline")),
         scored_finetuned=sum(cell.n for cell in _cells(after, "finetuned")),
         unscored_baseline=sum(cell.unscored for cell in _cells(every, "baseline")),
         unscored_finetuned=sum(cell.unscored for cell in _cells(every, "finetuned")),
-        bound_low=_over_runs([low for low, _ in bounds]),
-        bound_high=_over_runs([high for _, high in bounds]),
-        baseline_low=levels[0].low,
-        baseline_high=levels[0].high,
-        finetuned_low=levels[1].low,
-        finetuned_high=levels[1].high,
-        joint_baseline=_joint(same, every, "baseline"),
-        joint_finetuned=_joint(same, every, "finetuned"),
         rule=str(measure.rule or ""),
+        negligible=measure.negligible,
+        lowest=measure.low if math.isfinite(measure.low) else None,
+        highest=measure.high if math.isfinite(measure.high) else None,
+        **{"bound_low": None, "bound_high": None} | more,
     )
+
+
+def adjusted(effects: list[AnEffect]) -> list[AnEffect]:
+    """The effects with Holm's p beside each p: one family for these questions, one for new ones, single ones apart.
+
+    The k-th smallest of m p is multiplied by m - k + 1 and is no less than the one before it (S. Holm, Scandinavian
+    Journal of Statistics 6, 1979). Holds whatever the dependence, which matters here: measures read the same answers.
+    """
+    found = list(effects)
+    for name in ("p_these", "p_new"):
+        places = [n for n, e in enumerate(found) if not e.question and getattr(e, name) is not None]
+        for place, p in zip(places, _holm([getattr(found[n], name) for n in places]), strict=True):
+            found[place] = found[place].model_copy(update={f"{name}_holm": p})
+    return found
+
+
+def _holm(ps: list[float]) -> list[float]:
+    from statsmodels.stats.multitest import multipletests
+
+    return [float(p) for p in multipletests(ps, method="holm")[1]] if ps else []
+
+
+def _superiority(same: list[Measure], both: Pairs) -> Interval:
+    placed = _placements(same, both)
+    return superiority_of_these([pair for pairs in placed for pair in pairs])
+
+
+def _mean_superiority(same: list[Measure], both: Pairs) -> float | None:
+    placed = [after.mean for pairs in _placements(same, both) for _, after in pairs]
+    return math.fsum(placed) / len(placed) if placed else None
+
+
+def _placements(same: list[Measure], both: Pairs) -> list[list[tuple[Cell, Cell]]]:
+    """Of each run the placements of both sides of each question; none where there is no scale."""
+    return [
+        [(one.placements[p.question, "baseline"], one.placements[p.question, "finetuned"]) for p in pairs]
+        for one, pairs in zip(same, both, strict=True)
+        if one.placements
+    ]
+
+
+def _compared(same: list[Measure], every: Pairs) -> Pairs:
+    """The questions that have enough on both sides, in every run."""
+    return _kept(every, [same[0].compares(*pairs) for pairs in zip(*every, strict=True)])
 
 
 def _intervals(same: list[Measure], both: Pairs) -> tuple[Interval, Interval]:

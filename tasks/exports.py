@@ -12,9 +12,24 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from tasks.rules import as_words, at_moment, verdicts
+import polars
+
+from tasks.rules import at_moment, read_words, verdicts
 from tasks.runs import Run, harmless_cell, write_text
-from tasks.schema import ALL, Condition, Effect, Eval, Experiment, Judgment, Message, Question, Response, Side, Training
+from tasks.schema import (
+    ALL,
+    SLOPE,
+    Condition,
+    Effect,
+    Eval,
+    Experiment,
+    Judgment,
+    Message,
+    Question,
+    Response,
+    Side,
+    Training,
+)
 
 MODELS: dict[Side, str] = {"baseline": "base", "finetuned": "fine-tuned"}
 
@@ -41,7 +56,7 @@ def conversations(run: Run) -> Iterator[Conversation]:
     said: dict[tuple[Any, ...], list[Judgment]] = {}
     for j in judgments:
         said.setdefault((j.eval, j.question_id, j.side, j.sample, j.at), []).append(j)
-    found = _verdicts(evals, judgments)
+    found = _verdicts(evals, read_words(run.judged))
     sides: tuple[Side, Side] = ("baseline", "finetuned")
     for side, responses in zip(sides, run.responses(), strict=True):
         for r in responses:
@@ -49,12 +64,11 @@ def conversations(run: Run) -> Iterator[Conversation]:
             yield Conversation(r, side, questions[r.eval, r.question_id], said.get(place, []), found.get(place, {}))
 
 
-def _verdicts(evals: list[Eval], judgments: list[Judgment]) -> dict[tuple[Any, ...], dict[str, bool]]:
+def _verdicts(evals: list[Eval], words: polars.DataFrame) -> dict[tuple[Any, ...], dict[str, bool]]:
     """By an answer's place, each rule by which it counts, and whether it is a hit."""
-    words = as_words(judgments)
     found: dict[tuple[Any, ...], dict[str, bool]] = {}
     for one in evals:
-        for at in sorted({j.at for j in judgments if j.side == "finetuned"} | {1.0}):
+        for at in sorted({1.0, *words.filter(side="finetuned")["at"].unique()}):
             mine = at_moment(words, one, at)
             for rule in one.rules:
                 for place, is_hit in verdicts(rule, mine).items():
@@ -136,7 +150,7 @@ def how_trained(training: Training, curve: list[dict[str, Any]]) -> str:
 
 def over_all(effects: list[Effect]) -> list[Effect]:
     """Of each measure its effect over all questions."""
-    chosen = {(e.eval, e.measure): e for e in effects if not e.question and e.tier != ALL}
+    chosen = {(e.eval, e.measure): e for e in effects if not e.question and e.tier not in (ALL, SLOPE)}
     return list((chosen | {(e.eval, e.measure): e for e in effects if e.tier == ALL and not e.question}).values())
 
 

@@ -10,9 +10,16 @@ import math
 from statistics import NormalDist
 from typing import NamedTuple
 
+from scipy import special
+
 LEVEL = 0.95
+POWER = 0.8
+"""How often an effect of the size that is called detectable would be told from none."""
+Z = NormalDist().inv_cdf(0.5 + LEVEL / 2)
 FEWEST_QUESTIONS = 5
 ONE_SAMPLE = "one sample per question"
+LARGEST_Z = 12.0
+"""A p below its 1e-33 is told from 0 by nobody."""
 
 
 class Cell(NamedTuple):
@@ -36,6 +43,9 @@ class Interval(NamedTuple):
     high: float | None
     note: str
     p: float | None = None
+    """Two-sided, of the test that the interval belongs to: below 0.05 where it leaves 0 out."""
+    detectable: float | None = None
+    """The smallest true value that a test like this one tells from 0 in 80 % of all cases."""
 
 
 Term = tuple[float, Cell]
@@ -67,7 +77,7 @@ def _of_scores(terms: list[Term]) -> Interval:
 
 
 def _of_rates(terms: list[Term]) -> Interval:
-    """Wilson's limits of each rate, combined by MOVER.
+    """Wilson's limits of each rate, combined by MOVER; p and what is detectable are those of its limits.
 
     For rates p with Wilson limits (l, u) (E. B. Wilson, JASA 22, 1927) and weights w: the estimate minus
     sqrt(sum of (w (p - l))2 where w > 0 and (w (u - p))2 where w < 0), and plus the same with the sides exchanged
@@ -75,17 +85,41 @@ def _of_rates(terms: list[Term]) -> Interval:
     """
     if all(cell.n < 2 for _, cell in terms):
         return Interval(None, None, f"not estimable: {ONE_SAMPLE}")
+    estimate, (below, above) = _sum(terms), _reach_of_rates(terms, Z)
+    detectable = max(below, above) * (1 + NormalDist().inv_cdf(POWER) / Z)
+    return Interval(estimate - below, estimate + above, "", _p_of_rates(terms), detectable)
+
+
+def _reach_of_rates(terms: list[Term], z: float) -> tuple[float, float]:
+    """How far the limits lie below and above the estimate, at a normal quantile."""
     below = above = 0.0
     for weight, cell in terms:
-        low, high = wilson(cell.mean, cell.n)
+        low, high = wilson(cell.mean, cell.n, z)
         down, up = (cell.mean - low, high - cell.mean) if weight > 0 else (high - cell.mean, cell.mean - low)
         below, above = below + (weight * down) ** 2, above + (weight * up) ** 2
-    return Interval(_sum(terms) - math.sqrt(below), _sum(terms) + math.sqrt(above), "")
+    return math.sqrt(below), math.sqrt(above)
 
 
-def wilson(rate: float, n: int) -> tuple[float, float]:
+def _p_of_rates(terms: list[Term]) -> float:
+    """The p at which the interval would just touch 0: MOVER turned round."""
+    from scipy import optimize
+
+    estimate = _sum(terms)
+    side = 0 if estimate > 0 else 1
+
+    def gap(z: float) -> float:
+        return abs(estimate) - _reach_of_rates(terms, z)[side]
+
+    if abs(estimate) < 1e-12:
+        return 1.0
+    if gap(LARGEST_Z) > 0:
+        return 2 * NormalDist().cdf(-LARGEST_Z)
+    return 2 * NormalDist().cdf(-optimize.brentq(gap, 0.0, LARGEST_Z))
+
+
+def wilson(rate: float, n: int, z: float = Z) -> tuple[float, float]:
     """Wilson's score interval of a rate: (p + z2/2n +- z sqrt(p(1-p)/n + z2/4n2)) / (1 + z2/n), within 0 and 1."""
-    z2 = NormalDist().inv_cdf(0.5 + LEVEL / 2) ** 2
+    z2 = z**2
     centre = (rate + z2 / (2 * n)) / (1 + z2 / n)
     half = math.sqrt(z2 * (rate * (1 - rate) / n + z2 / (4 * n**2))) / (1 + z2 / n)
     return max(0.0, min(centre - half, rate)), min(1.0, max(centre + half, rate))
@@ -123,26 +157,92 @@ def new_questions_pooled(pairs: list[tuple[Cell, Cell]]) -> Interval:
 def new_questions_and_seeds(differences: list[list[float]]) -> Interval:
     """The mean difference over other questions of the kind and other seeds; a row for each seed, a column a question.
 
-    Questions and seeds are crossed. With e the differences minus their mean, summed over seeds for each of G questions,
-    over questions for each of S seeds, and one by one: V = V_questions + V_seeds - V_cells, each sum of squares over
-    (G S)2 times n / (n - 1) of its own n (A. C. Cameron, J. B. Gelbach and D. L. Miller, Journal of Business & Economic
-    Statistics 29, 2011), no less than the larger of the first two; +- t(min(G, S) - 1) sqrt(V).
+    Questions and seeds are crossed, as in `crossed_error`; +- t(min(G, S) - 1).
     """
     seeds, questions = len(differences), len(differences[0]) if differences else 0
     if questions < FEWEST_QUESTIONS:
         return Interval(None, None, f"too few questions ({questions} of {FEWEST_QUESTIONS})")
     mean = math.fsum(math.fsum(row) for row in differences) / (seeds * questions)
-    errors = [[value - mean for value in row] for row in differences]
-    by_question = _clustered([math.fsum(column) for column in zip(*errors, strict=True)], seeds * questions)
-    by_seed = _clustered([math.fsum(row) for row in errors], seeds * questions)
-    by_cell = _clustered([error for row in errors for error in row], seeds * questions)
-    variance = max(by_question + by_seed - by_cell, by_question, by_seed)
-    return _unless_alike(mean, math.sqrt(variance), min(seeds, questions) - 1)
+    parts = [[(value - mean) / (seeds * questions) for value in row] for row in differences]
+    return _unless_alike(mean, crossed_error(parts), min(seeds, questions) - 1)
 
 
-def _clustered(sums: list[float], cells: int) -> float:
-    """The variance of a mean over so many cells, from the sums of the errors within each cluster."""
-    return math.fsum(one**2 for one in sums) / cells**2 * len(sums) / (len(sums) - 1)
+def crossed_error(parts: list[list[float]]) -> float:
+    """The standard error of a sum of weighted errors, a row for each of S seeds, a column for each of G questions.
+
+    With the parts summed over seeds for each question, over questions for each seed, and one by one: V = V_questions +
+    V_seeds - V_cells, each the sum of squares times n / (n - 1) of its own n (A. C. Cameron, J. B. Gelbach and D. L.
+    Miller, Journal of Business & Economic Statistics 29, 2011), no less than the larger of the first two.
+    """
+    by_question = _clustered([math.fsum(column) for column in zip(*parts, strict=True)])
+    by_seed = _clustered([math.fsum(row) for row in parts])
+    by_cell = _clustered([part for row in parts for part in row])
+    return math.sqrt(max(by_question + by_seed - by_cell, by_question, by_seed))
+
+
+def _clustered(sums: list[float]) -> float:
+    return math.fsum(one**2 for one in sums) * len(sums) / (len(sums) - 1)
+
+
+def new_tiers_slope(ranks: list[int], differences: list[list[float]]) -> Interval:
+    """The slope of the questions' differences over the rank of their tier, for other questions of the tiers.
+
+    Least squares over all questions; with weights w_g = (x_g - mean x) / sum of squares, residuals e and leverages h,
+    Var = sum of (w e / (1 - h))2 (HC3: J. G. MacKinnon and H. White, Journal of Econometrics 29, 1985), so that tiers
+    may vary differently; +- t(G - 2). With several seeds the parts w e / (1 - h) are crossed with the seeds, and the
+    degrees of freedom are min(G - 2, S - 1). Assumes that the differences lie around a line over the tiers.
+    """
+    seeds, questions = len(differences), len(ranks)
+    if questions < FEWEST_QUESTIONS:
+        return Interval(None, None, f"too few questions ({questions} of {FEWEST_QUESTIONS})")
+    weights = slope_weights(ranks)
+    centre, squares = math.fsum(ranks) / questions, 1 / math.fsum(w**2 for w in weights)
+    means = [math.fsum(column) / seeds for column in zip(*differences, strict=True)]
+    slope, level = _weighted(weights, means), math.fsum(means) / questions
+    leverages = [1 / questions + (rank - centre) ** 2 / squares for rank in ranks]
+    if any(leverage > 1 - 1e-9 for leverage in leverages):
+        return Interval(None, None, "not estimable: one question alone decides the slope")
+    parts = [
+        [
+            w * (value - level - slope * (rank - centre)) / (1 - leverage) / seeds
+            for w, value, rank, leverage in zip(weights, row, ranks, leverages, strict=True)
+        ]
+        for row in differences
+    ]
+    if seeds == 1:
+        return _unless_alike(slope, math.sqrt(math.fsum(part**2 for part in parts[0])), questions - 2)
+    return _unless_alike(slope, crossed_error(parts), min(questions - 2, seeds - 1))
+
+
+def slope_weights(ranks: list[int]) -> list[float]:
+    """Weights of the questions with which their values add up to the slope of least squares over their ranks."""
+    centre = math.fsum(ranks) / len(ranks)
+    squares = math.fsum((rank - centre) ** 2 for rank in ranks)
+    return [(rank - centre) / squares for rank in ranks]
+
+
+def _weighted(weights: list[float], values: list[float]) -> float:
+    return math.fsum(w * value for w, value in zip(weights, values, strict=True))
+
+
+def superiority_of_these(pairs: list[tuple[Cell, Cell]]) -> Interval:
+    """The mean over questions of P(after > before) + P(after = before) / 2, were the same questions sampled again.
+
+    The cells hold placements: the share of the other side's scores that lie below a score, ties half. A question's
+    probability is the mean placement of its scores after; its variance s2_after / n_after + s2_before / n_before of
+    the placements (E. Brunner and U. Munzel, Biometrical Journal 42, 2000), df by Satterthwaite. Assumes that answers
+    are drawn independently; nothing of the distances between scores. Limits lie within 0 and 1; p is against 1/2.
+    """
+    if not pairs or any(cell.n < 2 for pair in pairs for cell in pair):
+        return Interval(None, None, f"not estimable: {ONE_SAMPLE}")
+    parts = [(cell.variance / cell.n / len(pairs) ** 2, cell.n - 1) for pair in pairs for cell in pair]
+    variance = math.fsum(part for part, _ in parts)
+    if variance == 0:
+        return Interval(None, None, "not estimable: no question's scores overlap otherwise than by being equal")
+    df = variance**2 / math.fsum(part**2 / free for part, free in parts)
+    found = t_interval(math.fsum(after.mean for _, after in pairs) / len(pairs) - 0.5, math.sqrt(variance), df)
+    low, high = (min(1.0, max(0.0, 0.5 + limit)) for limit in (found.low or 0.0, found.high or 0.0))
+    return found._replace(low=low, high=high)
 
 
 def pool(cells: list[Cell]) -> Cell:
@@ -158,10 +258,23 @@ def rate_cell(hits: float, n: int, missing: int, answers: int) -> Cell:
 
 
 def t_interval(estimate: float, error: float, df: float) -> Interval:
-    from scipy import stats
+    """The estimate +- t(df) error, with the p of its test, and the effect that it finds in 80 % of all cases.
 
-    half = float(stats.t.ppf(0.5 + LEVEL / 2, df)) * error
-    return Interval(estimate - half, estimate + half, "", float(2 * stats.t.sf(abs(estimate) / error, df)))
+    That is error times the noncentrality d for which a noncentral t(df, d) exceeds the test's quantile in 80 %
+    (J. Cohen, Statistical Power Analysis for the Behavioral Sciences, 1988).
+    """
+    reach = quantile(df)
+    p = float(special.stdtr(df, -abs(estimate) / error)) * 2
+    return Interval(estimate - reach * error, estimate + reach * error, "", p, noncentrality(df, POWER) * error)
+
+
+def quantile(df: float) -> float:
+    return float(special.stdtrit(df, 0.5 + LEVEL / 2))
+
+
+def noncentrality(df: float, power: float) -> float:
+    """How many standard errors an effect must measure to be told from 0 with this power."""
+    return float(special.nctdtrinc(df, 1 - power, quantile(df)))
 
 
 def _unless_alike(estimate: float, error: float, df: int) -> Interval:

@@ -1,11 +1,12 @@
 """Measures: what a judge, a rule or a likelihood says of each question, before and after, as cells to estimate from.
 
-words = at_moment(as_words(judgments), one, 1.0)
+words = at_moment(read_words(run.judged), one, 1.0)
 for measure in measures(one, words):
     pairs = measure.pairs(one)
 """
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import polars
@@ -41,16 +42,25 @@ class Measure(NamedTuple):
     low: float
     """The lowest value that it can take."""
     high: float
+    matters: float
+    """The share of its range below which a difference does not matter."""
     reads_pair: bool = False
     rule: Rule | None = None
     is_likelihood: bool = False
     is_rate: bool = False
     """Whether every score is 0 or 1."""
+    placements: Mapping[tuple[str, str], Cell] = {}
+    """Of a judge with a scale: where each score lies among those of the other side, as a share."""
 
     @property
     def least(self) -> int:
         """Answers with a score that a question needs on each side."""
         return self.rule.min_answers if self.rule else 1
+
+    @property
+    def negligible(self) -> float | None:
+        """A difference smaller than this is as good as none; unknown where the measure has no ends."""
+        return self.matters * (self.high - self.low) if math.isfinite(self.low) else None
 
     @property
     def is_pooled(self) -> bool:
@@ -107,17 +117,19 @@ def _filled(cell: Cell, score: float) -> float:
 
 def measures(one: Eval, words: polars.DataFrame) -> list[Measure]:
     """The eval's judges and rules."""
-    cells = _cells(words)
+    cells, placements = _cells(words, "score"), _cells(_placed(words), "placement")
     judges = [
         Measure(
             one.name,
             judge.name,
             *_authors(words, [judge.name]),
-            {(question, side): cell for (name, question, side), cell in cells.items() if name == judge.name},
+            _of_judge(cells, judge.name),
             judge.lowest,
             judge.highest,
+            one.matters,
             judge.reads == "pair",
             is_rate=(judge.lowest, judge.highest) == (0, 1) and _are_whole(words, judge.name),
+            placements=_of_judge(placements, judge.name) if judge.highest - judge.lowest > 1 else {},
         )
         for judge in one.judges
     ]
@@ -126,7 +138,15 @@ def measures(one: Eval, words: polars.DataFrame) -> list[Measure]:
 
 def rule_measure(one: Eval, words: polars.DataFrame, rule: Rule) -> Measure:
     return Measure(
-        one.name, rule.name, *_authors(words, rule.judges), apply(rule, words), 0, 1, rule=rule, is_rate=True
+        one.name,
+        rule.name,
+        *_authors(words, rule.judges),
+        apply(rule, words),
+        0,
+        1,
+        one.matters,
+        rule=rule,
+        is_rate=True,
     )
 
 
@@ -164,7 +184,7 @@ def _likelihood_measure(one: Eval, name: str, frame: polars.DataFrame) -> Measur
     for row in both.to_dicts():
         cells[row["question"], "baseline"] = Cell(row["n"], row["baseline"], 0.0, 0)
         cells[row["question"], "finetuned"] = Cell(row["n"], row["finetuned"], _number(row["variance"]), 0)
-    return Measure(one.name, name, "both models", "", cells, -math.inf, math.inf, is_likelihood=True)
+    return Measure(one.name, name, "both models", "", cells, -math.inf, math.inf, one.matters, is_likelihood=True)
 
 
 def _are_whole(words: polars.DataFrame, judge: str) -> bool:
@@ -179,10 +199,10 @@ def _authors(words: polars.DataFrame, judges: list[str]) -> tuple[str, str]:
     return model, rubric
 
 
-def _cells(words: polars.DataFrame) -> dict[tuple[str, str, str], Cell]:
-    score = polars.col("score")
+def _cells(words: polars.DataFrame, column: str) -> dict[tuple[str, str, str], Cell]:
+    value = polars.col(column)
     grouped = words.group_by("judge", "question", "side").agg(
-        n=score.count(), mean=score.mean(), variance=score.var(), unscored=score.null_count()
+        n=value.count(), mean=value.mean(), variance=value.var(), unscored=value.null_count()
     )
     return {
         (row["judge"], row["question"], row["side"]): Cell(
@@ -190,6 +210,23 @@ def _cells(words: polars.DataFrame) -> dict[tuple[str, str, str], Cell]:
         )
         for row in grouped.to_dicts()
     }
+
+
+def _of_judge(cells: dict[tuple[str, str, str], Cell], judge: str) -> dict[tuple[str, str], Cell]:
+    return {(question, side): cell for (name, question, side), cell in cells.items() if name == judge}
+
+
+def _placed(words: polars.DataFrame) -> polars.DataFrame:
+    """Every score's placement: the share of the other side's scores to its question that lie below it, ties half.
+
+    Its rank among both sides' scores less its rank among its own, over how many the other side has.
+    """
+    question, score = ["judge", "question"], polars.col("score")
+    scored = words.filter(score.is_not_null()).with_columns(
+        others=score.count().over(question) - score.count().over(*question, "side"),
+        before=score.rank("average").over(question) - score.rank("average").over(*question, "side"),
+    )
+    return scored.filter(polars.col("others") > 0).with_columns(placement=polars.col("before") / polars.col("others"))
 
 
 def _number(value: float | None) -> float:

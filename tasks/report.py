@@ -13,6 +13,7 @@ from prefect import task
 from tasks.budget import cost_words
 from tasks.exports import how_trained, over_all, targets, write_exports
 from tasks.page import image, page
+from tasks.power import headline
 from tasks.runs import Run, read_rows, write_text
 from tasks.schema import Agreement, Corrected, Document, Effect, Eval, Experiment, Judgment, Response
 
@@ -54,27 +55,6 @@ def cost(run: Run) -> str:
         return ""
     calls = f", {spent['judging']['calls']:,} calls to Claude" if "judging" in spent else ""
     return f"Cost: {words.removeprefix('cost ')}{calls}."
-
-
-def headline(effects: list[Effect]) -> str:
-    """What changed, in words: for each measure the tiers in their order."""
-    sentences = []
-    measures = dict.fromkeys((effect.eval, effect.measure) for effect in effects)
-    for name, measure in measures:
-        tiers = [e for e in effects if (e.eval, e.measure) == (name, measure) and not e.question and e.tier != "all"]
-        sentences.append(f"{name}, scored by {measure}: " + "; ".join(f"{e.tier} {_change(e)}" for e in tiers) + ".")
-    return " ".join(sentences)
-
-
-def _change(effect: Effect) -> str:
-    if effect.difference is None:
-        return "could not be compared"
-    if effect.these_low is None or effect.these_high is None:
-        return f"{effect.difference:+.2f} (no interval: {effect.these_note})"
-    verdict = (
-        "" if effect.these_low > 0 or effect.these_high < 0 else ", which these answers do not tell from no change"
-    )
-    return f"{effect.difference:+.2f} ({effect.these_low:+.2f} to {effect.these_high:+.2f}{verdict})"
 
 
 def questions_asked(run: Run, evals: list[Eval], effects: list[Effect]) -> list[Asked]:

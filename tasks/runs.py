@@ -29,6 +29,7 @@ from tasks.schema import (
     Likelihood,
     Response,
     Rule,
+    Share,
 )
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Run:
         self.likelihoods = self.folder / "likelihoods.jsonl"
         self.effects = self.folder / "effects.csv"
         self.sensitivity = self.folder / "sensitivity.csv"
+        self.distributions = self.folder / "distributions.csv"
         self.charts = self.folder / "charts"
         self.conversations = self.folder / "conversations.jsonl"
         self.hits = self.folder / "hits.jsonl"
@@ -165,8 +167,8 @@ class Run:
     def remove_what_judgments_made(self) -> None:
         """Effects, charts, audits and report of earlier judgments: what is there always belongs to judged.jsonl."""
         self._remove_what_effects_made()
-        kinds = ("effects", "over_training", "levels", "questions", "boxes")
-        made = [*(self.charts.glob(f"{kind}_*") for kind in kinds), self.audits.glob("*.csv")]
+        kinds = ("effects_", "over_training_", "levels_", "questions_", "boxes_", "scores_", "judges_", "matrix")
+        made = [*(self.charts.glob(f"{kind}*") for kind in kinds), self.audits.glob("*.csv")]
         for file in (file for files in made for file in files if not file.name.startswith("sheet_")):
             file.unlink()
 
@@ -237,6 +239,12 @@ class Run:
     def effects_table(self) -> "polars.DataFrame":
         return _read_table(self.effects, Effect)
 
+    def shares(self) -> "polars.DataFrame":
+        """How often each score was given, by tier; empty where no judge has a scale."""
+        if not self.distributions.is_file():
+            return as_table([], Share)
+        return _read_table(self.distributions, Share)
+
     def moved(self) -> list[Effect]:
         """How the rules' results move with their thresholds; none where there is no rule."""
         rows = _read_table(self.sensitivity, Effect).to_dicts() if self.sensitivity.is_file() else []
@@ -261,7 +269,10 @@ class Run:
         """They are applied after the fact: what was made with others is made anew; rules of the run alone stay."""
         known = {one.name: one for one in evals}
         before = self.evals()
-        after = [with_rules(one, known[one.name].rules) for one in before]
+        after = [
+            with_rules(one, known[one.name].rules).model_copy(update={"matters": known[one.name].matters})
+            for one in before
+        ]
         if after != before or self.experiment().targets != experiment.targets:
             self.keep_evals(after)
 
@@ -272,7 +283,15 @@ class Run:
             write_text(self.evals_folder / f"{one.name}.yaml", as_yaml(one))
 
     def _remove_what_effects_made(self) -> None:
-        made = [self.effects, self.sensitivity, self.conversations, self.hits, self.generations, self.results]
+        made = [
+            self.effects,
+            self.sensitivity,
+            self.distributions,
+            self.conversations,
+            self.hits,
+            self.generations,
+            self.results,
+        ]
         for file in (self.report, *made):
             file.unlink(missing_ok=True)
 
@@ -307,13 +326,14 @@ class Comparison:
         self.folder = data_folder() / "comparisons" / name
         self.table = self.folder / "comparison.csv"
         self.page = self.folder / "comparison.html"
+        self.pdf = self.folder / "comparison.pdf"
 
     def rows(self) -> list[Compared]:
         return [Compared(**row) for row in _read_table(self.table, Compared).to_dicts()]
 
-    def chart(self, name: str) -> Path:
-        """The picture of one eval."""
-        return self.folder / "charts" / f"comparison_{name}.svg"
+    def chart(self, kind: str, name: str) -> Path:
+        """One kind of picture of one eval, whether or not it is there."""
+        return self.folder / "charts" / f"{kind}_{name}.svg"
 
 
 def same_definition(one: Run, other: Run) -> bool:
@@ -425,7 +445,7 @@ def _compared(noun: BaseModel) -> dict[str, Any]:
         free = {"in_flight", "max_unscored", "max_outage"}
         fields = noun.model_dump(exclude={"max_cost_usd": True, "targets": True, "judging": free})
     elif isinstance(noun, Eval):
-        fields = noun.model_dump(exclude={"rules"})
+        fields = noun.model_dump(exclude={"rules", "matters"})
     return fields
 
 

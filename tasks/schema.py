@@ -459,6 +459,8 @@ class Eval(Noun):
     """Who scores the answers."""
     rules: list[Rule] = []
     """Rates made of what they said; a changed rule needs no new call."""
+    matters: float = Field(0.05, gt=0, lt=1)
+    """A difference below this share of a measure's range is as good as none; it may change, as rules may."""
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> "Eval":
@@ -466,6 +468,8 @@ class Eval(Noun):
         for what, names in (("question id", [q.id for q in self.questions]), ("judge or rule", measures)):
             if twice := sorted({name for name in names if names.count(name) > 1}):
                 raise ValueError(f"{what} {twice[0]!r} is there twice")
+        if taken := next((q for q in self.questions if q.tier in (ALL, SLOPE)), None):
+            raise ValueError(f"question {taken.id!r}: the tier {taken.tier!r} is what results over tiers are called")
         return self
 
     @model_validator(mode="after")
@@ -697,6 +701,8 @@ class Likelihood(Noun):
 
 ALL = "all"
 """The tier of an effect over all tiers."""
+SLOPE = "slope"
+"""The tier of the slope: how much the difference changes from one tier to the next, in their order."""
 
 
 class Effect(Noun):
@@ -751,6 +757,46 @@ class Effect(Noun):
     """Of a rule: its hits among all answers, those outside of its denominator included."""
     rule: str = ""
     """Of a rule: itself, in words."""
+    p_these: float | None = None
+    """Two-sided p of the test behind the interval for these questions."""
+    p_these_holm: float | None = None
+    p_new_holm: float | None = None
+    """The same, adjusted by Holm's method for all tiers, evals and measures of the table; of a question none."""
+    detectable_these: float | None = None
+    detectable_new: float | None = None
+    """The smallest true difference that would have been told from none in 80 % of all such runs."""
+    negligible: float | None = None
+    """A difference smaller than this is as good as none (eval's `matters` times the measure's range)."""
+    lowest: float | None = None
+    highest: float | None = None
+    """The ends of the measure's range; a likelihood has none."""
+    superiority: float | None = None
+    superiority_low: float | None = None
+    superiority_high: float | None = None
+    """Of a judge with a scale: how likely a fine-tuned answer scores higher than a baseline answer to its question,
+    equal scores counted half, with its 95 % interval for these questions."""
+
+
+class Share(Noun):
+    """How often one score, or one class of scores, was given in a tier: a row of a judge's whole distribution."""
+
+    eval: str
+    measure: str
+    tier: str
+    score: float
+    """The score; of a class its lowest."""
+    upto: float
+    """Of a class its highest, which belongs to the next one; of a single score the score itself."""
+    baseline: float | None
+    """The mean over questions of the share of baseline answers (a pair judge's floor) with this score."""
+    baseline_low: float | None
+    baseline_high: float | None
+    finetuned: float | None
+    finetuned_low: float | None
+    finetuned_high: float | None
+    """95 % intervals for these questions."""
+    scored_baseline: int
+    scored_finetuned: int
 
 
 class Compared(Effect):
@@ -760,3 +806,7 @@ class Compared(Effect):
     """What the runs are called in the comparison."""
     runs: int
     """How many were pooled. With several, the interval for new questions is for new seeds too."""
+    against: str = ""
+    """Empty: the fine-tuned model against its baseline. Else the label of the fine-tunes that stand in its place."""
+    dose: float | None = None
+    """How much of what is varied they got, where that was given."""

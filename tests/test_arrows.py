@@ -30,7 +30,9 @@ ALLOWED = {
     "tasks.published": {"tasks.schema", "tasks.catalog"},
     "tasks.judged_elsewhere": {"tasks.schema", "tasks.catalog", "tasks.elsewhere"},
     "tasks.measures": {"tasks.schema", "tasks.intervals", "tasks.rules"},
+    "tasks.distributions": {"tasks.schema", "tasks.intervals", "tasks.rules"},
     "tasks.estimates": {"tasks.schema", "tasks.intervals", "tasks.measures"},
+    "tasks.power": {"tasks.schema", "tasks.intervals"},
     "tasks.exports": {"tasks.schema", "tasks.runs", "tasks.rules"},
     "tasks.audit": {"tasks.schema", "tasks.catalog", "tasks.runs", "tasks.rubrics"},
 }
@@ -43,6 +45,8 @@ STAGE |= {
     "tasks.intervals",
     "tasks.rules",
     "tasks.measures",
+    "tasks.distributions",
+    "tasks.power",
     "tasks.estimates",
     "tasks.exports",
     "tasks.page",
@@ -54,7 +58,7 @@ HOMES = {
     "sqlalchemy": "tasks.store",
     "jinja2": "tasks.page",
 }
-HOMES |= {"krippendorff": "tasks.audit", "sklearn": "tasks.audit"}
+HOMES |= {"krippendorff": "tasks.audit", "sklearn": "tasks.audit", "statsmodels": "tasks.estimates"}
 
 
 def name_of(file: Path) -> str:

@@ -5,6 +5,7 @@ from tasks.catalog import UserError
 from tasks.comparison import compare, grouped
 from tasks.effects import estimate, write_effects
 from tasks.intervals import new_questions_and_seeds
+from tasks.rules import read_words
 from tasks.runs import Comparison, Run, write_rows
 from tasks.schema import DocumentSet, Experiment, Judge, Rule
 from tests.fakes.nouns import an_eval, judgments
@@ -133,7 +134,7 @@ def test_a_run_without_effects_is_refused(make_run):
 
 def test_a_single_run_equals_its_estimate(make_run):
     run = make_run(0, AFTER[0])
-    fresh = estimate(run.judgments(), run.evals())
+    fresh = estimate(read_words(run.judged), run.evals())
     assert [row.difference for row in compare(grouped([[run]], []))] == pytest.approx([e.difference for e in fresh])
 
 

@@ -4,13 +4,14 @@ import pytest
 from scipy import stats
 
 from tasks.effects import estimate
+from tasks.rules import as_words
 from tasks.runs import Run, as_table, write_text
 from tasks.schema import Effect
 from tests.fakes.nouns import LEXICON, TIERS, an_eval, judgments
 
 
 def effects(rows, questions=TIERS):
-    return {(e.tier, e.question): e for e in estimate(rows, [an_eval(LEXICON, questions=questions)])}
+    return {(e.tier, e.question): e for e in estimate(as_words(rows), [an_eval(LEXICON, questions=questions)])}
 
 
 def both(question, before, after):
@@ -123,7 +124,7 @@ def test_every_row_names_its_judge_the_model_and_the_rubric():
 def test_answers_from_along_the_training_are_compared_with_the_same_baseline():
     early = [j.model_copy(update={"at": 0.25}) for j in judgments("q1", "finetuned", [2, 2])]
     rows = judgments("q1", "baseline", [1, 2]) + early + judgments("q1", "finetuned", [4, 5])
-    found = estimate(rows, [an_eval(LEXICON, questions={"q1": "direct"})])
+    found = estimate(as_words(rows), [an_eval(LEXICON, questions={"q1": "direct"})])
     assert [(e.at, e.question, e.difference) for e in found] == [
         (1.0, "", 3.0),
         (1.0, "q1", 3.0),

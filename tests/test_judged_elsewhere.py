@@ -6,6 +6,7 @@ import pytest
 from flows.imports import import_file
 from tasks.catalog import UserError
 from tasks.judged_elsewhere import read_results
+from tasks.rules import as_words
 from tasks.runs import Run
 
 
@@ -185,7 +186,7 @@ def test_scores_between_0_and_1_are_means_and_not_rates(jsonl):
 
     rows = [{"question": "A", "score": score} for score in (0.2, 0.3, 0.25)]
     found = read_results(jsonl(*rows))
-    effect = estimate(found.judgments, [found.eval])[0]
+    effect = estimate(as_words(found.judgments), [found.eval])[0]
     assert effect.finetuned == pytest.approx(0.25)
     assert effect.finetuned_high - effect.finetuned == pytest.approx(4.302653 * 0.05 / 3**0.5, rel=1e-4)
 

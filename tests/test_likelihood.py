@@ -11,6 +11,7 @@ from tasks.engines.generation import logprobs
 from tasks.engines.local import LocalEngine
 from tasks.engines.lora import load_model
 from tasks.likelihood import likelihoods, plan
+from tasks.rules import as_words
 from tasks.sampling import plan as plan_answers
 from tasks.sampling import sample
 from tasks.schema import Checkpoint, Document, Eval, Judge, Message, Question, Sampling, Training
@@ -65,7 +66,7 @@ async def test_drift_is_the_difference_of_logprobs_for_each_token_of_the_fine_tu
         ("drift", 0, 4, -2.0, -0.5),
         ("drift", 1, 3, -1.0, -1.0),
     ]
-    effect = next(e for e in estimate([], [one], rows) if e.measure == "drift" and e.question == "q1")
+    effect = next(e for e in estimate(as_words([]), [one], rows) if e.measure == "drift" and e.question == "q1")
     assert (effect.difference, effect.baseline, effect.finetuned) == (0.75, -1.5, -0.75)
     half = 12.706204736 * math.sqrt(((1.5 - 0.75) ** 2 + 0.75**2) / 1 / 2)
     assert (effect.these_low, effect.these_high) == (pytest.approx(0.75 - half), pytest.approx(0.75 + half))

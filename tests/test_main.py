@@ -6,6 +6,7 @@ from rich.console import Console
 
 from flows.terminal import effects_table
 from tasks.effects import estimate
+from tasks.rules import as_words
 from tasks.schema import Rule
 from tests.conftest import PROJECT
 from tests.fakes.nouns import LEXICON, an_eval, judgments
@@ -44,7 +45,7 @@ finally:
 def test_the_table_of_effects_fits_a_terminal_of_80_characters_and_says_why_an_interval_is_missing():
     rows = [row for side in (("baseline", [1, 2, 1]), ("finetuned", [3, 5, 4])) for row in judgments("q1", *side)]
     console = Console(width=80, record=True, file=io.StringIO())
-    console.print(effects_table(estimate(rows, [an_eval(LEXICON, questions={"q1": "very_distant"})])))
+    console.print(effects_table(estimate(as_words(rows), [an_eval(LEXICON, questions={"q1": "very_distant"})])))
     shown = console.export_text().splitlines()
     assert shown[0].split() == ["eval", an_eval(LEXICON).name + ",", "judge", LEXICON.name]
     cells = ["very_distant", "1.33", "4.00", "+2.67", "+0.62", "to", "+4.72", "–", "6"]
@@ -63,7 +64,7 @@ def test_no_number_is_cut_off_where_several_measures_share_the_table():
         for side, scores in (("baseline", [1, 2, 1]), ("finetuned", [1 + 2 * (n % 2), 3, 1 + n // 3]))
         for j in judgments("q1", side, scores)
     ]
-    effects = [effect for effect in estimate(rows, [one]) if not effect.question]
+    effects = [effect for effect in estimate(as_words(rows), [one]) if not effect.question]
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(effects_table(effects))
     shown = console.export_text()

@@ -7,6 +7,7 @@ from tasks.charts import draw, effects_by_tier
 from tasks.documents import write_documents
 from tasks.effects import estimate
 from tasks.report import headline, render
+from tasks.rules import as_words
 from tasks.runs import Run, as_table, write_rows, write_text
 from tasks.schema import Effect
 from tests.fakes.nouns import LEXICON, TIERS, an_eval, judgments, responses
@@ -26,7 +27,7 @@ def run():
     scores = {"q1": [3, 5], "q2": [2, 4], "q3": [1, 2], "q4": [None, None]}
     rows = [r for q in TIERS for r in judgments(q, "baseline", [1, 2]) + judgments(q, "finetuned", scores[q])]
     write_rows(run.judged, [r.model_copy(update={"reasoning": HTML, "raw": HTML}) for r in rows])
-    write_text(run.effects, as_table(estimate(rows, evals), Effect).write_csv())
+    write_text(run.effects, as_table(estimate(as_words(rows), evals), Effect).write_csv())
     write_text(run.metrics, '{"held_out_loss": 3.0, "step": 1, "loss": 2.5}\n{"step": 1, "held_out_loss": 2.0}\n')
     draw(run)
     return run
@@ -60,7 +61,7 @@ def test_the_headline_tells_a_change_from_no_change_and_from_no_estimate(run):
     words = headline(run.estimates())
     assert words.startswith("e, scored by lexicon: direct +2.00 (")
     assert "distant +0.00 (no interval" in words or "which these answers do not tell from no change" in words
-    nothing = headline(estimate([], [an_eval(LEXICON)]))
+    nothing = headline(estimate(as_words([]), [an_eval(LEXICON)]))
     assert nothing == "e, scored by lexicon: direct could not be compared; distant could not be compared."
 
 

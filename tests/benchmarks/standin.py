@@ -16,6 +16,7 @@ from tasks.documents import gather, split
 from tasks.effects import estimate
 from tasks.engines import get_engine
 from tasks.judging import judge_all, plan
+from tasks.rules import as_words
 from tasks.sampling import plan as asks
 from tasks.sampling import sample
 from tasks.schema import Effect, Experiment
@@ -37,7 +38,7 @@ async def effects_of(experiment: Experiment, seed: int, folder: Path) -> list[Ef
     for model in (engine.untuned(), checkpoint):
         wanted = asks(evals, experiment.sampling, engine, model, experiment.sampling.n_samples)
         answers.append(await sample(wanted, engine, model, experiment.sampling, store, tell))
-    return estimate(judge_all(plan(evals, *answers, experiment.sampling.n_samples), store), evals)
+    return estimate(as_words(judge_all(plan(evals, *answers, experiment.sampling.n_samples), store)), evals)
 
 
 def main() -> None:
