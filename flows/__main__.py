@@ -180,13 +180,13 @@ def report(
 ) -> None:
     """Estimate, draw and report a run again, from its files; with a rule that is given too. Nothing is asked."""
     from flows.report import report_again
-    from flows.terminal import console, effects_table
+    from flows.terminal import console, show_effects
     from tasks.runs import Run
 
     here = Run.find(place)
     written = report_again(here, rule or [])
     if rule:
-        console.print(effects_table([effect for effect in here.estimates() if effect.rule]), soft_wrap=False)
+        show_effects([effect for effect in here.estimates() if effect.rule])
     console.print(f"Report  {written}")
 
 

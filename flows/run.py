@@ -14,7 +14,7 @@ from flows.compare import compare_runs, judged
 from flows.experiment import run_experiment
 from flows.judge_again import judge_again
 from flows.server import ui_address
-from flows.terminal import console, effects_table, live_progress, show_agreement
+from flows.terminal import console, live_progress, show_agreement, show_effects
 from tasks.catalog import UserError, data_folder, read_text
 from tasks.comparison import grouped
 from tasks.power import headline
@@ -83,10 +83,10 @@ def compare_in_terminal(places: list[str], labels: list[str], doses: list[float]
     place = Comparison(Path(folders[0]).name)
     console.print()
     rows = [row for row in place.rows() if row.at == 1]
-    console.print(effects_table([row for row in rows if not row.against]), soft_wrap=False)
+    show_effects([row for row in rows if not row.against])
     if between := [row for row in rows if row.against]:
         console.print(f"\nFine-tune against fine-tune: everything against {between[0].against}", style="bold")
-        console.print(effects_table(between), soft_wrap=False)
+        show_effects(between)
     console.print(f"\nComparison  {place.page}\nPDF         {place.pdf}")
 
 
@@ -131,7 +131,7 @@ def _watch(start: Callable[[], Awaitable[str]], here: Run | None, resume: str) -
 def _show(run: Run) -> None:
     effects = run.estimates()
     console.print()
-    console.print(effects_table(effects), soft_wrap=False)
+    show_effects(effects)
     console.print(f"\n{headline(effects)}")
     if is_standin(run.experiment()):
         console.print(STANDIN_NOTE, style="dim")

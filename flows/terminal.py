@@ -17,7 +17,7 @@ console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 NARROW = {"baseline": "base-\nline", "fine-tuned": "fine-\ntuned", "difference": "differ-\nence"}
 """Headers that leave room for a name, so that no interval is cut off at 80 characters."""
-LONGEST_INTERVAL = len("-0.12 to +0.34")
+SHORTEST_INTERVAL = len("-0.12 to +0.34")
 
 
 @contextmanager
@@ -51,6 +51,13 @@ def live_progress() -> Iterator[None]:
             watcher.reset(token)
 
 
+def show_effects(effects: Sequence[Effect]) -> None:
+    """A table for each eval."""
+    for place, name in enumerate(dict.fromkeys(effect.eval for effect in effects)):
+        console.print(*([""] if place else []))
+        console.print(effects_table([effect for effect in effects if effect.eval == name]), soft_wrap=False)
+
+
 def effects_table(effects: Sequence[Effect]) -> Table:
     """The effects by tier. What every row would repeat stands above the table, and why an interval is missing below."""
     # One blank between columns: a row is 80 characters wide.
@@ -67,8 +74,11 @@ def effects_table(effects: Sequence[Effect]) -> Table:
     skipped = 2 if len(varying) > 1 else 0  # of several runs the means stand in the comparison's page alone
     for name in ("baseline", "fine-tuned", "difference")[skipped:]:
         table.add_column(NARROW.get(name, name) if varying else name, justify="right")
+    spans = [
+        interval(low, high) for e in effects for low, high in ((e.these_low, e.these_high), (e.new_low, e.new_high))
+    ]
     for name in ("these questions 95 %", "new questions 95 %"):
-        table.add_column(name, justify="right", min_width=LONGEST_INTERVAL)
+        table.add_column(name, justify="right", min_width=max(SHORTEST_INTERVAL, *map(len, spans)))
     if not varying:  # where a name takes its room, the counts stand in the report alone
         table.add_column("scored", justify="right")
     for row, effect in enumerate(effects):

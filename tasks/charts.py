@@ -205,7 +205,7 @@ def scores(table: polars.DataFrame) -> altair.FacetChart:
     bars = by_model(table.with_columns(columns), ["place", "class", "tier"])
     classes, places = (list(dict.fromkeys(bars[name])) for name in ("class", "place"))
     base = altair.Chart(bars).encode(
-        x=altair.X("class:N", sort=classes, title="Score", axis=altair.Axis(labelAngle=0)),
+        x=altair.X("class:N", sort=classes, title="Score", axis=altair.Axis(labelAngle=0 if len(classes) < 8 else -45)),
         xOffset=altair.XOffset("model:N", sort=list(MODELS)),
     )
     numbers = [altair.Tooltip(f"{name}:Q", format=".1%") for name in ("mean", "low", "high")]
@@ -291,7 +291,7 @@ def two_judges(table: polars.DataFrame, one: Eval, pair: Axes) -> altair.FacetCh
         x=x,
         y=y,
         color=_colour_of_model().legend(None),
-        size=altair.Size("answers:Q", title="Answers", scale=altair.Scale(range=[12, 420])),
+        size=altair.Size("answers:Q", title="Answers", scale=altair.Scale(range=[10, 260], zero=False)),
         tooltip=["across:Q", "up:Q", "answers:Q", "model:N"],
     )
     layers = [points]
@@ -325,11 +325,7 @@ def matrix(table: polars.DataFrame, rows: list[str]) -> altair.LayerChart:
     told = without_slope(table).with_columns(
         row=polars.concat_str(rows, separator=" · "),
         share=polars.col("difference") / (polars.col("highest") - polars.col("lowest")),
-        words=polars.format(
-            "{}{}",
-            polars.col("difference").round(2).cast(polars.String),
-            polars.when(polars.col("p_these_holm") < 0.05).then(polars.lit(" *")).otherwise(polars.lit("")),
-        ),
+        words=polars.Series([_starred(row) for row in without_slope(table).to_dicts()], dtype=polars.String),
     )
     widest = max(0.01, *(abs(value) for value in told["share"].drop_nulls()), 0.0)
     tiers, names = (list(dict.fromkeys(told[name])) for name in ("tier", "row"))
@@ -346,6 +342,11 @@ def matrix(table: polars.DataFrame, rows: list[str]) -> altair.LayerChart:
     cells = base.mark_rect(stroke="white").encode(color=colour, tooltip=["tier:N", "difference:Q", "words:N"])
     text = base.mark_text(fontSize=12, color="#1c1c1e").encode(text="words:N")
     return altair.layer(cells, text).properties(width=altair.Step(84), height=altair.Step(30))
+
+
+def _starred(row: dict[str, Any]) -> str:
+    p, difference = row["p_these_holm"], row["difference"]
+    return "" if difference is None else f"{difference:+.2f}{' *' if p is not None and p < 0.05 else ''}"
 
 
 def over_training(effects: polars.DataFrame, one: Eval) -> altair.FacetChart:

@@ -202,14 +202,22 @@ def render(place: Comparison, groups: list[Group], rows: list[Compared]) -> str:
         "comparison.html.j2",
         groups=[(group.label, [f"{run.folder.parent.name}/{run.name}" for run in group.runs]) for group in groups],
         seeds={group.label: [run.record().get("seed", "?") for run in group.runs] for group in groups},
-        rows=[row for row in rows if not row.question and not row.against and row.at == 1],
-        between=[row for row in rows if not row.question and row.against],
+        rows=_side_by_side([row for row in rows if not row.against and row.at == 1]),
+        between=_side_by_side([row for row in rows if row.against]),
         charts={name: _charts(place, name) for name in dict.fromkeys(row.eval for row in rows)},
         pools=any(len(group.runs) > 1 for group in groups),
         first=groups[0].label,
         doses=any(group.dose is not None for group in groups),
         unequal=[group.label for group in groups if len(group.runs) != len(groups[0].runs)],
     )
+
+
+def _side_by_side(rows: list[Compared]) -> list[Compared]:
+    """The rows without single questions, those of one measure and tier beneath each other."""
+    places = list(dict.fromkeys((row.eval, row.measure) for row in rows))
+    tiers = list(dict.fromkeys(row.tier for row in rows))
+    chosen = [row for row in rows if not row.question]
+    return sorted(chosen, key=lambda row: (places.index((row.eval, row.measure)), tiers.index(row.tier)))
 
 
 def _charts(place: Comparison, name: str) -> list[tuple[str, str, str]]:

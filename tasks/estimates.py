@@ -144,7 +144,7 @@ def _effect(
         unscored_baseline=sum(cell.unscored for cell in _cells(every, "baseline")),
         unscored_finetuned=sum(cell.unscored for cell in _cells(every, "finetuned")),
         rule=str(measure.rule or ""),
-        negligible=measure.negligible,
+        negligible=None if tier == SLOPE else measure.negligible,
         lowest=measure.low if math.isfinite(measure.low) else None,
         highest=measure.high if math.isfinite(measure.high) else None,
         **{"bound_low": None, "bound_high": None} | more,

@@ -2,14 +2,17 @@
 
     text = page("report.html.j2", headline="...", chart=image(file))
 
-Every value is escaped by the templates; an image is data within the page and runs no script.
+Every value is escaped by the templates; an image is data within the page and runs no script. The only script that a
+page may run is its own, which it names by its hash.
 """
 
 import base64
+import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
+from markupsafe import Markup
 
 
 def page(template: str, **values: Any) -> str:
@@ -20,10 +23,24 @@ def page(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["script"] = script
     environment.filters["signed"] = lambda x: "" if x is None else f"{x:+.2f}"
     environment.filters["score"] = lambda x: "" if x is None else f"{x:.2f}"
-    environment.filters["p"] = lambda p: "" if p is None else "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+    environment.filters["p"] = lambda p: "" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
     return environment.get_template(template).render(**values)
+
+
+class Script(NamedTuple):
+    """A script of ours, and the hash by which a page's Content-Security-Policy allows it and no other."""
+
+    text: Markup
+    source: str
+
+
+def script(name: str) -> Script:
+    text = (Path(__file__).parent / name).read_text()
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return Script(Markup(text), f"sha256-{digest}")
 
 
 def image(file: Path) -> str:

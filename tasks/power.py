@@ -42,21 +42,32 @@ def verdict(effect: Effect) -> Verdict:
     return "no effect" if within else "not enough data"
 
 
+class Finding(NamedTuple):
+    """What one measure shows, in words."""
+
+    whole: str
+    tiers: str
+    """The same by tier; empty where there is one tier only."""
+
+
 def headline(effects: list[Effect]) -> str:
     """What changed, in plain words: a sentence or two for each of the first measures."""
-    measures = list(dict.fromkeys((effect.eval, effect.measure) for effect in effects))
-    told = [
-        _of_measure([e for e in effects if (e.eval, e.measure) == one and not e.question and e.tier != SLOPE])
-        for one in measures[:MOST_SENTENCES]
-    ]
-    left = len(measures) - len(told)
-    return " ".join([*told, *([f"The table has {left} more."] if left else [])])
+    found = findings(effects)
+    left = len(found) - MOST_SENTENCES
+    more = [f"The table has {left} more measures."] if left > 0 else []
+    return " ".join([f"{one.whole} {one.tiers}".strip() for one in found[:MOST_SENTENCES]] + more)
 
 
-def _of_measure(effects: list[Effect]) -> str:
-    whole, tiers = effects[-1], effects[:-1]
-    named = f"{whole.measure} ({whole.eval})"
-    return " ".join(filter(None, [_sentence(whole, named), f"By tier: {_by_tier(tiers)}." if tiers else ""]))
+def findings(effects: list[Effect]) -> list[Finding]:
+    """What each measure shows over all questions, and by tier."""
+    measures = dict.fromkeys((effect.eval, effect.measure) for effect in effects)
+    several = len({name for name, _ in measures}) > 1
+    found = []
+    for one in measures:
+        mine = [e for e in effects if (e.eval, e.measure) == one and not e.question and e.tier != SLOPE]
+        named = f"{one[1]} ({one[0]})" if several else one[1]
+        found.append(Finding(_sentence(mine[-1], named), f"By tier: {_by_tier(mine[:-1])}." if mine[:-1] else ""))
+    return found
 
 
 def _sentence(effect: Effect, named: str) -> str:

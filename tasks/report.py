@@ -13,7 +13,7 @@ from prefect import task
 from tasks.budget import cost_words
 from tasks.exports import how_trained, over_all, targets, write_exports
 from tasks.page import image, page
-from tasks.power import headline
+from tasks.power import findings, verdict
 from tasks.runs import Run, read_rows, write_text
 from tasks.schema import Agreement, Corrected, Document, Effect, Eval, Experiment, Judgment, Response
 
@@ -96,9 +96,14 @@ def render(run: Run) -> str:
         experiment=experiment,
         run=run,
         record=run.record(),
-        headline=headline(effects),
+        findings=findings(effects),
         standin_note=STANDIN_NOTE if is_standin(experiment) else "",
-        tiers=[e for e in effects if not e.question],
+        tiers=(tiers := [e for e in effects if not e.question]),
+        verdict=verdict,
+        negligible={e.measure: e.negligible for e in tiers if e.negligible is not None},
+        ranked=[e for e in tiers if e.superiority is not None],
+        matrix=image(drawn) if (drawn := run.charts / "matrix.svg").is_file() else "",
+        judge_names=list(dict.fromkeys(judge.name for one in evals for judge in one.judges)),
         rules={one.name: one.rules for one in evals if one.rules},
         targets=targets(experiment, over_all(effects)),
         sensitivity=run.moved(),
@@ -129,6 +134,8 @@ def _more_charts(run: Run, name: str) -> list[tuple[str, str]]:
     kinds = {
         "levels": "Both models' means over all questions, with 95 % intervals for these questions",
         "questions": "Both models' means by question, with 95 % intervals",
+        "scores": "How often each score was given, with 95 % intervals for these questions",
+        "judges": "Every answer by two judges' scores; where a rule counts a hit, the area is grey",
         "boxes": "The scores by question: median, middle half, and whiskers of at most 1.5 times its length",
     }
     files = [(run.charts / f"{kind}_{name}.svg", words) for kind, words in kinds.items()]
