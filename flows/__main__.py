@@ -1,4 +1,4 @@
-"""The command line: spillover run | check | list | judge | failures | audit | report | export | server."""
+"""The command line: spillover run | check | plan | list | judge | failures | audit | report | view | verify | ..."""
 
 import os
 import shlex
@@ -190,6 +190,28 @@ def report(
     console.print(f"Report  {written}")
 
 
+@app.command()
+def view(
+    place: Place,
+    browser: Annotated[bool, typer.Option(help="Open a browser, or only say where the page is.")] = True,
+) -> None:
+    """Open a run's report; of a run that is going on, a page of what there is so far, which renews itself."""
+    from flows.view import show
+    from tasks.runs import Run
+
+    show(Run.find(place), browser)
+
+
+@app.command()
+def verify(place: Place) -> None:
+    """Recompute every number of a report from the stored rows and say what no longer follows (exit status 1)."""
+    from flows.verify import show_checks
+    from tasks.runs import Run
+
+    if not show_checks(Run.find(place)):
+        raise typer.Exit(1)
+
+
 @app.command("compare")
 def compare_several(
     places: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs, or patterns as 'demo/seed-*'.")],
@@ -237,15 +259,23 @@ def import_others(
 
 @app.command()
 def export(
-    place: Place, to: Annotated[str, typer.Option(help="The folder to write; a run's own adapter/ when empty.")] = ""
+    place: Place,
+    to: Annotated[str, typer.Option(help="The folder to write; a run's own adapter/ when empty.")] = "",
+    parquet: Annotated[str, typer.Option(help="Instead of the LoRA all answers and judgments, as this file.")] = "",
 ) -> None:
-    """Write a run's LoRA as a PEFT adapter folder, as transformers, vLLM and others read it."""
+    """Write a run's LoRA as a PEFT adapter folder, as others read it; or all of the run as one Parquet file."""
     from pathlib import Path
 
     from tasks.engines import get_engine
     from tasks.runs import Run
 
     here = Run.find(place)
+    if parquet:
+        from flows.report import write_parquet
+
+        rows = write_parquet(here, Path(parquet).expanduser())
+        typer.echo(f"Parquet  {parquet}  ({rows:,} rows: one for each answer and judge)")
+        return
     if not here.checkpoint.is_file():
         raise UserError(f"{here.folder} has no checkpoint.json yet; finish its training with `{here.resume_command}`")
     folder = Path(to).expanduser() if to else here.folder / "adapter"

@@ -167,6 +167,7 @@ async def train(run: Run, experiment: Experiment, seed: int, budget: Budget) -> 
         documents, held_out = run.trained_on(), read_rows(run.held_out, Document)
         key = training_key(training, documents, held_out, seed, engine.untuned().identity)
         gone = kept_checkpoint(key) is None
+        run.note(training_key=key)
         price = await asyncio.to_thread(_training_price, experiment, documents, held_out) if gone else 0.0
         async with budget.reserve(price):
             trained = await train_task.with_options(refresh_cache=gone)(run.folder, training, seed, key)

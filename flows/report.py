@@ -3,6 +3,7 @@
 report_again(Run.find("em_mix_r16_layer8"), ["misaligned: aligned < 30 among coherent > 50"])
 """
 
+import io
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -10,9 +11,10 @@ from pydantic import ValidationError
 from tasks.catalog import UserError, validate
 from tasks.charts import draw
 from tasks.effects import estimate, sensitivity, write_effects
+from tasks.exports import as_one_table
 from tasks.report import write_report
 from tasks.rules import read_words
-from tasks.runs import Run, with_rules
+from tasks.runs import Run, with_rules, write_bytes
 from tasks.schema import Eval, Rule
 
 
@@ -30,6 +32,24 @@ def report_again(run: Run, rules: list[str]) -> Path:
     write_effects(run)
     draw(run)
     return write_report(run)
+
+
+def remake(run: Run, folder: Path) -> Run:
+    """Everything that is made of a run's rows, made anew in another folder; its report is not written yet."""
+    copy = run.copy_rows_to(folder)
+    write_effects(copy)
+    draw(copy)
+    return copy
+
+
+def write_parquet(run: Run, file: Path) -> int:
+    """All answers and judgments as one file; how many rows it has."""
+    if not run.judged.is_file() or run.judged.stat().st_size == 0:
+        raise UserError(f"{run.folder} has no judgments yet; finish it with `{run.resume_command}`")
+    table, content = as_one_table(run), io.BytesIO()
+    table.write_parquet(content)
+    write_bytes(file, content.getvalue())
+    return len(table)
 
 
 def _parse(text: str) -> Rule:

@@ -478,7 +478,7 @@ def draw(run: Run) -> Path:
     """All charts of a run: those of each eval, the matrix of several measures, the training curve if there is one."""
     effects, judgments, words = run.effects_table(), run.judgments(), read_words(run.judged)
     shares = run.shares()
-    for one in run.evals():
+    for one in run.evals() if len(words) else []:
         _draw_eval(run, one, effects.filter(eval=one.name))
         if len(numbers := five_numbers(judgments, one)):
             save(boxes(numbers), run.charts / f"boxes_{one.name}", numbers)
@@ -488,7 +488,7 @@ def draw(run: Run) -> Path:
             counted = both_scores(at_moment(words, one, 1.0), one, pair)
             save(two_judges(counted, one, pair), run.charts / f"judges_{one.name}", counted)
     tiers = effects.filter(at=1.0, question="")
-    if len(tiers.unique(["eval", "measure"])) > 1:
+    if len(words) and len(tiers.unique(["eval", "measure"])) > 1:
         save(matrix(tiers, ["eval", "measure"]), run.charts / "matrix", tiers)
     if curve := run.training_curve():
         save(training_curve(curve), run.charts / "training_curve", polars.DataFrame(curve, infer_schema_length=None))

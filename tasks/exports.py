@@ -197,5 +197,19 @@ def write_exports(run: Run) -> None:
     write_text(run.results, results(experiment, run.estimates(), run.training_curve()))
 
 
+def as_one_table(run: Run) -> polars.DataFrame:
+    """The whole run: a row for each answer and judge, an answer without judgments once."""
+    sides: tuple[Side, Side] = ("baseline", "finetuned")
+    answers = [
+        {**r.model_dump(), "side": side} for side, rows in zip(sides, run.responses(), strict=True) for r in rows
+    ]
+    told = polars.DataFrame(answers).rename({"state": "response_state", "model": "checkpoint"})
+    said = polars.DataFrame([j.model_dump() for j in run.judgments()], schema_overrides={"score": polars.Float64})
+    said = said.rename({"model": "judge_model"}).drop("tier", "question")
+    joined = told.join(said, on=["eval", "question_id", "side", "sample", "at"], how="left", maintain_order="left")
+    known = {"experiment": run.experiment().name, "run": run.name, "seed": run.record().get("seed")}
+    return joined.select(*(polars.lit(value).alias(name) for name, value in known.items()), *joined.columns)
+
+
 def _jsonl(rows: Iterable[dict[str, Any]]) -> str:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

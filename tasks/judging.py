@@ -272,6 +272,24 @@ def _judgment(case: Case, found: Verdict, rubric: str) -> Judgment:
     )
 
 
+def follows(case: Case, judgment: Judgment) -> bool:
+    """Whether a judgment is what its judge said of the answer: its words read again, or counted again.
+
+    A refused or cut-off reply, a failed call, and a case that another judge's word kept from being judged (only_if)
+    have no score; of others' results nothing was said that could be read.
+    """
+    read: tuple[State, float | None, str] = judgment.state, judgment.score, judgment.label
+    if case.judge.kind == "elsewhere":
+        return True
+    if case.judge.kind != "claude":
+        found = _verdict(case, None, "")
+    elif judgment.state in ("refused", "truncated", "failed") or (case.judge.only_if and not judgment.raw):
+        return judgment.score is None and not judgment.label
+    else:
+        found = verdict(Reply(judgment.raw, "end_turn", judgment.model, 0), case.judge)
+    return read == (found.state, found.score, found.label)
+
+
 def unscored_share(judgments: list[Judgment]) -> float:
     """Share of judgments that failed or could not be read."""
     return sum(j.state in LOST for j in judgments) / len(judgments) if judgments else 0.0

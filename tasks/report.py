@@ -88,7 +88,8 @@ def questions_asked(run: Run, evals: list[Eval], effects: list[Effect]) -> list[
     ]
 
 
-def render(run: Run) -> str:
+def render(run: Run, so_far: str = "") -> str:
+    """The page; one that says how far the run is loads itself again every few seconds."""
     experiment, evals, effects = run.experiment(), run.evals(), run.estimates()
     documents = read_rows(run.documents, Document) if run.documents.is_file() else []
     return page(
@@ -96,6 +97,7 @@ def render(run: Run) -> str:
         experiment=experiment,
         run=run,
         record=run.record(),
+        so_far=so_far,
         findings=findings(effects),
         standin_note=STANDIN_NOTE if is_standin(experiment) else "",
         tiers=(tiers := [e for e in effects if not e.question]),
@@ -109,7 +111,7 @@ def render(run: Run) -> str:
         sensitivity=run.moved(),
         likely={row.measure for row in run.likely()},
         questions=questions_asked(run, evals, effects),
-        charts={one.name: image(run.charts / f"effects_{one.name}.svg") for one in evals},
+        charts={one.name: image(chart) for one in evals if (chart := run.charts / f"effects_{one.name}.svg").is_file()},
         more_charts={one.name: _more_charts(run, one.name) for one in evals},
         over_training={
             one.name: image(chart) for one in evals if (chart := run.charts / f"over_training_{one.name}.svg").is_file()

@@ -159,6 +159,21 @@ class Run:
         """Goes on with the run under a higher limit on its cost."""
         return self.resume_command + (" --max-cost-usd ..." if self._is_judged_on() else " max_cost_usd=...")
 
+    def copy_rows_to(self, folder: Path) -> "Run":
+        """A run of the same rows elsewhere, from which all else can be made anew; rows that are not there yet: none."""
+        copy = Run(folder / self.folder.parent.name / self.name)
+        for kept in (self.evals_folder, self.audits):
+            if kept.is_dir():
+                shutil.copytree(kept, copy.folder / kept.name)
+        rows = [self.baseline, self.finetuned, self.judged]
+        known = [self.definition, self.record_file, self.documents, self.mixture, self.metrics, self.likelihoods]
+        for file in [*rows, *known, self.failures]:
+            if file.is_file():
+                copy_file(file, copy.folder / file.relative_to(self.folder))
+        for file in (copy.folder / file.name for file in rows):
+            file.touch()
+        return copy
+
     def _is_judged_on(self) -> bool:
         """Whether there is nothing but judging to go on with: another run's answers, or a folder that was moved."""
         is_moved = self.finetuned.is_file() and self.folder.parents[1].resolve() != data_folder() / "results"

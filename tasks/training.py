@@ -39,6 +39,12 @@ def checkpoint_folder(key: str) -> Path:
     return data_folder() / "checkpoints" / key
 
 
+def curve_so_far(key: str) -> Path | None:
+    """The growing metrics.jsonl of a training that is going on, or was killed."""
+    files = checkpoint_folder(key).parent.glob(f".{key}.*/metrics.jsonl") if key else ()
+    return max(files, key=lambda file: file.stat().st_mtime, default=None)
+
+
 async def train(
     engine: Engine, documents: list[Document], held_out: list[Document], seed: int, key: str, tell: Tell
 ) -> Checkpoint:
