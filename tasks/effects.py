@@ -16,7 +16,7 @@ from prefect import task
 from tasks.distributions import distributions
 from tasks.estimates import adjusted, effects_of, estimate_effect
 from tasks.measures import likelihood_measures, measures, rule_measure
-from tasks.rules import at_moment, read_words, variants
+from tasks.rules import answers_of, at_moment, read_words, variants
 from tasks.runs import Run, as_table, write_text
 from tasks.schema import ALL, Effect, Eval, Likelihood, Share
 
@@ -49,8 +49,9 @@ def sensitivity(words: polars.DataFrame, evals: list[Eval]) -> list[Effect]:
     for one in evals:
         mine = at_moment(words, one, 1.0)
         for rule in one.rules:
+            answers = answers_of(rule.judges, mine)
             for variant in variants(rule, one):
-                measure = rule_measure(one, mine, variant)
+                measure = rule_measure(one, mine, variant, answers)
                 found.append(estimate_effect([measure], ALL, [measure.pairs(one)]))
     return found
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import polars
 
-from tasks.rules import at_moment, read_words, verdicts
+from tasks.rules import answers_of, at_moment, read_words, verdicts
 from tasks.runs import Run, harmless_cell, write_text
 from tasks.schema import (
     ALL,
@@ -71,7 +71,7 @@ def _verdicts(evals: list[Eval], words: polars.DataFrame) -> dict[tuple[Any, ...
         for at in sorted({1.0, *words.filter(side="finetuned")["at"].unique()}):
             mine = at_moment(words, one, at)
             for rule in one.rules:
-                for place, is_hit in verdicts(rule, mine).items():
+                for place, is_hit in verdicts(rule, answers_of(rule.judges, mine)).items():
                     found.setdefault((one.name, *place), {})[rule.name] = is_hit
     return found
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import polars
 
 from tasks.intervals import Cell, Term, pool
-from tasks.rules import apply
+from tasks.rules import answers_of, apply
 from tasks.schema import Eval, Likelihood, Rule
 
 EMPTY = Cell(0, math.nan, math.nan, 0)
@@ -117,7 +117,7 @@ def _filled(cell: Cell, score: float) -> float:
 
 def measures(one: Eval, words: polars.DataFrame) -> list[Measure]:
     """The eval's judges and rules."""
-    cells, placements = _cells(words, "score"), _cells(_placed(words), "placement")
+    cells, placements = _cells(words), _placements(words)
     judges = [
         Measure(
             one.name,
@@ -133,15 +133,16 @@ def measures(one: Eval, words: polars.DataFrame) -> list[Measure]:
         )
         for judge in one.judges
     ]
-    return judges + [rule_measure(one, words, rule) for rule in one.rules]
+    return judges + [rule_measure(one, words, rule, answers_of(rule.judges, words)) for rule in one.rules]
 
 
-def rule_measure(one: Eval, words: polars.DataFrame, rule: Rule) -> Measure:
+def rule_measure(one: Eval, words: polars.DataFrame, rule: Rule, answers: polars.DataFrame) -> Measure:
+    """The rule applied to answers that are joined already: its variants share them."""
     return Measure(
         one.name,
         rule.name,
         *_authors(words, rule.judges),
-        apply(rule, words),
+        apply(rule, answers),
         0,
         1,
         one.matters,
@@ -199,11 +200,19 @@ def _authors(words: polars.DataFrame, judges: list[str]) -> tuple[str, str]:
     return model, rubric
 
 
-def _cells(words: polars.DataFrame, column: str) -> dict[tuple[str, str, str], Cell]:
-    value = polars.col(column)
+Cells = dict[tuple[str, str, str], Cell]
+"""By judge, question and side."""
+
+
+def _cells(words: polars.DataFrame) -> Cells:
+    score = polars.col("score")
     grouped = words.group_by("judge", "question", "side").agg(
-        n=value.count(), mean=value.mean(), variance=value.var(), unscored=value.null_count()
+        n=score.count(), mean=score.mean(), variance=score.var(), unscored=score.null_count()
     )
+    return _as_cells(grouped)
+
+
+def _as_cells(grouped: polars.DataFrame) -> Cells:
     return {
         (row["judge"], row["question"], row["side"]): Cell(
             row["n"], _number(row["mean"]), _number(row["variance"]), row["unscored"]
@@ -212,21 +221,43 @@ def _cells(words: polars.DataFrame, column: str) -> dict[tuple[str, str, str], C
     }
 
 
-def _of_judge(cells: dict[tuple[str, str, str], Cell], judge: str) -> dict[tuple[str, str], Cell]:
+def _of_judge(cells: Cells, judge: str) -> dict[tuple[str, str], Cell]:
     return {(question, side): cell for (name, question, side), cell in cells.items() if name == judge}
 
 
-def _placed(words: polars.DataFrame) -> polars.DataFrame:
-    """Every score's placement: the share of the other side's scores to its question that lie below it, ties half.
+def _placements(words: polars.DataFrame) -> Cells:
+    """Cells of placements: each score's is the share of the other side's scores to its question below it, ties half.
 
-    Its rank among both sides' scores less its rank among its own, over how many the other side has.
+    Made of how often each score was given, which are far fewer rows than there are answers.
     """
-    question, score = ["judge", "question"], polars.col("score")
-    scored = words.filter(score.is_not_null()).with_columns(
-        others=score.count().over(question) - score.count().over(*question, "side"),
-        before=score.rank("average").over(question) - score.rank("average").over(*question, "side"),
+    side, answers = polars.col("side"), polars.col("answers")
+    counted = (
+        words.filter(polars.col("score").is_not_null()).group_by("judge", "question", "side", "score").len("answers")
     )
-    return scored.filter(polars.col("others") > 0).with_columns(placement=polars.col("before") / polars.col("others"))
+    both = counted.group_by("judge", "question", "score").agg(
+        baseline=answers.filter(side == "baseline").sum(), finetuned=answers.filter(side == "finetuned").sum()
+    )
+    place = ["judge", "question"]
+    both = both.sort(*place, "score").with_columns(
+        polars.col(name).cum_sum().over(place).alias(f"{name}_upto") for name in ("baseline", "finetuned")
+    )
+    return _side_placed(both, "baseline", "finetuned") | _side_placed(both, "finetuned", "baseline")
+
+
+def _side_placed(both: polars.DataFrame, side: str, other: str) -> Cells:
+    n, theirs = polars.col(side), polars.col(other)
+    placement = (polars.col(f"{other}_upto") - theirs / 2) / theirs.sum().over("judge", "question")
+    weighed = (n * polars.col("placement")).sum() / n.sum()
+    grouped = (
+        both.with_columns(placement=placement)
+        .group_by("judge", "question")
+        .agg(n=n.sum(), others=theirs.sum(), mean=weighed, squares=(n * (polars.col("placement") - weighed) ** 2).sum())
+        .filter(polars.col("n") > 0, polars.col("others") > 0)
+    )
+    free = polars.when(polars.col("n") > 1).then(polars.col("n") - 1)
+    return _as_cells(
+        grouped.with_columns(variance=polars.col("squares") / free, side=polars.lit(side), unscored=polars.lit(0))
+    )
 
 
 def _number(value: float | None) -> float:

@@ -138,3 +138,53 @@ def test_effects_come_back_from_their_csv_unchanged(tmp_path):
     made = list(effects(both("q1", [1, 2], [2, 3])).values())
     write_text(run.effects, as_table(made, Effect).write_csv())
     assert run.estimates() == made
+
+
+def test_the_slope_over_three_tiers_is_a_weighted_sum_of_the_questions_with_its_own_interval():
+    tiers = {"q1": "direct", "q2": "close", "q3": "distant"}
+    rows = []
+    for name, before, after in (
+        ("q1", [1, 2, 1], [5, 4, 4]),
+        ("q2", [1, 1, 2], [3, 2, 3]),
+        ("q3", [2, 1, 1], [1, 2, 2]),
+    ):
+        rows += [row.model_copy(update={"question_id": name}) for row in both("q1", before, after)]
+    found = effects(rows, tiers)
+    slope = found["slope", ""]
+    assert slope.difference == pytest.approx((found["distant", "q3"].difference - found["direct", "q1"].difference) / 2)
+    last, first = ([1, 2, 2], [2, 1, 1]), ([5, 4, 4], [1, 2, 1])
+    variance = sum(stats.tvar(x) / 3 / 4 for pair in (last, first) for x in pair)
+    df = variance**2 / sum((stats.tvar(x) / 12) ** 2 / 2 for pair in (last, first) for x in pair)
+    assert slope.these_high - slope.difference == pytest.approx(stats.t.ppf(0.975, df) * math.sqrt(variance))
+    assert slope.new_note == "too few questions (3 of 5)"
+    assert slope.negligible is None
+    assert "slope" not in {tier for tier, _ in effects(rows)}, "two tiers have a difference, not a slope"
+
+
+def test_a_question_in_the_middle_has_no_part_in_the_slope_and_a_tier_without_scores_ends_it():
+    tiers = {"q1": "direct", "q2": "close", "q3": "distant"}
+    rows = both_in("q1", [1, 2], [3, 4]) + both_in("q2", [1, 2], [5, 5])
+    slope = effects(rows, tiers)["slope", ""]
+    assert (slope.difference, slope.these_note) == (None, "too few tiers with scores on both sides")
+
+
+def test_p_is_adjusted_for_all_tiers_of_the_table_and_for_no_question():
+    rows = both("q1", [1, 2, 1, 1], [3, 4, 3, 5]) + both("q3", [1, 2, 2, 1], [2, 2, 1, 3])
+    found = effects(rows)
+    ps = {tier: found[tier, ""].p_these for tier in ("direct", "distant", "all")}
+    assert ps["direct"] == pytest.approx(stats.ttest_ind([3, 4, 3, 5], [1, 2, 1, 1], equal_var=False).pvalue)
+    ranked, before = sorted(ps, key=ps.get), 0.0
+    for place, tier in enumerate(ranked):
+        before = max(before, min(1.0, ps[tier] * (3 - place)))
+        assert found[tier, ""].p_these_holm == pytest.approx(before)
+    assert found["direct", "q1"].p_these_holm is None
+    assert found["direct", ""].p_new_holm is None
+
+
+def test_everything_missing_is_said_in_every_row_and_nothing_is_a_number():
+    rows = judgments("q1", "baseline", [None] * 3) + judgments("q1", "finetuned", [None] * 3)
+    for effect in effects(rows).values():
+        numbers = (effect.difference, effect.these_low, effect.p_these, effect.detectable_these, effect.superiority)
+        assert numbers == (None,) * 5
+        assert effect.these_note
+    assert effects(rows)["direct", "q1"].unscored_finetuned == 3

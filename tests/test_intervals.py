@@ -9,8 +9,11 @@ from tasks.intervals import (
     new_questions,
     new_questions_and_seeds,
     new_questions_pooled,
+    new_tiers_slope,
     pool,
     rate_cell,
+    slope_weights,
+    superiority_of_these,
     these_questions,
     wilson,
 )
@@ -82,3 +85,94 @@ def test_seeds_and_questions_are_crossed():
     assert (found.low, found.high) == (pytest.approx(mean - half), pytest.approx(mean + half))
     assert new_questions_and_seeds([[1.0, 2.0], [1.0, 3.0]]).note == "too few questions (2 of 5)"
     assert new_questions_and_seeds([[1.0] * 5] * 2).note == "not estimable: all questions changed alike"
+
+
+def test_the_p_of_rates_is_where_their_interval_just_touches_0():
+    """At the z of that p, Newcombe's limits of the difference have an end at 0."""
+    terms = [(1.0, rate_cell(56, 70, 0, 70)), (-1.0, rate_cell(48, 80, 0, 80))]
+    p = these_questions(terms, is_rate=True).p
+    z = stats.norm.isf(p / 2)
+    low, _ = wilson(56 / 70, 70, z)
+    _, high = wilson(48 / 80, 80, z)
+    assert pytest.approx((56 / 70 - low) ** 2 + (high - 48 / 80) ** 2) == (56 / 70 - 48 / 80) ** 2
+    assert 0.005 < p < 0.02
+    turned = these_questions([(-w, cell) for w, cell in terms], is_rate=True)
+    assert turned.p == pytest.approx(p)
+
+
+def test_rates_that_are_equal_have_a_p_of_1_and_those_far_apart_one_near_0():
+    same, full = rate_cell(5, 10, 0, 10), rate_cell(4000, 4000, 0, 4000)
+    assert these_questions([(1.0, same), (-1.0, same)], is_rate=True).p == 1.0
+    assert these_questions([(1.0, full), (-1.0, rate_cell(0, 4000, 0, 4000))], is_rate=True).p < 1e-20
+
+
+def test_what_a_t_interval_could_have_found_has_the_power_that_it_says():
+    differences = [0.3, 0.1, 0.5, 0.2, 0.4, 0.6]
+    found, error = new_questions(differences), stats.sem(differences)
+    reach = stats.t.ppf(0.975, 5)
+    assert stats.nct.sf(reach, 5, found.detectable / error) == pytest.approx(0.8, abs=1e-4)
+
+
+def test_what_rates_could_have_found_has_the_power_of_a_normal_test():
+    terms = [(1.0, rate_cell(40, 100, 0, 100)), (-1.0, rate_cell(40, 100, 0, 100))]
+    found = these_questions(terms, is_rate=True)
+    assert found.detectable == pytest.approx(found.high * (1 + stats.norm.ppf(0.8) / stats.norm.ppf(0.975)))
+
+
+def test_the_slope_over_tiers_is_that_of_least_squares_with_hc3():
+    from statsmodels.regression.linear_model import OLS
+    from statsmodels.tools import add_constant
+
+    ranks, values = [0, 0, 1, 1, 2, 2, 3, 3], [1.2, 0.4, 0.9, 0.6, 0.3, 0.5, 0.1, 0.2]
+    expected = OLS(values, add_constant(ranks)).fit(cov_type="HC3", use_t=True)
+    found = new_tiers_slope(ranks, [values])
+    assert (found.low, found.high) == pytest.approx(tuple(expected.conf_int()[1]))
+    assert found.p == pytest.approx(expected.pvalues[1])
+    assert sum(w * v for w, v in zip(slope_weights(ranks), values, strict=True)) == pytest.approx(expected.params[1])
+
+
+def test_the_slope_of_several_seeds_is_crossed_with_them():
+    ranks = [0, 0, 1, 1, 2, 2]
+    rows = [[1.2, 0.4, 0.9, 0.6, 0.3, 0.5], [1.0, 0.8, 0.7, 0.9, 0.2, 0.1], [1.4, 0.6, 0.8, 0.5, 0.5, 0.0]]
+    found, alone = new_tiers_slope(ranks, rows), new_tiers_slope(ranks, rows[:1])
+    means = [statistics.mean(column) for column in zip(*rows, strict=True)]
+    middle = stats.linregress(ranks, means).slope
+    assert (found.low + found.high) / 2 == pytest.approx(middle)
+    assert found.high - found.low > 0
+    assert (alone.low + alone.high) / 2 == pytest.approx(stats.linregress(ranks, rows[0]).slope)
+
+
+@pytest.mark.parametrize(
+    ("ranks", "values", "words"),
+    [
+        ([0, 1, 2], [1.0, 2, 3], "too few questions (3 of 5)"),
+        ([0, 0, 1, 1, 2], [0.0] * 5, "not estimable: all questions changed alike"),
+        ([0, 0, 0, 0, 2], [1.0, 2, 3, 4, 5], "not estimable: one question alone decides the slope"),
+    ],
+)
+def test_a_slope_that_cannot_be_estimated_says_why(ranks, values, words):
+    found = new_tiers_slope(ranks, [values])
+    assert (found.low, found.note) == (None, words)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [Cell(1, 2.0, math.nan, 0)] * 2,
+        [Cell(5, 0.0, 0.0, 0)] * 2,
+        [Cell(1, 2.0, math.nan, 0), Cell(9, 2.0, 0.5, 0)],
+    ],
+)
+def test_no_interval_is_made_of_one_sample_or_of_equal_scores(cells):
+    found = these_questions([(1.0, cells[0]), (-1.0, cells[1])], is_rate=False)
+    assert (found.low, found.high, found.p, found.detectable) == (None, None, None, None)
+    assert found.note.startswith("not estimable")
+    assert superiority_of_these([tuple(cells)]).low is None
+
+
+def test_two_questions_have_an_interval_for_themselves_and_none_for_new_ones():
+    cell = Cell(5, 1.0, 0.5, 0)
+    found = these_questions([(0.5, cell), (0.5, cell), (-0.5, cell), (-0.5, cell)], is_rate=False)
+    assert found.high == -found.low > 0
+    assert new_questions([0.0, 0.0]).note == "too few questions (2 of 5)"
+    assert superiority_of_these([]).note.startswith("not estimable")

@@ -2,7 +2,7 @@ import pytest
 
 from tasks.effects import estimate, sensitivity
 from tasks.intervals import wilson
-from tasks.rules import apply, as_words, at_moment, variants, verdicts
+from tasks.rules import answers_of, apply, as_words, at_moment, variants, verdicts
 from tasks.schema import Eval, Judge, Rule, Scale
 from tests.fakes.nouns import an_eval, judgments
 
@@ -23,7 +23,7 @@ def said(question, side, aligned, coherent):
 
 def cells(rule, rows, one=None):
     one = one or an_eval_with(rule)
-    return apply(rule, at_moment(as_words(rows), one, 1.0))
+    return apply(rule, answers_of(rule.judges, at_moment(as_words(rows), one, 1.0)))
 
 
 def test_a_hit_counts_among_the_answers_that_meet_the_other_condition_and_the_joint_rate_among_all():
@@ -100,7 +100,8 @@ def test_a_pooled_rule_weighs_answers_and_not_questions():
 def test_the_answers_that_count_are_named_with_whether_they_are_hits():
     rows = said("q1", "finetuned", [10, 90, 10, None], [90, 90, 10, 90])
     words = at_moment(as_words(rows), an_eval_with(MISALIGNED), 1.0)
-    assert verdicts(MISALIGNED, words) == {("q1", "finetuned", 0, 1.0): True, ("q1", "finetuned", 1, 1.0): False}
+    found = verdicts(MISALIGNED, answers_of(MISALIGNED.judges, words))
+    assert found == {("q1", "finetuned", 0, 1.0): True, ("q1", "finetuned", 1, 1.0): False}
 
 
 def test_thresholds_are_moved_one_at_a_time_strict_and_not():
