@@ -34,14 +34,6 @@ def report_again(run: Run, rules: list[str]) -> Path:
     return write_report(run)
 
 
-def remake(run: Run, folder: Path) -> Run:
-    """Everything that is made of a run's rows, made anew in another folder; its report is not written yet."""
-    copy = run.copy_rows_to(folder)
-    write_effects(copy)
-    draw(copy)
-    return copy
-
-
 def write_parquet(run: Run, file: Path) -> int:
     """All answers and judgments as one file; how many rows it has."""
     if not run.judged.is_file() or run.judged.stat().st_size == 0:

@@ -17,13 +17,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from flows.report import remake
 from flows.terminal import console
 from tasks.catalog import UserError
+from tasks.charts import draw, save_table
+from tasks.effects import write_effects
 from tasks.judging import follows, plan
 from tasks.report import write_report
 from tasks.rubrics import Case, rubric_hash
-from tasks.runs import Run
+from tasks.runs import Run, copy_file
 from tasks.schema import Judgment
 
 TOLERANCE = 1e-9
@@ -108,10 +109,20 @@ def _first(fault: str, wrong: Iterable[str]) -> str:
 
 def _of_files(run: Run) -> list[Check]:
     with tempfile.TemporaryDirectory() as folder:
-        copy = remake(run, Path(folder))
-        write_report(copy)
+        copy = _remade(run, Path(folder))
         names = sorted({_name(file, one) for one in (run, copy) for file in _made(one)})
         return [Check(name, _difference(run.folder / name, copy.folder / name)) for name in names]
+
+
+def _remade(run: Run, folder: Path) -> Run:
+    """The run's tables, exports and report made anew of its rows, in another folder; its pictures as they are."""
+    copy = run.copy_rows_to(folder)
+    for picture in run.charts.glob("*.svg"):
+        copy_file(picture, copy.charts / picture.name)
+    write_effects(copy)
+    draw(copy, save_table)
+    write_report(copy)
+    return copy
 
 
 def _made(run: Run) -> list[Path]:

@@ -8,8 +8,9 @@ import time
 import webbrowser
 from pathlib import Path
 
-from flows.report import remake
 from flows.terminal import console
+from tasks.charts import draw
+from tasks.effects import write_effects
 from tasks.judging import judge_all, plan
 from tasks.report import render
 from tasks.runs import Run, copy_file, write_rows, write_text
@@ -56,8 +57,9 @@ def write_so_far(run: Run, folder: Path) -> Path:
         words = f"{run.stage()}"
         if run.finetuned.is_file() and not run.judged.is_file():
             words = _judge_from_the_store(copy)
-        made = remake(copy, Path(inner) / "made")
-        return write_text(folder / "report.html", render(made, words))
+        write_effects(copy)
+        draw(copy)
+        return write_text(folder / "report.html", render(copy, words))
 
 
 def _judge_from_the_store(run: Run) -> str:

@@ -1,7 +1,7 @@
 """Charts, in Altair, each as html, svg, png and pdf with its table beside it as CSV. The only module that draws."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -454,6 +454,14 @@ def training_curve(rows: list[dict[str, Any]]) -> altair.LayerChart:
     return altair.layer(trained, unseen).properties(width=520, height=220)
 
 
+Save = Callable[[Any, Path, polars.DataFrame], None]
+
+
+def save_table(chart: Any, place: Path, table: polars.DataFrame) -> None:
+    """Writes place.csv alone."""
+    write_text(place.with_name(f"{place.name}.csv"), table.write_csv())
+
+
 def save(chart: Any, place: Path, table: polars.DataFrame) -> None:
     """Writes place.csv, .html, .svg, .png and .pdf; each appears only when it is whole.
 
@@ -461,7 +469,7 @@ def save(chart: Any, place: Path, table: polars.DataFrame) -> None:
     """
     html, drawn = io.StringIO(), _as_svg(chart)
     chart.save(html, format="html", inline=True)
-    write_text(place.with_name(f"{place.name}.csv"), table.write_csv())
+    save_table(chart, place, table)
     write_text(place.with_name(f"{place.name}.html"), html.getvalue())
     write_text(place.with_name(f"{place.name}.svg"), drawn)
     write_bytes(place.with_name(f"{place.name}.png"), vl_convert.svg_to_png(drawn, ppi=PIXELS_PER_INCH))
@@ -474,12 +482,12 @@ def _as_svg(chart: Any) -> str:
     return svg.getvalue()
 
 
-def draw(run: Run) -> Path:
+def draw(run: Run, save: Save = save) -> Path:
     """All charts of a run: those of each eval, the matrix of several measures, the training curve if there is one."""
     effects, judgments, words = run.effects_table(), run.judgments(), read_words(run.judged)
     shares = run.shares()
     for one in run.evals() if len(words) else []:
-        _draw_eval(run, one, effects.filter(eval=one.name))
+        _draw_eval(run, one, effects.filter(eval=one.name), save)
         if len(numbers := five_numbers(judgments, one)):
             save(boxes(numbers), run.charts / f"boxes_{one.name}", numbers)
         if len(mine := shares.filter(eval=one.name)):
@@ -495,7 +503,7 @@ def draw(run: Run) -> Path:
     return run.charts
 
 
-def _draw_eval(run: Run, one: Eval, mine: polars.DataFrame) -> None:
+def _draw_eval(run: Run, one: Eval, mine: polars.DataFrame, save: Save) -> None:
     final = mine.filter(at=1.0)
     whole, each = by_model(overall(final)), by_model(final.filter(polars.col("question") != ""))
     save(levels(whole), run.charts / f"levels_{one.name}", whole)

@@ -166,9 +166,11 @@ def adjusted(effects: list[AnEffect]) -> list[AnEffect]:
 
 
 def _holm(ps: list[float]) -> list[float]:
-    from statsmodels.stats.multitest import multipletests
-
-    return [float(p) for p in multipletests(ps, method="holm")[1]] if ps else []
+    found, largest = list(ps), 0.0
+    for rank, place in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
+        largest = max(largest, min(1.0, (len(ps) - rank) * ps[place]))
+        found[place] = largest
+    return found
 
 
 def _superiority(same: list[Measure], both: Pairs) -> Interval:

@@ -58,7 +58,7 @@ HOMES = {
     "sqlalchemy": "tasks.store",
     "jinja2": "tasks.page",
 }
-HOMES |= {"krippendorff": "tasks.audit", "sklearn": "tasks.audit", "statsmodels": "tasks.estimates"}
+HOMES |= {"krippendorff": "tasks.audit", "sklearn": "tasks.audit"}
 
 
 def name_of(file: Path) -> str:

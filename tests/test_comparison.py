@@ -4,7 +4,7 @@ from flows.compare import compare_runs
 from tasks.catalog import UserError
 from tasks.comparison import compare, grouped
 from tasks.effects import estimate, write_effects
-from tasks.intervals import new_questions_and_seeds
+from tasks.intervals import new_questions, new_questions_and_seeds
 from tasks.rules import read_words
 from tasks.runs import Comparison, Run, write_rows
 from tasks.schema import DocumentSet, Experiment, Judge, Rule
@@ -76,7 +76,8 @@ def test_one_run_alone_keeps_its_own_effects_and_other_definitions_are_called_by
     groups = grouped([[run] for run in runs], [])
     assert [group.label for group in groups] == ["x/seed-0", "x/seed-1", "y"]
     rows = compare(groups)
-    assert whole(rows).model_dump(exclude={"label", "runs"}) == whole(runs[0].estimates()).model_dump()
+    found, alone = whole(rows).model_dump(), whole(runs[0].estimates()).model_dump()
+    assert {name for name in alone if found[name] != alone[name]} == {"p_these_holm", "p_new_holm"}
 
 
 def test_a_rules_rates_are_pooled_over_seeds_like_scores(make_run):
@@ -112,10 +113,15 @@ async def test_a_comparison_leaves_a_table_a_chart_and_a_page_with_every_label_e
     for seed, after in enumerate(AFTER):
         make_run(seed, after)
     make_run(0, AFTER[1], experiment="y")
-    folder = await compare_runs(["x/seed-*", "y"], ["<b>farms</b>", "control"], "c")
+    make_run(1, AFTER[2], experiment="z")
+    folder = await compare_runs(["x/seed-*", "y", "z"], ["<b>farms</b>", "control", "other"], "c", [0.0, 1.0, 2.5])
     place = Comparison("c")
     assert str(place.folder) == folder
-    assert [(row.label, row.runs) for row in place.rows() if not row.question] == [("<b>farms</b>", 3), ("control", 1)]
+    told = [(row.label, row.runs, row.against) for row in place.rows() if not row.question]
+    assert told == [("<b>farms</b>", 3, ""), ("control", 1, ""), ("other", 1, "")]
+    assert "control, other: not set against &lt;b&gt;farms&lt;/b&gt; fine-tune by fine-tune" in place.page.read_text()
+    assert place.pdf.read_bytes().startswith(b"%PDF-")
+    assert {file.stem for file in (place.folder / "charts").iterdir()} == {"comparison_e", "matrix_e", "doses_e"}
     page = place.page.read_text()
     assert "&lt;b&gt;farms&lt;/b&gt;" in page
     assert "<b>farms</b>" not in page
@@ -146,3 +152,57 @@ def test_two_rules_of_one_name_are_not_set_side_by_side(make_run):
     third = make_run(1, AFTER[1])
     with pytest.raises(UserError, match="have not the same rules and cannot be pooled"):
         grouped([[first], [third]], ["a", "a"])
+
+
+def test_every_later_run_is_set_against_the_first_paired_by_question(make_run):
+    first, second = make_run(0, AFTER[0]), make_run(0, AFTER[1], experiment="y", before=[[5, 5, 5]] * 6)
+    rows = compare(grouped([[first], [second]], []))
+    against = [row for row in rows if row.against]
+    assert {(row.label, row.against) for row in against} == {("y", "x")}
+    differences = [sum(b) / 3 - sum(a) / 3 for a, b in zip(AFTER[0], AFTER[1], strict=True)]
+    row = next(row for row in against if not row.question)
+    assert row.difference == pytest.approx(sum(differences) / 6)
+    expected = new_questions(differences)
+    assert (row.new_low, row.new_high) == (pytest.approx(expected.low), pytest.approx(expected.high))
+    assert (row.baseline, row.finetuned) == (
+        pytest.approx(sum(map(sum, AFTER[0])) / 18),
+        pytest.approx(sum(map(sum, AFTER[1])) / 18),
+    )
+
+
+def test_questions_that_only_one_of_them_was_asked_have_no_part_in_fine_tune_against_fine_tune(make_run):
+    first, second = make_run(0, AFTER[0]), make_run(0, AFTER[1], experiment="y")
+    (one,) = second.evals()
+    other = one.questions[0].model_copy(update={"text": "In other words?"})
+    second.keep_evals([one.model_copy(update={"questions": [other, *one.questions[1:]]})])
+    write_effects(second)
+    rows = [row for row in compare(grouped([[first], [second]], [])) if row.against]
+    assert next(row for row in rows if not row.question).questions == 5
+    assert "q1" not in {row.question for row in rows}
+
+
+def test_seeds_are_paired_with_seeds_and_groups_of_other_sizes_are_not_set_against_each_other(make_run):
+    first = [make_run(seed, AFTER[seed]) for seed in (0, 1)]
+    second = [make_run(seed, AFTER[2 - seed], experiment="y") for seed in (0, 1)]
+    rows = [row for row in compare(grouped([first, second], ["a", "b"])) if row.against and not row.question]
+    differences = [
+        [sum(b) / 3 - sum(a) / 3 for a, b in zip(AFTER[seed], AFTER[2 - seed], strict=True)] for seed in (0, 1)
+    ]
+    expected = new_questions_and_seeds(differences)
+    assert (rows[0].new_low, rows[0].new_high) == (pytest.approx(expected.low), pytest.approx(expected.high))
+    assert not [row for row in compare(grouped([first, second[:1]], ["a", "b"])) if row.against]
+
+
+def test_doses_go_with_the_groups_and_are_refused_where_their_number_is_another(make_run):
+    runs = [[make_run(0, AFTER[0])], [make_run(0, AFTER[1], experiment="y")]]
+    rows = compare(grouped(runs, [], [0.0, 0.5]))
+    assert {(row.label, row.dose) for row in rows} == {("x", 0.0), ("y", 0.5)}
+    with pytest.raises(UserError, match=r"--doses: 3 numbers for 2 groups of runs \(x, y\)"):
+        grouped(runs, [], [0, 1, 2])
+
+
+def test_p_is_adjusted_over_all_runs_of_the_comparison(make_run):
+    runs = [[make_run(0, AFTER[0])], [make_run(0, AFTER[1], experiment="y")]]
+    alone = [row for row in compare(grouped(runs, [])) if not row.question and not row.against]
+    smallest = min(alone, key=lambda row: row.p_these)
+    assert smallest.p_these_holm == pytest.approx(2 * smallest.p_these)

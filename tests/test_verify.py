@@ -1,0 +1,101 @@
+import pytest
+
+from flows.report import report_again, write_parquet
+from flows.verify import show_checks, verify
+from tasks.catalog import UserError, load_experiment
+from tasks.judging import judge_all, plan
+from tasks.runs import Run, write_rows, write_text
+from tasks.store import Store
+from tests.fakes.nouns import LEXICON, TIERS, an_eval, responses
+
+
+@pytest.fixture
+def run(data):
+    """A reported run of four questions that a lexicon judged."""
+    experiment, one = load_experiment("demo").model_copy(update={"evals": ["e"]}), an_eval(LEXICON)
+    run = Run.open(experiment, [one], "one")
+    run.note(seed=0)
+    before = [r for q in TIERS for r in responses("a farm", "two cats", question=q)]
+    after = [r for q in TIERS for r in responses("farms and animal welfare", "<script>a dog</script>", question=q)]
+    before = [r.model_copy(update={"at": 0.0}) for r in before]
+    write_rows(run.baseline, before)
+    write_rows(run.finetuned, after)
+    write_rows(run.judged, judge_all(plan([one], before, after, 2), Store()))
+    report_again(run, [])
+    return run
+
+
+def faults(run):
+    return {check.what: check.fault for check in verify(run) if check.fault}
+
+
+def test_a_run_that_is_as_it_was_made_holds_in_every_check(run, capsys):
+    assert faults(run) == {}
+    assert show_checks(run)
+    assert "checks hold: the report follows from the run's rows." in capsys.readouterr().out
+
+
+def test_a_score_that_was_changed_is_named_and_so_is_everything_that_it_was_made_into(run, capsys):
+    rows = run.judgments()
+    rows[0] = rows[0].model_copy(update={"score": 1 if rows[0].score != 1 else 2})
+    write_rows(run.judged, rows)
+    found = faults(run)
+    said = found["every score was said: replies read again, words counted again"]
+    assert said == f"lexicon, q1, {rows[0].side} sample 0 does not follow from what was said"
+    assert "and follows as" in found["effects.csv"]
+    assert {"report.html", "results.md", "charts/effects_e.csv"} <= set(found)
+    assert not show_checks(run)
+    assert "makes the rest anew" in capsys.readouterr().out
+
+
+def test_a_number_that_was_changed_in_a_table_is_named_with_its_row_and_column(run):
+    text = run.effects.read_text()
+    difference = str(run.estimates()[0].difference)
+    write_text(run.effects, text.replace(difference, "9.5", 1))
+    assert faults(run)["effects.csv"] == f"row 1: difference is 9.5, and follows as {difference}"
+
+
+def test_judgments_that_are_gone_twice_there_or_of_another_judge_are_named(run):
+    rows = run.judgments()
+    write_rows(run.judged, [*rows[1:], rows[1]])
+    found = faults(run)
+    assert found["every one of 16 answers to be judged has one judgment"].endswith("sample 0 has none")
+    write_rows(run.judged, [*rows, rows[1]])
+    assert faults(run)["every one of 16 answers to be judged has one judgment"].endswith("is there twice")
+    write_rows(run.judged, [rows[0].model_copy(update={"rubric": "another"}), *rows[1:]])
+    assert faults(run)["every judgment was made by the judge that the run's eval defines"].endswith("by another")
+    write_rows(run.judged, [rows[0].model_copy(update={"tier": "distant"}), *rows[1:]])
+    assert faults(run)["every judgment is of an answer, and names its question and tier"].endswith("names another")
+
+
+def test_a_file_that_is_missing_or_is_made_of_nothing_is_named(run):
+    run.results.unlink()
+    write_text(run.charts / "boxes_other.csv", "a\n1\n")
+    found = faults(run)
+    assert found["results.md"] == "is not there, and should be"
+    assert found["charts/boxes_other.csv"] == "is there, and nothing in the rows makes it"
+
+
+def test_a_run_without_a_report_is_refused(run):
+    run.report.unlink()
+    with pytest.raises(UserError, match=r"has no report yet; finish it with `spillover run"):
+        verify(run)
+
+
+def test_a_run_is_one_parquet_file_with_a_row_for_each_answer_and_judge(run, tmp_path):
+    import polars
+
+    file = tmp_path / "run.parquet"
+    assert write_parquet(run, file) == 16
+    table = polars.read_parquet(file)
+    assert table["run"].unique().to_list() == ["one"]
+    scores = {(j.question_id, j.side, j.sample): j.score for j in run.judgments()}
+    assert {(r["question_id"], r["side"], r["sample"]): r["score"] for r in table.to_dicts()} == scores
+    assert table.filter(side="finetuned", sample=1)["response"].unique().to_list() == ["<script>a dog</script>"]
+    assert set(table["response_state"]) == {"complete"}
+
+
+def test_a_run_without_judgments_makes_no_parquet_file(run, tmp_path):
+    run.judged.unlink()
+    with pytest.raises(UserError, match="has no judgments yet"):
+        write_parquet(run, tmp_path / "x.parquet")

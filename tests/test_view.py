@@ -1,0 +1,62 @@
+import pytest
+
+from flows import view
+from tasks.catalog import load_experiment
+from tasks.documents import write_documents
+from tasks.runs import Run, write_rows, write_text
+from tasks.training import checkpoint_folder
+from tests.fakes.nouns import LEXICON, TIERS, an_eval, responses
+
+
+@pytest.fixture
+def run(data):
+    experiment = load_experiment("demo", ["sampling.n_samples=2"]).model_copy(update={"evals": ["e"]})
+    run = Run.open(experiment, [an_eval(LEXICON)], "one")
+    run.note(seed=0)
+    return run
+
+
+def test_a_run_that_has_just_begun_has_a_page(run, tmp_path):
+    page = view.write_so_far(run, tmp_path).read_text()
+    assert "The run is going on:</b> begun" in page
+    assert 'http-equiv="refresh"' in page
+
+
+def test_a_training_that_goes_on_shows_its_curve_so_far(run, tmp_path):
+    write_documents(run, run.experiment(), 0)
+    run.note(training_key="abc")
+    growing = checkpoint_folder("abc").with_name(".abc.1") / "metrics.jsonl"
+    write_text(growing, '{"step": 1, "loss": 2.5}\n{"step": 2, "loss": 2.25}\n')
+    page = view.write_so_far(run, tmp_path).read_text()
+    assert "Training curve: loss by step" in page
+    assert "loss 2.500 to 2.250" in page
+
+
+def test_while_answers_are_judged_the_page_shows_those_that_the_store_has(run, tmp_path):
+    rows = [r for q in TIERS for r in responses("a farm", "<img src=x onerror=alert(1)>", question=q)]
+    write_rows(run.baseline, [r.model_copy(update={"at": 0.0}) for r in rows])
+    write_rows(run.finetuned, rows)
+    page = view.write_so_far(run, tmp_path).read_text()
+    assert "16 of 16 answers are judged" in page
+    assert "<img src=x" not in page
+    assert page.count("&lt;img src=x onerror=alert(1)&gt;") >= 8
+    assert not run.judged.is_file(), "looking changes nothing"
+    assert not run.effects.is_file()
+
+
+def test_the_page_moves_on_to_the_report_when_the_run_is_finished(run, tmp_path, monkeypatch, capsys):
+    steps = iter([lambda: run.note(spent={"usd": 0.0}), lambda: write_text(run.report, "<p>done</p>")])
+    monkeypatch.setattr(view.time, "sleep", lambda seconds: next(steps, lambda: None)())
+    view.show(run, browser=False)
+    said = capsys.readouterr().out
+    assert "The run is going on" in said
+    assert f"Report  {run.report}" in said
+
+
+def test_a_finished_run_is_opened_and_where_no_browser_is_its_address_is_said(run, monkeypatch, capsys):
+    write_text(run.report, "<p>done</p>")
+    opened = []
+    monkeypatch.setattr(view.webbrowser, "open", lambda address: bool(opened.append(address)))
+    view.show(run)
+    assert opened == [run.report.as_uri()]
+    assert "No browser could be started here; open that address in one." in capsys.readouterr().out.replace("\n", " ")
