@@ -69,7 +69,7 @@ def effects_by_tier(effects: polars.DataFrame, one: Eval) -> altair.FacetChart:
     layers = [
         base.mark_rule(color=GREY, strokeDash=[3, 3]).encode(x=altair.datum(0), y=altair.Y()),
         base.transform_filter(questions)
-        .mark_circle(size=42, opacity=0.45, color=GREY)
+        .mark_circle(size=90, opacity=0.5, color=GREY)
         .encode(x=x, tooltip=["text:N", *numbers]),
         base.transform_filter(tiers).mark_rule(strokeWidth=3, color=BLUE).encode(x="these_low:Q", x2="these_high:Q"),
         base.transform_filter(tiers)
