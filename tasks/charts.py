@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import altair
 import polars
+import pypdf
 import vl_convert
 from prefect import task
 
@@ -23,6 +24,7 @@ BOX = {"measure": polars.String, "question": polars.String, "model": polars.Stri
 EFFECT = ("eval", "measure", "tier", "question")
 LINES = altair.Legend(symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=3)
 PIXELS_PER_INCH = 160
+VEGA_LITE = altair.SCHEMA_VERSION.removeprefix("v").rpartition(".")[0]
 SMALL = 250
 """Width of a chart of which two stand side by side, in pixels."""
 CELLS = 25
@@ -384,16 +386,15 @@ def _along(table: polars.DataFrame, x: altair.X, colour: str) -> altair.FacetCha
 
 
 def draw_comparison(place: Comparison, rows: list[Compared]) -> None:
-    """The charts of a comparison, eval by eval, and all of them in one PDF."""
-    table = as_table(rows, Compared).filter(question="")
-    drawn = []
+    """The charts of a comparison, eval by eval, and all of them in one PDF, a page each."""
+    table, pages, content = as_table(rows, Compared).filter(question=""), pypdf.PdfWriter(), io.BytesIO()
     for name in table["eval"].unique(maintain_order=True):
         for kind, chart, mine in _compared_charts(table.filter(eval=name)):
-            save(chart, place.chart(kind, str(name)).with_suffix(""), mine)
-            drawn.append(chart.properties(title=f"{name}: {TITLES[kind]}"))
-    write_bytes(
-        place.pdf, vl_convert.svg_to_pdf(_as_svg(altair.vconcat(*drawn, spacing=40).resolve_scale(color="independent")))
-    )
+            titled = chart.properties(title=f"{name}: {TITLES[kind]}")
+            save(titled, place.chart(kind, str(name)).with_suffix(""), mine)
+            pages.append(place.chart(kind, str(name)).with_suffix(".pdf"))
+    pages.write(content)
+    write_bytes(place.pdf, content.getvalue())
 
 
 def _compared_charts(table: polars.DataFrame) -> Iterator[tuple[str, Any, polars.DataFrame]]:
@@ -465,21 +466,16 @@ def save_table(chart: Any, place: Path, table: polars.DataFrame) -> None:
 def save(chart: Any, place: Path, table: polars.DataFrame) -> None:
     """Writes place.csv, .html, .svg, .png and .pdf; each appears only when it is whole.
 
-    The picture is drawn once, as SVG, and the others are made of it. The HTML asks the network for nothing.
+    The chart is made once, drawn once as SVG, and the pictures are made of that. The HTML asks the network for nothing.
     """
-    html, drawn = io.StringIO(), _as_svg(chart)
-    chart.save(html, format="html", inline=True)
+    with altair.data_transformers.disable_max_rows():
+        made = chart.to_dict()
+    drawn = vl_convert.vegalite_to_svg(made, vl_version=VEGA_LITE)
     save_table(chart, place, table)
-    write_text(place.with_name(f"{place.name}.html"), html.getvalue())
+    write_text(place.with_name(f"{place.name}.html"), vl_convert.vegalite_to_html(made, VEGA_LITE, bundle=True))
     write_text(place.with_name(f"{place.name}.svg"), drawn)
     write_bytes(place.with_name(f"{place.name}.png"), vl_convert.svg_to_png(drawn, ppi=PIXELS_PER_INCH))
     write_bytes(place.with_name(f"{place.name}.pdf"), vl_convert.svg_to_pdf(drawn))
-
-
-def _as_svg(chart: Any) -> str:
-    svg = io.StringIO()
-    chart.save(svg, format="svg")
-    return svg.getvalue()
 
 
 def draw(run: Run, save: Save = save) -> Path:

@@ -55,6 +55,7 @@ HOMES = {
     "anthropic": "tasks.claude",
     "altair": "tasks.charts",
     "vl_convert": "tasks.charts",
+    "pypdf": "tasks.charts",
     "sqlalchemy": "tasks.store",
     "jinja2": "tasks.page",
 }

@@ -162,7 +162,7 @@ async def test_a_share_of_the_calls_is_asked_again_and_the_agreement_is_reported
     assert 0 < row.exact < 1
     assert row.exact < row.alpha < 1
     page = run.report.read_text()
-    assert "How far the judges can be trusted" in page
+    assert "How far they can be trusted" in page
     assert f"{row.alpha:.2f}" in page
     before = run.judged.read_bytes()
     await repeat_judgments("them/one", share=0.6)

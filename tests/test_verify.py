@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 
 from flows.report import report_again, write_parquet
@@ -6,23 +8,34 @@ from tasks.catalog import UserError, load_experiment
 from tasks.judging import judge_all, plan
 from tasks.runs import Run, write_rows, write_text
 from tasks.store import Store
+from tests.conftest import make_data_folder
 from tests.fakes.nouns import LEXICON, TIERS, an_eval, responses
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A reported run of four questions that a lexicon judged, in a data folder of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPILLOVER_DATA", str(make_data_folder(tmp_path_factory.mktemp("made"))))
+        experiment, one = load_experiment("demo").model_copy(update={"evals": ["e"]}), an_eval(LEXICON)
+        run = Run.open(experiment, [one], "one")
+        run.note(seed=0)
+        before = [r for q in TIERS for r in responses("a farm", "two cats", question=q)]
+        after = [r for q in TIERS for r in responses("farms and animal welfare", "<script>a dog</script>", question=q)]
+        before = [r.model_copy(update={"at": 0.0}) for r in before]
+        write_rows(run.baseline, before)
+        write_rows(run.finetuned, after)
+        write_rows(run.judged, judge_all(plan([one], before, after, 2), Store()))
+        report_again(run, [])
+        yield run
+
+
 @pytest.fixture
-def run(data):
-    """A reported run of four questions that a lexicon judged."""
-    experiment, one = load_experiment("demo").model_copy(update={"evals": ["e"]}), an_eval(LEXICON)
-    run = Run.open(experiment, [one], "one")
-    run.note(seed=0)
-    before = [r for q in TIERS for r in responses("a farm", "two cats", question=q)]
-    after = [r for q in TIERS for r in responses("farms and animal welfare", "<script>a dog</script>", question=q)]
-    before = [r.model_copy(update={"at": 0.0}) for r in before]
-    write_rows(run.baseline, before)
-    write_rows(run.finetuned, after)
-    write_rows(run.judged, judge_all(plan([one], before, after, 2), Store()))
-    report_again(run, [])
-    return run
+def run(made, data):
+    """A copy of it, to be tampered with."""
+    place = data / "results" / "demo" / "one"
+    shutil.copytree(made.folder, place)
+    return Run(place)
 
 
 def faults(run):

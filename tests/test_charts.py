@@ -1,0 +1,94 @@
+import pytest
+
+from tasks.charts import axes, both_scores, by_model, draw, matrix, overall, scores, two_judges, without_slope
+from tasks.distributions import distributions
+from tasks.effects import estimate, write_effects
+from tasks.rules import as_words
+from tasks.runs import Run, as_table, write_rows
+from tasks.schema import DocumentSet, Effect, Experiment, Judge, Rule, Scale, Share
+from tests.fakes.nouns import LEXICON, an_eval, judgments
+
+ALIGNED = Judge(name="aligned", kind="claude", prompt="?", scale=Scale(low=0, high=100))
+COHERENT = ALIGNED.model_copy(update={"name": "coherent"})
+RULE = Rule(name="misaligned", hit="aligned < 30", among="coherent >= 50")
+THREE = {"q1": "direct", "q2": "close", "q3": "distant"}
+
+
+def one_eval(*rules):
+    return an_eval(COHERENT, ALIGNED, questions=THREE).model_copy(update={"rules": list(rules)})
+
+
+def said(shift=0):
+    rows = []
+    for n, question in enumerate(THREE):
+        for side, given in (("baseline", [90, 80, 85]), ("finetuned", [10 + 10 * n + shift, 80, None])):
+            aligned = judgments("q1", side, given, "aligned")
+            coherent = judgments("q1", side, [95, 60, 40], "coherent")
+            rows += [
+                j.model_copy(
+                    update={"question_id": question, "tier": THREE[question], "at": float(side == "finetuned")}
+                )
+                for j in aligned + coherent
+            ]
+    return rows
+
+
+def test_the_axes_are_the_rules_judges_what_it_counts_going_up():
+    assert axes(one_eval(RULE)) == ("coherent", "aligned", RULE)
+    assert axes(one_eval()) == ("coherent", "aligned", None)
+    assert axes(an_eval(LEXICON)) is None
+
+
+def test_every_answer_with_both_scores_is_counted_once_in_its_cell():
+    one = one_eval(RULE)
+    table = both_scores(as_words(said()), one, axes(one))
+    assert table["answers"].sum() == 9 + 6
+    assert table.filter(model="fine-tuned")["across"].unique().sort().to_list() == [62, 94]
+    assert table.filter(model="fine-tuned")["up"].min() == 10
+
+
+def test_the_rules_quadrant_is_shaded_for_both_models():
+    one = one_eval(RULE)
+    rows = two_judges(both_scores(as_words(said()), one, axes(one)), one, axes(one)).to_dict()
+    (data,) = rows["datasets"].values()
+    corners = [[row[k] for k in ("left", "right", "bottom", "top")] for row in data if row["left"] is not None]
+    assert corners == [[50, 100, 0, 30]] * 2
+
+
+def test_the_matrix_has_a_cell_for_each_measure_and_tier_and_stars_what_survives_adjustment():
+    effects = as_table(estimate(as_words(said()), [one_eval(RULE)]), Effect).filter(question="")
+    (data,) = matrix(effects, ["eval", "measure"]).to_dict()["datasets"].values()
+    assert {row["tier"] for row in data} == {"direct", "close", "distant", "all"}
+    assert {row["row"] for row in data} == {"e · coherent", "e · aligned", "e · misaligned"}
+    cell = next(row for row in data if (row["tier"], row["measure"]) == ("all", "aligned"))
+    assert cell["share"] == pytest.approx(cell["difference"] / 100)
+    assert cell["words"].endswith(" *") == (cell["p_these_holm"] is not None and cell["p_these_holm"] < 0.05)
+
+
+def test_the_whole_distribution_has_a_bar_for_each_class_tier_and_model():
+    rows = as_table(distributions(as_words(said()), [one_eval()]), Share).filter(measure="aligned")
+    (data,) = scores(rows).to_dict()["datasets"].values()
+    assert {row["class"] for row in data} == {f"{10 * n}–{10 * n + 10}" for n in range(10)}
+    assert {row["place"] for row in data} == {f"aligned · {tier}" for tier in ("direct", "close", "distant", "all")}
+    assert sum(row["mean"] for row in data if row["place"] == "aligned · direct") == pytest.approx(2)
+
+
+def test_a_slope_is_no_difference_and_has_no_place_among_them():
+    effects = as_table(estimate(as_words(said()), [one_eval()]), Effect)
+    assert "slope" in set(effects["tier"])
+    assert "slope" not in set(without_slope(effects)["tier"])
+    assert set(overall(effects)["tier"]) == {"all"}
+    assert set(by_model(overall(effects))["model"]) == {"baseline", "fine-tuned"}
+
+
+def test_a_run_of_several_measures_leaves_every_chart_with_its_table(data):
+    experiment = Experiment(name="x", documents=[DocumentSet(name="a")], evals=["e"])
+    run = Run.open(experiment, [one_eval(RULE)], "r")
+    write_rows(run.judged, said())
+    write_effects(run)
+    draw(run)
+    names = {"boxes_e", "effects_e", "judges_e", "levels_e", "matrix", "questions_e", "scores_e"}
+    assert {file.stem for file in run.charts.iterdir()} == names
+    for name in names:
+        kinds = {file.suffix for file in run.charts.glob(f"{name}.*")}
+        assert kinds == {".csv", ".html", ".svg", ".png", ".pdf"}
