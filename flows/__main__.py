@@ -1,5 +1,6 @@
 """The command line: spillover run | check | plan | list | judge | failures | audit | report | view | verify | ..."""
 
+import math
 import os
 import shlex
 import sys
@@ -425,9 +426,12 @@ def _several(text: str) -> list[str]:
 def _numbers(text: str, option: str) -> list[float]:
     """Numbers that are given as 0,0.5."""
     try:
-        return [float(one) for one in _several(text)]
+        found = [float(one) for one in text.split(",")] if text else []
     except ValueError:
-        raise UserError(f"{option}: {text!r} is not made of numbers; write them as 0,0.1,1") from None
+        found = [math.nan]
+    if not all(map(math.isfinite, found)):
+        raise UserError(f"{option}: {text!r} is not made of numbers; write them as 0,0.1,1")
+    return found
 
 
 def _load(name: str, overrides: list[str] | None, local: bool) -> Experiment:

@@ -59,7 +59,8 @@ async def run_experiment(
         elsewhere = read_elsewhere(experiment, evals)
     here = Run.open(experiment, evals, name)
     seed = here.settle_seed(seed, experiment.default_seed)
-    here.note(seed=seed, started=here.record().get("started") or now(), **origin())
+    made_by = {} if here.report.is_file() else origin()  # a finished run stays one of the version that made it
+    here.note(seed=seed, started=here.record().get("started") or now(), **made_by)
     budget = Budget(Store(), here.identity, experiment.max_cost_usd, here.raise_command)
     if is_new:
         keep_answers(here, *elsewhere)

@@ -38,6 +38,8 @@ def write_parquet(run: Run, file: Path) -> int:
     """All answers and judgments as one file; how many rows it has."""
     if not run.judged.is_file() or run.judged.stat().st_size == 0:
         raise UserError(f"{run.folder} has no judgments yet; finish it with `{run.resume_command}`")
+    if file.is_dir():
+        raise UserError(f"--parquet: {file} is a folder; name a file, as {file / 'run.parquet'}")
     table, content = as_one_table(run), io.BytesIO()
     table.write_parquet(content)
     write_bytes(file, content.getvalue())

@@ -2,34 +2,33 @@
 
     checks = verify(Run.find("demo"))
 
-Judgments are held against the answers, scores against the replies that they were read from, and every table, chart's
-table, export and page against the same made anew. Rows that were measured (answers, likelihoods, losses, costs, audits)
-are taken as they are.
+Judgments are held against the answers, scores against the replies that they were read from, and every table, chart,
+export and page against the same made anew. Rows that were measured (answers, raw replies, likelihoods, losses,
+costs, audits) are taken as they are.
 """
 
 import csv
 import io
 import math
-import re
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from flows.judging import cases_of
 from flows.terminal import console
 from tasks.catalog import UserError
-from tasks.charts import draw, save_table
+from tasks.charts import draw, save_drawing
 from tasks.effects import write_effects
-from tasks.judging import follows, plan
+from tasks.judging import place_of, place_of_case, read_again
 from tasks.report import write_report
-from tasks.rubrics import Case, rubric_hash
-from tasks.runs import Run, copy_file
-from tasks.schema import Judgment
+from tasks.rubrics import Case
+from tasks.runs import Run
+from tasks.schema import Eval, Judgment
 
 TOLERANCE = 1e-9
 """Relative; another machine may round the last digits otherwise."""
-PICTURE = re.compile(r'src="data:[^"]*"')
 
 
 class Check(NamedTuple):
@@ -43,59 +42,57 @@ def verify(run: Run) -> list[Check]:
     """All checks. Raises UserError for a run that is not finished."""
     if not run.report.is_file():
         raise UserError(f"{run.folder} has no report yet; finish it with `{run.resume_command}`")
-    cases, judgments = _cases(run), run.judgments()
-    return [
-        *_of_judgments(cases, judgments),
-        *_of_files(run),
-    ]
+    return [*_of_judgments(run), *_of_files(run)]
 
 
-def _cases(run: Run) -> list[Case]:
-    """What was to be judged."""
-    baseline, finetuned = run.responses()
-    n_samples = max((r.sample for r in [*baseline, *finetuned]), default=-1) + 1
-    return plan(run.evals(), baseline, finetuned, n_samples)
+GROUPS = {
+    "every judgment names the question and the tier of its answer": ("question", "tier"),
+    "every judgment was made by the judge that the run's eval defines": ("rubric",),
+    "every score was said: replies read again, words counted again": (
+        "state",
+        "score",
+        "label",
+        "reasoning",
+        "swapped",
+    ),
+}
 
 
-Place = tuple[str, str, str, str, int, float]
-
-
-def _of_judgments(cases: list[Case], judgments: list[Judgment]) -> Iterable[Check]:
-    due = {(c.eval, c.judge.name, c.question.id, c.side, c.sample, c.at): c for c in cases}
-    places = [(j.eval, j.judge, j.question_id, j.side, j.sample, j.at) for j in judgments]
-    made = [place for place in due if due[place].judge.kind != "elsewhere"]
-    held = Counter(places)
+def _of_judgments(run: Run) -> Iterable[Check]:
+    evals, judgments = run.evals(), run.judgments()
+    made_here = {(one.name, judge.name) for one in evals for judge in one.judges if judge.kind != "elsewhere"}
+    ours = [j for j in judgments if (j.eval, j.judge) in made_here]
+    cases = [c for c in cases_of(run, run.experiment(), evals) if (c.eval, c.judge.name) in made_here]
+    held = {place_of(j): j for j in ours}
+    anew = [(place_of(wanted), wanted) for _, wanted in read_again(cases, held)]
+    due, counts = {place for place, _ in anew}, Counter(map(place_of, ours))
+    lacking = [c for c in cases if place_of_case(c) not in held]
     yield Check(
-        f"every one of {len(made):,} answers to be judged has one judgment",
-        _first("has none", (_named(place) for place in made if place not in held))
-        or _first("is there twice", (_named(place) for place, count in held.items() if count > 1)),
+        f"every one of {len(cases):,} answers to be judged has one judgment",
+        _first("has none", map(_case_named, lacking))
+        or _first("is there twice", (_named(held[place]) for place, count in counts.items() if count > 1))
+        or _first("is of no answer", (_named(j) for place, j in held.items() if place not in due)),
     )
-    pairs = [(due.get(place), j) for place, j in zip(places, judgments, strict=True)]
-    rules: list[tuple[str, str, Callable[[Case, Judgment], bool]]] = [
-        ("every judgment is of an answer, and names its question and tier", "names another", _names_its_question),
-        ("every judgment was made by the judge that the run's eval defines", "was made by another", _is_of_its_judge),
-        (
-            "every score was said: replies read again, words counted again",
-            "does not follow from what was said",
-            follows,
-        ),
-    ]
-    for what, fault, holds in rules:
-        wrong = (_named(place) for place, (c, j) in zip(places, pairs, strict=True) if c is None or not holds(c, j))
-        yield Check(what, _first(fault, wrong))
+    for what, fields in GROUPS.items():
+        wrong = (_named(held[p]) for p, j in anew if any(getattr(j, f) != getattr(held[p], f) for f in fields))
+        yield Check(what, _first("does not follow", wrong))
+    yield _of_others_questions(evals, [j for j in judgments if (j.eval, j.judge) not in made_here])
 
 
-def _names_its_question(case: Case, judgment: Judgment) -> bool:
-    return (judgment.question, judgment.tier) == (case.question.text, case.question.tier)
+def _of_others_questions(evals: list[Eval], judgments: list[Judgment]) -> Check:
+    """Of results that others judged nothing can be read again; they must be of the eval's questions."""
+    asked = {(one.name, q.id, q.text, q.tier) for one in evals for q in one.questions}
+    wrong = (_named(j) for j in judgments if (j.eval, j.question_id, j.question, j.tier) not in asked)
+    return Check("every judgment that others made is of a question of the run's evals", _first("is of none", wrong))
 
 
-def _is_of_its_judge(case: Case, judgment: Judgment) -> bool:
-    return case.judge.kind == "elsewhere" or judgment.rubric == rubric_hash(case.judge)
+def _named(one: Judgment) -> str:
+    at = f" at {one.at:g}" if one.side == "finetuned" and one.at != 1 else ""
+    return f"{one.judge}, {one.question_id}, {one.side} sample {one.sample}{at}"
 
 
-def _named(place: Place) -> str:
-    _, judge, question, side, sample, at = place
-    return f"{judge}, {question}, {side} sample {sample}" + (f" at {at:g}" if side == "finetuned" and at != 1 else "")
+def _case_named(one: Case) -> str:
+    return f"{one.judge.name}, {one.question.id}, {one.side} sample {one.sample}"
 
 
 def _first(fault: str, wrong: Iterable[str]) -> str:
@@ -115,19 +112,18 @@ def _of_files(run: Run) -> list[Check]:
 
 
 def _remade(run: Run, folder: Path) -> Run:
-    """The run's tables, exports and report made anew of its rows, in another folder; its pictures as they are."""
+    """The run's tables, exports and report made anew of its rows, in another folder."""
     copy = run.copy_rows_to(folder)
-    for picture in run.charts.glob("*.svg"):
-        copy_file(picture, copy.charts / picture.name)
     write_effects(copy)
-    draw(copy, save_table)
+    draw(copy, save_drawing)
     write_report(copy)
     return copy
 
 
 def _made(run: Run) -> list[Path]:
-    """The files that are made of others, pictures apart: those are drawn of the tables beside them."""
-    tables = [run.effects, run.distributions, run.sensitivity, *run.charts.glob("*.csv")]
+    """The files that are made of others; a chart's other formats are made of its SVG."""
+    drawn = [*run.charts.glob("*.csv"), *run.charts.glob("*.svg")]
+    tables = [run.effects, run.distributions, run.sensitivity, *drawn]
     files = [run.conversations, run.hits, run.generations, run.results, run.report]
     return [file for file in [*tables, *files] if file.is_file()]
 
@@ -145,10 +141,14 @@ def _difference(file: Path, anew: Path) -> str:
         return ""
     if file.suffix == ".csv":
         return _first_cell(*(list(csv.reader(io.StringIO(one.read_text()))) for one in (file, anew)))
-    before, after = (PICTURE.sub("", one.read_text()).splitlines() for one in (file, anew))
+    if file.suffix == ".svg":
+        return "is drawn otherwise than its table is now"
+    before, after = (one.read_text().splitlines() for one in (file, anew))
     for number, (found, wanted) in enumerate(zip(before, after, strict=False), 1):
         if found != wanted:
-            return f"line {number} is {found.strip()[:60]!r}, and follows as {wanted.strip()[:60]!r}"
+            first = next((n for n, (a, b) in enumerate(zip(found, wanted, strict=False)) if a != b), 0)
+            here, there = (text[max(0, first - 20) : first + 40].strip() for text in (found, wanted))
+            return f"line {number} has {here!r}, and follows with {there!r}"
     return "" if len(before) == len(after) else f"has {len(before):,} lines, and follows with {len(after):,}"
 
 

@@ -6,14 +6,18 @@ show(Run.find("demo"))
 import tempfile
 import time
 import webbrowser
+from dataclasses import replace
 from pathlib import Path
 
+from flows.judging import cases_of
 from flows.terminal import console
 from tasks.charts import draw
 from tasks.effects import write_effects
-from tasks.judging import judge_all, plan
+from tasks.judging import judge_all, place_of, place_of_case
 from tasks.report import render
+from tasks.rubrics import Case
 from tasks.runs import Run, copy_file, write_rows, write_text
+from tasks.schema import Condition
 from tasks.store import Store
 from tasks.training import curve_so_far
 
@@ -29,7 +33,10 @@ def show(run: Run, browser: bool = True) -> None:
     with tempfile.TemporaryDirectory(prefix="spillover-view-") as folder:
         page = write_so_far(run, Path(folder))
         _open(page, browser)
-        console.print("The run is going on: the page renews itself. Ctrl-C ends this, not the run.")
+        console.print(
+            f"The run is not finished ({run.stage()}): the page renews itself. Ctrl-C ends this, not the run."
+        )
+        console.print(f"If nothing runs it any more, go on with: {run.resume_command}")
         try:
             _follow(run, Path(folder))
         except KeyboardInterrupt:
@@ -64,11 +71,20 @@ def write_so_far(run: Run, folder: Path) -> Path:
 
 def _judge_from_the_store(run: Run) -> str:
     """Writes the judgments that can be made without asking anyone; how many those are of all."""
-    n_samples = run.experiment().sampling.n_samples
-    cases = plan(run.evals(), *run.responses(), n_samples)
-    known = [j for j in judge_all(cases, Store()) if j.state != "failed"]
+    cases = cases_of(run, run.experiment(), run.evals())
+    every = judge_all(cases, Store())
+    asked = {place_of(j) for j in every if j.state != "failed"}
+    known = [j for case, j in zip(cases, every, strict=True) if j.state != "failed" and _is_settled(case, asked)]
     write_rows(run.judged, known)
     return f"{len(known):,} of {len(cases):,} answers are judged"
+
+
+def _is_settled(case: Case, asked: set[tuple[object, ...]]) -> bool:
+    """Whether the judge that this one waits for (only_if) has been heard."""
+    if not case.judge.only_if:
+        return True
+    before = case.judge.model_copy(update={"name": Condition.parse(case.judge.only_if).judge})
+    return place_of_case(replace(case, judge=before)) in asked
 
 
 def _state(run: Run) -> tuple[object, ...]:

@@ -1,6 +1,7 @@
 """Charts, in Altair, each as html, svg, png and pdf with its table beside it as CSV. The only module that draws."""
 
 import io
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +26,8 @@ EFFECT = ("eval", "measure", "tier", "question")
 LINES = altair.Legend(symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=3)
 PIXELS_PER_INCH = 160
 VEGA_LITE = altair.SCHEMA_VERSION.removeprefix("v").rpartition(".")[0]
+MOST_UPRIGHT = 8
+"""Classes whose names have room beside each other."""
 SMALL = 250
 """Width of a chart of which two stand side by side, in pixels."""
 CELLS = 25
@@ -142,8 +145,9 @@ def without_slope(effects: polars.DataFrame) -> polars.DataFrame:
 def overall(effects: polars.DataFrame) -> polars.DataFrame:
     """The effects over all questions: those of the tier `all`, or of the only tier."""
     tiers = effects.filter(question="")
-    several = tiers.filter(tier=ALL)["measure"].implode()
-    return tiers.filter((polars.col("tier") == ALL) | ~polars.col("measure").is_in(several))
+    whole = [name for name in ("label", "eval", "measure", "at") if name in tiers.columns]
+    several = tiers.filter(tier=ALL).select(whole)
+    return polars.concat([tiers.filter(tier=ALL), tiers.join(several, on=whole, how="anti")])
 
 
 def five_numbers(judgments: list[Judgment], one: Eval) -> polars.DataFrame:
@@ -204,10 +208,15 @@ def scores(table: polars.DataFrame) -> altair.FacetChart:
         .otherwise(_short("score"))
         .alias("class"),
     ]
-    bars = by_model(table.with_columns(columns), ["place", "class", "tier"])
-    classes, places = (list(dict.fromkeys(bars[name])) for name in ("class", "place"))
+    bars = by_model(table.with_columns(columns), ["place", "class", "score", "tier"])
+    places = list(dict.fromkeys(bars["place"]))
     base = altair.Chart(bars).encode(
-        x=altair.X("class:N", sort=classes, title="Score", axis=altair.Axis(labelAngle=0 if len(classes) < 8 else -45)),
+        x=altair.X(
+            "class:N",
+            sort=altair.EncodingSortField(field="score", op="min"),
+            title="Score",
+            axis=altair.Axis(labelAngle=0 if table["score"].n_unique() <= MOST_UPRIGHT else -45),
+        ),
         xOffset=altair.XOffset("model:N", sort=list(MODELS)),
     )
     numbers = [altair.Tooltip(f"{name}:Q", format=".1%") for name in ("mean", "low", "high")]
@@ -221,7 +230,8 @@ def scores(table: polars.DataFrame) -> altair.FacetChart:
     ]
     header = altair.Header(labelOrient="top", labelAngle=0, labelAnchor="start", labelFontSize=12)
     facet = altair.Facet("place:N", sort=places, title=None, header=header)
-    return altair.layer(*layers).properties(width=SMALL, height=110).facet(facet, columns=2)
+    chart = altair.layer(*layers).properties(width=SMALL, height=110).facet(facet, columns=2)
+    return chart.resolve_scale(x="independent")
 
 
 def _short(column: str) -> polars.Expr:
@@ -376,7 +386,7 @@ def _along(table: polars.DataFrame, x: altair.X, colour: str) -> altair.FacetCha
     title = "Fine-tuned minus baseline"
     layers = [
         altair.Chart(table).mark_rule(color=GREY, strokeDash=[3, 3]).encode(y=altair.datum(0)),
-        base.mark_area(opacity=0.1).encode(y=altair.Y("these_low:Q", title=title), y2="these_high:Q"),
+        base.mark_area(opacity=0.07).encode(y=altair.Y("these_low:Q", title=title), y2="these_high:Q"),
         base.mark_line(point=True, strokeWidth=2).encode(
             y=altair.Y("difference:Q", title=title), tooltip=[f"{colour}:N", x.shorthand, "difference:Q"]
         ),
@@ -387,6 +397,7 @@ def _along(table: polars.DataFrame, x: altair.X, colour: str) -> altair.FacetCha
 
 def draw_comparison(place: Comparison, rows: list[Compared]) -> None:
     """The charts of a comparison, eval by eval, and all of them in one PDF, a page each."""
+    shutil.rmtree(place.charts, ignore_errors=True)  # another comparison of that name may have had other charts
     table, pages, content = as_table(rows, Compared).filter(question=""), pypdf.PdfWriter(), io.BytesIO()
     for name in table["eval"].unique(maintain_order=True):
         for kind, chart, mine in _compared_charts(table.filter(eval=name)):
@@ -458,24 +469,33 @@ def training_curve(rows: list[dict[str, Any]]) -> altair.LayerChart:
 Save = Callable[[Any, Path, polars.DataFrame], None]
 
 
-def save_table(chart: Any, place: Path, table: polars.DataFrame) -> None:
-    """Writes place.csv alone."""
-    write_text(place.with_name(f"{place.name}.csv"), table.write_csv())
+def save_drawing(chart: Any, place: Path, table: polars.DataFrame) -> None:
+    """Writes place.csv and place.svg, of which the other formats are made."""
+    _save_drawing(_made(chart), place, table)
 
 
 def save(chart: Any, place: Path, table: polars.DataFrame) -> None:
-    """Writes place.csv, .html, .svg, .png and .pdf; each appears only when it is whole.
+    """Writes place.csv, .svg, .html, .png and .pdf; each appears only when it is whole.
 
-    The chart is made once, drawn once as SVG, and the pictures are made of that. The HTML asks the network for nothing.
+    The chart is drawn once, and the pictures are made of that. The HTML asks the network for nothing.
     """
-    with altair.data_transformers.disable_max_rows():
-        made = chart.to_dict()
-    drawn = vl_convert.vegalite_to_svg(made, vl_version=VEGA_LITE)
-    save_table(chart, place, table)
+    made = _made(chart)
+    drawn = _save_drawing(made, place, table)
     write_text(place.with_name(f"{place.name}.html"), vl_convert.vegalite_to_html(made, VEGA_LITE, bundle=True))
-    write_text(place.with_name(f"{place.name}.svg"), drawn)
     write_bytes(place.with_name(f"{place.name}.png"), vl_convert.svg_to_png(drawn, ppi=PIXELS_PER_INCH))
     write_bytes(place.with_name(f"{place.name}.pdf"), vl_convert.svg_to_pdf(drawn))
+
+
+def _made(chart: Any) -> dict[str, Any]:
+    with altair.data_transformers.disable_max_rows():
+        return dict(chart.to_dict())
+
+
+def _save_drawing(made: dict[str, Any], place: Path, table: polars.DataFrame) -> str:
+    drawn = str(vl_convert.vegalite_to_svg(made, vl_version=VEGA_LITE))
+    write_text(place.with_name(f"{place.name}.csv"), table.write_csv())
+    write_text(place.with_name(f"{place.name}.svg"), drawn)
+    return drawn
 
 
 def draw(run: Run, save: Save = save) -> Path:

@@ -5,6 +5,7 @@
 Within a group every question was asked of every seed; tasks/estimates.py says how that is estimated.
 """
 
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,7 +53,7 @@ def grouped(runs: list[list[Run]], labels: list[str], doses: list[float] | None 
     for label, run in named:
         mates = groups.setdefault(label or _own_label(run, [other for _, other in named]), [])
         mates += [] if any(run.folder == mate.folder for mate in mates) else [run]
-    found = [Group(label, mates) for label, mates in groups.items()]
+    found = [Group(label, sorted(mates, key=_seed)) for label, mates in groups.items()]
     _refuse_other_rules_of_one_name(found)
     for group in found:
         _refuse_what_cannot_be_pooled(group)
@@ -60,6 +61,10 @@ def grouped(runs: list[list[Run]], labels: list[str], doses: list[float] | None 
         called = ", ".join(group.label for group in found)
         raise UserError(f"--doses: {len(doses)} numbers for {len(found)} groups of runs ({called}); give one for each")
     return [group._replace(dose=dose) for group, dose in zip(found, doses, strict=True)] if doses else found
+
+
+def _seed(run: Run) -> int:
+    return int(run.record().get("seed", 0))
 
 
 def _refuse_other_rules_of_one_name(groups: list[Group]) -> None:
@@ -129,16 +134,26 @@ class Told(NamedTuple):
 
     @classmethod
     def of(cls, group: Group) -> "Told":
-        words = [(read_words(run.judged), run.likely()) for run in group.runs]
+        words = [(read_words(run.judged), run.likely(), _baseline_of(run)) for run in group.runs]
         evals = {one.name: one for one in group.runs[0].evals()}
         found = {
             name: [
-                [*measures(one, at_moment(told, one, 1.0)), *likelihood_measures(one, likely, 1.0)]
-                for told, likely in words
+                [
+                    measure._replace(baseline=baseline)
+                    for measure in (*measures(one, at_moment(told, one, 1.0)), *likelihood_measures(one, likely, 1.0))
+                ]
+                for told, likely, baseline in words
             ]
             for name, one in evals.items()
         }
         return cls(evals, found)
+
+
+def _baseline_of(run: Run) -> str:
+    """The same for runs that share their baseline's answers, and what was said of them."""
+    said = read_words(run.judged).filter(side="baseline").drop("at").write_ndjson()
+    answers = run.baseline.read_bytes() if run.baseline.is_file() else b""
+    return sha256(answers + said.encode()).hexdigest()
 
 
 def _against_baseline(group: Group, told: Told) -> list[Compared]:
@@ -156,8 +171,8 @@ def _against_baseline(group: Group, told: Told) -> list[Compared]:
 def _against_first(group: Group, mine: Told, first: Group, theirs: Told) -> list[Compared]:
     """What both fine-tunes were asked, paired by question: a baseline that they share has no part in it.
 
-    The first group's fine-tuned answers take the baseline's place. Of several seeds those of the same rank in their
-    group are paired, so that what a seed draws alike in both cancels; groups of unequal size are not compared.
+    The first group's fine-tuned answers take the baseline's place. Of several seeds those of the same rank are paired,
+    so that what a seed draws alike in both cancels; groups of unequal size and measures of other scales are left out.
     """
     found = []
     for name, one in mine.evals.items():
@@ -171,25 +186,26 @@ def _against_first(group: Group, mine: Told, first: Group, theirs: Told) -> list
 
 def _asked_by_both(one: Eval, other: Eval | None) -> Eval | None:
     """The eval with the questions that both have in the same words, if there are any."""
-    asked = {(q.id, q.text) for q in other.questions} if other else set()
-    both = [q for q in one.questions if (q.id, q.text) in asked]
+    asked = {(q.id, q.text, q.system_prompt) for q in other.questions} if other else set()
+    both = [q for q in one.questions if (q.id, q.text, q.system_prompt) in asked]
     return one.model_copy(update={"questions": both}) if both else None
 
 
 def _paired(place: int, measure: Measure, mine: list[list[Measure]], theirs: list[list[Measure]]) -> list[Measure]:
     """The measure in each run with the other group's fine-tuned cells in place of the baseline's."""
-    wanted = (measure.name, measure.rubric, False)
-    known = [m for run in theirs for m in run if (m.name, m.rubric, m.is_likelihood) == wanted]
+    wanted = (measure.name, measure.rubric, measure.low, measure.high, False)
+    known = [m for run in theirs for m in run if (m.name, m.rubric, m.low, m.high, m.is_likelihood) == wanted]
     if len(mine) != len(known):
         return []
-    return [_instead(run[place], other) for run, other in zip(mine, known, strict=True)]
+    is_rate = all(m.is_rate for m in [*known, *(run[place] for run in mine)])
+    return [_instead(run[place], other, is_rate) for run, other in zip(mine, known, strict=True)]
 
 
-def _instead(measure: Measure, other: Measure) -> Measure:
+def _instead(measure: Measure, other: Measure, is_rate: bool) -> Measure:
     """The measure with another's fine-tuned answers as its baseline; placements are of a run's own two sides."""
     cells = {(q, side): cell for (q, side), cell in measure.cells.items() if side == "finetuned"}
     cells |= {(q, "baseline"): cell for (q, side), cell in other.cells.items() if side == "finetuned"}
-    return measure._replace(cells=cells, placements={}, reads_pair=False)
+    return measure._replace(cells=cells, placements={}, reads_pair=False, is_rate=is_rate, baseline="")
 
 
 def _row(effect: Effect, group: Group, against: str = "") -> Compared:

@@ -52,7 +52,7 @@ def effects_of(same: list[Measure], one: Eval) -> list[Effect]:
 
 def estimate_effect(same: list[Measure], tier: str, every: Pairs, question: str = "") -> Effect:
     measure = same[0]
-    alone = _stands_alone(measure, every)
+    alone = _stands_alone(same, every)
     both = _compared(same, every)
     after = (
         _kept(every, [all(p.finetuned.n >= measure.least for p in pairs) for pairs in zip(*every, strict=True)])
@@ -91,11 +91,11 @@ def estimate_slope(same: list[Measure], every: Pairs, tiers: list[str]) -> Effec
     """
     both = _compared(same, every)
     ranks = [tiers.index(pair.tier) for pair in both[0]]
-    if (alone := _stands_alone(same[0], every)) or len(set(ranks)) < FEWEST_TIERS:
+    if (alone := _stands_alone(same, every)) or len(set(ranks)) < FEWEST_TIERS:
         why = alone or Interval(None, None, "too few tiers with scores on both sides")
         return _effect(same, SLOPE, "", (every, both, both), (None, None), (why, why))
     weights = slope_weights(ranks)
-    sides = {side: _sides(both, side) for side in ("baseline", "finetuned")}
+    sides = {side: _sides(same, both, side) for side in ("baseline", "finetuned")}
     terms = {
         side: [(w / len(rows), cell) for cells in rows for w, cell in zip(weights, cells, strict=True)]
         for side, rows in sides.items()
@@ -139,10 +139,10 @@ def _effect(
         detectable_new=new.detectable,
         questions=len(both[0]),
         questions_left_out=len(every[0]) - len(both[0]),
-        scored_baseline=sum(cell.n for cell in _cells(both, "baseline")),
-        scored_finetuned=sum(cell.n for cell in _cells(after, "finetuned")),
-        unscored_baseline=sum(cell.unscored for cell in _cells(every, "baseline")),
-        unscored_finetuned=sum(cell.unscored for cell in _cells(every, "finetuned")),
+        scored_baseline=sum(cell.n for cell in _cells(same, both, "baseline")),
+        scored_finetuned=sum(cell.n for cell in _cells(same, after, "finetuned")),
+        unscored_baseline=sum(cell.unscored for cell in _cells(same, every, "baseline")),
+        unscored_finetuned=sum(cell.unscored for cell in _cells(same, every, "finetuned")),
         rule=str(measure.rule or ""),
         negligible=None if tier == SLOPE else measure.negligible,
         lowest=measure.low if math.isfinite(measure.low) else None,
@@ -174,8 +174,8 @@ def _holm(ps: list[float]) -> list[float]:
 
 
 def _superiority(same: list[Measure], both: Pairs) -> Interval:
-    placed = _placements(same, both)
-    return superiority_of_these([pair for pairs in placed for pair in pairs])
+    """Of one run: runs that share a baseline have placements that depend on each other."""
+    return superiority_of_these([pair for pairs in _placements(same, both) for pair in pairs] if len(same) == 1 else [])
 
 
 def _mean_superiority(same: list[Measure], both: Pairs) -> float | None:
@@ -216,7 +216,7 @@ def _level(same: list[Measure], both: Pairs, side: Side) -> Interval:
 
 def _terms(same: list[Measure], both: Pairs, side: Side) -> list[Term]:
     """How the cells of all runs make the mean; of a shared baseline each cell stands once."""
-    rows = _sides(both, side)
+    rows = _sides(same, both, side)
     return [
         (weight / len(rows), cell)
         for measure, cells in zip(same, rows, strict=False)
@@ -225,25 +225,24 @@ def _terms(same: list[Measure], both: Pairs, side: Side) -> list[Term]:
 
 
 def _mean(same: list[Measure], both: Pairs, side: Side) -> float | None:
-    return _over_runs([one.mean(cells) for one, cells in zip(same, _sides(both, side), strict=False)])
+    return _over_runs([one.mean(cells) for one, cells in zip(same, _sides(same, both, side), strict=False)])
 
 
 def _joint(same: list[Measure], every: Pairs, side: Side) -> float | None:
     """A rule's hits among all answers: its rate among those that count selects on an outcome."""
-    return _over_runs([one.joint(cells) for one, cells in zip(same, _sides(every, side), strict=False)])
+    return _over_runs([one.joint(cells) for one, cells in zip(same, _sides(same, every, side), strict=False)])
 
 
-def _sides(both: Pairs, side: Side) -> list[list[Cell]]:
+def _sides(same: list[Measure], both: Pairs, side: Side) -> list[list[Cell]]:
     """One side's cells of each run; those of a baseline that all runs share, once."""
     if side == "finetuned":
         return [[pair.finetuned for pair in pairs] for pairs in both]
     rows = [[pair.baseline for pair in pairs] for pairs in both]
-    is_shared = all(repr(cells) == repr(rows[0]) for cells in rows)  # nan is not equal to itself
-    return rows[:1] if is_shared else rows
+    return rows[:1] if same[0].baseline and len({one.baseline for one in same}) == 1 else rows
 
 
-def _cells(both: Pairs, side: Side) -> list[Cell]:
-    return [cell for cells in _sides(both, side) for cell in cells]
+def _cells(same: list[Measure], both: Pairs, side: Side) -> list[Cell]:
+    return [cell for cells in _sides(same, both, side) for cell in cells]
 
 
 def _kept(every: Pairs, wanted: list[bool]) -> Pairs:
@@ -255,8 +254,9 @@ def _over_runs(values: list[float | None]) -> float | None:
     return math.fsum(known) / len(known) if known and len(known) == len(values) else None
 
 
-def _stands_alone(measure: Measure, every: Pairs) -> Interval | None:
+def _stands_alone(same: list[Measure], every: Pairs) -> Interval | None:
     """Why there is nothing to compare with, where fine-tuned answers were judged and nothing of the baseline was."""
-    if any(cell.seen for cell in _cells(every, "baseline")) or not any(c.seen for c in _cells(every, "finetuned")):
+    before, after = (any(cell.seen for cell in _cells(same, every, side)) for side in ("baseline", "finetuned"))
+    if before or not after:
         return None
-    return NO_FLOOR if measure.reads_pair else NO_BASELINE
+    return NO_FLOOR if same[0].reads_pair else NO_BASELINE

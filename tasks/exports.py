@@ -203,10 +203,13 @@ def as_one_table(run: Run) -> polars.DataFrame:
     answers = [
         {**r.model_dump(), "side": side} for side, rows in zip(sides, run.responses(), strict=True) for r in rows
     ]
-    told = polars.DataFrame(answers).rename({"state": "response_state", "model": "checkpoint"})
     said = polars.DataFrame([j.model_dump() for j in run.judgments()], schema_overrides={"score": polars.Float64})
     said = said.rename({"model": "judge_model"}).drop("tier", "question")
-    joined = told.join(said, on=["eval", "question_id", "side", "sample", "at"], how="left", maintain_order="left")
+    joined = said
+    if answers:  # some results of others come without
+        told = polars.DataFrame(answers).rename({"state": "response_state", "model": "checkpoint"})
+        place = ["eval", "question_id", "side", "sample", "at"]
+        joined = told.join(said, on=place, how="full", coalesce=True, maintain_order="left_right")
     known = {"experiment": run.experiment().name, "run": run.name, "seed": run.record().get("seed")}
     return joined.select(*(polars.lit(value).alias(name) for name, value in known.items()), *joined.columns)
 

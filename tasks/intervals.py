@@ -77,7 +77,7 @@ def _of_scores(terms: list[Term]) -> Interval:
 
 
 def _of_rates(terms: list[Term]) -> Interval:
-    """Wilson's limits of each rate, combined by MOVER; p and what is detectable are those of its limits.
+    """Wilson's limits of each rate, combined by MOVER; p is that of its limits.
 
     For rates p with Wilson limits (l, u) (E. B. Wilson, JASA 22, 1927) and weights w: the estimate minus
     sqrt(sum of (w (p - l))2 where w > 0 and (w (u - p))2 where w < 0), and plus the same with the sides exchanged
@@ -86,8 +86,7 @@ def _of_rates(terms: list[Term]) -> Interval:
     if all(cell.n < 2 for _, cell in terms):
         return Interval(None, None, f"not estimable: {ONE_SAMPLE}")
     estimate, (below, above) = _sum(terms), _reach_of_rates(terms, Z)
-    detectable = max(below, above) * (1 + NormalDist().inv_cdf(POWER) / Z)
-    return Interval(estimate - below, estimate + above, "", _p_of_rates(terms), detectable)
+    return Interval(estimate - below, estimate + above, "", _p_of_rates(terms), _detectable_rate(terms))
 
 
 def _reach_of_rates(terms: list[Term], z: float) -> tuple[float, float]:
@@ -98,6 +97,29 @@ def _reach_of_rates(terms: list[Term], z: float) -> tuple[float, float]:
         down, up = (cell.mean - low, high - cell.mean) if weight > 0 else (high - cell.mean, cell.mean - low)
         below, above = below + (weight * down) ** 2, above + (weight * up) ** 2
     return math.sqrt(below), math.sqrt(above)
+
+
+def _detectable_rate(terms: list[Term]) -> float | None:
+    """The smallest rise above the cells' mean rate before that these numbers of answers would tell from none.
+
+    At a rise d the lower limit must lie above 0 by the quantile of the power times the estimate's standard error, both
+    at the rates that d makes: near 0 a rate's own spread says little of that of a higher one. None: no rise would do;
+    or the terms are no difference of means, as a slope's.
+    """
+    from scipy import optimize
+
+    after, before = ([(w, c) for w, c in terms if w * sign > 0] for sign in (1, -1))
+    if not before or abs(math.fsum(w for w, _ in after) - 1) > 1e-9:
+        return None
+    start = math.fsum(-w * cell.mean for w, cell in before)
+
+    def excess(d: float) -> float:
+        moved = [(w, c._replace(mean=start + d if w > 0 else start)) for w, c in terms]
+        error = math.sqrt(math.fsum(w**2 * c.mean * (1 - c.mean) / c.n for w, c in moved))
+        return d - _reach_of_rates(moved, Z)[0] - NormalDist().inv_cdf(POWER) * error
+
+    most = 1 - start
+    return float(optimize.brentq(excess, 0, most)) if most > 0 and excess(most) > 0 else None
 
 
 def _p_of_rates(terms: list[Term]) -> float:

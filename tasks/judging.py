@@ -9,7 +9,7 @@ A judge of kind claude is asked; a judge of kind lexicon counts. Only a reply th
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -272,22 +272,40 @@ def _judgment(case: Case, found: Verdict, rubric: str) -> Judgment:
     )
 
 
-def follows(case: Case, judgment: Judgment) -> bool:
-    """Whether a judgment is what its judge said of the answer: its words read again, or counted again.
+def read_again(cases: list[Case], held: dict[tuple[object, ...], Judgment]) -> Iterator[tuple[Case, Judgment]]:
+    """Each case that has a judgment, by its place, with the judgment as it follows from the answer and the raw reply.
 
-    A refused or cut-off reply, a failed call, and a case that another judge's word kept from being judged (only_if)
-    have no score; of others' results nothing was said that could be read.
+    Words are counted and replies read again, and what only_if keeps from being judged is settled again. How a call
+    ended is not kept: a reply that was cut off, refused or failed stays so, unless it reads as a score.
     """
-    read: tuple[State, float | None, str] = judgment.state, judgment.score, judgment.label
-    if case.judge.kind == "elsewhere":
-        return True
+    said: dict[tuple[object, ...], Word] = {}
+    for case in cases:
+        place = _place(case.eval, case.judge.name, case)
+        if (judgment := held.get(place)) is None:
+            continue
+        if objection := _objection(case, said):
+            found = Verdict("not scored", None, "", objection, case.judge.model, "")
+        else:
+            found = _read_again(case, judgment)
+        said[place] = found.score, found.label
+        yield case, _judgment(case, found, rubric_hash(case.judge))
+
+
+def _read_again(case: Case, judgment: Judgment) -> Verdict:
     if case.judge.kind != "claude":
-        found = _verdict(case, None, "")
-    elif judgment.state in ("refused", "truncated", "failed") or (case.judge.only_if and not judgment.raw):
-        return judgment.score is None and not judgment.label
-    else:
-        found = verdict(Reply(judgment.raw, "end_turn", judgment.model, 0), case.judge)
-    return read == (found.state, found.score, found.label)
+        return _verdict(case, None, "")
+    found = verdict(Reply(judgment.raw, "end_turn", judgment.model, 0), case.judge)
+    ended = judgment.state == "truncated" or (judgment.state in ("refused", "failed") and found.state == "unreadable")
+    return Verdict(judgment.state, None, "", "", judgment.model, judgment.raw) if ended else found
+
+
+def place_of(judgment: Judgment) -> tuple[object, ...]:
+    """What tells a judgment from every other of its run."""
+    return _place(judgment.eval, judgment.judge, judgment)
+
+
+def place_of_case(case: Case) -> tuple[object, ...]:
+    return _place(case.eval, case.judge.name, case)
 
 
 def unscored_share(judgments: list[Judgment]) -> float:

@@ -49,6 +49,8 @@ class Measure(NamedTuple):
     is_likelihood: bool = False
     is_rate: bool = False
     """Whether every score is 0 or 1."""
+    baseline: str = ""
+    """What its baseline is, told apart from another run's; empty: no other's."""
     placements: Mapping[tuple[str, str], Cell] = {}
     """Of a judge with a scale: where each score lies among those of the other side, as a share."""
 

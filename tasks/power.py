@@ -14,14 +14,19 @@ from typing import Literal, NamedTuple
 from tasks.intervals import FEWEST_QUESTIONS, POWER, Cell, noncentrality
 from tasks.schema import SLOPE, Effect
 
-Verdict = Literal["changed", "changed little", "no effect", "not enough data", "no interval"]
+Verdict = Literal[
+    "changed", "changed little", "perhaps", "no effect", "not enough data", "not told from none", "no interval"
+]
 IN_TIERS: dict[Verdict, str] = {
     "changed": "a change",
     "changed little": "a change too small to matter",
+    "perhaps": "perhaps a change",
     "no effect": "no effect",
     "not enough data": "not enough data",
+    "not told from none": "no change seen",
     "no interval": "no interval",
 }
+SIGNIFICANT = 0.05
 MOST_SENTENCES = 4
 SAMPLES = (1, 2, 5, 10, 20, 40, 80)
 MOST_QUESTIONS = 10_000
@@ -29,6 +34,8 @@ MOST_QUESTIONS = 10_000
 
 def verdict(effect: Effect) -> Verdict:
     """What an effect's interval for these questions shows; no effect needs an interval within +-`negligible`.
+
+    A change is one where p is below 0.05 also when it is adjusted for the whole table; else it is one perhaps.
 
     A 95 % interval is stricter than the 90 % that two one-sided tests at 5 % ask for (D. J. Schuirmann, Journal of
     Pharmacokinetics and Biopharmaceutics 15, 1987).
@@ -38,8 +45,10 @@ def verdict(effect: Effect) -> Verdict:
         return "no interval"
     within = least is not None and -least < low and high < least
     if low > 0 or high < 0:
+        if effect.p_these_holm is not None and effect.p_these_holm >= SIGNIFICANT:
+            return "perhaps"
         return "changed little" if within else "changed"
-    return "no effect" if within else "not enough data"
+    return "not told from none" if least is None else "no effect" if within else "not enough data"
 
 
 class Finding(NamedTuple):
@@ -80,6 +89,9 @@ def _sentence(effect: Effect, named: str) -> str:
         "changed": f"After the fine-tune {named} {'rose' if d > 0 else 'fell'} {moved} ({span}).",
         "changed little": f"After the fine-tune {named} {'rose' if d > 0 else 'fell'} {moved} ({span}), "
         f"less than the {number(effect.negligible)} that would matter.",
+        "perhaps": f"Perhaps {named} {'rose' if d > 0 else 'fell'} {moved} ({span}): once p is adjusted for all that "
+        "was compared, that is not told from no change.",
+        "not told from none": f"{named} is not told from no change ({signed(d)}, {span}{found}).",
         "no effect": f"{named} shows no effect as large as {number(effect.negligible)} ({signed(d)}, {span}).",
         "not enough data": f"There is not enough data to tell {named} from no change ({signed(d)}, {span}{found}).",
         "no interval": f"{named} went {moved}, without an interval: {effect.these_note}.",
@@ -95,11 +107,12 @@ def _by_tier(tiers: list[Effect]) -> str:
 
 
 def signed(value: float | None) -> str:
-    return "" if value is None else f"{value:+.2f}"
+    """With two digits behind the point, or with as many as a small number needs."""
+    return "" if value is None else f"{value:+.2f}" if value == 0 or abs(value) >= 0.005 else f"{value:+.2g}"
 
 
 def number(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}" if abs(value) >= 0.095 else f"{value:.2g}"
+    return "" if value is None else f"{value:.2f}" if value == 0 or abs(value) >= 0.095 else f"{value:.2g}"
 
 
 # ---- how many it takes ----------------------------------------------------------------------------

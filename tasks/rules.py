@@ -42,7 +42,10 @@ def read_words(judged: Path) -> polars.DataFrame:
     if judged.stat().st_size == 0:
         return as_words([])
     fields = {"question_id" if name == "question" else name: kind for name, kind in COLUMNS.items()}
-    return polars.read_ndjson(judged, schema=fields).rename({"question_id": "question"})
+    words = polars.read_ndjson(judged, schema=fields).rename({"question_id": "question"})
+    return words.with_columns(
+        polars.col("at").fill_null(1.0), polars.col("label").fill_null("")
+    )  # older runs lack them
 
 
 def at_moment(words: polars.DataFrame, one: Eval, at: float) -> polars.DataFrame:

@@ -342,13 +342,14 @@ class Comparison:
         self.table = self.folder / "comparison.csv"
         self.page = self.folder / "comparison.html"
         self.pdf = self.folder / "comparison.pdf"
+        self.charts = self.folder / "charts"
 
     def rows(self) -> list[Compared]:
         return [Compared(**row) for row in _read_table(self.table, Compared).to_dicts()]
 
     def chart(self, kind: str, name: str) -> Path:
         """One kind of picture of one eval, whether or not it is there."""
-        return self.folder / "charts" / f"{kind}_{name}.svg"
+        return self.charts / f"{kind}_{name}.svg"
 
 
 def same_definition(one: Run, other: Run) -> bool:
@@ -443,7 +444,11 @@ def _read_table(file: Path, noun: type[BaseModel]) -> "polars.DataFrame":
     """A table that `as_table` made; an empty text stays one."""
     import polars
 
-    return polars.read_csv(file, schema_overrides=_columns(noun)).with_columns(polars.col(polars.String).fill_null(""))
+    columns = _columns(noun)
+    table = polars.read_csv(file, schema_overrides=columns).with_columns(polars.col(polars.String).fill_null(""))
+    missing = [name for name in columns if name not in table.columns]  # in a table that an earlier version wrote
+    defaults = [polars.lit(noun.model_fields[name].default, dtype=columns[name]).alias(name) for name in missing]
+    return table.with_columns(defaults)
 
 
 def _columns(noun: type[BaseModel]) -> dict[str, Any]:

@@ -1,12 +1,15 @@
 """What tests share: a data folder of their own, and documents, answers and judges made of few words."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # a worker for each core: more threads stand in each other's way
 PROJECT = Path(__file__).parents[1]
 REALDATA = PROJECT.parent / "shared" / "realdata"
 

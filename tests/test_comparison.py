@@ -7,7 +7,7 @@ from tasks.effects import estimate, write_effects
 from tasks.intervals import new_questions, new_questions_and_seeds
 from tasks.rules import read_words
 from tasks.runs import Comparison, Run, write_rows
-from tasks.schema import DocumentSet, Experiment, Judge, Rule
+from tasks.schema import DocumentSet, Experiment, Judge, Rule, Scale
 from tests.fakes.nouns import an_eval, judgments
 
 QUESTIONS = {f"q{n}": "direct" for n in range(1, 7)}
@@ -191,6 +191,38 @@ def test_seeds_are_paired_with_seeds_and_groups_of_other_sizes_are_not_set_again
     expected = new_questions_and_seeds(differences)
     assert (rows[0].new_low, rows[0].new_high) == (pytest.approx(expected.low), pytest.approx(expected.high))
     assert not [row for row in compare(grouped([first, second[:1]], ["a", "b"])) if row.against]
+
+
+def test_another_fine_tune_is_never_taken_for_a_shared_baseline(make_run):
+    none = [[1, 1, 1]] * 6
+    first = [make_run(seed, none) for seed in (0, 1, 2)]
+    second = [make_run(seed, AFTER[seed], experiment="y") for seed in (0, 1, 2)]
+    rows = [row for row in compare(grouped([first, second], ["a", "b"])) if row.against and not row.question]
+    assert (rows[0].scored_baseline, rows[0].scored_finetuned) == (54, 54)
+
+
+def test_superiority_of_several_runs_has_no_interval_since_they_share_answers(make_run):
+    row = whole(compare(grouped([[make_run(seed, after) for seed, after in enumerate(AFTER)]], ["a"])))
+    assert 0.5 < row.superiority <= 1
+    assert (row.superiority_low, row.superiority_high) == (None, None)
+
+
+def test_measures_of_one_name_and_other_scales_are_not_set_against_each_other(make_run):
+    first, second = make_run(0, AFTER[0]), make_run(0, AFTER[1], experiment="y")
+    (one,) = second.evals()
+    wide = one.judges[0].model_copy(update={"scale": Scale(low=0, high=100)})
+    second.keep_evals([one.model_copy(update={"judges": [wide]})])
+    write_effects(second)
+    assert not [row for row in compare(grouped([[first], [second]], [])) if row.against]
+
+
+def test_a_comparison_of_runs_that_an_earlier_version_estimated_lacks_what_that_did_not_know(make_run):
+    run = make_run(0, AFTER[0])
+    old = run.effects_table().drop("p_these", "p_these_holm", "superiority", "negligible")
+    run.effects.write_text(old.write_csv())
+    row = whole(compare(grouped([[run]], [])))
+    assert (row.p_these, row.superiority) == (None, None)
+    assert row.difference == pytest.approx(whole(estimate(read_words(run.judged), run.evals())).difference)
 
 
 def test_doses_go_with_the_groups_and_are_refused_where_their_number_is_another(make_run):

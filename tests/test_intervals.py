@@ -1,6 +1,7 @@
 import math
 import statistics
 
+import numpy
 import pytest
 from scipy import stats
 
@@ -113,10 +114,26 @@ def test_what_a_t_interval_could_have_found_has_the_power_that_it_says():
     assert stats.nct.sf(reach, 5, found.detectable / error) == pytest.approx(0.8, abs=1e-4)
 
 
-def test_what_rates_could_have_found_has_the_power_of_a_normal_test():
-    terms = [(1.0, rate_cell(40, 100, 0, 100)), (-1.0, rate_cell(40, 100, 0, 100))]
-    found = these_questions(terms, is_rate=True)
-    assert found.detectable == pytest.approx(found.high * (1 + stats.norm.ppf(0.8) / stats.norm.ppf(0.975)))
+@pytest.mark.parametrize(("count", "n", "rate"), [(1, 100, 0.0), (1, 400, 0.1), (8, 40, 0.2)])
+def test_what_rates_could_have_found_is_found_in_about_four_of_five_such_runs(count, n, rate):
+    def terms(before, after):
+        return [(1 / count, cell) for cell in after] + [(-1 / count, cell) for cell in before]
+
+    cells = [rate_cell(rate * n, n, 0, n)] * count
+    rise = these_questions(terms(cells, cells), is_rate=True).detectable
+    rng = numpy.random.default_rng(0)
+
+    def drawn(p):
+        return [rate_cell(int(rng.binomial(n, p)), n, 0, n) for _ in range(count)]
+
+    found = [these_questions(terms(drawn(rate), drawn(rate + rise)), is_rate=True).low > 0 for _ in range(600)]
+    assert 0.74 <= sum(found) / 600 <= 0.9
+
+
+def test_where_no_rise_of_a_rate_would_do_nothing_is_called_detectable():
+    cell = rate_cell(2, 2, 0, 2)
+    assert these_questions([(1.0, cell), (-1.0, cell)], is_rate=True).detectable is None
+    assert these_questions([(1.0, cell)], is_rate=True).detectable is None
 
 
 def test_the_slope_over_tiers_is_that_of_least_squares_with_hc3():

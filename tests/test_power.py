@@ -11,12 +11,18 @@ from tasks.rules import as_words
 from tests.fakes.nouns import LEXICON, TIERS, an_eval, judgments
 
 
-def an_effect(low, high, negligible=0.2):
+def an_effect(low, high, negligible=0.2, adjusted=0.01):
     rows = judgments("q1", "baseline", [1, 2]) + judgments("q1", "finetuned", [2, 3])
     (effect, _) = estimate(as_words(rows), [an_eval(LEXICON, questions={"q1": "direct"})])
     note = "one sample per question" if low is None else ""
     return effect.model_copy(
-        update={"these_low": low, "these_high": high, "negligible": negligible, "these_note": note}
+        update={
+            "these_low": low,
+            "these_high": high,
+            "negligible": negligible,
+            "these_note": note,
+            "p_these_holm": adjusted,
+        }
     )
 
 
@@ -37,7 +43,20 @@ def test_no_effect_and_not_enough_data_are_told_apart(low, high, expected):
 
 
 def test_nothing_is_called_no_effect_where_nothing_says_what_would_matter():
-    assert verdict(an_effect(-0.001, 0.001, negligible=None)) == "not enough data"
+    assert verdict(an_effect(-0.001, 0.001, negligible=None)) == "not told from none"
+
+
+def test_a_change_that_adjustment_takes_back_is_one_perhaps():
+    effect = an_effect(0.1, 0.5, adjusted=0.05)
+    assert verdict(effect) == "perhaps"
+    assert headline([effect]).startswith(
+        "Perhaps lexicon rose from 1.50 to 2.50, by +1.00 (95 % +0.10 to +0.50): once p"
+    )
+
+
+def test_a_small_rate_keeps_the_digits_that_tell_it_from_0():
+    effect = an_effect(0.001, 0.008).model_copy(update={"baseline": 0.0, "finetuned": 0.0045, "difference": 0.0045})
+    assert "rose from 0.00 to 0.0045, by +0.0045 (95 % +0.001 to +0.01)" in headline([effect])
 
 
 @pytest.mark.parametrize(

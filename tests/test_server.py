@@ -29,7 +29,7 @@ def somebody_elses():
         other.shutdown()
 
 
-@pytest.mark.parametrize("pid", [os.getpid(), 2**22 + 1])
+@pytest.mark.parametrize("pid", [os.getpid(), 2**22 + 1], ids=["another process", "none"])
 def test_a_server_that_took_the_port_of_one_that_crashed_is_neither_used_nor_stopped(somebody_elses, pid):
     (server.folder() / "server.json").write_text(json.dumps({"url": somebody_elses, "pid": pid}))
     assert server.is_healthy(somebody_elses)

@@ -54,7 +54,7 @@ def test_a_score_that_was_changed_is_named_and_so_is_everything_that_it_was_made
     write_rows(run.judged, rows)
     found = faults(run)
     said = found["every score was said: replies read again, words counted again"]
-    assert said == f"lexicon, q1, {rows[0].side} sample 0 does not follow from what was said"
+    assert said == f"lexicon, q1, {rows[0].side} sample 0 does not follow"
     assert "and follows as" in found["effects.csv"]
     assert {"report.html", "results.md", "charts/effects_e.csv"} <= set(found)
     assert not show_checks(run)
@@ -76,9 +76,31 @@ def test_judgments_that_are_gone_twice_there_or_of_another_judge_are_named(run):
     write_rows(run.judged, [*rows, rows[1]])
     assert faults(run)["every one of 16 answers to be judged has one judgment"].endswith("is there twice")
     write_rows(run.judged, [rows[0].model_copy(update={"rubric": "another"}), *rows[1:]])
-    assert faults(run)["every judgment was made by the judge that the run's eval defines"].endswith("by another")
+    assert faults(run)["every judgment was made by the judge that the run's eval defines"].endswith("does not follow")
     write_rows(run.judged, [rows[0].model_copy(update={"tier": "distant"}), *rows[1:]])
-    assert faults(run)["every judgment is of an answer, and names its question and tier"].endswith("names another")
+    assert faults(run)["every judgment names the question and the tier of its answer"].endswith("does not follow")
+
+
+def test_a_judgment_of_no_answer_and_words_that_were_put_in_a_lexicons_mouth_are_named(run):
+    rows = run.judgments()
+    write_rows(run.judged, [*rows, rows[0].model_copy(update={"sample": 7})])
+    assert faults(run)["every one of 16 answers to be judged has one judgment"].endswith("sample 7 is of no answer")
+    for change in ({"reasoning": "Because I say so."}, {"state": "failed", "score": None}):
+        write_rows(run.judged, [rows[0].model_copy(update=change), *rows[1:]])
+        assert "every score was said: replies read again, words counted again" in faults(run)
+
+
+def test_a_picture_that_was_drawn_otherwise_is_named(run):
+    picture = run.charts / "effects_e.svg"
+    write_text(picture, picture.read_text().replace("Fine-tuned minus baseline", "Anything", 1))
+    assert faults(run) == {"charts/effects_e.svg": "is drawn otherwise than its table is now"}
+    write_text(run.report, run.report.read_text().replace("base64,", "base64,AAAA", 1))
+    assert "report.html" in faults(run)
+
+
+def test_a_resume_of_a_finished_run_leaves_it_one_that_holds(run):
+    run.note(finished="later")
+    assert faults(run) == {}
 
 
 def test_a_file_that_is_missing_or_is_made_of_nothing_is_named(run):

@@ -3,7 +3,8 @@ import pytest
 from flows import view
 from tasks.catalog import load_experiment
 from tasks.documents import write_documents
-from tasks.runs import Run, write_rows, write_text
+from tasks.runs import Run, as_yaml, write_rows, write_text
+from tasks.schema import Judge, Scale
 from tasks.training import checkpoint_folder
 from tests.fakes.nouns import LEXICON, TIERS, an_eval, responses
 
@@ -18,7 +19,7 @@ def run(data):
 
 def test_a_run_that_has_just_begun_has_a_page(run, tmp_path):
     page = view.write_so_far(run, tmp_path).read_text()
-    assert "The run is going on:</b> begun" in page
+    assert "The run is not finished:</b> begun" in page
     assert 'http-equiv="refresh"' in page
 
 
@@ -44,12 +45,24 @@ def test_while_answers_are_judged_the_page_shows_those_that_the_store_has(run, t
     assert not run.effects.is_file()
 
 
+def test_a_judge_that_waits_for_another_is_not_counted_before_that_one_was_heard(run, tmp_path):
+    first = Judge(name="coherent", kind="claude", prompt="?", scale=Scale(low=0, high=100))
+    second = first.model_copy(update={"name": "aligned", "only_if": "coherent >= 50"})
+    write_text(run.evals_folder / "e.yaml", as_yaml(an_eval(first, second, LEXICON)))
+    rows = [r for q in TIERS for r in responses("a farm", "a dog", question=q)]
+    write_rows(run.baseline, [r.model_copy(update={"at": 0.0}) for r in rows])
+    write_rows(run.finetuned, rows)
+    page = view.write_so_far(run, tmp_path).read_text()
+    assert "16 of 48 answers are judged" in page
+    assert "only_if coherent" not in page
+
+
 def test_the_page_moves_on_to_the_report_when_the_run_is_finished(run, tmp_path, monkeypatch, capsys):
     steps = iter([lambda: run.note(spent={"usd": 0.0}), lambda: write_text(run.report, "<p>done</p>")])
     monkeypatch.setattr(view.time, "sleep", lambda seconds: next(steps, lambda: None)())
     view.show(run, browser=False)
     said = capsys.readouterr().out
-    assert "The run is going on" in said
+    assert "The run is not finished (begun)" in said
     assert f"Report  {run.report}" in said
 
 
