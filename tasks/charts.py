@@ -1,6 +1,7 @@
 """Charts, in Altair, each as html, svg, png and pdf with its table beside it as CSV. The only module that draws."""
 
 import io
+import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ COLOURS = [BLUE, ORANGE, "#009e73", "#cc79a7", "#1c1c1e", "#56b4e9", "#e69f00"]
 MODELS = {"baseline": "baseline", "fine-tuned": "finetuned"}
 """What each model is called in a chart, and its columns."""
 BOX = {"measure": polars.String, "question": polars.String, "model": polars.String, "score": polars.Float64}
-EFFECT = ("eval", "measure", "tier", "question")
+EFFECT = ("eval", "measure", "tier", "question", "lowest", "highest")
 LINES = altair.Legend(symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=3)
 PIXELS_PER_INCH = 160
 VEGA_LITE = altair.SCHEMA_VERSION.removeprefix("v").rpartition(".")[0]
@@ -44,12 +45,24 @@ WHOLE = {"scale": altair.Scale(domain=[0, 1]), "axis": altair.Axis(format="%")}
 
 
 def _by_measure(table: polars.DataFrame) -> altair.Row:
-    """A row for each judge and rule in their order, with its name above."""
-    return altair.Row("measure:N", sort=list(dict.fromkeys(table["measure"])), title=None, header=_header())
+    """A row for each judge and rule in their order, with its name and its unit above."""
+    units = dict(map(_with_unit, table.unique(["measure"], maintain_order=True).to_dicts()))
+    header = _header(labelExpr=f"({json.dumps(units)})[datum.value]")
+    return altair.Row("measure:N", sort=list(units), title=None, header=header)
 
 
-def _header() -> altair.Header:
-    return altair.Header(labelOrient="top", labelAngle=0, labelAnchor="start", labelFontSize=13, labelFontWeight="bold")
+def _with_unit(row: dict[str, Any]) -> tuple[str, str]:
+    """A measure and what it is called above its chart: with its scale's ends, as a rate, or in nats."""
+    name, low, high = row["measure"], row.get("lowest"), row.get("highest")
+    if low is None or high is None:
+        return name, f"{name} (nats a token)" if name == "drift" else name
+    return name, f"{name} (rate, 0 to 1)" if (low, high) == (0, 1) else f"{name} (score, {low:g} to {high:g})"
+
+
+def _header(**more: Any) -> altair.Header:
+    return altair.Header(
+        **more, labelOrient="top", labelAngle=0, labelAnchor="start", labelFontSize=13, labelFontWeight="bold"
+    )
 
 
 def effects_by_tier(effects: polars.DataFrame, one: Eval) -> altair.FacetChart:

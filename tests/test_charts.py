@@ -1,6 +1,17 @@
 import pytest
 
-from tasks.charts import axes, both_scores, by_model, draw, matrix, overall, scores, two_judges, without_slope
+from tasks.charts import (
+    axes,
+    both_scores,
+    by_model,
+    draw,
+    effects_by_tier,
+    matrix,
+    overall,
+    scores,
+    two_judges,
+    without_slope,
+)
 from tasks.distributions import distributions
 from tasks.effects import estimate, write_effects
 from tasks.rules import as_words
@@ -79,6 +90,13 @@ def test_a_slope_is_no_difference_and_has_no_place_among_them():
     assert "slope" not in set(without_slope(effects)["tier"])
     assert set(overall(effects)["tier"]) == {"all"}
     assert set(by_model(overall(effects))["model"]) == {"baseline", "fine-tuned"}
+
+
+def test_a_chart_names_each_measure_with_its_unit():
+    effects = as_table(estimate(as_words(said()), [one_eval(RULE)]), Effect)
+    words = str(effects_by_tier(effects, one_eval(RULE)).to_dict()["facet"]["row"]["header"]["labelExpr"])
+    assert '"aligned": "aligned (score, 0 to 100)"' in words
+    assert '"misaligned": "misaligned (rate, 0 to 1)"' in words
 
 
 def test_a_run_of_several_measures_leaves_every_chart_with_its_table(data):
