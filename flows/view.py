@@ -23,6 +23,8 @@ from tasks.training import curve_so_far
 
 SECONDS = 10
 """Between two looks at a run that is going on."""
+RENEWED = 30
+"""Seconds after which the page loads itself again (report.html.j2)."""
 
 
 def show(run: Run, browser: bool = True) -> None:
@@ -43,7 +45,7 @@ def show(run: Run, browser: bool = True) -> None:
             return
         write_text(page, _moved_to(run.report))
         console.print(f"Report  {run.report}")
-        time.sleep(2 * SECONDS if browser else 0)  # the browser's page moves on to the report
+        time.sleep(RENEWED + SECONDS if browser else 0)  # until the browser's page has moved on to the report
 
 
 def _follow(run: Run, folder: Path) -> None:

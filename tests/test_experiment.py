@@ -82,7 +82,7 @@ async def test_a_run_leaves_the_whole_line_and_a_second_run_repeats_none_of_it(m
     assert charts == {
         f"{name}.{kind}"
         for name in (
-            *(f"{kind}_factory_farming" for kind in ("effects", "levels", "questions", "boxes")),
+            *(f"{kind}_factory_farming" for kind in ("effects", "levels", "questions", "scores", "boxes")),
             "training_curve",
         )
         for kind in ("csv", "html", "svg", "png", "pdf")
