@@ -1,8 +1,10 @@
+import polars
 import pytest
 
 from flows.compare import compare_runs
 from tasks.catalog import UserError
-from tasks.comparison import compare, grouped
+from tasks.charts import draw_comparison
+from tasks.comparison import compare, grouped, render
 from tasks.effects import estimate, write_effects
 from tasks.intervals import new_questions, new_questions_and_seeds
 from tasks.rules import read_words
@@ -238,3 +240,24 @@ def test_p_is_adjusted_over_all_runs_of_the_comparison(make_run):
     alone = [row for row in compare(grouped(runs, [])) if not row.question and not row.against]
     smallest = min(alone, key=lambda row: row.p_these)
     assert smallest.p_these_holm == pytest.approx(2 * smallest.p_these)
+
+
+def test_runs_that_were_asked_along_their_training_are_drawn_over_it(make_run):
+    runs = [make_run(0, AFTER[0]), make_run(0, AFTER[1], experiment="y")]
+    for run, early in zip(runs, (AFTER[2], BEFORE), strict=True):
+        more = [j.model_copy(update={"at": 0.5}) for j in rows_of(early) if j.side == "finetuned"]
+        write_rows(run.judged, [*run.judgments(), *more])
+        write_effects(run)
+    groups = grouped([[run] for run in runs], [])
+    rows = compare(groups)
+    assert {(row.label, row.at) for row in rows if not row.against} == {("x", 1), ("x", 0.5), ("y", 1), ("y", 0.5)}
+    place = Comparison("along")
+    draw_comparison(place, rows)
+    table = polars.read_csv(place.chart("checkpoints", "e").with_suffix(".csv"))
+    found = {(row["label"], row["at"]): row["difference"] for row in table.to_dicts() if row["tier"] == "direct"}
+    assert found["y", 0.5] == 0
+    page = render(place, groups, rows)
+    assert "The difference over all questions along the training" in page
+    assert page.count("<td>x</td>") == 1, (
+        "earlier moments stand in the chart and the table file, not in the page's table"
+    )
