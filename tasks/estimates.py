@@ -102,6 +102,8 @@ def estimate_slope(same: list[Measure], every: Pairs, tiers: list[str]) -> Effec
     }
     before, later = (math.fsum(w * cell.mean for w, cell in terms[side]) for side in ("baseline", "finetuned"))
     these = these_questions(terms["finetuned"] + [(-w, cell) for w, cell in terms["baseline"]], same[0].is_rate)
+    if same[0].is_rate:
+        these = these._replace(detectable=None)  # that is of a rise of all rates alike, which is no slope
     new = new_tiers_slope(ranks, [[pair.difference for pair in pairs] for pairs in both])
     return _effect(same, SLOPE, "", (every, both, both), (before, later), (these, new))
 

@@ -103,13 +103,13 @@ def _detectable_rate(terms: list[Term]) -> float | None:
     """The smallest rise above the cells' mean rate before that these numbers of answers would tell from none.
 
     At a rise d the lower limit must lie above 0 by the quantile of the power times the estimate's standard error, both
-    at the rates that d makes: near 0 a rate's own spread says little of that of a higher one. None: no rise would do;
-    or the terms are no difference of means, as a slope's.
+    at the rates that d makes: near 0 a rate's own spread says little of that of a higher one. None: no rise would do,
+    or there is nothing before.
     """
     from scipy import optimize
 
-    after, before = ([(w, c) for w, c in terms if w * sign > 0] for sign in (1, -1))
-    if not before or abs(math.fsum(w for w, _ in after) - 1) > 1e-9:
+    before = [(w, c) for w, c in terms if w < 0]
+    if not before:
         return None
     start = math.fsum(-w * cell.mean for w, cell in before)
 

@@ -7,7 +7,7 @@ from statsmodels.stats.multitest import multipletests
 from tasks.effects import estimate
 from tasks.rules import as_words
 from tasks.runs import Run, as_table, write_text
-from tasks.schema import Effect
+from tasks.schema import Effect, Rule
 from tests.fakes.nouns import LEXICON, TIERS, an_eval, judgments
 
 
@@ -187,3 +187,13 @@ def test_everything_missing_is_said_in_every_row_and_nothing_is_a_number():
         assert numbers == (None,) * 5
         assert effect.these_note
     assert effects(rows)["direct", "q1"].unscored_finetuned == 3
+
+
+def test_the_slope_of_a_rate_names_no_rise_that_could_have_been_found():
+    tiers = {"q1": "direct", "q2": "close", "q3": "distant"}
+    one = an_eval(LEXICON, questions=tiers).model_copy(update={"rules": [Rule(name="high", hit="lexicon > 2")]})
+    rows = [row for q in tiers for row in both_in(q, [1, 2, 3, 1], [3, 4, 1, 5])]
+    found = {(e.measure, e.tier): e for e in estimate(as_words(rows), [one]) if not e.question}
+    assert found["high", "slope"].these_low is not None
+    assert found["high", "slope"].detectable_these is None
+    assert found["high", "all"].detectable_these > 0
