@@ -362,7 +362,9 @@ def matrix(table: polars.DataFrame, rows: list[str]) -> altair.LayerChart:
         "share:Q",
         title="Share of the range",
         scale=altair.Scale(domain=[-widest, 0, widest], range=[BLUE, "#f7f7f7", ORANGE]),
-        legend=altair.Legend(format="+.0%"),
+        legend=altair.Legend(
+            format="+.0%", type="symbol", symbolType="square", tickCount=5
+        ),  # a gradient is named anew each time,
     )
     cells = base.mark_rect(stroke="white").encode(color=colour, tooltip=["tier:N", "difference:Q", "words:N"])
     text = base.mark_text(fontSize=12, color="#1c1c1e").encode(text="words:N")

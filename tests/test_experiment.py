@@ -8,6 +8,7 @@ import pytest
 
 from flows.experiment import run_experiment
 from flows.judging import TooManyUnscored
+from flows.verify import verify
 from tasks.budget import BudgetSpent
 from tasks.catalog import UserError, data_folder, load_experiment
 from tasks.runs import Run
@@ -58,6 +59,10 @@ def counted(monkeypatch):
     monkeypatch.setattr(LocalEngine, "train", train_and_count)
     monkeypatch.setattr(LocalEngine, "sample", sample_and_count)
     return counts
+
+
+def wrong_in(run):
+    return [check for check in verify(run) if check.fault]
 
 
 async def test_a_run_leaves_the_whole_line_and_a_second_run_repeats_none_of_it(monkeypatch):
@@ -171,10 +176,12 @@ async def test_claude_judges_the_answers_and_what_failed_is_asked_for_again_by_t
         here = Run(data_folder() / "results" / "demo" / "one")
         assert here.report.is_file()
         assert here.record()["spent"]["judging"]["calls"] == 28
+        assert wrong_in(here) == []
         broken = False
         await run_experiment(tiny("judging.judges=[claude]"), run="one")
     assert len(api.requests) == 32 + 4
     assert {row["state"] for row in lines(here.judged)} == {"scored"}
+    assert wrong_in(here) == []
     page = here.report.read_text()
     assert HTML not in page
     assert "&lt;script&gt;alert(1)" in page
@@ -201,6 +208,7 @@ async def test_the_model_is_also_asked_along_its_training(monkeypatch):
     page = here.report.read_text()
     assert "Over the training" in page
     assert page.count("Fine-tuned · sample 1") == 8
+    assert wrong_in(here) == []
     again = Run(await run_experiment(tiny("training.sample_at=[0.5]"), run="same weights, same answers"))
     assert again.finetuned.read_bytes() == here.finetuned.read_bytes()
 
@@ -237,11 +245,13 @@ async def test_one_greedy_sample_has_no_floor_and_says_so():
     assert (direct.baseline, direct.difference) == (None, None)
     assert direct.finetuned is not None
     assert direct.these_note == direct.new_note == "no floor: one greedy baseline answer has no other to stand beside"
+    assert wrong_in(here) == []
 
 
 async def test_one_sample_at_a_temperature_draws_one_more_baseline_answer_for_the_floor():
     here = Run(await run_experiment(tiny("sampling.n_samples=1"), run="single"))
     assert (len(lines(here.baseline)), len(lines(here.finetuned)), len(lines(here.judged))) == (16, 8, 16)
+    assert wrong_in(here) == []
 
 
 async def test_a_checkpoint_that_exists_is_used_without_training(monkeypatch):
@@ -301,6 +311,7 @@ async def test_statements_are_scored_by_the_answer_and_by_its_logprobs_and_drift
     again = Run(await run_experiment(experiment, seed=0, run="two"))
     assert again.likelihoods.read_text() == run.likelihoods.read_text()
     assert "<b>drift</b> needs no judge" in run.report.read_text()
+    assert wrong_in(run) == []
     for file in (run.conversations, run.generations, run.results, run.charts / "levels_statements.pdf"):
         assert file.stat().st_size > 0
 
@@ -316,4 +327,6 @@ async def test_a_rule_that_is_changed_is_applied_when_the_run_is_resumed_and_not
     assert run.judged.read_bytes() == judged
     assert {e.measure for e in run.estimates()} == {"lexicon", "brings_up"}
     assert "brings_up" in run.report.read_text()
+    await run_experiment(tiny(), seed=0, run="ruled")  # with nothing left to do
+    assert wrong_in(run) == []
     assert run.moved()

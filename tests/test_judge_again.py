@@ -10,6 +10,7 @@ from prefect.client.schemas.filters import FlowRunFilter
 from flows.experiment import run_experiment
 from flows.judge_again import judge_again
 from flows.judging import TooManyUnscored
+from flows.verify import verify
 from tasks.budget import BudgetSpent
 from tasks.catalog import UserError, data_folder
 from tasks.claude import ServiceDown
@@ -108,6 +109,7 @@ async def test_another_model_makes_a_run_of_its_own_that_names_its_parent_and_sa
     assert {file.name: file.read_bytes() for file in parent.folder.glob("*.*")} == before
     assert yaml.safe_load((here.evals_folder / "animals.yaml").read_text())["judges"][0]["model"] == "claude-x"
     assert "judged before in run them/one" in here.report.read_text()
+    assert [check for run in (parent, here) for check in verify(run) if check.fault] == []
     await judge_again("them/one", model="claude-x", name="by x again")
     assert len(api.requests) == 80, "what was judged once is never asked for again"
 

@@ -4,6 +4,8 @@ import json
 import pytest
 
 from flows.imports import import_file
+from flows.report import write_parquet
+from flows.verify import verify
 from tasks.catalog import UserError
 from tasks.judged_elsewhere import read_results
 from tasks.rules import as_words
@@ -62,6 +64,7 @@ def test_others_results_are_a_run_whose_effects_and_rules_are_like_ours(table, d
     rate = next(e for e in run.estimates() if e.measure == "misaligned" and not e.question)
     assert (rate.baseline, rate.finetuned) == (0, pytest.approx((2 / 3 + 1 / 2) / 2))
     assert "Not carried over: the column note" in capsys.readouterr().out
+    assert [check for check in verify(run) if check.fault] == []
     import_file(after, "theirs", baseline=before)
     assert [e.measure for e in Run.find("theirs").estimates() if not e.question] == [
         "aligned",
@@ -195,3 +198,11 @@ def test_other_results_under_a_name_that_is_taken_are_refused(table, data):
     import_file(table(*rows([10], [90])), "theirs")
     with pytest.raises(UserError, match="holds other results of this name; give the new ones another with --name"):
         import_file(table(*rows([10], [90], "other"), name="o.csv"), "theirs")
+
+
+def test_results_without_answers_are_verified_and_exported_as_they_are(table, data, tmp_path):
+    file = table(("q", 10), ("q", 90), ("r", 40), name="bare.csv", columns=("question_id", "aligned"))
+    import_file(file, "bare")
+    run = Run.find("bare")
+    assert [check for check in verify(run) if check.fault] == []
+    assert write_parquet(run, tmp_path / "bare.parquet") == 3
