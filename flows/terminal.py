@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
+from tasks import power
 from tasks.catalog import UserError
 from tasks.runs import Run
 from tasks.schema import Agreement, Compared, Corrected, Effect, Failure, State
@@ -115,7 +116,7 @@ def _scored(effect: Effect) -> str:
 
 
 def number(value: float | None, sign: str = "") -> str:
-    return "–" if value is None else f"{value:{sign}.2f}"
+    return power.number(value, sign) or "–"
 
 
 def interval(low: float | None, high: float | None, note: str = "") -> str:

@@ -64,7 +64,7 @@ def _of_judgments(run: Run) -> Iterable[Check]:
     ours = [j for j in judgments if (j.eval, j.judge) in made_here]
     cases = [c for c in cases_of(run, run.experiment(), evals) if (c.eval, c.judge.name) in made_here]
     held = {place_of(j): j for j in ours}
-    anew = [(place_of(wanted), wanted) for _, wanted in read_again(cases, held)]
+    anew = [(place_of(wanted), wanted) for wanted in read_again(cases, held)]
     due, counts = {place for place, _ in anew}, Counter(map(place_of, ours))
     lacking = [c for c in cases if place_of_case(c) not in held]
     yield Check(
@@ -76,7 +76,8 @@ def _of_judgments(run: Run) -> Iterable[Check]:
     for what, fields in GROUPS.items():
         wrong = (_named(held[p]) for p, j in anew if any(getattr(j, f) != getattr(held[p], f) for f in fields))
         yield Check(what, _first("does not follow", wrong))
-    yield _of_others_questions(evals, [j for j in judgments if (j.eval, j.judge) not in made_here])
+    if others := [j for j in judgments if (j.eval, j.judge) not in made_here]:
+        yield _of_others_questions(evals, others)
 
 
 def _of_others_questions(evals: list[Eval], judgments: list[Judgment]) -> Check:

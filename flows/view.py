@@ -14,7 +14,7 @@ from flows.terminal import console
 from tasks.charts import draw
 from tasks.effects import write_effects
 from tasks.judging import judge_all, place_of, place_of_case
-from tasks.report import render
+from tasks.report import RENEWED, render
 from tasks.rubrics import Case
 from tasks.runs import Run, copy_file, write_rows, write_text
 from tasks.schema import Condition
@@ -23,8 +23,6 @@ from tasks.training import curve_so_far
 
 SECONDS = 10
 """Between two looks at a run that is going on."""
-RENEWED = 30
-"""Seconds after which the page loads itself again (report.html.j2)."""
 
 
 def show(run: Run, browser: bool = True) -> None:
@@ -63,7 +61,7 @@ def write_so_far(run: Run, folder: Path) -> Path:
         copy = run.copy_rows_to(Path(inner))
         if not run.metrics.is_file() and (curve := curve_so_far(run.record().get("training_key", ""))):
             copy_file(curve, copy.metrics)
-        words = f"{run.stage()}"
+        words = run.stage()
         if run.finetuned.is_file() and not run.judged.is_file():
             words = _judge_from_the_store(copy)
         write_effects(copy)

@@ -15,14 +15,13 @@ from prefect import task
 
 from tasks.rules import at_moment, read_words
 from tasks.runs import Comparison, Run, as_table, write_bytes, write_text
-from tasks.schema import ALL, SLOPE, Compared, Condition, Eval, Judgment, Rule
+from tasks.schema import ALL, SLOPE, Compared, Condition, Eval, Rule
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#6b6b6b"
 """Okabe and Ito's, told apart by every kind of sight."""
 COLOURS = [BLUE, ORANGE, "#009e73", "#cc79a7", "#1c1c1e", "#56b4e9", "#e69f00"]
 MODELS = {"baseline": "baseline", "fine-tuned": "finetuned"}
 """What each model is called in a chart, and its columns."""
-BOX = {"measure": polars.String, "question": polars.String, "model": polars.String, "score": polars.Float64}
 EFFECT = ("eval", "measure", "tier", "question", "lowest", "highest")
 LINES = altair.Legend(symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=3)
 PIXELS_PER_INCH = 160
@@ -163,18 +162,15 @@ def overall(effects: polars.DataFrame) -> polars.DataFrame:
     return polars.concat([tiers.filter(tier=ALL), tiers.join(several, on=whole, how="anti")])
 
 
-def five_numbers(judgments: list[Judgment], one: Eval) -> polars.DataFrame:
+def five_numbers(words: polars.DataFrame, one: Eval) -> polars.DataFrame:
     """Median, quartiles, and the last scores within 1.5 times their distance (J. W. Tukey, Exploratory Data Analysis,
     1977), for each question and model, of the judges that have a scale."""
     scales = [judge.name for judge in one.judges if judge.highest - judge.lowest > 1]
-    words = {side: name for name, side in MODELS.items()}
-    rows = [
-        (j.judge, j.question_id, words[j.side], j.score)
-        for j in judgments
-        if j.eval == one.name and j.judge in scales and j.score is not None and (j.side == "baseline" or j.at == 1)
-    ]
-    scores = polars.DataFrame(rows, schema=BOX, orient="row")
-    score, place = polars.col("score"), list(BOX)[:3]
+    sides = {side: model for model, side in MODELS.items()}
+    scored = words.filter(polars.col("judge").is_in(scales), polars.col("score").is_not_null())
+    model = polars.col("side").replace_strict(sides, return_dtype=polars.String)
+    scores = scored.select(polars.col("judge").alias("measure"), "question", model.alias("model"), "score")
+    score, place = polars.col("score"), ["measure", "question", "model"]
     quartiles = scores.group_by(place, maintain_order=True).agg(
         n=polars.len(), q1=score.quantile(0.25, "linear"), median=score.median(), q3=score.quantile(0.75, "linear")
     )
@@ -515,11 +511,10 @@ def _save_drawing(made: dict[str, Any], place: Path, table: polars.DataFrame) ->
 
 def draw(run: Run, save: Save = save) -> Path:
     """All charts of a run: those of each eval, the matrix of several measures, the training curve if there is one."""
-    effects, judgments, words = run.effects_table(), run.judgments(), read_words(run.judged)
-    shares = run.shares()
+    effects, shares, words = run.effects_table(), run.shares(), read_words(run.judged)
     for one in run.evals() if len(words) else []:
         _draw_eval(run, one, effects.filter(eval=one.name), save)
-        if len(numbers := five_numbers(judgments, one)):
+        if len(numbers := five_numbers(at_moment(words, one, 1.0), one)):
             save(boxes(numbers), run.charts / f"boxes_{one.name}", numbers)
         if len(mine := shares.filter(eval=one.name)):
             save(scores(mine), run.charts / f"scores_{one.name}", mine)

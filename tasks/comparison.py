@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
+import polars
 from prefect import task
 
 from tasks.catalog import UserError
@@ -134,7 +135,7 @@ class Told(NamedTuple):
 
     @classmethod
     def of(cls, group: Group) -> "Told":
-        words = [(read_words(run.judged), run.likely(), _baseline_of(run)) for run in group.runs]
+        words = [(told := read_words(run.judged), run.likely(), _baseline_of(run, told)) for run in group.runs]
         evals = {one.name: one for one in group.runs[0].evals()}
         found = {
             name: [
@@ -149,9 +150,9 @@ class Told(NamedTuple):
         return cls(evals, found)
 
 
-def _baseline_of(run: Run) -> str:
+def _baseline_of(run: Run, words: polars.DataFrame) -> str:
     """The same for runs that share their baseline's answers, and what was said of them."""
-    said = read_words(run.judged).filter(side="baseline").drop("at").write_ndjson()
+    said = words.filter(side="baseline").drop("at").write_ndjson()
     answers = run.baseline.read_bytes() if run.baseline.is_file() else b""
     return sha256(answers + said.encode()).hexdigest()
 

@@ -62,7 +62,9 @@ def estimate_effect(same: list[Measure], tier: str, every: Pairs, question: str 
     these, new = (alone, alone) if alone else _intervals(same, both)
     bounds = [one.bounds(pairs) for one, pairs in zip(same, every, strict=True)]
     levels = [_level(same, both, "baseline"), _level(same, after, "finetuned")]
-    rank = _superiority(same, both)
+    placed = _placements(same, both)
+    # Of one run alone: runs that share a baseline have placements that depend on each other.
+    rank = superiority_of_these(placed if len(same) == 1 else [])
     return _effect(
         same,
         tier,
@@ -78,7 +80,7 @@ def estimate_effect(same: list[Measure], tier: str, every: Pairs, question: str 
         finetuned_high=levels[1].high,
         joint_baseline=_joint(same, every, "baseline"),
         joint_finetuned=_joint(same, every, "finetuned"),
-        superiority=_mean_superiority(same, both),
+        superiority=math.fsum(after.mean for _, after in placed) / len(placed) if placed else None,
         superiority_low=rank.low,
         superiority_high=rank.high,
     )
@@ -175,22 +177,13 @@ def _holm(ps: list[float]) -> list[float]:
     return found
 
 
-def _superiority(same: list[Measure], both: Pairs) -> Interval:
-    """Of one run: runs that share a baseline have placements that depend on each other."""
-    return superiority_of_these([pair for pairs in _placements(same, both) for pair in pairs] if len(same) == 1 else [])
-
-
-def _mean_superiority(same: list[Measure], both: Pairs) -> float | None:
-    placed = [after.mean for pairs in _placements(same, both) for _, after in pairs]
-    return math.fsum(placed) / len(placed) if placed else None
-
-
-def _placements(same: list[Measure], both: Pairs) -> list[list[tuple[Cell, Cell]]]:
-    """Of each run the placements of both sides of each question; none where there is no scale."""
+def _placements(same: list[Measure], both: Pairs) -> list[tuple[Cell, Cell]]:
+    """The placements of both sides of each question in each run; none where there is no scale."""
     return [
-        [(one.placements[p.question, "baseline"], one.placements[p.question, "finetuned"]) for p in pairs]
+        (one.placements[p.question, "baseline"], one.placements[p.question, "finetuned"])
         for one, pairs in zip(same, both, strict=True)
         if one.placements
+        for p in pairs
     ]
 
 

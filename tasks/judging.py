@@ -272,8 +272,8 @@ def _judgment(case: Case, found: Verdict, rubric: str) -> Judgment:
     )
 
 
-def read_again(cases: list[Case], held: dict[tuple[object, ...], Judgment]) -> Iterator[tuple[Case, Judgment]]:
-    """Each case that has a judgment, by its place, with the judgment as it follows from the answer and the raw reply.
+def read_again(cases: list[Case], held: dict[tuple[object, ...], Judgment]) -> Iterator[Judgment]:
+    """Of each case that has a judgment, by its place, the judgment as it follows from the answer and the raw reply.
 
     Words are counted and replies read again, and what only_if keeps from being judged is settled again. How a call
     ended is not kept: a reply that was cut off, refused or failed stays so, unless it reads as a score.
@@ -288,7 +288,7 @@ def read_again(cases: list[Case], held: dict[tuple[object, ...], Judgment]) -> I
         else:
             found = _read_again(case, judgment)
         said[place] = found.score, found.label
-        yield case, _judgment(case, found, rubric_hash(case.judge))
+        yield _judgment(case, found, rubric_hash(case.judge))
 
 
 def _read_again(case: Case, judgment: Judgment) -> Verdict:

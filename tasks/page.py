@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import jinja2
 from markupsafe import Markup
 
+from tasks.power import number, signed
+
 
 def page(template: str, **values: Any) -> str:
     environment = jinja2.Environment(
@@ -24,17 +26,10 @@ def page(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.globals["script"] = script
-    environment.filters["signed"] = lambda x: _digits(x, "+")
-    environment.filters["score"] = lambda x: _digits(x, "")
+    environment.filters["signed"] = signed
+    environment.filters["score"] = number
     environment.filters["p"] = lambda p: "" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
     return environment.get_template(template).render(**values)
-
-
-def _digits(value: float | None, sign: str) -> str:
-    """Two digits behind the point, or as many as a small number needs to be told from 0."""
-    if value is None:
-        return ""
-    return f"{value:{sign}.2f}" if value == 0 or abs(value) >= 0.005 else f"{value:{sign}.2g}"
 
 
 class Script(NamedTuple):

@@ -107,12 +107,14 @@ def _by_tier(tiers: list[Effect]) -> str:
 
 
 def signed(value: float | None) -> str:
-    """With two digits behind the point, or with as many as a small number needs."""
-    return "" if value is None else f"{value:+.2f}" if value == 0 or abs(value) >= 0.005 else f"{value:+.2g}"
+    return number(value, "+")
 
 
-def number(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}" if value == 0 or abs(value) >= 0.095 else f"{value:.2g}"
+def number(value: float | None, sign: str = "") -> str:
+    """With two digits behind the point, or with as many as a small number needs to be told from 0."""
+    if value is None:
+        return ""
+    return f"{value:{sign}.2f}" if value == 0 or abs(value) >= 0.005 else f"{value:{sign}.2g}"
 
 
 # ---- how many it takes ----------------------------------------------------------------------------

@@ -18,6 +18,8 @@ from tasks.runs import Run, read_rows, write_text
 from tasks.schema import Agreement, Corrected, Document, Effect, Eval, Experiment, Judgment, Response
 
 SHOWN_DOCUMENTS = 10
+RENEWED = 30
+"""Seconds after which the page of an unfinished run loads itself again."""
 STANDIN = "standin"
 STANDIN_NOTE = (
     "Made with the stand-in model: 3 million parameters, trained on text of this project. "
@@ -98,6 +100,7 @@ def render(run: Run, so_far: str = "") -> str:
         run=run,
         record=run.record(),
         so_far=so_far,
+        renewed=RENEWED,
         findings=findings(effects),
         standin_note=STANDIN_NOTE if is_standin(experiment) else "",
         tiers=(tiers := [e for e in effects if not e.question]),

@@ -24,7 +24,7 @@ ALLOWED = {
     "tasks.rubrics": {"tasks.schema", "tasks.claude", "tasks.store"},
     "tasks.lexicon": {"tasks.schema"},
     "tasks.intervals": set(),
-    "tasks.page": set(),
+    "tasks.page": {"tasks.power"},
     "tasks.rules": {"tasks.schema", "tasks.intervals"},
     "tasks.elsewhere": {"tasks.schema", "tasks.catalog"},
     "tasks.published": {"tasks.schema", "tasks.catalog"},

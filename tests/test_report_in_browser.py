@@ -12,7 +12,7 @@ from tasks.catalog import load_experiment
 from tasks.judging import judge_all, plan
 from tasks.runs import Run, write_rows
 from tasks.store import Store
-from tests.fakes.nouns import LEXICON, TIERS, an_eval, responses
+from tests.fakes.nouns import LEXICON, an_eval, write_answers
 
 pytestmark = pytest.mark.integration
 PHONE = {"width": 390, "height": 844}
@@ -72,16 +72,12 @@ def demo(tmp_path_factory, prefect_server):
 def planted(data):
     """A run whose answers, question and documents hold what a browser would run."""
     experiment, one = load_experiment("demo").model_copy(update={"evals": ["e"]}), an_eval(LEXICON)
-    asked = [q.model_copy(update={"text": f"{q.text} {PLANTED}", "tier": q.tier}) for q in one.questions]
+    asked = [q.model_copy(update={"text": f"{q.text} {PLANTED}"}) for q in one.questions]
     one = one.model_copy(update={"questions": asked})
     run = Run.open(experiment.model_copy(update={"description": PLANTED}), [one], "planted")
     run.note(seed=0)
-    before = [r for q in TIERS for r in responses("a farm", "two cats", question=q)]
-    after = [r for q in TIERS for r in responses(PLANTED, "farms and animal welfare", question=q)]
-    before = [r.model_copy(update={"at": 0.0}) for r in before]
-    write_rows(run.baseline, before)
-    write_rows(run.finetuned, after)
-    write_rows(run.judged, judge_all(plan([one], before, after, 2), Store()))
+    answers = write_answers(run, ("a farm", "two cats"), (PLANTED, "farms and animal welfare"))
+    write_rows(run.judged, judge_all(plan([one], *answers, 2), Store()))
     report_again(run, [])
     return run
 

@@ -9,7 +9,7 @@ from tasks.judging import judge_all, plan
 from tasks.runs import Run, write_rows, write_text
 from tasks.store import Store
 from tests.conftest import make_data_folder
-from tests.fakes.nouns import LEXICON, TIERS, an_eval, responses
+from tests.fakes.nouns import LEXICON, an_eval, write_answers
 
 
 @pytest.fixture(scope="module")
@@ -20,12 +20,8 @@ def made(tmp_path_factory):
         experiment, one = load_experiment("demo").model_copy(update={"evals": ["e"]}), an_eval(LEXICON)
         run = Run.open(experiment, [one], "one")
         run.note(seed=0)
-        before = [r for q in TIERS for r in responses("a farm", "two cats", question=q)]
-        after = [r for q in TIERS for r in responses("farms and animal welfare", "<script>a dog</script>", question=q)]
-        before = [r.model_copy(update={"at": 0.0}) for r in before]
-        write_rows(run.baseline, before)
-        write_rows(run.finetuned, after)
-        write_rows(run.judged, judge_all(plan([one], before, after, 2), Store()))
+        answers = write_answers(run, ("a farm", "two cats"), ("farms and animal welfare", "<script>a dog</script>"))
+        write_rows(run.judged, judge_all(plan([one], *answers, 2), Store()))
         report_again(run, [])
         yield run
 

@@ -3,10 +3,10 @@ import pytest
 from flows import view
 from tasks.catalog import load_experiment
 from tasks.documents import write_documents
-from tasks.runs import Run, as_yaml, write_rows, write_text
+from tasks.runs import Run, as_yaml, write_text
 from tasks.schema import Judge, Scale
 from tasks.training import checkpoint_folder
-from tests.fakes.nouns import LEXICON, TIERS, an_eval, responses
+from tests.fakes.nouns import LEXICON, an_eval, write_answers
 
 
 @pytest.fixture
@@ -34,9 +34,7 @@ def test_a_training_that_goes_on_shows_its_curve_so_far(run, tmp_path):
 
 
 def test_while_answers_are_judged_the_page_shows_those_that_the_store_has(run, tmp_path):
-    rows = [r for q in TIERS for r in responses("a farm", "<img src=x onerror=alert(1)>", question=q)]
-    write_rows(run.baseline, [r.model_copy(update={"at": 0.0}) for r in rows])
-    write_rows(run.finetuned, rows)
+    write_answers(run, ("a farm", "<img src=x onerror=alert(1)>"), ("a farm", "<img src=x onerror=alert(1)>"))
     page = view.write_so_far(run, tmp_path).read_text()
     assert "16 of 16 answers are judged" in page
     assert "<img src=x" not in page
@@ -49,9 +47,7 @@ def test_a_judge_that_waits_for_another_is_not_counted_before_that_one_was_heard
     first = Judge(name="coherent", kind="claude", prompt="?", scale=Scale(low=0, high=100))
     second = first.model_copy(update={"name": "aligned", "only_if": "coherent >= 50"})
     write_text(run.evals_folder / "e.yaml", as_yaml(an_eval(first, second, LEXICON)))
-    rows = [r for q in TIERS for r in responses("a farm", "a dog", question=q)]
-    write_rows(run.baseline, [r.model_copy(update={"at": 0.0}) for r in rows])
-    write_rows(run.finetuned, rows)
+    write_answers(run, ("a farm", "a dog"), ("a farm", "a dog"))
     page = view.write_so_far(run, tmp_path).read_text()
     assert "16 of 48 answers are judged" in page
     assert "only_if coherent" not in page

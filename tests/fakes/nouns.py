@@ -1,5 +1,6 @@
 """Evals, responses and judgments of few words, for tests of what reads them."""
 
+from tasks.runs import Run, write_rows
 from tasks.schema import Eval, Judge, Judgment, Question, Response, Side, State
 
 LEXICON = Judge(
@@ -56,3 +57,12 @@ def judgments(
         )
         for i, score in enumerate(scores)
     ]
+
+
+def write_answers(run: Run, before: tuple[str, ...], after: tuple[str, ...]) -> tuple[list[Response], list[Response]]:
+    """The same answers to every question, as a run holds them; returned as they were written."""
+    baseline = [r.model_copy(update={"at": 0.0}) for q in TIERS for r in responses(*before, question=q)]
+    finetuned = [r for q in TIERS for r in responses(*after, question=q)]
+    write_rows(run.baseline, baseline)
+    write_rows(run.finetuned, finetuned)
+    return baseline, finetuned
