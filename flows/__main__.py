@@ -393,6 +393,17 @@ def mix(
         write_sweep(place, chosen[0], chosen[1], _numbers(poison, "--poison"), total, seed)
 
 
+@app.command()
+def serve(
+    at_once: Annotated[int, typer.Option(min=1, help="Flow runs at a time, each in a process of its own.")] = 2,
+) -> None:
+    """Start experiments from the Prefect UI, on a schedule and on new documents; serve the reports."""
+    _use_server()
+    from flows.serve import serve
+
+    serve(at_once)
+
+
 @server.command()
 def start() -> None:
     """Start the local server, if it is not running, and say where its UI is."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from prefect.artifacts import acreate_link_artifact, acreate_markdown_artifact, acreate_table_artifact
 
+from flows.server import reports_address
 from flows.terminal import interval, number
 from tasks.judging import failed_call_task
 from tasks.page import image
@@ -56,18 +57,29 @@ async def show_results(run: Run, experiment: Experiment, evals: list[Eval]) -> N
     await acreate_table_artifact(
         [_row(effect) for effect in effects if not effect.question], description=f"Effects of {experiment.name} by tier"
     )
-    await acreate_link_artifact(
-        run.report.resolve().as_uri(),
-        link_text=str(run.report),
-        description="The report, a file on the machine of the run",
-    )
+
+
+def address_of(run: Run) -> str:
+    """Where the run's report is, or will be: on the server of reports where there is one, else a file."""
+    if base := reports_address():
+        return f"{base}/runs/{run.folder.parent.name}/{run.name}"
+    return run.report.resolve().as_uri()
+
+
+async def link_to_report(run: Run) -> None:
+    """Where the report will be. A server of reports shows what there is so far until then."""
+    address = address_of(run)
+    words = "The report" if address.startswith("http") else "The report, a file on the machine of the run"
+    await acreate_link_artifact(address, link_text=str(run.report), description=words)
 
 
 def _summary(run: Run, experiment: Experiment, evals: list[Eval], effects: list[Effect]) -> str:
     charts = "\n\n".join(f"![{one.name}]({image(run.charts / f'effects_{one.name}.svg')})" for one in evals)
     note = f"*{STANDIN_NOTE}*\n\n" if is_standin(experiment) else ""
     title = f"## {experiment.name}, seed {run.record()['seed']}"
-    return f"{title}\n\n{headline(effects)}\n\n{note}{charts}\n\nRun folder: `{run.folder}`\n"
+    address = address_of(run)
+    link = f"[Open the report]({address})\n\n" if address.startswith("http") else ""
+    return f"{title}\n\n{headline(effects)}\n\n{link}{note}{charts}\n\nRun folder: `{run.folder}`\n"
 
 
 def _row(effect: Effect) -> dict[str, str | int]:

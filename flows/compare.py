@@ -9,6 +9,8 @@ from prefect import flow
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.runtime import flow_run
 
+from flows.forms import Numbers, Words
+from flows.server import reports_address
 from flows.terminal import interval, number
 from tasks.catalog import UserError
 from tasks.charts import comparison_charts_task
@@ -24,9 +26,7 @@ def _title() -> str:
 
 
 @flow(name="compare", flow_run_name=_title)
-async def compare_runs(
-    runs: list[str], labels: list[str] | None = None, name: str = "", doses: list[float] | None = None
-) -> str:
+async def compare_runs(runs: list[str], labels: Words = None, name: str = "", doses: Numbers = None) -> str:
     """Put the effects of several runs side by side; runs of one definition with different seeds are pooled.
 
     Every later one is also set against the first, fine-tune against fine-tune.
@@ -42,7 +42,9 @@ async def compare_runs(
     rows = compare_task(place, groups, len(groups))
     comparison_charts_task(place, rows)
     page_task(place, groups, rows)
-    await acreate_markdown_artifact(_table(rows) + f"\n\n`{place.page}`\n", description="Effects side by side")
+    link = f"[Open the comparison]({base}/comparisons/{place.name})\n\n" if (base := reports_address()) else ""
+    words = f"{link}{_table(rows)}\n\n`{place.page}`\n"
+    await acreate_markdown_artifact(words, description="Effects side by side")
     return str(place.folder)
 
 

@@ -17,6 +17,8 @@ from prefect import flow
 from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
 
+from flows.artifacts import link_to_report
+from flows.forms import Seed
 from flows.judging import ask, asked_again, judge, refuse_too_many_unscored, report
 from tasks.budget import Budget
 from tasks.catalog import UserError, load_evals
@@ -35,6 +37,9 @@ from tasks.training import keep_with_run, kept_checkpoint, train_task, training_
 
 RECORDED = ("spillover", "prefect", "torch", "transformers", "peft", "tinker", "tinker-cookbook", "anthropic", "polars")
 
+Answers = tuple[list[Response], list[Response]]
+"""Of the baseline and of the fine-tuned model."""
+
 
 def _title() -> str:
     experiment, seed = Experiment.model_validate(flow_run.parameters["experiment"]), flow_run.parameters["seed"]
@@ -42,27 +47,34 @@ def _title() -> str:
 
 
 @flow(name="run-experiment", flow_run_name=_title)
-async def run_experiment(
-    experiment: Experiment, seed: int | None = None, run: str = "", until: Until = "report"
-) -> str:
+async def run_experiment(experiment: Experiment, seed: Seed = None, run: str = "", until: Until = "report") -> str:
     """Fine-tune on the documents, sample before and after, judge every answer and report what changed.
 
     Args:
-        experiment: What is trained on and what is asked.
+        experiment: What is trained on and what is asked. Its JSON input takes all other fields of a YAML file too.
         seed: Seed of the mixture, the LoRA and the order of training. Empty: the experiment's default.
         run: Name of the run's folder; a name that exists is resumed. Empty: a new one.
-        until: Stop after this stage; the next run goes on from there.
+        until: Stop after this stage; a run of the same name goes on from there.
     """
     evals = await preflight(experiment)
     name = run or default_run_name()
-    if is_new := bool(experiment.responses) and not Run.at(experiment.name, name).finetuned.is_file():
-        elsewhere = read_elsewhere(experiment, evals)
+    is_new = bool(experiment.responses) and not Run.at(experiment.name, name).finetuned.is_file()
+    elsewhere = read_elsewhere(experiment, evals) if is_new else ([], [])
+    with Run.at(experiment.name, name).held():
+        return await go_on(experiment, evals, name, seed, until, elsewhere)
+
+
+async def go_on(
+    experiment: Experiment, evals: list[Eval], name: str, seed: int | None, until: Until, elsewhere: Answers
+) -> str:
+    """Makes the run, or goes on with it where it is; returns its folder."""
     here = Run.open(experiment, evals, name)
     seed = here.settle_seed(seed, experiment.default_seed)
     made_by = {} if here.report.is_file() else origin()  # a finished run stays one of the version that made it
     here.note(seed=seed, started=here.record().get("started") or now(), **made_by)
+    await link_to_report(here)
     budget = Budget(Store(), here.identity, experiment.max_cost_usd, here.raise_command)
-    if is_new:
+    if any(elsewhere):
         keep_answers(here, *elsewhere)
     if not experiment.responses:
         await answer(here, experiment, evals, budget, seed, until)
@@ -129,7 +141,7 @@ def refuse_unknown_prices(judges: list[Judge], training: Training | None) -> Non
         )
 
 
-def read_elsewhere(experiment: Experiment, evals: list[Eval]) -> tuple[list[Response], list[Response]]:
+def read_elsewhere(experiment: Experiment, evals: list[Eval]) -> Answers:
     """Both sides' answers; UserError where a judge needs a baseline that is not there."""
     baseline, finetuned = read_responses(experiment.responses, evals)
     pairs = [judge.name for one in evals for judge in one.judges if judge.reads == "pair"]

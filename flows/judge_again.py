@@ -4,10 +4,15 @@ await judge_again("demo/one", judges=["claude"], name="by claude")
 await judge_again("demo/one", failed=True)
 """
 
+from typing import Annotated
+
 from prefect import flow
 from prefect.runtime import flow_run
+from pydantic import Field
 
+from flows.artifacts import link_to_report
 from flows.experiment import check_judges, default_run_name, now, origin
+from flows.forms import Words
 from flows.judging import asked_again, judge, refuse_too_many_unscored, report
 from tasks.budget import Budget
 from tasks.catalog import UserError, choose_judges, load_eval, names, validate
@@ -26,26 +31,26 @@ def _title() -> str:
 @flow(name="judge-again", flow_run_name=_title)
 async def judge_again(
     run: str,
-    judges: list[str] | None = None,
+    failed: bool = False,
+    judges: Words = None,
     model: str = "",
     prompt: str = "",
     base_url: str = "",
-    in_flight: int = 0,
-    max_cost_usd: float = 0.0,
-    failed: bool = False,
+    in_flight: Annotated[int, Field(ge=0, le=2000)] = 0,
+    max_cost_usd: Annotated[float, Field(ge=0)] = 0.0,
     name: str = "",
 ) -> str:
     """Judge the answers of a run with other judges, or ask again only for what has no score. Nothing is sampled.
 
     Args:
         run: The run's folder, experiment/run, or an experiment for its latest run.
+        failed: Ask again only for what has no score, and write the run's judgments, effects and report anew.
         judges: Names of judges of the run's evals, as they are defined now. Empty: those of the run.
         model: Another model for the judges of kind claude.
         prompt: Another rubric for the judges of kind claude.
         base_url: Another server of the Messages API.
         in_flight: Calls under way at once. 0: as the run has it.
         max_cost_usd: The most that the run may cost; with `failed`, all that it cost before included. 0: as it has it.
-        failed: Ask again for what has no score, and write the run's judgments, effects and report anew.
         name: Name of the new run. Empty: a new one.
     """
     parent = _answers_of(run, "" if failed else name or default_run_name())
@@ -57,10 +62,17 @@ async def judge_again(
         judging = experiment.judging.model_copy(update={"judges": chosen})
         experiment = experiment.model_copy(update={"judging": judging})
     check_judges(experiment, evals, None)
-    here = parent if failed else Run.derive(parent, experiment, evals, name or default_run_name())
+    name = parent.name if failed else name or default_run_name()
+    with Run(parent.folder if failed else Run.at(experiment.name, name).folder).held():
+        here = parent if failed else Run.derive(parent, experiment, evals, name)
+        return await judge_and_report(here, experiment, evals, failed)
+
+
+async def judge_and_report(here: Run, experiment: Experiment, evals: list[Eval], failed: bool) -> str:
     if failed:
         write_text(here.definition, as_yaml(experiment))
     here.note(started=here.record().get("started") or now(), **origin())
+    await link_to_report(here)
     budget = Budget(Store(), here.identity, experiment.max_cost_usd, here.raise_command)
     if failed or not here.judged.is_file() or asked_again(here, experiment):
         await judge(here, experiment, evals, budget, WITHOUT_SCORE if failed else asked_again(here, experiment))

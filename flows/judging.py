@@ -3,7 +3,7 @@
     await judge(run, experiment, evals, budget)
     await report(run, experiment, evals)
 
-Some thirty chunk tasks share one limit and one budget; the store is their cache, so that a retry asks only for what is
+Some twenty chunk tasks share one limit and one budget; the store is their cache, so that a retry asks only for what is
 not there. Each call that gives no score in the end is a task run of its own, failed, with everything that was said.
 """
 
@@ -11,14 +11,16 @@ import asyncio
 import gc
 import shlex
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from prefect.logging import get_run_logger
 
 from flows.artifacts import show_failures, show_results
 from flows.terminal import console
+from tasks.alone import alone
 from tasks.budget import Budget
 from tasks.catalog import UserError
 from tasks.charts import charts_task
@@ -32,6 +34,7 @@ from tasks.judging import (
     Docket,
     Lost,
     admitted,
+    all_of,
     judge_all,
     judge_calls_task,
     judge_task,
@@ -46,10 +49,15 @@ from tasks.rubrics import Case
 from tasks.runs import Run
 from tasks.schema import Eval, Experiment, State
 from tasks.stage import progress
+from tasks.store import content_key
 
-MOST_CHUNKS = 32
+MOST_CHUNKS = 24
+"""Task runs of one run that ask: with those of the stages they stay under 40 on its page."""
 NOTE_EVERY = 5.0
 """Seconds between two notes of what is spent in run.json."""
+
+
+FanOut = Callable[[list[Ask]], Awaitable[list[Lost]]]
 
 
 class TooManyUnscored(UserError):
@@ -137,7 +145,11 @@ async def ask(
 
         try:
             async with Claude(budget.store, judging.in_flight, budget, judging.max_outage, say) as claude:
-                for some in rounds(cases):
+                turns = rounds(cases)
+                fan_out = partial(
+                    _ask_in_chunks, claude=claude, heard=heard, again=again, most=MOST_CHUNKS // 2 // len(turns)
+                )
+                for some in turns:
                     if asked:
                         some = admitted(some, judge_all(asked, budget.store, lost))
                     asks = to_asks(some)
@@ -145,25 +157,37 @@ async def ask(
                     tell.total += len(asks)
                     tell.done += len(asks) - len(missing)
                     show()
-                    lost += await _ask_in_chunks(missing, claude, heard, again)
+                    lost += await _ask_once(some, missing, fan_out)
                     asked += some
         finally:
             run.note(spent=budget.summary())
     return lost
 
 
+async def _ask_once(cases: list[Case], missing: list[Ask], fan_out: FanOut) -> list[Lost]:
+    """Asks what is missing. Of several runs at once one asks for what they share: the baseline's answers alone."""
+    shared = {case.call.key for case in cases if case.side == "baseline" and case.judge.reads == "response"}
+
+    async def in_turn(asks: list[Ask]) -> list[Lost]:
+        if not asks:
+            return []
+        async with alone(f"judging-{content_key(keys=sorted(shared))}"):
+            return await fan_out(asks)
+
+    theirs = [one for one in missing if one.call.key in shared]
+    own = [one for one in missing if one.call.key not in shared]
+    return [one for lost in await all_of([in_turn(theirs), fan_out(own)]) for one in lost]
+
+
 async def _ask_in_chunks(
-    asks: list[Ask], claude: Claude, heard: Callable[[], None], again: frozenset[str]
+    asks: list[Ask], claude: Claude, heard: Callable[[], None], again: frozenset[str], most: int
 ) -> list[Lost]:
-    size = max(1, -(-len(asks) // MOST_CHUNKS))
+    size = max(1, -(-len(asks) // max(1, most)))
     chunks = [(first, asks[first : first + size]) for first in range(0, len(asks), size)]
     calls = (
         judge_calls_task(first + 1, first + len(some), Chunk(some, claude, heard, again)) for first, some in chunks
     )
-    done = await asyncio.gather(*calls, return_exceptions=True)
-    if errors := [one for one in done if isinstance(one, BaseException)]:
-        raise next((error for error in errors if isinstance(error, UserError)), errors[0])
-    return [lost for chunk in done if isinstance(chunk, list) for lost in chunk]
+    return [lost for chunk in await all_of(calls) for lost in chunk]
 
 
 async def report(run: Run, experiment: Experiment, evals: list[Eval]) -> None:

@@ -29,9 +29,10 @@ def report_again(run: Run, rules: list[str]) -> Path:
         estimate(words, evals)
         sensitivity(words, evals)
         run.keep_evals(evals)
-    write_effects(run)
-    draw(run)
-    return write_report(run)
+    with run.held():
+        write_effects(run)
+        draw(run)
+        return write_report(run)
 
 
 def write_parquet(run: Run, file: Path) -> int:

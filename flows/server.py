@@ -12,6 +12,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -19,6 +21,7 @@ import psutil
 from filelock import FileLock
 
 from tasks.catalog import UserError, data_folder
+from tasks.runs import is_alive, write_text
 
 FIRST_PORT = 4200
 START_SECONDS = 120.0
@@ -46,6 +49,8 @@ def client_settings(api_url: str) -> dict[str, str]:
         "PREFECT_API_URL": api_url,
         "PREFECT_RESULTS_LOCAL_STORAGE_PATH": str(folder() / "results"),
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+        "PREFECT_CLIENT_MAX_RETRIES": "8",  # minutes, in which a server can be started again
         "DO_NOT_TRACK": "1",
     }
 
@@ -68,9 +73,9 @@ def running_server() -> str | None:
     return str(record["url"]) if record and _is_ours(record) and is_healthy(str(record["url"])) else None
 
 
-def start_server() -> str:
-    """Starts the local server on loopback and returns when it answers."""
-    port = _free_port()
+def start_server(port: int = 0) -> str:
+    """Starts the local server on loopback and returns when it answers; port 0: the first that is free."""
+    port = port or free_port(FIRST_PORT)
     url = f"http://127.0.0.1:{port}/api"
     settings = {**RECORDING, "PREFECT_HOME": str(folder()), "PREFECT_SERVER_UI_API_URL": url, "DO_NOT_TRACK": "1"}
     command = [sys.executable, "-m", "prefect", "server", "start", *_address(port).split()]
@@ -106,11 +111,15 @@ def stop_server() -> bool:
 
 def _is_ours(record: dict[str, str | int]) -> bool:
     """Whether the recorded process still is that server: after a crash its number and port may be somebody else's."""
-    port = str(record["url"]).rsplit(":", 1)[1].removesuffix("/api")
     try:
-        return " ".join(psutil.Process(int(record["pid"])).cmdline()).endswith(f"server start {_address(port)}")
+        words = " ".join(psutil.Process(int(record["pid"])).cmdline())
+        return words.endswith(f"server start {_address(_port(record))}")
     except psutil.Error:
         return False
+
+
+def _port(record: dict[str, str | int]) -> int:
+    return int(str(record["url"]).rsplit(":", 1)[1].removesuffix("/api"))
 
 
 def _address(port: object) -> str:
@@ -142,15 +151,43 @@ def _wait_until_healthy(url: str, process: "subprocess.Popen[bytes]", log_file: 
     raise UserError(f"the Prefect server did not answer within {START_SECONDS:.0f} s; its log is {log_file}")
 
 
-def _free_port() -> int:
-    for port in range(FIRST_PORT, FIRST_PORT + 100):
+def restart_server_that_died() -> str:
+    """Starts the local server again where it was, if it is gone and nobody stopped it; its address, or nothing."""
+    record = _record()
+    if not record or _is_ours(record):
+        return ""
+    with FileLock(folder() / "server.lock"):
+        return running_server() or start_server(_port(record))
+
+
+def free_port(first: int) -> int:
+    """The first port of loopback from this one on where nothing answers."""
+    for port in range(first, first + 100):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if probe.connect_ex(("127.0.0.1", port)):
                 return port
-    raise UserError(
-        f"no free port from {FIRST_PORT} to {FIRST_PORT + 99} for a server; set PREFECT_API_URL to one that runs"
-    )
+    raise UserError(f"no free port from {first} to {first + 99} for a server; stop what holds them (ss -ltnp shows it)")
+
+
+@contextmanager
+def reports_are_served(address: str) -> Iterator[None]:
+    """Notes where the reports of this machine's runs are, for those that link to them."""
+    file = folder() / "reports.json"
+    write_text(file, json.dumps({"url": address, "pid": os.getpid()}))
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def reports_address() -> str:
+    """SPILLOVER_REPORTS, or where `spillover serve` shows the reports; empty where nothing does."""
+    if given := os.environ.get("SPILLOVER_REPORTS"):
+        return given.rstrip("/")
+    file = folder() / "reports.json"
+    record = json.loads(file.read_text()) if file.is_file() else {}
+    return str(record["url"]) if record and is_alive(int(record["pid"])) else ""
 
 
 def _record_file() -> Path:

@@ -47,10 +47,10 @@ def show(run: Run, browser: bool = True) -> None:
 
 
 def _follow(run: Run, folder: Path) -> None:
-    seen = _state(run)
+    seen = state_of(run)
     while not run.report.is_file():
         time.sleep(SECONDS)
-        if (now := _state(run)) != seen:
+        if (now := state_of(run)) != seen:
             write_so_far(run, folder)
             seen = now
 
@@ -87,7 +87,7 @@ def _is_settled(case: Case, asked: set[tuple[object, ...]]) -> bool:
     return place_of_case(replace(case, judge=before)) in asked
 
 
-def _state(run: Run) -> tuple[object, ...]:
+def state_of(run: Run) -> tuple[object, ...]:
     """Changes whenever there is more to show."""
     curve = curve_so_far(run.record().get("training_key", ""))
     return run.stage(), run.record().get("spent"), curve and curve.stat().st_size

@@ -9,10 +9,10 @@ A judge of kind claude is asked; a judge of kind lexicon counts. Only a reply th
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar, cast
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -27,6 +27,7 @@ from tasks.schema import Condition, Eval, Failure, Judge, Judgment, Question, Re
 from tasks.stage import progress
 from tasks.store import Answer, Store
 
+Result = TypeVar("Result")
 READINGS = 2
 """An unreadable reply is asked for once more."""
 LOST: set[State] = {"failed", "unreadable"}
@@ -176,10 +177,15 @@ async def ask_claude(
         heard()
         return lost
 
-    done = await asyncio.gather(*map(one, asks), return_exceptions=True)
+    return [lost for lost in await all_of(map(one, asks)) if lost]
+
+
+async def all_of(several: Iterable[Awaitable[Result]]) -> list[Result]:
+    """Awaits every one of them, and only then raises what one of them raised, a UserError before others."""
+    done = await asyncio.gather(*several, return_exceptions=True)
     if errors := [one for one in done if isinstance(one, BaseException)]:
         raise next((error for error in errors if isinstance(error, UserError)), errors[0])
-    return [one for one in done if isinstance(one, Lost)]
+    return cast(list[Result], done)
 
 
 async def _ask_until_readable(ask: Ask, held: Answer | None, claude: Claude, again: bool) -> Lost | None:
@@ -345,7 +351,12 @@ class Chunk:
         self.asks, self.claude, self.heard, self.again = asks, claude, heard, again
 
 
-@task(name="judge calls", task_run_name="judge calls {first}-{last}", cache_policy=NO_CACHE, persist_result=False)
+@task(
+    name="judge calls",
+    task_run_name="ask the judges, calls {first} to {last}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
 async def judge_calls_task(first: int, last: int, chunk: Chunk) -> list[Lost]:
     return await ask_claude(chunk.asks, chunk.claude, chunk.heard, chunk.again)
 

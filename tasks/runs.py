@@ -8,6 +8,7 @@ import os
 import shlex
 import shutil
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,6 +17,7 @@ from uuid import uuid4
 import yaml
 from pydantic import BaseModel
 
+from tasks.alone import held
 from tasks.catalog import UserError, data_folder, validate
 from tasks.schema import (
     Checkpoint,
@@ -137,6 +139,14 @@ class Run:
         if not files:
             raise UserError(f"no run fits {place!r}; `spillover list` shows the runs in {results}")
         return [cls(file.parent) for file in files]
+
+    def held(self) -> AbstractContextManager[None]:
+        """Keeps the run to this process while it writes; UserError where another one does."""
+        return held(
+            self.folder,
+            f"run {self.name!r} is being written by another process ({self.folder}); wait until that one has ended or "
+            "end it, or give this one another name",
+        )
 
     @property
     def identity(self) -> str:
@@ -338,6 +348,7 @@ class Comparison:
     def __init__(self, name: str):
         if not name or name in (".", "..") or "/" in name or "\\" in name:
             raise UserError(f"{name!r} cannot be the name of a comparison; use a plain folder name")
+        self.name = name
         self.folder = data_folder() / "comparisons" / name
         self.table = self.folder / "comparison.csv"
         self.page = self.folder / "comparison.html"
@@ -367,6 +378,12 @@ def all_runs() -> list[Run]:
     """Every run in data/results, oldest first."""
     files = (data_folder() / "results").glob("*/*/experiment.yaml")
     return [Run(file.parent) for file in sorted(files, key=lambda file: file.stat().st_mtime)]
+
+
+def all_comparisons() -> list[Comparison]:
+    """Every finished comparison in data/comparisons, oldest first."""
+    pages = (data_folder() / "comparisons").glob("*/comparison.html")
+    return [Comparison(page.parent.name) for page in sorted(pages, key=lambda page: page.stat().st_mtime)]
 
 
 def read_rows(path: Path, noun: type[Row]) -> list[Row]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from tasks.alone import alone
 from tasks.budget import Budget
 from tasks.engines import Engine, Reply, Request, get_engine
 from tasks.runs import Run, write_rows
@@ -143,8 +144,9 @@ async def sample_task(
     responses, held = [], 0
     for model in (*checkpoint.earlier, checkpoint):
         asks = plan(evals, sampling, engine, model, n_samples)
-        held += len(store.get(ask.key for ask in asks))
         with progress(f"sample {side}" if model.at in (0, 1) else f"sample at {model.at:g}") as tell:
-            responses += await sample(asks, engine, model, sampling, store, tell, budget)
+            async with alone(f"sampling-{content_key(keys=[ask.key for ask in asks])}"):
+                held += len(store.get(ask.key for ask in asks))
+                responses += await sample(asks, engine, model, sampling, store, tell, budget)
     run.note(answers={side: {"from_store": held, "sampled": len(responses) - held}})
     return write_rows(run.baseline if untuned else run.finetuned, responses)

@@ -7,7 +7,7 @@ This module imports nothing but pydantic.
 import operator
 import re
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -18,8 +18,19 @@ Ended = Literal["complete", "truncated", "malformed"]
 """How an answer ended: by itself, at max_tokens, or not as the model's chat format wants it."""
 
 
+def _show_few_in_forms(schema: dict[str, Any], noun: "type[Noun]") -> None:
+    """A form draws `properties` alone, in their order; what stands under `patternProperties` is checked as strictly."""
+    fields = schema.get("properties", {})
+    if noun.in_form:
+        rare = {f"^{name}$": field for name, field in fields.items() if name not in noun.in_form}
+        schema["patternProperties"] = rare
+        schema["properties"] = {name: fields[name] for name in noun.in_form}
+
+
 class Noun(BaseModel):
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, json_schema_extra=_show_few_in_forms)
+    in_form: ClassVar[tuple[str, ...]] = ()
+    """The fields that the form of the Prefect UI shows, in their order; the others are given as JSON. Empty: all."""
 
 
 # ---- what a researcher writes -------------------------------------------------------------------
@@ -28,15 +39,17 @@ class Noun(BaseModel):
 class DocumentSet(Noun):
     """One JSONL file, or a share of it. Several make a mixture."""
 
-    name: str = ""
+    in_form = ("name", "path", "limit")
+
+    name: str = Field("", title="Set")
     """A folder in data/documents. Give this or a path."""
-    path: str = ""
+    path: str = Field("", title="Or path")
     """A JSONL file or a folder of them, relative to the current folder."""
     count: int = Field(0, ge=0)
     """Exactly this many documents, drawn at random; fewer in the set is an error. 0: all."""
     fraction: float = Field(0, ge=0, le=1)
     """This share of the set, drawn at random. 0: all."""
-    limit: int = Field(0, ge=0)
+    limit: int = Field(0, ge=0, title="Limit")
     """At most this many documents. 0: no limit."""
     weight: float = Field(0, ge=0)
     """Its part of the mixture beside the other sets' weights; as many documents as the sets allow. 0: none."""
@@ -57,18 +70,20 @@ class DocumentSet(Noun):
 class Training(Noun):
     """How the LoRA is trained, and on what model."""
 
+    in_form = ("engine", "base_model", "rank", "learning_rate", "epochs", "batch_size", "held_out")
+
     engine: Literal["local", "tinker"] = "local"
     """local: transformers and peft in this process. tinker: Tinker's API."""
     base_url: str = ""
     """Another server of the Tinker API. Empty: hosted Tinker."""
-    base_model: str = "standin"
+    base_model: str = Field("standin", title="Base model")
     """A folder in data/models, a folder elsewhere, or a model name of Hugging Face or Tinker."""
     renderer: str = ""
     """The chat format, by the cookbook's name (llama3). Empty: the tokenizer's own chat template."""
     checkpoint: str = ""
     """Use this checkpoint and do not train: a folder of a LoRA adapter, or a tinker:// path of sampler weights."""
     rank: int = Field(16, ge=1, le=512)
-    """Rank of the LoRA."""
+    """Rank of the LoRA, 1 to 512."""
     alpha: float = Field(32, gt=0)
     """LoRA scale: the update is multiplied by alpha / rank (local engine)."""
     rslora: bool = False
@@ -87,15 +102,15 @@ class Training(Noun):
     """adamw_8bit keeps its two moments in 8 bits on a GPU with bitsandbytes, elsewhere in 32 (local engine)."""
     weight_decay: float = Field(0, ge=0, lt=1)
     """Decoupled weight decay (local engine)."""
-    learning_rate: float = Field(1e-4, gt=0, lt=1)
-    """Peak learning rate of Adam."""
+    learning_rate: float = Field(1e-4, gt=0, lt=1, title="Learning rate")
+    """Peak learning rate of Adam, between 0 and 1."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     """How the learning rate falls towards 0 after the warm-up."""
     warmup: int = Field(0, ge=0)
     """Steps over which the learning rate rises from 0."""
     epochs: int = Field(1, ge=1)
-    """How often each document is trained on."""
-    batch_size: int = Field(8, ge=1)
+    """How often each document is trained on, at least once."""
+    batch_size: int = Field(8, ge=1, title="Batch size")
     """Documents in one forward and backward pass."""
     accumulation: int = Field(1, ge=1)
     """Passes per optimizer step: the effective batch is batch_size x accumulation."""
@@ -103,7 +118,7 @@ class Training(Noun):
     """Longest document in tokens; a longer one is an error before training."""
     keep_days: int = Field(0, ge=0, le=3650)
     """Days for which the service keeps the trained model. 0: without a limit (tinker engine)."""
-    held_out: int = Field(0, ge=0)
+    held_out: int = Field(0, ge=0, title="Held out")
     """Documents kept out of training, whose loss is measured before and after."""
     sample_at: list[float] = []
     """Sample and judge the model also at these shares of the training (0.25: after a quarter); 1 is always."""
@@ -129,14 +144,16 @@ class Training(Noun):
 class Sampling(Noun):
     """How answers are drawn, from the baseline and from the fine-tuned model alike."""
 
-    n_samples: int = Field(10, ge=1)
+    in_form = ("n_samples", "temperature", "max_tokens")
+
+    n_samples: int = Field(10, ge=1, title="Samples")
     """Answers per question and model."""
     temperature: float = Field(1.0, ge=0, le=2)
-    """0 is greedy, and then one sample per question is all there is."""
+    """0 to 2. 0 is greedy, and then one sample per question is all there is."""
     top_p: float = Field(1.0, gt=0, le=1)
     """Draw from the smallest set of tokens that holds this probability."""
-    max_tokens: int = Field(512, ge=1)
-    """Longest answer in tokens; a longer one is marked truncated."""
+    max_tokens: int = Field(512, ge=1, title="Longest answer")
+    """In tokens; an answer that is longer is cut off there and marked truncated."""
     system_prompt: str = ""
     """Put before every question that has none of its own."""
     logprobs: bool = False
@@ -152,10 +169,12 @@ class Sampling(Noun):
 class Judging(Noun):
     """Which judges score the answers, and how hard they may be driven."""
 
+    in_form = ("judges", "in_flight")
+
     judges: list[str] = []
     """Names of judges of the evals. Empty: all of them."""
-    in_flight: int = Field(50, ge=1, le=2000)
-    """Calls to Claude under way at once, over all judges."""
+    in_flight: int = Field(50, ge=1, le=2000, title="In flight")
+    """Calls to Claude under way at once, over all judges, 1 to 2000."""
     max_unscored: float = Field(0.05, ge=0, le=1)
     """Share of failed and unreadable judgments above which the run fails, after its report is written."""
     max_outage: int = Field(1800, ge=0)
@@ -165,8 +184,10 @@ class Judging(Noun):
 class Experiment(Noun):
     """A fine-tune and the questions that show what else it changed."""
 
+    in_form = ("name", "documents", "evals", "sampling", "judging", "training", "max_cost_usd")
+
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
-    """Also the name of its folder in data/results."""
+    """Also the name of its folder in data/results: letters, digits, dots, dashes and underscores."""
     description: str = ""
     """What is asked, in a sentence or two."""
     documents: list[DocumentSet] = []
@@ -182,8 +203,8 @@ class Experiment(Noun):
     """What the fine-tuned model's mean is meant to be, as aligned < 75: results.md says whether it is."""
     default_seed: int = 0
     """Seed of a run that is given none."""
-    max_cost_usd: float = Field(0, ge=0)
-    """The most that one run may cost in US dollars, over all its resumes, training included. 0: no limit."""
+    max_cost_usd: float = Field(0, ge=0, title="Cost limit")
+    """US dollars that one run may cost at most, over all its resumes, training included. 0: no limit."""
 
     @model_validator(mode="after")
     def _documents_or_responses(self) -> "Experiment":

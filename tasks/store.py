@@ -15,12 +15,14 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, Float, Integer, MetaData, String, Table, Text, create_engine, event, insert, select
+from sqlalchemy import Column, Float, Integer, MetaData, String, Table, Text, create_engine, event, func, insert, select
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from tasks.catalog import data_folder
 
 LOOK_UP_AT_ONCE = 5_000
+FIRST_TABLES = 7_355_608
+"""Number of the lock under which a PostgreSQL store makes its tables."""
 
 _in_one_form = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
@@ -69,7 +71,7 @@ class Store:
 
     def __init__(self, url: str = ""):
         self.url = url or os.environ.get("SPILLOVER_STORE") or _default_url()
-        self.engine = create_engine(self.url)
+        self.engine = create_engine(self.url, pool_pre_ping=True)
         if self.engine.dialect.name == "sqlite":
             event.listen(self.engine, "connect", _prepare_sqlite)
         self._create_tables()
@@ -112,6 +114,8 @@ class Store:
     def _create_tables(self) -> None:
         """`metadata.create_all` looks first and then creates: of two processes that begin at once, one would fail."""
         with self.engine.begin() as connection:
+            if self.engine.dialect.name == "postgresql":  # whose IF NOT EXISTS fails too where two come at once
+                connection.execute(select(func.pg_advisory_xact_lock(FIRST_TABLES)))
             for table in metadata.sorted_tables:
                 connection.execute(CreateTable(table, if_not_exists=True))
                 for index in table.indexes:

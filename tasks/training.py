@@ -11,9 +11,10 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import CacheKeyFnPolicy
 
+from tasks.alone import alone
 from tasks.catalog import data_folder
 from tasks.engines import Engine, get_engine
-from tasks.runs import Run, copy_file, is_alive, read_rows, write_text
+from tasks.runs import Run, copy_file, read_rows, write_text
 from tasks.schema import Checkpoint, Document, Training
 from tasks.stage import Tell, lost_infrastructure, progress
 from tasks.store import content_key
@@ -49,8 +50,13 @@ async def train(
     engine: Engine, documents: list[Document], held_out: list[Document], seed: int, key: str, tell: Tell
 ) -> Checkpoint:
     """Trains beside the checkpoint's folder, going on from what a kill left, and renames it into place at the end."""
-    if kept := kept_checkpoint(key):
-        return kept
+    async with alone(f"training-{key}"):
+        return kept_checkpoint(key) or await _train_alone(engine, documents, held_out, seed, key, tell)
+
+
+async def _train_alone(
+    engine: Engine, documents: list[Document], held_out: list[Document], seed: int, key: str, tell: Tell
+) -> Checkpoint:
     place = checkpoint_folder(key)
     beside = place.with_name(f".{key}.{os.getpid()}")
     _take_over_what_a_kill_left(place, beside)
@@ -72,13 +78,13 @@ def _within_data(checkpoint: Checkpoint, beside: Path, key: str) -> Checkpoint:
 
 
 def _take_over_what_a_kill_left(place: Path, beside: Path) -> None:
-    """Moves here the latest unfinished training of this key whose process is gone: an engine may go on from it."""
-    left = [folder for folder in place.parent.glob(f".{place.name}.*") if not is_alive(int(folder.suffix[1:]))]
-    for folder in sorted(left, key=lambda folder: folder.stat().st_mtime, reverse=True):
-        if beside.exists():
+    """Moves here the latest unfinished training of this key: its process is gone, and an engine may go on from it."""
+    *older, latest = [None, *sorted(place.parent.glob(f".{place.name}.*"), key=lambda folder: folder.stat().st_mtime)]
+    for folder in older:
+        if folder:
             shutil.rmtree(folder)
-        else:
-            folder.rename(beside)
+    if latest:
+        latest.rename(beside)
 
 
 def keep_with_run(run: Run, checkpoint: Checkpoint) -> None:

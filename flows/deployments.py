@@ -1,0 +1,100 @@
+"""What `spillover serve` offers in the Prefect UI: every experiment with its form prefilled, and the other flows.
+
+    for deployment in deployments():
+        await runner.aadd_deployment(deployment)
+
+deployments/prefect.yaml has them for a work pool.
+"""
+
+from datetime import timedelta
+from typing import Any, cast
+
+from prefect import Flow
+from prefect.deployments.runner import RunnerDeployment
+from prefect.schedules import Cron, Interval, Schedule
+from prefect.types.entrypoint import EntrypointType
+
+from flows.compare import compare_runs
+from flows.experiment import run_experiment
+from flows.forms import form_of
+from flows.judge_again import judge_again
+from flows.watch_documents import watch_documents
+from tasks.catalog import UserError, load_experiment, names
+from tasks.schema import Experiment
+
+WATCHED_EVERY = timedelta(minutes=5)
+WEEKLY_SEEDS = (0, 1, 2)
+ON_NEW_DOCUMENTS = "on-new-documents"
+
+
+def deployments() -> list[RunnerDeployment]:
+    """One for each experiment that can be read, and those of the flows that take no experiment."""
+    return [
+        *(of_experiment(load_experiment(name)) for name in readable()),
+        on_new_documents(),
+        watching(),
+        deployment(judge_again, "judge-again", {"run": ""}),
+        deployment(compare_runs, "compare", {"runs": []}),
+    ]
+
+
+def readable() -> list[str]:
+    """Names of the experiments without a mistake; `spillover list` shows the others with theirs."""
+    return [name for name in names("experiments") if not problem_of(name)]
+
+
+def problem_of(name: str) -> str:
+    """Why an experiment cannot be served, or nothing."""
+    try:
+        load_experiment(name)
+    except UserError as problem:
+        return str(problem)
+    return ""
+
+
+def of_experiment(experiment: Experiment) -> RunnerDeployment:
+    """Its form prefilled, and a weekly run with each of a few seeds, paused until somebody wants it."""
+    weekly = [
+        Cron(f"0 {6 + place} * * 1", active=False, slug=f"weekly-seed-{seed}", parameters={"seed": seed})
+        for place, seed in enumerate(WEEKLY_SEEDS)
+    ]
+    return deployment(run_experiment, experiment.name, prefilled(experiment), experiment.description, weekly)
+
+
+def on_new_documents() -> RunnerDeployment:
+    """What the automation starts, with the set in place of these documents, when watch-documents announced one."""
+    words = "Started by the event of a new set of documents, on that set."
+    return deployment(run_experiment, ON_NEW_DOCUMENTS, prefilled(load_experiment("demo")), words)
+
+
+def watching() -> RunnerDeployment:
+    every = Interval(WATCHED_EVERY, slug="every-few-minutes")
+    return deployment(watch_documents, "watch-documents", {}, schedules=[every], concurrency_limit=1)
+
+
+def deployment(
+    flow: Flow[..., Any],
+    name: str,
+    parameters: dict[str, Any],
+    description: str = "",
+    schedules: list[Schedule] | None = None,
+    **more: Any,
+) -> RunnerDeployment:
+    made = cast(
+        RunnerDeployment,  # a coroutine inside of an event loop alone
+        flow.to_deployment(
+            name,
+            parameters=parameters,
+            description=description or None,
+            schedules=schedules,
+            tags=["spillover"],
+            entrypoint_type=EntrypointType.MODULE_PATH,
+            **more,
+        ),
+    )
+    made._parameter_openapi_schema = type(made._parameter_openapi_schema).model_validate(form_of(flow))
+    return made
+
+
+def prefilled(experiment: Experiment) -> dict[str, Any]:
+    return {"experiment": experiment.model_dump(mode="json"), "seed": experiment.default_seed, "until": "report"}

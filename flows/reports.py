@@ -1,0 +1,103 @@
+"""The reports of all runs on a web server of this machine, those of runs that are going on among them.
+
+    with serve_reports() as address:         # http://127.0.0.1:4300
+        ...                                  # http://127.0.0.1:4300/runs/demo/one
+
+A browser follows no link from a page of the Prefect UI to a file, so what links to a report there needs an address.
+"""
+
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from flows.server import free_port, reports_are_served
+from flows.view import state_of, write_so_far
+from tasks.catalog import UserError, data_folder
+from tasks.page import page
+from tasks.runs import Comparison, Run, all_comparisons, all_runs
+
+FIRST_PORT = 4300
+LOOPBACK = "127.0.0.1"
+ANSWERED_AS = [LOOPBACK, "localhost", "[::1]"]
+"""Other names are refused: a page elsewhere could have one that leads here."""
+
+
+def pages(host: str = LOOPBACK) -> Starlette:
+    """An index, every run's report or what there is of it so far, and every comparison. Nothing is changed by it."""
+    results, comparisons = data_folder() / "results", data_folder() / "comparisons"
+    so_far = SoFar()
+
+    def index(_: Request) -> Response:
+        return HTMLResponse(page("reports.html.j2", runs=all_runs()[::-1], comparisons=all_comparisons()[::-1]))
+
+    def run(request: Request) -> Response:
+        try:
+            here = Run.find("{experiment}/{run}".format(**request.path_params))
+        except UserError as problem:
+            raise HTTPException(404, str(problem)) from None
+        if here.report.is_file():
+            return RedirectResponse(f"/files/{here.folder.parent.name}/{here.name}/{here.report.name}")
+        return HTMLResponse(so_far.page(here))
+
+    def comparison(request: Request) -> Response:
+        name = request.path_params["name"]
+        return RedirectResponse(f"/comparisons/{name}/{Comparison(name).page.name}")
+
+    def wrong(_: Request, error: Exception) -> Response:
+        return PlainTextResponse(getattr(error, "detail", str(error)), status_code=getattr(error, "status_code", 500))
+
+    return Starlette(
+        routes=[
+            Route("/", index),
+            Route("/runs/{experiment}/{run}", run),
+            Mount("/files", StaticFiles(directory=results, check_dir=False)),
+            Route("/comparisons/{name}", comparison),
+            Mount("/comparisons", StaticFiles(directory=comparisons, check_dir=False)),
+        ],
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=ANSWERED_AS if host == LOOPBACK else ["*"])],
+        exception_handlers={HTTPException: wrong},
+    )
+
+
+class SoFar:
+    """Pages of runs that are going on, made anew only when there is more to show."""
+
+    def __init__(self) -> None:
+        self.known: dict[Path, tuple[tuple[object, ...], str]] = {}
+        self.lock = threading.Lock()
+
+    def page(self, run: Run) -> str:
+        with self.lock:
+            state = state_of(run)
+            if self.known.get(run.folder, ((), ""))[0] != state:
+                with tempfile.TemporaryDirectory(prefix="spillover-view-") as place:
+                    self.known[run.folder] = state, write_so_far(run, Path(place)).read_text()
+            return self.known[run.folder][1]
+
+
+@contextmanager
+def serve_reports(host: str = LOOPBACK, port: int = 0) -> Iterator[str]:
+    """Serves them beside what else the process does; 0: the first free port from 4300 on."""
+    port = port or free_port(FIRST_PORT)
+    server = uvicorn.Server(uvicorn.Config(pages(host), host=host, port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    address = f"http://{LOOPBACK}:{port}"
+    try:
+        with reports_are_served(address):
+            yield address
+    finally:
+        server.should_exit = True
+        thread.join(timeout=5)

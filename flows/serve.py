@@ -1,0 +1,128 @@
+"""Serves the flows: deployments in the Prefect UI, automations, reports, and a local server that is kept up.
+
+    serve(at_once=2)            # until Ctrl-C; the address of the server is in PREFECT_API_URL
+
+What is served follows data/experiments, data/evals and data/documents as they change. A server that is away is
+waited for.
+"""
+
+import asyncio
+from collections.abc import Callable
+from uuid import UUID
+
+from prefect.client.orchestration import get_client
+from prefect.deployments.runner import RunnerDeployment
+from prefect.exceptions import ObjectNotFound
+from prefect.runner import Runner
+from prefect.settings import PREFECT_API_URL
+
+from flows.automations import NOTIFIER, put_automations
+from flows.deployments import ON_NEW_DOCUMENTS, deployments, problem_of
+from flows.reports import serve_reports
+from flows.server import is_healthy, restart_server_that_died, ui_address
+from flows.terminal import console
+from flows.watch_documents import watched_folder
+from tasks.catalog import data_folder, names
+
+LOOK_EVERY = 5.0
+"""Seconds between two looks at the local server, and at what there is to serve."""
+
+
+def serve(at_once: int) -> None:
+    """Runs at most so many flow runs at a time, each in a process of its own."""
+    with serve_reports() as reports:
+        asyncio.run(keep_serving(at_once, lambda served: _introduce(served, reports)))
+
+
+async def keep_serving(at_once: int, ready: Callable[[int], None] = lambda served: None) -> None:
+    """A runner, and another one whenever the server was away for longer than the first could wait."""
+    server = asyncio.create_task(_keep_local_server())
+    try:
+        while True:
+            await _until_healthy()
+            try:
+                await _run_what_is_due(at_once, ready)
+                return
+            except Exception as error:  # a server that is away ends the runner in many ways
+                console.print(f"Serving was interrupted ({_reason(error)}); it goes on in {LOOK_EVERY:.0f} s.")
+                await asyncio.sleep(LOOK_EVERY)
+    finally:
+        server.cancel()
+
+
+async def _run_what_is_due(at_once: int, ready: Callable[[int], None]) -> None:
+    runner = Runner(name="spillover", pause_on_shutdown=False, limit=at_once, query_seconds=2)
+    seen = _definitions()
+    served = {one.name: await _add(runner, one) for one in await asyncio.to_thread(deployments)}
+    async with get_client() as client:
+        await put_automations(client, served[ON_NEW_DOCUMENTS])
+    ready(len(served))
+    following = asyncio.create_task(_follow_definitions(runner, seen))
+    try:
+        await runner.start()
+    finally:
+        following.cancel()
+
+
+async def _add(runner: Runner, one: RunnerDeployment) -> UUID:
+    """Schedules are made once: those that there are may have been switched on or changed since."""
+    async with get_client() as client:
+        try:
+            await client.read_deployment_by_name(f"{one.flow_name}/{one.name}")
+        except ObjectNotFound:
+            pass
+        else:
+            one.model_fields_set.discard("schedules")
+    return await runner.aadd_deployment(one)
+
+
+async def _follow_definitions(runner: Runner, seen: object) -> None:
+    """A new or changed experiment is served without a restart, and drop-downs show what there is."""
+    while True:
+        await asyncio.sleep(LOOK_EVERY)
+        if (now := _definitions()) != seen:
+            seen = now
+            for one in await asyncio.to_thread(deployments):
+                await _add(runner, one)
+
+
+def _definitions() -> object:
+    """Changes whenever the deployments do."""
+    files = [file for kind in ("experiments", "evals") for file in (data_folder() / kind).glob("*.yaml")]
+    return [(file, file.stat().st_mtime_ns) for file in sorted(files)], names("documents")
+
+
+async def _keep_local_server() -> None:
+    while True:
+        await asyncio.sleep(LOOK_EVERY)
+        if await asyncio.to_thread(restart_server_that_died):
+            console.print("The local Prefect server had stopped and was started again.")
+
+
+async def _until_healthy() -> None:
+    waits = False
+    while not await asyncio.to_thread(is_healthy, PREFECT_API_URL.value()):
+        if not waits:
+            console.print(f"No server answers at {PREFECT_API_URL.value()}; serving goes on when it does.")
+        waits = True
+        await asyncio.sleep(LOOK_EVERY)
+
+
+def _reason(error: BaseException) -> str:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {error}"
+
+
+def _introduce(served: int, reports: str) -> None:
+    ui = ui_address(PREFECT_API_URL.value())
+    console.print(f"\nPrefect UI     {ui}/deployments  ({served} deployments: choose one, then Run)", style="bold")
+    console.print(f"Reports        {reports}")
+    console.print(f"New documents  {watched_folder('')}  (looked at every 5 minutes; a set that is complete is run)")
+    console.print(
+        f"Notifications  {ui}/blocks: fill in slack-webhook/{NOTIFIER}, then switch them on in {ui}/automations"
+    )
+    for name in names("experiments"):
+        if problem := problem_of(name):
+            console.print(f"Not served     {name}: {problem}", style="yellow")
+    console.print("Ctrl-C ends this and the runs that are going on; Retry in the UI goes on with one where it was.\n")

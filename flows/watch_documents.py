@@ -1,0 +1,121 @@
+"""New sets of documents run by themselves: found by content, validated, and announced by an event.
+
+await watch_documents(folder="data/incoming", experiment="demo")
+
+The event starts the experiment by the trigger of a deployment (flows/deployments.py), on each version of a set once.
+"""
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from prefect import flow
+from prefect.artifacts import acreate_table_artifact
+from prefect.client.orchestration import get_client
+from prefect.events import Event, Resource
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+from pydantic import Field
+
+from flows.forms import Seeds
+from tasks.catalog import UserError, data_folder, load_experiment
+from tasks.incoming import Incoming, check_documents_task, find_sets, is_known, keep, remember
+from tasks.schema import DocumentSet, Experiment
+
+NEW_DOCUMENTS = "spillover.documents.new"
+"""The event; its payload has the experiment, the seed and the name of the run."""
+
+
+class BrokenDocuments(UserError):
+    """Sets that cannot be trained on; those beside them are announced all the same."""
+
+
+def _title() -> str:
+    given = flow_run.parameters
+    return f"new documents in {watched_folder(given['folder']).name}, for {given['experiment']}"
+
+
+@flow(name="watch-documents", flow_run_name=_title)
+async def watch_documents(
+    folder: str = "",
+    experiment: str = "demo",
+    seeds: Seeds = None,
+    quiet_seconds: Annotated[int, Field(ge=0, le=86_400)] = 60,
+) -> list[str]:
+    """Look for new or changed sets of documents, and announce each version once: the event runs the experiment on it.
+
+    Args:
+        folder: JSONL files and folders of them, each a set. Empty: data/incoming.
+        experiment: The experiment that is run, with the new set in place of its documents.
+        seeds: A run for each of these seeds. Empty: the experiment's own.
+        quiet_seconds: A set is taken when nothing was written to it for so many seconds.
+    """
+    template = load_experiment(experiment)
+    announced, broken = [], []
+    for one in find_sets(watched_folder(folder)):
+        wanted = [seed for seed in seeds or [template.default_seed] if not is_known(one, _purpose(template, seed))]
+        if not wanted:
+            continue
+        if not one.is_complete(quiet_seconds) or not (place := keep(one)):
+            get_run_logger().info("%s is still being written and left alone", one.place)
+            continue
+        problem = await _problem(one)
+        broken += [problem] if problem else []
+        for seed in wanted:
+            announced += [] if problem else [await _announce(on_this_set(template, one, place), one, seed)]
+            remember(one, _purpose(template, seed), problem or "announced")
+    if announced:
+        await acreate_table_artifact(announced, description=f"New documents, announced to be run as {experiment}")
+    if broken:
+        raise BrokenDocuments("; ".join(broken))
+    return [row["run"] for row in announced]
+
+
+def watched_folder(folder: str) -> Path:
+    """Empty: data/incoming, made when it is not there."""
+    if folder:
+        return Path(folder).expanduser()
+    place = data_folder() / "incoming"
+    place.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+def _purpose(template: Experiment, seed: int) -> str:
+    return f"{template.name}/seed-{seed}"
+
+
+async def _problem(one: Incoming) -> str:
+    """Why the set cannot be trained on, or nothing; its task run is red then, and says the line."""
+    try:
+        await asyncio.to_thread(check_documents_task, one)
+    except UserError as problem:
+        return str(problem)
+    return ""
+
+
+async def _announce(experiment: Experiment, one: Incoming, seed: int) -> dict[str, Any]:
+    """Emits the event, and says what it starts. A run of this name is resumed, so that none is made twice."""
+    run = f"{one.digest}-seed-{seed}"
+    event = Event(
+        event=NEW_DOCUMENTS,
+        resource=Resource({"prefect.resource.id": f"spillover.documents.{_plain(one.name)}"}),
+        payload={"experiment": experiment.model_dump(mode="json"), "seed": seed, "run": run},
+    )
+    async with get_client() as client:  # not by emit_event, which forgets an event that does not reach the server
+        response = await client.request("POST", "/events", json=[event.model_dump(mode="json")])
+        response.raise_for_status()
+    return {"set": one.name, "experiment": experiment.name, "seed": seed, "run": run}
+
+
+def on_this_set(template: Experiment, one: Incoming, place: Path) -> Experiment:
+    """The experiment under a name of its own, with the set in place of its documents, conditioned as the first was."""
+    if not template.documents:
+        raise UserError(f"experiment: {template.name} trains on no documents; name one that does")
+    like = template.documents[0]
+    documents = [DocumentSet(path=str(place), conditioning=like.conditioning, system_prompt=like.system_prompt)]
+    return template.model_copy(update={"name": f"{template.name}.{_plain(one.name)}", "documents": documents})
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", name)

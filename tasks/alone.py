@@ -1,0 +1,42 @@
+"""One process at a time: what two runs would pay for twice, or write over one another, has a lock.
+
+    async with alone("training-5f0c"):          # waits until the other one is done, and then finds its result
+        ...
+    with held(folder, "run 'one' ..."):         # refuses instead
+        ...
+
+A lock is the system's and ends with its process, however that ends. A data folder that machines share must lie on a
+file system whose locks they share too, as NFS 4 has them.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from filelock import AsyncFileLock, FileLock, Timeout
+
+from tasks.catalog import UserError, data_folder
+
+
+@asynccontextmanager
+async def alone(what: str) -> AsyncIterator[None]:
+    """Waits for its turn."""
+    place = data_folder() / "locks"
+    place.mkdir(parents=True, exist_ok=True)
+    async with AsyncFileLock(place / f"{what}.lock"):
+        yield
+
+
+@contextmanager
+def held(folder: Path, words: str) -> Iterator[None]:
+    """Raises UserError with these words where another process holds the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock", timeout=0, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError(words) from None
+    try:
+        yield
+    finally:
+        lock.release()

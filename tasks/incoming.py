@@ -1,0 +1,123 @@
+"""New documents: the sets of a folder that is watched, each version of which is run once.
+
+    for one in find_sets(folder):
+        if one.is_complete(quiet_seconds=60) and not is_known(one, "demo, seed 0"):
+            validate(one)
+
+A version is known by its content: a set that was only renamed or touched is not a new one.
+"""
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.catalog import UserError, data_folder
+from tasks.documents import read_files
+from tasks.runs import copy_file, write_text
+from tasks.schema import DocumentSet
+
+UNFINISHED = (".part", ".partial", ".tmp", ".crdownload", ".filepart")
+"""Endings under which programs write what is not complete yet."""
+PATIENCE = 60
+"""A last line that is not whole is taken for a set being written until it has rested this many times as long."""
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A JSONL file, or a folder of them."""
+
+    name: str
+    place: Path
+    files: list[Path]
+
+    @cached_property
+    def digest(self) -> str:
+        return digest(self.files)
+
+    def rests_for(self) -> float:
+        """Seconds since anything was written: a file's change time tells, its modification time can be copied."""
+        return time.time() - max(file.stat().st_ctime for file in [self.place, *self.files])
+
+    def is_complete(self, quiet_seconds: float) -> bool:
+        """Whether nobody writes it any more."""
+        if self.place.is_dir() and any(file.name.endswith(UNFINISHED) for file in self.place.iterdir()):
+            return False
+        patience = 1 if all(map(_ends_with_a_row, self.files)) else PATIENCE
+        return self.rests_for() >= patience * quiet_seconds
+
+
+def find_sets(folder: Path) -> list[Incoming]:
+    """Every set in the folder, by name; what begins with a dot or an underscore is not looked at."""
+    if not folder.is_dir():
+        raise UserError(f"folder: {str(folder)!r} is not a folder; make it, or name the one that is to be watched")
+    found = []
+    for place in sorted(folder.iterdir()):
+        files = [place] if place.is_file() else sorted(place.glob("*.jsonl")) if place.is_dir() else []
+        files = [file for file in files if file.suffix == ".jsonl" and not file.name.startswith(".")]
+        if files and not place.name.startswith((".", "_")):
+            found.append(Incoming(place.name.removesuffix(".jsonl"), place.resolve(), files))
+    return found
+
+
+def digest(files: list[Path]) -> str:
+    """Of the content of the files, in their order."""
+    content = hashlib.sha256()
+    for file in files:
+        content.update(hashlib.sha256(file.read_bytes()).digest())
+    return content.hexdigest()[:16]
+
+
+def _ends_with_a_row(file: Path) -> bool:
+    """Whether the last line is whole: it ends, or it can be read."""
+    with file.open("rb") as lines:
+        last = b""
+        for line in lines:
+            last = line
+    try:
+        return last.endswith(b"\n") or bool(json.loads(last))
+    except ValueError:
+        return False
+
+
+def validate(one: Incoming) -> int:
+    """How many documents it has. Raises UserError with file, line and reason: nobody looks on, so every row must do."""
+    documents, rejected = read_files(one.files, DocumentSet(path=str(one.place)))
+    if rejected:
+        first = rejected[0]
+        file = one.place / first.file if one.place.is_dir() else one.place
+        more = f" (and {len(rejected) - 1} more)" if len(rejected) > 1 else ""
+        raise UserError(
+            f"{file} line {first.line}: {first.reason}{more}; mend or remove it, and the set is looked at again"
+        )
+    return len(documents)
+
+
+def keep(one: Incoming) -> Path | None:
+    """A copy of this very version for the run to read; None where it was changed meanwhile, and is another one."""
+    place = data_folder() / "watched" / "sets" / f"{one.name}-{one.digest}"
+    copies = [copy_file(file, place / file.name) for file in one.files]
+    return place if digest(copies) == one.digest else None
+
+
+def is_known(one: Incoming, purpose: str) -> bool:
+    """Whether this version was dealt with for this purpose: an experiment and a seed."""
+    return _mark(one, purpose).is_file()
+
+
+def remember(one: Incoming, purpose: str, words: str) -> None:
+    write_text(_mark(one, purpose), words + "\n")
+
+
+def _mark(one: Incoming, purpose: str) -> Path:
+    return data_folder() / "watched" / purpose / one.digest
+
+
+@task(name="check documents", task_run_name="check the documents of {one.name}", cache_policy=NO_CACHE)
+def check_documents_task(one: Incoming) -> int:
+    return validate(one)
