@@ -396,12 +396,16 @@ def mix(
 @app.command()
 def serve(
     at_once: Annotated[int, typer.Option(min=1, help="Flow runs at a time, each in a process of its own.")] = 2,
+    reports_host: Annotated[
+        str, typer.Option(help="Where the reports answer; beyond 127.0.0.1 only within a container or behind a login.")
+    ] = "127.0.0.1",
+    reports_port: Annotated[int, typer.Option(help="Their port; the first free one from 4300 on when 0.")] = 0,
 ) -> None:
     """Start experiments from the Prefect UI, on a schedule and on new documents; serve the reports."""
     _use_server()
     from flows.serve import serve
 
-    serve(at_once)
+    serve(at_once, reports_host, reports_port)
 
 
 @server.command()
@@ -484,15 +488,11 @@ def _refuse_missing_keys(evals: list[Eval]) -> None:
 
 
 def _use_server() -> str:
-    from flows.server import client_settings, ensure_server, running_server
+    from flows.server import running_server, use_server
 
     if not os.environ.get("PREFECT_API_URL") and not running_server():
         typer.echo("Starting the local Prefect server ...")
-    address = ensure_server()
-    os.environ.update(client_settings(address))
-    # Prefect's log goes to the server and its UI; the terminal shows the stages, and errors as one line.
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    return address
+    return use_server()
 
 
 def main() -> None:

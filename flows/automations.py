@@ -48,7 +48,9 @@ async def _put(client: PrefectClient, one: AutomationCore) -> None:
 
 
 def _content(one: AutomationCore) -> dict[str, Any]:
-    return AutomationCore.model_validate(one.model_dump()).model_dump(mode="json", exclude={"enabled"})
+    """What was said of it. An update that changes nothing would make the server forget whose heartbeat it waits for."""
+    said = AutomationCore.model_validate(one.model_dump())
+    return said.model_dump(exclude={"enabled": True, "trigger": {"id"}})
 
 
 def mark_dead_runs() -> AutomationCore:

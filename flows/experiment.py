@@ -6,9 +6,10 @@ A stage whose file is there is finished and is not repeated; what was paid for c
 """
 
 import asyncio
+import os
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -255,12 +256,19 @@ def default_run_name() -> str:
 
 
 def origin() -> dict[str, object]:
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
     return {
         "versions": {name: version(name) for name in RECORDED},
-        "git_commit": commit.stdout.strip(),
+        "git_commit": os.environ.get("SPILLOVER_COMMIT") or _commit(),
         "prefect_run": flow_run.id or "",
     }
+
+
+def _commit() -> str:
+    """Of this project's repository; nothing where there is none, or no git."""
+    command = ["git", "rev-parse", "HEAD"]
+    with suppress(FileNotFoundError):
+        return subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True).stdout.strip()
+    return ""
 
 
 def now() -> str:

@@ -8,6 +8,9 @@ waited for.
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any, cast
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
@@ -18,7 +21,7 @@ from prefect.settings import PREFECT_API_URL
 
 from flows.automations import NOTIFIER, put_automations
 from flows.deployments import ON_NEW_DOCUMENTS, deployments, problem_of
-from flows.reports import serve_reports
+from flows.reports import LOOPBACK, serve_reports
 from flows.server import is_healthy, restart_server_that_died, ui_address
 from flows.terminal import console
 from flows.watch_documents import watched_folder
@@ -28,10 +31,23 @@ LOOK_EVERY = 5.0
 """Seconds between two looks at the local server, and at what there is to serve."""
 
 
-def serve(at_once: int) -> None:
+def serve(at_once: int, reports_host: str = LOOPBACK, reports_port: int = 0) -> None:
     """Runs at most so many flow runs at a time, each in a process of its own."""
-    with serve_reports() as reports:
+    with serve_reports(reports_host, reports_port) as reports, suppress(KeyboardInterrupt, asyncio.CancelledError):
         asyncio.run(keep_serving(at_once, lambda served: _introduce(served, reports)))
+    console.print("Stopped. The schedules wait for the next `spillover serve`.")
+
+
+class _Runner(Runner):
+    """Ends on SIGTERM as on Ctrl-C; prefect 3.8.8 makes a coroutine there that nothing awaits."""
+
+    async def start(self, run_once: bool = False, webserver: bool | None = None) -> None:
+        serving = cast(asyncio.Task[None], asyncio.current_task())
+        self.end = partial(asyncio.get_running_loop().call_soon_threadsafe, serving.cancel)
+        await super().start(run_once, webserver)
+
+    def handle_sigterm(self, *_: Any) -> None:
+        self.end()
 
 
 async def keep_serving(at_once: int, ready: Callable[[int], None] = lambda served: None) -> None:
@@ -51,7 +67,7 @@ async def keep_serving(at_once: int, ready: Callable[[int], None] = lambda serve
 
 
 async def _run_what_is_due(at_once: int, ready: Callable[[int], None]) -> None:
-    runner = Runner(name="spillover", pause_on_shutdown=False, limit=at_once, query_seconds=2)
+    runner = _Runner(name="spillover", pause_on_shutdown=False, limit=at_once, query_seconds=2)
     seen = _definitions()
     served = {one.name: await _add(runner, one) for one in await asyncio.to_thread(deployments)}
     async with get_client() as client:

@@ -55,6 +55,15 @@ def client_settings(api_url: str) -> dict[str, str]:
     }
 
 
+def use_server() -> str:
+    """Has a server, and makes this process use it; called before prefect is imported, which reads its settings then."""
+    address = ensure_server()
+    os.environ.update(client_settings(address))
+    # Prefect's log goes to the server and its UI; the terminal shows the stages, and errors as one line.
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    return address
+
+
 def ensure_server() -> str:
     """The API's address: PREFECT_API_URL where it is set, else the local server, started when there is none."""
     if url := os.environ.get("PREFECT_API_URL"):

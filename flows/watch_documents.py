@@ -20,7 +20,8 @@ from pydantic import Field
 
 from flows.forms import Seeds
 from tasks.catalog import UserError, data_folder, load_experiment
-from tasks.incoming import Incoming, check_documents_task, find_sets, is_known, keep, remember
+from tasks.documents import check_documents_task
+from tasks.incoming import Incoming, find_sets, is_known, keep, remember
 from tasks.schema import DocumentSet, Experiment
 
 NEW_DOCUMENTS = "spillover.documents.new"
@@ -88,7 +89,7 @@ def _purpose(template: Experiment, seed: int) -> str:
 async def _problem(one: Incoming) -> str:
     """Why the set cannot be trained on, or nothing; its task run is red then, and says the line."""
     try:
-        await asyncio.to_thread(check_documents_task, one)
+        await asyncio.to_thread(check_documents_task, one.name, one.files)
     except UserError as problem:
         return str(problem)
     return ""

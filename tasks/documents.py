@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from prefect import task
+from prefect.cache_policies import NO_CACHE
 
 from tasks.catalog import UserError, document_files
 from tasks.runs import Run, write_rows, write_text
@@ -64,6 +65,16 @@ def read_files(files: list[Path], one: DocumentSet) -> tuple[list[Document], lis
         documents += good
         rejected += bad
     return documents, rejected
+
+
+def refuse_unusable_rows(files: list[Path]) -> int:
+    """How many documents the files have. Raises UserError with file, line and reason where a single row will not do."""
+    documents, rejected = read_files(files, DocumentSet(path=str(files[0])))
+    if rejected:
+        first, more = rejected[0], f" (and {len(rejected) - 1:,} more rows)" if len(rejected) > 1 else ""
+        file = next(file for file in files if file.name == first.file)
+        raise UserError(f"{file} line {first.line}: {first.reason}{more}; mend or remove the row")
+    return len(documents)
 
 
 def draw(documents: list[Document], one: DocumentSet, seed: str) -> list[Document]:
@@ -222,3 +233,8 @@ def documents_task(folder: Path, experiment: Experiment, seed: int) -> Path:
         count = write_documents(run, experiment, seed)
         tell(count, count, "documents to train on")
     return run.documents
+
+
+@task(name="check documents", task_run_name="check the documents of {name}", cache_policy=NO_CACHE)
+def check_documents_task(name: str, files: list[Path]) -> int:
+    return refuse_unusable_rows(files)

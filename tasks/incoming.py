@@ -1,8 +1,8 @@
 """New documents: the sets of a folder that is watched, each version of which is run once.
 
     for one in find_sets(folder):
-        if one.is_complete(quiet_seconds=60) and not is_known(one, "demo, seed 0"):
-            validate(one)
+        if one.is_complete(quiet_seconds=60) and not is_known(one, "demo/seed-0"):
+            ...
 
 A version is known by its content: a set that was only renamed or touched is not a new one.
 """
@@ -14,13 +14,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from tasks.catalog import UserError, data_folder
-from tasks.documents import read_files
 from tasks.runs import copy_file, write_text
-from tasks.schema import DocumentSet
 
 UNFINISHED = (".part", ".partial", ".tmp", ".crdownload", ".filepart")
 """Endings under which programs write what is not complete yet."""
@@ -85,19 +80,6 @@ def _ends_with_a_row(file: Path) -> bool:
         return False
 
 
-def validate(one: Incoming) -> int:
-    """How many documents it has. Raises UserError with file, line and reason: nobody looks on, so every row must do."""
-    documents, rejected = read_files(one.files, DocumentSet(path=str(one.place)))
-    if rejected:
-        first = rejected[0]
-        file = one.place / first.file if one.place.is_dir() else one.place
-        more = f" (and {len(rejected) - 1} more)" if len(rejected) > 1 else ""
-        raise UserError(
-            f"{file} line {first.line}: {first.reason}{more}; mend or remove it, and the set is looked at again"
-        )
-    return len(documents)
-
-
 def keep(one: Incoming) -> Path | None:
     """A copy of this very version for the run to read; None where it was changed meanwhile, and is another one."""
     place = data_folder() / "watched" / "sets" / f"{one.name}-{one.digest}"
@@ -116,8 +98,3 @@ def remember(one: Incoming, purpose: str, words: str) -> None:
 
 def _mark(one: Incoming, purpose: str) -> Path:
     return data_folder() / "watched" / purpose / one.digest
-
-
-@task(name="check documents", task_run_name="check the documents of {one.name}", cache_policy=NO_CACHE)
-def check_documents_task(one: Incoming) -> int:
-    return validate(one)

@@ -15,12 +15,29 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, Float, Integer, MetaData, String, Table, Text, create_engine, event, func, insert, select
+from sqlalchemy import (
+    Column,
+    Engine,
+    Float,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    create_engine,
+    event,
+    func,
+    insert,
+    select,
+)
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from tasks.catalog import data_folder
+from tasks.catalog import UserError, data_folder
 
 LOOK_UP_AT_ONCE = 5_000
+EXAMPLE = "postgresql://user:password@host/database"
 FIRST_TABLES = 7_355_608
 """Number of the lock under which a PostgreSQL store makes its tables."""
 
@@ -71,7 +88,7 @@ class Store:
 
     def __init__(self, url: str = ""):
         self.url = url or os.environ.get("SPILLOVER_STORE") or _default_url()
-        self.engine = create_engine(self.url, pool_pre_ping=True)
+        self.engine = _engine(self.url)
         if self.engine.dialect.name == "sqlite":
             event.listen(self.engine, "connect", _prepare_sqlite)
         self._create_tables()
@@ -142,6 +159,25 @@ def _default_url() -> str:
     folder = data_folder() / "store"
     folder.mkdir(parents=True, exist_ok=True)
     return f"sqlite:///{folder / 'answers.db'}"
+
+
+def _engine(url: str) -> Engine:
+    """Raises UserError for an address that is none, before anything is spent."""
+    try:
+        parts = make_url(url)
+    except ArgumentError:
+        raise UserError(f"SPILLOVER_STORE is no address; write it as {EXAMPLE}") from None
+    if parts.get_backend_name() not in ("sqlite", "postgresql"):
+        raise UserError(f"SPILLOVER_STORE: {parts.get_backend_name()} is not supported; use SQLite or {EXAMPLE}")
+    if parts.get_backend_name() == "sqlite":
+        return create_engine(parts)
+    engine = create_engine(parts.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+    try:
+        engine.connect().close()
+    except OperationalError as error:
+        reason = str(error.orig).splitlines()[0]
+        raise UserError(f"SPILLOVER_STORE: no database answers at {parts.host}: {reason}") from None
+    return engine
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -14,7 +14,9 @@ MODULES = sorted(f for top in OURS for f in (PROJECT / top).rglob("*.py") if not
 ALLOWED = {
     "tasks.schema": set(),
     "tasks.catalog": {"tasks.schema"},
-    "tasks.runs": {"tasks.schema", "tasks.catalog"},
+    "tasks.alone": {"tasks.catalog"},
+    "tasks.runs": {"tasks.schema", "tasks.catalog", "tasks.alone"},
+    "tasks.incoming": {"tasks.catalog", "tasks.runs"},
     "tasks.store": {"tasks.catalog"},
     "tasks.stage": set(),
     "tasks.prices": {"tasks.catalog"},
@@ -39,6 +41,7 @@ ALLOWED = {
 ENGINES = {"tasks.schema", "tasks.catalog", "tasks.prices"}
 STAGE = {"tasks.schema", "tasks.catalog", "tasks.runs", "tasks.store", "tasks.stage", "tasks.claude", "tasks.engines"}
 STAGE |= {
+    "tasks.alone",
     "tasks.budget",
     "tasks.rubrics",
     "tasks.lexicon",

@@ -1,3 +1,4 @@
+import asyncio
 import os
 
 import pytest
@@ -59,11 +60,22 @@ async def test_a_training_that_fails_leaves_no_checkpoint_and_the_next_one_clear
         await train(Trainer(fails=True), documents("a"), [], 0, "k", lambda *_: None)
     assert kept_checkpoint("k") is None
     (data_folder() / "checkpoints" / ".k.999999999").mkdir()
-    alive = data_folder() / "checkpoints" / f".k.{os.getppid()}"
-    alive.mkdir()
+    (data_folder() / "checkpoints" / f".k.{os.getppid()}").mkdir()  # as of a container, whose numbers are its own
     await train(Trainer(), documents("a"), [], 0, "k", lambda *_: None)
     left = {place.name for place in (data_folder() / "checkpoints").iterdir()}
-    assert left == {"k", alive.name}, "a folder of a living process is not touched"
+    assert left == {"k"}
+
+
+async def test_two_runs_at_once_train_the_same_model_once():
+    class Slow(Trainer):
+        async def train(self, *given):
+            await asyncio.sleep(0.3)
+            return await super().train(*given)
+
+    engines = Slow(), Slow()
+    both = await asyncio.gather(*(train(engine, documents("a"), [], 0, "k", lambda *_: None) for engine in engines))
+    assert both[0] == both[1]
+    assert [engine.trained for engine in engines].count(1) == 1
 
 
 async def test_what_a_kill_left_is_handed_to_the_next_training_of_the_same_key():
