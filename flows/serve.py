@@ -88,7 +88,8 @@ async def _add(runner: Runner, one: RunnerDeployment) -> UUID:
         except ObjectNotFound:
             pass
         else:
-            one.model_fields_set.discard("schedules")
+            one.schedules = None
+            one.model_fields_set.discard("schedules")  # else "none" would be sent, and taken at its word
     return await runner.aadd_deployment(one)
 
 

@@ -1,4 +1,4 @@
-"""The report as a reader has it: opened from disk in Debian's Chromium (tests/install_browser.sh)."""
+"""The report as a reader has it: opened from disk in Debian's Chromium (tests/install_packages.sh)."""
 
 import re
 import shutil
@@ -21,7 +21,7 @@ PLANTED = '<script>window.caught = 1</script><img src="x" onerror="window.caught
 
 @pytest.fixture(scope="module")
 def browser():
-    assert shutil.which("chromium"), "run tests/install_browser.sh first"
+    assert shutil.which("chromium"), "run tests/install_packages.sh first"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         yield browser

@@ -1,6 +1,6 @@
 """How long the report of 20,000 answers takes to be written, to open in Chromium, and to be searched.
 
-bash tests/install_browser.sh; uv run python -m tests.benchmarks.report
+bash tests/install_packages.sh; uv run python -m tests.benchmarks.report
 """
 
 import random
