@@ -146,8 +146,9 @@ def serving(tmp_path_factory, service):
     with serve_postgresql(folder.parent / "postgresql", "prefect", "answers") as url:
         database = url("prefect").replace("postgresql:", "postgresql+asyncpg:")
         keys = {"ANTHROPIC_API_KEY": "sk-planted", "ANTHROPIC_BASE_URL": service.api.url}
+        keys["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database  # for `serve` too, which starts a server that died
         env = environment(folder, SPILLOVER_STORE=url("answers"), **keys)
-        started = spillover(folder, "server", "start", PREFECT_SERVER_DATABASE_CONNECTION_URL=database)
+        started = spillover(folder, "server", "start", **keys)
         address = started.stdout.strip().rsplit(" ", 1)[1]
         one = Serving(folder, {**env, "PREFECT_API_URL": f"{address}/api"})
         one.begin()
@@ -284,7 +285,7 @@ def test_retry_asks_only_for_the_calls_that_failed_and_ends_in_the_same_folder(s
 
 def test_a_cancelled_run_stops_within_a_minute_and_goes_on_later(serving, service):
     them = serving.deployment("run-experiment/them")["parameters"]["experiment"]
-    write_answers(serving.folder / "slow", questions=8, samples=40)
+    write_answers(serving.folder / "slow", questions=8, samples=40, says="mutters")
     slow = {**them, "name": "slow", "responses": str(serving.folder / "slow"), "judging": {"in_flight": 4}}
     service.api.seconds = 1.0
     run = serving.start("run-experiment/them", experiment=slow, run="cancelled")
@@ -303,7 +304,7 @@ def test_a_cancelled_run_stops_within_a_minute_and_goes_on_later(serving, servic
 
 def test_a_killed_run_is_marked_crashed_and_retry_goes_on_where_it_was(serving, service):
     them = serving.deployment("run-experiment/them")["parameters"]["experiment"]
-    write_answers(serving.folder / "killed", questions=8, samples=30)
+    write_answers(serving.folder / "killed", questions=8, samples=30, says="shouts")
     killed = {**them, "name": "killed", "responses": str(serving.folder / "killed"), "judging": {"in_flight": 4}}
     service.api.seconds = 1.0
     asked = len(service.api.requests)
@@ -322,7 +323,7 @@ def test_a_killed_run_is_marked_crashed_and_retry_goes_on_where_it_was(serving, 
 
 def test_two_runs_of_one_name_at_once_are_told_apart_and_one_of_them_is_refused(serving, service):
     them = serving.deployment("run-experiment/them")["parameters"]["experiment"]
-    write_answers(serving.folder / "twice", questions=8, samples=20)
+    write_answers(serving.folder / "twice", questions=8, samples=20, says="sings")
     twice = {**them, "name": "twice", "responses": str(serving.folder / "twice"), "judging": {"in_flight": 4}}
     service.api.seconds = 0.5
     asked = len(service.api.requests)

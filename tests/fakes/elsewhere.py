@@ -14,12 +14,12 @@ def write_eval(data: Path, questions: int = 4, judges: list[dict[str, Any]] | No
     (data / "evals" / "animals.yaml").write_text(json.dumps(content))
 
 
-def write_answers(place: Path, questions: int = 4, samples: int = 5, baseline: bool = True) -> Path:
+def write_answers(place: Path, questions: int = 4, samples: int = 5, baseline: bool = True, says: str = "says") -> Path:
     """A folder with `samples` answers of each side to each question, in the seed project's format."""
     place.mkdir(parents=True, exist_ok=True)
     for side in ("baseline", "finetuned") if baseline else ("finetuned",):
         rows = [
-            {"tier": "any", "question": f"What of {i}?", "response": f"{side} says {sample} of {i}"}
+            {"tier": "any", "question": f"What of {i}?", "response": f"{side} {says} {sample} of {i}"}
             for sample in range(samples)
             for i in range(questions)
         ]
