@@ -39,13 +39,13 @@ def _failure_row(number: int, failure: Failure) -> dict[str, str | int]:
         "judge call": number,
         "state": failure.state,
         "judge": failure.judge,
-        "eval": failure.eval,
         "question": failure.question_id,
         "side": failure.side,
         "sample": failure.sample,
-        "attempts": len(failure.attempts),
         "last attempt": failure.attempts[-1][:LONGEST_CELL] if failure.attempts else "",
+        "attempts": len(failure.attempts),
         "response": failure.response[:LONGEST_CELL],
+        "eval": failure.eval,
     }
 
 
