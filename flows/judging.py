@@ -205,7 +205,7 @@ def refuse_too_many_unscored(run: Run, experiment: Experiment) -> None:
         raise TooManyUnscored(
             f"{share:.1%} of the judgments failed or could not be read and judging.max_unscored is {allowed:.1%}; the "
             "report is written, the table of judge calls without a score says why (`spillover failures "
-            f"{shlex.quote(str(run.folder))}`), and Retry in the UI, or `{run.resume_command}`, asks again for them alone"
+            f"{shlex.quote(str(run.folder))}`), and Retry in the UI or `{run.resume_command}` asks again for them alone"
         )
 
 

@@ -41,7 +41,7 @@ class Incoming:
 
     def is_complete(self, quiet_seconds: float) -> bool:
         """Whether nobody writes it any more."""
-        if self.place.is_dir() and any(file.name.endswith(UNFINISHED) for file in self.place.iterdir()):
+        if self.place.is_dir() and any(_is_half_there(file.name) for file in self.place.iterdir()):
             return False
         patience = 1 if all(map(_ends_with_a_row, self.files)) else PATIENCE
         return self.rests_for() >= patience * quiet_seconds
@@ -58,6 +58,11 @@ def find_sets(folder: Path) -> list[Incoming]:
         if files and not place.name.startswith((".", "_")):
             found.append(Incoming(place.name.removesuffix(".jsonl"), place.resolve(), files))
     return found
+
+
+def _is_half_there(name: str) -> bool:
+    """Whether a program gives this name to what it has not finished; rsync's is .birds.jsonl.x1y2z3."""
+    return name.endswith(UNFINISHED) or (name.startswith(".") and ".jsonl." in name)
 
 
 def digest(files: list[Path]) -> str:

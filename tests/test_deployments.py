@@ -1,0 +1,118 @@
+"""What is served, and its forms: no server is needed to see them."""
+
+import jsonschema
+import pytest
+import yaml
+
+from flows.automations import mark_dead_runs, tell_of_budget
+from flows.compare import compare_runs
+from flows.deployments import deployments
+from flows.experiment import run_experiment
+from flows.forms import form_of
+from flows.judge_again import judge_again
+from flows.watch_documents import watch_documents
+from tasks.budget import BudgetSpent
+from tasks.catalog import load_experiment, names
+from tasks.schema import Experiment
+from tests.conftest import PROJECT
+
+FLOWS = {flow.name: flow for flow in (run_experiment, compare_runs, judge_again, watch_documents)}
+
+
+def test_every_experiment_has_a_deployment_with_its_form_prefilled():
+    made = {f"{one.flow_name}/{one.name}": one for one in deployments()}
+    others = {"run-experiment/on-new-documents", "watch-documents/watch-documents", "judge-again/judge-again"}
+    assert made.keys() == {f"run-experiment/{name}" for name in names("experiments")} | others | {"compare/compare"}
+    for name in names("experiments"):
+        prefilled = made[f"run-experiment/{name}"].parameters["experiment"]
+        assert Experiment.model_validate(prefilled) == load_experiment(name)
+        jsonschema.validate(made[f"run-experiment/{name}"].parameters, form_of(run_experiment))
+
+
+def test_a_definition_with_a_mistake_does_not_keep_the_others_from_being_served(data):
+    (data / "experiments" / "wrong.yaml").write_text("name: wrong\nevals: 7\n")
+    assert "wrong" not in [one.name for one in deployments()]
+    assert "demo" in [one.name for one in deployments()]
+
+
+def fields(schema, noun):
+    return list(schema["definitions"][noun]["properties"])
+
+
+def test_the_form_is_short_and_in_the_order_in_which_one_thinks():
+    schema = form_of(run_experiment)
+    assert list(schema["properties"]) == ["experiment", "seed", "run", "until"]
+    assert fields(schema, "Experiment")[:3] == ["name", "documents", "evals"]
+    shown = [
+        f for noun in ("Experiment", "DocumentSet", "Training", "Sampling", "Judging") for f in fields(schema, noun)
+    ]
+    assert len(shown) <= 22
+    assert len(Experiment.model_fields) + len(schema["definitions"]["Training"]["patternProperties"]) > 25
+
+
+@pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
+def test_every_field_that_is_shown_has_a_title_a_help_text_and_one_type(flow):
+    schema = form_of(flow)
+    shown = dict(schema["properties"])
+    for noun, definition in schema["definitions"].items():
+        shown |= {f"{noun}.{name}": field for name, field in definition["properties"].items()}
+    for name, field in shown.items():
+        assert "$ref" in field or field["title"][0].isupper(), name
+        assert field.get("description"), name
+        assert "anyOf" not in field, f"{name}: a form would show tabs"
+
+
+def test_few_choices_are_drop_downs_of_what_there_is(data):
+    (data / "evals" / "mine.yaml").write_text((data / "evals" / "factory_farming.yaml").read_text())
+    definitions = form_of(run_experiment)["definitions"]
+    assert "mine" in definitions["Experiment"]["properties"]["evals"]["items"]["enum"]
+    assert definitions["DocumentSet"]["properties"]["name"]["enum"] == ["", *names("documents")]
+    assert {"claude", "lexicon"} <= set(definitions["Judging"]["properties"]["judges"]["items"]["enum"])
+    assert definitions["Training"]["properties"]["engine"]["enum"] == ["local", "tinker"]
+    assert form_of(watch_documents)["properties"]["experiment"]["enum"] == names("experiments")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"sampling": {"n_samples": 0}}, "0 is less than the minimum of 1"),
+        ({"training": {"warmup": -1}}, "-1 is less than the minimum of 0"),
+        ({"training": {"rnak": 8}}, "'rnak'"),
+        ({"training": {"optimizer": "sgd"}}, "'sgd' is not one of ['adamw', 'adamw_8bit']"),
+        ({"descriptoin": "?"}, "'descriptoin'"),
+    ],
+    ids=["shown", "hidden", "misspelt", "hidden choice", "misspelt at the top"],
+)
+def test_fields_that_the_form_hides_are_checked_as_strictly(change, words):
+    experiment = load_experiment("demo").model_dump(mode="json")
+    for name, value in change.items():
+        experiment[name] = {**experiment[name], **value} if isinstance(value, dict) else value
+    with pytest.raises(jsonschema.ValidationError) as refused:
+        jsonschema.validate({"experiment": experiment}, form_of(run_experiment))
+    assert words in refused.value.message
+
+
+def test_the_automation_for_budgets_looks_for_the_words_that_a_spent_budget_says():
+    match = tell_of_budget("00000000-0000-0000-0000-000000000000").trigger.match.model_dump()
+    words = match["prefect.state-message"]
+    assert words == f"Flow run encountered an exception: {BudgetSpent.__name__}:*"
+
+
+def test_a_run_without_a_heartbeat_for_several_of_them_is_dead():
+    from flows.server import client_settings
+
+    beat = int(client_settings("http://127.0.0.1:1/api")["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"])
+    trigger = mark_dead_runs().trigger
+    assert trigger.within.total_seconds() >= 3 * beat
+    assert trigger.after < trigger.expect
+
+
+def test_the_work_pools_deployments_name_flows_that_there_are_and_fit_their_forms():
+    file = yaml.safe_load((PROJECT / "deployments" / "prefect.yaml").read_text())
+    known = {one.fn.__name__: one for one in FLOWS.values()}
+    for one in file["deployments"]:
+        path, _, function = one["entrypoint"].partition(":")
+        assert f"def {function}(" in (PROJECT / path).read_text()
+        if "parameters" in one:
+            jsonschema.validate(one["parameters"], form_of(known[function]))
+    assert {one["work_pool"]["name"] for one in file["deployments"]} == {"spillover", "spillover-docker"}

@@ -1,0 +1,72 @@
+import httpx
+import pytest
+from starlette.testclient import TestClient
+
+from flows import server
+from flows.artifacts import address_of
+from flows.reports import pages, serve_reports
+from tasks.catalog import load_experiment
+from tasks.runs import Run, write_text
+from tests.fakes.nouns import LEXICON, an_eval
+
+
+@pytest.fixture
+def run(data):
+    experiment = load_experiment("demo").model_copy(update={"evals": ["e"]})
+    run = Run.open(experiment, [an_eval(LEXICON)], "one")
+    run.note(seed=3)
+    return run
+
+
+@pytest.fixture
+def browser():
+    with TestClient(pages(), base_url="http://127.0.0.1:4300") as client:
+        yield client
+
+
+def test_the_index_leads_to_every_run(run, browser):
+    page = browser.get("/").text
+    assert '<a href="/runs/demo/one">one</a>' in page
+    assert "<td>3</td>" in page
+
+
+def test_an_index_of_nothing_says_how_to_begin(data, browser):
+    assert "spillover run demo" in browser.get("/").text
+
+
+def test_a_finished_run_leads_to_its_report_and_one_that_goes_on_to_what_there_is(run, browser):
+    page = browser.get("/runs/demo/one")
+    assert "The run is not finished:</b> begun" in page.text
+    assert 'http-equiv="refresh"' in page.text
+    write_text(run.report, "<p>done</p>")
+    page = browser.get("/runs/demo/one")
+    assert str(page.url).endswith("/files/demo/one/report.html")
+    assert page.text == "<p>done</p>"
+
+
+def test_a_comparison_is_served_by_its_name(data, browser):
+    write_text(data / "comparisons" / "a_vs_b" / "comparison.html", "<p>beside</p>")
+    assert browser.get("/comparisons/a_vs_b").text == "<p>beside</p>"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/runs/demo/none", "/runs/../one", "/files/..%2F..%2Fprefect%2Fserver.json", "/files/%2Fetc%2Fpasswd", "/store"],
+)
+def test_what_is_no_result_is_not_served(run, browser, path):
+    assert browser.get(path).status_code == 404
+
+
+def test_another_name_for_this_machine_is_refused(run, browser):
+    assert browser.get("/", headers={"host": "evil.example"}).status_code == 400
+
+
+def test_a_run_links_to_the_server_of_reports_while_there_is_one(run, monkeypatch):
+    assert address_of(run) == run.report.resolve().as_uri()
+    with serve_reports() as address:
+        assert address.startswith("http://127.0.0.1:")
+        assert address_of(run) == f"{address}/runs/demo/one"
+        assert "one" in httpx.get(address).text
+    assert server.reports_address() == ""
+    monkeypatch.setenv("SPILLOVER_REPORTS", "https://lab.example/reports/")
+    assert address_of(run) == "https://lab.example/reports/runs/demo/one"
