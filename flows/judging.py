@@ -53,6 +53,8 @@ from tasks.store import content_key
 
 MOST_CHUNKS = 24
 """Task runs of one run that ask: with those of the stages they stay under 40 on its page."""
+FEWEST_CALLS = 10
+"""Of a task run that asks, where there are so many."""
 NOTE_EVERY = 5.0
 """Seconds between two notes of what is spent in run.json."""
 
@@ -182,7 +184,7 @@ async def _ask_once(cases: list[Case], missing: list[Ask], fan_out: FanOut) -> l
 async def _ask_in_chunks(
     asks: list[Ask], claude: Claude, heard: Callable[[], None], again: frozenset[str], most: int
 ) -> list[Lost]:
-    size = max(1, -(-len(asks) // max(1, most)))
+    size = max(FEWEST_CALLS, -(-len(asks) // max(1, most)))
     chunks = [(first, asks[first : first + size]) for first in range(0, len(asks), size)]
     calls = (
         judge_calls_task(first + 1, first + len(some), Chunk(some, claude, heard, again)) for first, some in chunks

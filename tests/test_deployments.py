@@ -43,11 +43,9 @@ def test_the_form_is_short_and_in_the_order_in_which_one_thinks():
     schema = form_of(run_experiment)
     assert list(schema["properties"]) == ["experiment", "seed", "run", "until"]
     assert fields(schema, "Experiment")[:3] == ["name", "documents", "evals"]
-    shown = [
-        f for noun in ("Experiment", "DocumentSet", "Training", "Sampling", "Judging") for f in fields(schema, noun)
-    ]
-    assert len(shown) <= 22
-    assert len(Experiment.model_fields) + len(schema["definitions"]["Training"]["patternProperties"]) > 25
+    nouns = ("Experiment", "DocumentSet", "Training", "Sampling", "Judging")
+    assert sum(len(fields(schema, noun)) for noun in nouns) <= 22
+    assert "^warmup$" in schema["definitions"]["Training"]["patternProperties"]
 
 
 @pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
@@ -58,7 +56,7 @@ def test_every_field_that_is_shown_has_a_title_a_help_text_and_one_type(flow):
         shown |= {f"{noun}.{name}": field for name, field in definition["properties"].items()}
     for name, field in shown.items():
         assert "$ref" in field or field["title"][0].isupper(), name
-        assert field.get("description"), name
+        assert "$ref" in field or field["description"], name  # a noun's own docstring stands there
         assert "anyOf" not in field, f"{name}: a form would show tabs"
 
 
