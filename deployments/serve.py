@@ -1,14 +1,9 @@
-"""The same as `spillover serve`, from Python: uv run python deployments/serve.py"""
+"""The same as `spillover serve`, from Python, with the same options: uv run python deployments/serve.py --at-once 4"""
 
-from flows.server import use_server
+import sys
 
-
-def main(at_once: int = 2) -> None:
-    use_server()
-    from flows.serve import serve  # prefect reads its settings when it is imported
-
-    serve(at_once)
-
+from flows.__main__ import main
 
 if __name__ == "__main__":
+    sys.argv = ["spillover", "serve", *sys.argv[1:]]
     main()

@@ -3,6 +3,7 @@
 import asyncio
 from itertools import islice
 from typing import Any
+from urllib.parse import quote
 
 from prefect.artifacts import acreate_link_artifact, acreate_markdown_artifact, acreate_table_artifact
 
@@ -62,7 +63,7 @@ async def show_results(run: Run, experiment: Experiment, evals: list[Eval]) -> N
 def address_of(run: Run) -> str:
     """Where the run's report is, or will be: on the server of reports where there is one, else a file."""
     if base := reports_address():
-        return f"{base}/runs/{run.folder.parent.name}/{run.name}"
+        return f"{base}/runs/{quote(run.folder.parent.name)}/{quote(run.name)}"
     return run.report.resolve().as_uri()
 
 

@@ -127,9 +127,10 @@ def _judged(run: Run) -> Run:
 
 
 def _write(run: Run, name: str, rows: list[Row], noun: type[Row]) -> None:
-    write_text(run.audits / f"{name}.csv", as_table(rows, noun).write_csv())
-    if run.report.is_file():
-        write_text(run.report, render(run))
+    with run.held():
+        write_text(run.audits / f"{name}.csv", as_table(rows, noun).write_csv())
+        if run.report.is_file():
+            write_text(run.report, render(run))
 
 
 def _of_others(before: list[Row], now: list[Row]) -> list[Row]:

@@ -20,8 +20,11 @@ from pydantic import SecretStr
 
 from flows.watch_documents import NEW_DOCUMENTS
 
+TAG = "spillover"
+"""Of every run of ours; a server may have others, whose business this is not."""
 SILENT_FOR = timedelta(seconds=120)
 """Without a heartbeat (one every 30 s) a run is dead."""
+OURS = ResourceSpecification({"prefect.resource.id": f"prefect.tag.{TAG}", "prefect.resource.role": "tag"})
 ENDED = ("Completed", "Failed", "Cancelled", "Crashed", "AwaitingRetry")
 NOTIFIER = "spillover"
 FILL_IN = "https://hooks.slack.com/services/FILL/THIS/IN"
@@ -63,6 +66,7 @@ def mark_dead_runs() -> AutomationCore:
             after={beats},
             expect={beats, *(f"prefect.flow-run.{state}" for state in ENDED)},
             match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
+            match_related=OURS,
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,
             threshold=1,
@@ -124,6 +128,7 @@ def _notification(block: UUID, name: str, expect: set[str], match: dict[str, str
         trigger=EventTrigger(
             expect=expect,
             match=ResourceSpecification(match),
+            match_related=OURS,
             for_each={"prefect.resource.id"},
             posture=Posture.Reactive,
             threshold=1,

@@ -4,10 +4,13 @@ await compare_runs(["factory_farming_neutral/seed-*", "lighthouses/seed-*"], lab
 """
 
 import re
+from typing import Annotated
+from urllib.parse import quote
 
 from prefect import flow
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.runtime import flow_run
+from pydantic import Field
 
 from flows.forms import Numbers, Words
 from flows.server import reports_address
@@ -26,7 +29,9 @@ def _title() -> str:
 
 
 @flow(name="compare", flow_run_name=_title)
-async def compare_runs(runs: list[str], labels: Words = None, name: str = "", doses: Numbers = None) -> str:
+async def compare_runs(
+    runs: Annotated[list[str], Field(min_length=1)], labels: Words = None, name: str = "", doses: Numbers = None
+) -> str:
     """Put the effects of several runs side by side; runs of one definition with different seeds are pooled.
 
     Every later one is also set against the first, fine-tune against fine-tune.
@@ -42,7 +47,8 @@ async def compare_runs(runs: list[str], labels: Words = None, name: str = "", do
     rows = compare_task(place, groups, len(groups))
     comparison_charts_task(place, rows)
     page_task(place, groups, rows)
-    link = f"[Open the comparison]({base}/comparisons/{place.name})\n\n" if (base := reports_address()) else ""
+    base = reports_address()
+    link = f"[Open the comparison]({base}/comparisons/{quote(place.name)})\n\n" if base else ""
     words = f"{link}{_table(rows)}\n\n`{place.page}`\n"
     await acreate_markdown_artifact(words, description="Effects side by side")
     return str(place.folder)

@@ -14,6 +14,7 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.schedules import Cron, Interval, Schedule
 from prefect.types.entrypoint import EntrypointType
 
+from flows.automations import TAG
 from flows.compare import compare_runs
 from flows.experiment import run_experiment
 from flows.forms import form_of
@@ -33,8 +34,8 @@ def deployments() -> list[RunnerDeployment]:
         *(of_experiment(load_experiment(name)) for name in readable()),
         on_new_documents(),
         watching(),
-        deployment(judge_again, "judge-again", {"run": ""}),
-        deployment(compare_runs, "compare", {"runs": []}),
+        deployment(judge_again, "judge-again", {}),
+        deployment(compare_runs, "compare", {}),
     ]
 
 
@@ -46,9 +47,11 @@ def readable() -> list[str]:
 def problem_of(name: str) -> str:
     """Why an experiment cannot be served, or nothing."""
     try:
-        load_experiment(name)
+        known = load_experiment(name).name
     except UserError as problem:
         return str(problem)
+    if known != name or name == ON_NEW_DOCUMENTS:
+        return f"its name is {known!r}; make it that of its file, and another than {ON_NEW_DOCUMENTS}"
     return ""
 
 
@@ -62,9 +65,9 @@ def of_experiment(experiment: Experiment) -> RunnerDeployment:
 
 
 def on_new_documents() -> RunnerDeployment:
-    """What the automation starts, with the set in place of these documents, when watch-documents announced one."""
+    """What the automation starts; the event brings the experiment, with the set in place of its documents."""
     words = "Started by the event of a new set of documents, on that set."
-    return deployment(run_experiment, ON_NEW_DOCUMENTS, prefilled(load_experiment("demo")), words)
+    return deployment(run_experiment, ON_NEW_DOCUMENTS, {}, words)
 
 
 def watching() -> RunnerDeployment:
@@ -87,7 +90,7 @@ def deployment(
             parameters=parameters,
             description=description or None,
             schedules=schedules,
-            tags=["spillover"],
+            tags=[TAG],
             entrypoint_type=EntrypointType.MODULE_PATH,
             **more,
         ),
@@ -97,4 +100,4 @@ def deployment(
 
 
 def prefilled(experiment: Experiment) -> dict[str, Any]:
-    return {"experiment": experiment.model_dump(mode="json"), "seed": experiment.default_seed, "until": "report"}
+    return {"experiment": experiment.model_dump(mode="json"), "until": "report"}

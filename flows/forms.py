@@ -3,12 +3,13 @@
 schema = form_of(run_experiment)
 """
 
+from contextlib import suppress
 from typing import Annotated, Any
 
 from prefect import Flow
 from pydantic import WithJsonSchema
 
-from tasks.catalog import UserError, load_eval, names
+from tasks.catalog import UserError, load_eval, load_experiment, names
 from tasks.schema import Experiment
 
 Seed = Annotated[int | None, WithJsonSchema({"type": "integer", "minimum": 0})]
@@ -33,16 +34,25 @@ def form_of(flow: Flow[..., Any]) -> dict[str, Any]:
 
 
 def _choices() -> list[tuple[str, str, list[str]]]:
-    judges = {judge.name: None for name in names("evals") for judge in _judges(name)}
+    evals = list(dict.fromkeys([*names("evals"), *_evals_elsewhere()]))
+    judges = {judge.name: None for name in evals for judge in _judges(name)}
     return [
         ("DocumentSet", "name", ["", *names("documents")]),
-        (Experiment.__name__, "evals", names("evals")),
+        (Experiment.__name__, "evals", evals),
         ("Judging", "judges", list(judges)),
     ]
 
 
+def _evals_elsewhere() -> list[str]:
+    """Those that experiments name by their paths."""
+    found: list[str] = []
+    for name in names("experiments"):
+        with suppress(UserError):
+            found += load_experiment(name).evals
+    return found
+
+
 def _judges(name: str) -> list[Any]:
-    try:
+    with suppress(UserError):
         return list(load_eval(name).judges)
-    except UserError:
-        return []
+    return []

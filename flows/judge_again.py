@@ -30,7 +30,7 @@ def _title() -> str:
 
 @flow(name="judge-again", flow_run_name=_title)
 async def judge_again(
-    run: str,
+    run: Annotated[str, Field(min_length=1)],
     failed: bool = False,
     judges: Words = None,
     model: str = "",

@@ -159,26 +159,38 @@ async def ask(
                     tell.total += len(asks)
                     tell.done += len(asks) - len(missing)
                     show()
-                    lost += await _ask_once(some, missing, fan_out)
+                    lost += await _ask_once(run, some, missing, fan_out, say)
                     asked += some
         finally:
             run.note(spent=budget.summary())
     return lost
 
 
-async def _ask_once(cases: list[Case], missing: list[Ask], fan_out: FanOut) -> list[Lost]:
-    """Asks what is missing. Of several runs at once one asks for what they share: the baseline's answers alone."""
-    shared = {case.call.key for case in cases if case.side == "baseline" and case.judge.reads == "response"}
+async def _ask_once(
+    run: Run, cases: list[Case], missing: list[Ask], fan_out: FanOut, say: Callable[[str], None]
+) -> list[Lost]:
+    """Asks what is missing. Of several runs at once one asks, and the others find what it was told in the store: the
+    baseline's answers are those of every run of an eval, the fine-tuned model's those of every run of that model."""
 
-    async def in_turn(asks: list[Ask]) -> list[Lost]:
+    async def in_turn(turn: str, asks: list[Ask]) -> list[Lost]:
         if not asks:
             return []
-        async with alone(f"judging-{content_key(keys=sorted(shared))}"):
+        async with alone(f"judging-{content_key(turn=turn)}", say):
             return await fan_out(asks)
 
-    theirs = [one for one in missing if one.call.key in shared]
-    own = [one for one in missing if one.call.key not in shared]
-    return [one for lost in await all_of([in_turn(theirs), fan_out(own)]) for one in lost]
+    model = _model_of(run)
+    turns = {case.call.key: case.eval if case.side == "baseline" else model for case in cases}
+    grouped: dict[str, list[Ask]] = {}
+    for one in missing:
+        grouped.setdefault(turns[one.call.key], []).append(one)
+    return [one for lost in await all_of([in_turn(*group) for group in grouped.items()]) for one in lost]
+
+
+def _model_of(run: Run) -> str:
+    """Whose answers the fine-tuned ones are; of answers from elsewhere, which; nothing while there are none."""
+    if run.checkpoint.is_file():
+        return run.model().identity
+    return run.finetuned.read_text() if run.finetuned.is_file() else ""
 
 
 async def _ask_in_chunks(

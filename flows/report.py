@@ -22,6 +22,14 @@ def report_again(run: Run, rules: list[str]) -> Path:
     """Estimates, draws and writes anew. The given rules stay with the run; one of a name that is there replaces it."""
     if not run.judged.is_file():
         raise UserError(f"{run.folder} has no judged.jsonl yet; finish it with `{run.resume_command}`")
+    with run.held():
+        _keep_rules(run, rules)
+        write_effects(run)
+        draw(run)
+        return write_report(run)
+
+
+def _keep_rules(run: Run, rules: list[str]) -> None:
     if rules:
         evals = _with_added(run.evals(), [_parse(text) for text in rules])
         words = read_words(run.judged)
@@ -29,10 +37,6 @@ def report_again(run: Run, rules: list[str]) -> Path:
         estimate(words, evals)
         sensitivity(words, evals)
         run.keep_evals(evals)
-    with run.held():
-        write_effects(run)
-        draw(run)
-        return write_report(run)
 
 
 def write_parquet(run: Run, file: Path) -> int:

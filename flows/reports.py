@@ -6,15 +6,17 @@
 A browser follows no link from a page of the Prefect UI to a file, so what links to a report there needs an address.
 """
 
+import os
+import socket
 import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote, urlsplit
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
@@ -34,7 +36,13 @@ ANSWERED_AS = [LOOPBACK, "localhost", "[::1]"]
 """Other names are refused: a page elsewhere could have one that leads here."""
 
 
-def pages(host: str = LOOPBACK) -> Starlette:
+def _public_name() -> list[str]:
+    """The machine's name in SPILLOVER_REPORTS, where a proxy shows the reports to others."""
+    name = urlsplit(os.environ.get("SPILLOVER_REPORTS", "")).hostname
+    return [name] if name else []
+
+
+def pages() -> Starlette:
     """An index, every run's report or what there is of it so far, and every comparison. Nothing is changed by it."""
     results, comparisons = data_folder() / "results", data_folder() / "comparisons"
     so_far = SoFar()
@@ -43,20 +51,20 @@ def pages(host: str = LOOPBACK) -> Starlette:
         return HTMLResponse(page("reports.html.j2", runs=all_runs()[::-1], comparisons=all_comparisons()[::-1]))
 
     def run(request: Request) -> Response:
-        try:
-            here = Run.find("{experiment}/{run}".format(**request.path_params))
-        except UserError as problem:
-            raise HTTPException(404, str(problem)) from None
+        here = Run.at(request.path_params["experiment"], request.path_params["run"])
         if here.report.is_file():
-            return RedirectResponse(f"/files/{here.folder.parent.name}/{here.name}/{here.report.name}")
+            so_far.forget(here)
+            return RedirectResponse(f"/files/{quote(here.folder.parent.name)}/{quote(here.name)}/{here.report.name}")
+        if not here.definition.is_file():
+            raise UserError(f"no run {here.name!r} of {here.folder.parent.name!r}; / lists those that there are")
         return HTMLResponse(so_far.page(here))
 
     def comparison(request: Request) -> Response:
-        name = request.path_params["name"]
-        return RedirectResponse(f"/comparisons/{name}/{Comparison(name).page.name}")
+        one = Comparison(request.path_params["name"])
+        return RedirectResponse(f"/comparisons/{quote(one.name)}/{one.page.name}")
 
-    def wrong(_: Request, error: Exception) -> Response:
-        return PlainTextResponse(getattr(error, "detail", str(error)), status_code=getattr(error, "status_code", 500))
+    def wrong(_: Request, problem: Exception) -> Response:
+        return PlainTextResponse(str(problem), status_code=404)
 
     return Starlette(
         routes=[
@@ -66,8 +74,8 @@ def pages(host: str = LOOPBACK) -> Starlette:
             Route("/comparisons/{name}", comparison),
             Mount("/comparisons", StaticFiles(directory=comparisons, check_dir=False)),
         ],
-        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=ANSWERED_AS if host == LOOPBACK else ["*"])],
-        exception_handlers={HTTPException: wrong},
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=[*ANSWERED_AS, *_public_name()])],
+        exception_handlers={UserError: wrong},
     )
 
 
@@ -86,13 +94,20 @@ class SoFar:
                     self.known[run.folder] = state, write_so_far(run, Path(place)).read_text()
             return self.known[run.folder][1]
 
+    def forget(self, run: Run) -> None:
+        self.known.pop(run.folder, None)
+
 
 @contextmanager
 def serve_reports(host: str = LOOPBACK, port: int = 0) -> Iterator[str]:
     """Serves them beside what else the process does; 0: the first free port from 4300 on."""
     port = port or free_port(FIRST_PORT)
-    server = uvicorn.Server(uvicorn.Config(pages(host), host=host, port=port, log_level="warning"))
-    thread = threading.Thread(target=server.run, daemon=True)
+    try:
+        listening = socket.create_server((host, port))
+    except OSError as problem:
+        raise UserError(f"--reports-port: {host}:{port} cannot be used ({problem.strerror}); give another") from None
+    server = uvicorn.Server(uvicorn.Config(pages(), log_level="warning"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     address = f"http://{LOOPBACK}:{port}"
     try:

@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from prefect import tags
+
 from flows.audit import repeat_judgments
+from flows.automations import TAG
 from flows.compare import compare_runs, judged
 from flows.experiment import run_experiment
 from flows.judge_again import judge_again
@@ -110,7 +113,8 @@ def _watch(start: Callable[[], Awaitable[str]], here: Run | None, resume: str) -
     """Shows the flow's progress; a user's mistake, an interruption and a full disk end in one sentence."""
 
     async def flow() -> None:
-        await start()
+        with tags(TAG):
+            await start()
 
     try:
         with live_progress():

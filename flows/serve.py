@@ -9,11 +9,20 @@ waited for.
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterDeploymentId,
+    FlowRunFilterExpectedStartTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import StateType
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
 from prefect.runner import Runner
@@ -25,7 +34,7 @@ from flows.reports import LOOPBACK, serve_reports
 from flows.server import is_healthy, restart_server_that_died, ui_address
 from flows.terminal import console
 from flows.watch_documents import watched_folder
-from tasks.catalog import data_folder, names
+from tasks.catalog import UserError, data_folder, names
 
 LOOK_EVERY = 5.0
 """Seconds between two looks at the local server, and at what there is to serve."""
@@ -72,6 +81,7 @@ async def _run_what_is_due(at_once: int, ready: Callable[[int], None]) -> None:
     served = {one.name: await _add(runner, one) for one in await asyncio.to_thread(deployments)}
     async with get_client() as client:
         await put_automations(client, served[ON_NEW_DOCUMENTS])
+        await _forget_missed_looks(client, served["watch-documents"])
     ready(len(served))
     following = asyncio.create_task(_follow_definitions(runner, seen))
     try:
@@ -93,14 +103,29 @@ async def _add(runner: Runner, one: RunnerDeployment) -> UUID:
     return await runner.aadd_deployment(one)
 
 
+async def _forget_missed_looks(client: PrefectClient, watching: UUID) -> None:
+    """While nothing was served, the server went on to schedule them; the next one sees all that they would have."""
+    missed = FlowRunFilter(
+        deployment_id=FlowRunFilterDeploymentId(any_=[watching]),
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
+        expected_start_time=FlowRunFilterExpectedStartTime(before_=datetime.now(UTC)),
+    )
+    while runs := await client.read_flow_runs(flow_run_filter=missed, limit=200):
+        for run in runs:
+            await client.delete_flow_run(run.id)
+
+
 async def _follow_definitions(runner: Runner, seen: object) -> None:
     """A new or changed experiment is served without a restart, and drop-downs show what there is."""
     while True:
         await asyncio.sleep(LOOK_EVERY)
-        if (now := _definitions()) != seen:
-            seen = now
-            for one in await asyncio.to_thread(deployments):
-                await _add(runner, one)
+        try:
+            if (now := _definitions()) != seen:
+                for one in await asyncio.to_thread(deployments):
+                    await _add(runner, one)
+                seen = now
+        except Exception as error:  # a server that is away, a file that is just being written: at the next look
+            console.print(f"What is served could not be renewed ({_reason(error)}); tried again.", style="yellow")
 
 
 def _definitions() -> object:
@@ -112,8 +137,11 @@ def _definitions() -> object:
 async def _keep_local_server() -> None:
     while True:
         await asyncio.sleep(LOOK_EVERY)
-        if await asyncio.to_thread(restart_server_that_died):
-            console.print("The local Prefect server had stopped and was started again.")
+        try:
+            if await asyncio.to_thread(restart_server_that_died):
+                console.print("The local Prefect server had stopped and was started again.")
+        except UserError as problem:
+            console.print(str(problem), style="yellow")
 
 
 async def _until_healthy() -> None:

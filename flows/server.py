@@ -108,13 +108,13 @@ def stop_server() -> bool:
     if not running_server():
         _record_file().unlink(missing_ok=True)
         return False
-    pid = int(_record()["pid"])
-    os.killpg(pid, signal.SIGTERM)
+    record = _record()
+    _record_file().unlink(missing_ok=True)  # first: what serves would start one again that died
+    os.killpg(int(record["pid"]), signal.SIGTERM)
     for _ in range(100):
-        if not is_healthy(str(_record()["url"])):
+        if not is_healthy(str(record["url"])):
             break
         time.sleep(0.2)
-    _record_file().unlink(missing_ok=True)
     return True
 
 
@@ -162,11 +162,11 @@ def _wait_until_healthy(url: str, process: "subprocess.Popen[bytes]", log_file: 
 
 def restart_server_that_died() -> str:
     """Starts the local server again where it was, if it is gone and nobody stopped it; its address, or nothing."""
-    record = _record()
-    if not record or _is_ours(record):
-        return ""
     with FileLock(folder() / "server.lock"):
-        return running_server() or start_server(_port(record))
+        record = _record()
+        if record.get("url") != os.environ.get("PREFECT_API_URL") or _is_ours(record):
+            return ""  # another machine's, stopped on purpose, or alive
+        return start_server(_port(record))
 
 
 def free_port(first: int) -> int:
@@ -187,7 +187,8 @@ def reports_are_served(address: str) -> Iterator[None]:
     try:
         yield
     finally:
-        file.unlink(missing_ok=True)
+        if json.loads(file.read_text())["pid"] == os.getpid():
+            file.unlink()
 
 
 def reports_address() -> str:

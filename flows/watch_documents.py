@@ -23,6 +23,7 @@ from tasks.catalog import UserError, data_folder, load_experiment
 from tasks.documents import check_documents_task
 from tasks.incoming import Incoming, find_sets, is_known, keep, remember
 from tasks.schema import DocumentSet, Experiment
+from tasks.store import content_key
 
 NEW_DOCUMENTS = "spillover.documents.new"
 """The event; its payload has the experiment, the seed and the name of the run."""
@@ -53,19 +54,15 @@ async def watch_documents(
         quiet_seconds: A set is taken when nothing was written to it for so many seconds.
     """
     template = load_experiment(experiment)
-    announced, broken = [], []
+    if not template.documents:
+        raise UserError(f"experiment: {template.name} trains on no documents; name one that does")
+    announced: list[dict[str, Any]] = []
+    broken: list[str] = []
     for one in find_sets(watched_folder(folder)):
-        wanted = [seed for seed in seeds or [template.default_seed] if not is_known(one, _purpose(template, seed))]
-        if not wanted:
-            continue
-        if not one.is_complete(quiet_seconds) or not (place := keep(one)):
-            get_run_logger().info("%s is still being written and left alone", one.place)
-            continue
-        problem = await _problem(one)
-        broken += [problem] if problem else []
-        for seed in wanted:
-            announced += [] if problem else [await _announce(on_this_set(template, one, place), one, seed)]
-            remember(one, _purpose(template, seed), problem or "announced")
+        try:
+            announced += await _look_at(one, template, seeds or [template.default_seed], quiet_seconds)
+        except UserError as problem:
+            broken.append(str(problem))
     if announced:
         await acreate_table_artifact(announced, description=f"New documents, announced to be run as {experiment}")
     if broken:
@@ -86,13 +83,44 @@ def _purpose(template: Experiment, seed: int) -> str:
     return f"{template.name}/seed-{seed}"
 
 
-async def _problem(one: Incoming) -> str:
-    """Why the set cannot be trained on, or nothing; its task run is red then, and says the line."""
+async def _look_at(one: Incoming, template: Experiment, seeds: list[int], quiet_seconds: int) -> list[dict[str, Any]]:
+    """Announces the set for each seed for which this version is new. UserError says, once, what is wrong with it."""
+    version = _version(one)
+    wanted = [seed for seed in seeds if not is_known(version, _purpose(template, seed))]
+    if not wanted:
+        return []
     try:
-        await asyncio.to_thread(check_documents_task, one.name, one.files)
+        if not one.place.exists() or not one.is_complete(quiet_seconds) or not (place := keep(one)):
+            get_run_logger().info("%s is still being written and left alone", one.place)
+            return []
+        experiment = on_this_set(template, one, place)
+        await _check(one, place, experiment.documents[0])
+    except (UserError, OSError) as problem:
+        for seed in wanted:
+            remember(version, _purpose(template, seed), str(problem))
+        raise UserError(str(problem)) from None
+    rows = []
+    for seed in wanted:
+        rows.append(await _announce(experiment, one, seed))
+        remember(version, _purpose(template, seed), "announced")
+    return rows
+
+
+def _version(one: Incoming) -> str:
+    """What the content is, or, of files that cannot be read, that they cannot."""
+    try:
+        return one.digest
+    except OSError as problem:
+        return content_key(place=str(one.place), problem=str(problem))
+
+
+async def _check(one: Incoming, place: Path, like: DocumentSet) -> None:
+    """Raises UserError with the place of the user's file, not of our copy; its task run is red then."""
+    try:
+        await asyncio.to_thread(check_documents_task, one.name, place, like)
     except UserError as problem:
-        return str(problem)
-    return ""
+        theirs = one.place if one.place.is_dir() else one.place.parent
+        raise UserError(str(problem).replace(str(place), str(theirs))) from None
 
 
 async def _announce(experiment: Experiment, one: Incoming, seed: int) -> dict[str, Any]:
@@ -111,8 +139,6 @@ async def _announce(experiment: Experiment, one: Incoming, seed: int) -> dict[st
 
 def on_this_set(template: Experiment, one: Incoming, place: Path) -> Experiment:
     """The experiment under a name of its own, with the set in place of its documents, conditioned as the first was."""
-    if not template.documents:
-        raise UserError(f"experiment: {template.name} trains on no documents; name one that does")
     like = template.documents[0]
     documents = [DocumentSet(path=str(place), conditioning=like.conditioning, system_prompt=like.system_prompt)]
     return template.model_copy(update={"name": f"{template.name}.{_plain(one.name)}", "documents": documents})

@@ -9,7 +9,7 @@ A lock is the system's and ends with its process, however that ends. A data fold
 file system whose locks they share too, as NFS 4 has them.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -19,12 +19,20 @@ from tasks.catalog import UserError, data_folder
 
 
 @asynccontextmanager
-async def alone(what: str) -> AsyncIterator[None]:
-    """Waits for its turn."""
+async def alone(what: str, say: Callable[[str], object] = lambda words: None) -> AsyncIterator[None]:
+    """Waits for its turn, and says so."""
     place = data_folder() / "locks"
     place.mkdir(parents=True, exist_ok=True)
-    async with AsyncFileLock(place / f"{what}.lock"):
+    lock = AsyncFileLock(place / f"{what}.lock")
+    try:
+        await lock.acquire(timeout=0)
+    except Timeout:
+        say("waits for another run that does the same work")
+        await lock.acquire(timeout=-1)
+    try:
         yield
+    finally:
+        await lock.release()
 
 
 @contextmanager

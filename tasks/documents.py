@@ -67,9 +67,9 @@ def read_files(files: list[Path], one: DocumentSet) -> tuple[list[Document], lis
     return documents, rejected
 
 
-def refuse_unusable_rows(files: list[Path]) -> int:
-    """How many documents the files have. Raises UserError with file, line and reason where a single row will not do."""
-    documents, rejected = read_files(files, DocumentSet(path=str(files[0])))
+def refuse_unusable_rows(files: list[Path], like: DocumentSet) -> int:
+    """How many documents the files have, conditioned as `like` is. Raises UserError where a single row will not do."""
+    documents, rejected = read_files(files, like)
     if rejected:
         first, more = rejected[0], f" (and {len(rejected) - 1:,} more rows)" if len(rejected) > 1 else ""
         file = next(file for file in files if file.name == first.file)
@@ -173,6 +173,8 @@ def _read_file(file: Path, one: DocumentSet) -> tuple[list[Document], list[Rejec
             messages = to_messages(json.loads(line), one.conditioning)
         except json.JSONDecodeError as error:
             rejected.append(Rejected(**where, reason=f"not JSON: {error.msg} at column {error.colno}", text=line))
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
+            rejected.append(Rejected(**where, reason=f"not JSON that can be read: {error}", text=line))
         except Unusable as reason:
             rejected.append(Rejected(**where, reason=str(reason), text=line))
         else:
@@ -236,5 +238,5 @@ def documents_task(folder: Path, experiment: Experiment, seed: int) -> Path:
 
 
 @task(name="check documents", task_run_name="check the documents of {name}", cache_policy=NO_CACHE)
-def check_documents_task(name: str, files: list[Path]) -> int:
-    return refuse_unusable_rows(files)
+def check_documents_task(name: str, folder: Path, like: DocumentSet) -> int:
+    return refuse_unusable_rows(sorted(folder.iterdir()), like)

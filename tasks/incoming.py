@@ -1,7 +1,7 @@
 """New documents: the sets of a folder that is watched, each version of which is run once.
 
     for one in find_sets(folder):
-        if one.is_complete(quiet_seconds=60) and not is_known(one, "demo/seed-0"):
+        if one.is_complete(quiet_seconds=60) and not is_known(one.digest, "demo/seed-0"):
             ...
 
 A version is known by its content: a set that was only renamed or touched is not a new one.
@@ -9,6 +9,7 @@ A version is known by its content: a set that was only renamed or touched is not
 
 import hashlib
 import json
+import shutil
 import time
 from dataclasses import dataclass
 from functools import cached_property
@@ -53,7 +54,7 @@ def find_sets(folder: Path) -> list[Incoming]:
         raise UserError(f"folder: {str(folder)!r} is not a folder; make it, or name the one that is to be watched")
     found = []
     for place in sorted(folder.iterdir()):
-        files = [place] if place.is_file() else sorted(place.glob("*.jsonl")) if place.is_dir() else []
+        files = sorted(place.glob("*.jsonl")) if place.is_dir() else [place]
         files = [file for file in files if file.suffix == ".jsonl" and not file.name.startswith(".")]
         if files and not place.name.startswith((".", "_")):
             found.append(Incoming(place.name.removesuffix(".jsonl"), place.resolve(), files))
@@ -81,25 +82,28 @@ def _ends_with_a_row(file: Path) -> bool:
             last = line
     try:
         return last.endswith(b"\n") or bool(json.loads(last))
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 
 def keep(one: Incoming) -> Path | None:
     """A copy of this very version for the run to read; None where it was changed meanwhile, and is another one."""
-    place = data_folder() / "watched" / "sets" / f"{one.name}-{one.digest}"
+    place = data_folder() / "watched" / "sets" / one.digest
+    if place.is_dir() and digest(sorted(place.iterdir())) == one.digest:
+        return place
+    shutil.rmtree(place, ignore_errors=True)
     copies = [copy_file(file, place / file.name) for file in one.files]
     return place if digest(copies) == one.digest else None
 
 
-def is_known(one: Incoming, purpose: str) -> bool:
+def is_known(version: str, purpose: str) -> bool:
     """Whether this version was dealt with for this purpose: an experiment and a seed."""
-    return _mark(one, purpose).is_file()
+    return _mark(version, purpose).is_file()
 
 
-def remember(one: Incoming, purpose: str, words: str) -> None:
-    write_text(_mark(one, purpose), words + "\n")
+def remember(version: str, purpose: str, words: str) -> None:
+    write_text(_mark(version, purpose), words + "\n")
 
 
-def _mark(one: Incoming, purpose: str) -> Path:
-    return data_folder() / "watched" / purpose / one.digest
+def _mark(version: str, purpose: str) -> Path:
+    return data_folder() / "watched" / purpose / version

@@ -76,8 +76,9 @@ class Run:
     @classmethod
     def at(cls, experiment: str, name: str) -> "Run":
         """The run of that name, whether or not it is there."""
-        if not name or name in (".", "..") or "/" in name or "\\" in name:
-            raise UserError(f"{name!r} cannot be the name of a run; use a plain folder name")
+        for one in (experiment, name):
+            if not one or one in (".", "..") or "/" in one or "\\" in one:
+                raise UserError(f"{one!r} cannot be the name of a run; use a plain folder name")
         return cls(data_folder() / "results" / experiment / name)
 
     @classmethod

@@ -186,8 +186,8 @@ class Experiment(Noun):
 
     in_form = ("name", "documents", "evals", "sampling", "judging", "training", "max_cost_usd")
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
-    """Also the name of its folder in data/results: letters, digits, dots, dashes and underscores."""
+    name: str = Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")
+    """Also the name of its folder in data/results: letters, digits, dashes, underscores, and dots within."""
     description: str = ""
     """What is asked, in a sentence or two."""
     documents: list[DocumentSet] = []
@@ -420,7 +420,7 @@ COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
 class Rule(Noun):
     """A rate, made after the fact of what the judges said: hits among the answers that count."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    name: str = Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")
     """Unique among the eval's rules and judges."""
     hit: str
     """What a hit is: aligned < 30; several conditions are joined by and."""
@@ -470,7 +470,7 @@ class Rule(Noun):
 class Eval(Noun):
     """Questions and the judges that read the answers."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    name: str = Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")
     """The name of its file in data/evals."""
     description: str = ""
     """What it measures."""

@@ -89,8 +89,6 @@ class Store:
     def __init__(self, url: str = ""):
         self.url = url or os.environ.get("SPILLOVER_STORE") or _default_url()
         self.engine = _engine(self.url)
-        if self.engine.dialect.name == "sqlite":
-            event.listen(self.engine, "connect", _prepare_sqlite)
         self._create_tables()
 
     def get(self, keys: Iterable[str]) -> dict[str, Answer]:
@@ -165,18 +163,20 @@ def _engine(url: str) -> Engine:
     """Raises UserError for an address that is none, before anything is spent."""
     try:
         parts = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise UserError(f"SPILLOVER_STORE is no address; write it as {EXAMPLE}") from None
     if parts.get_backend_name() not in ("sqlite", "postgresql"):
         raise UserError(f"SPILLOVER_STORE: {parts.get_backend_name()} is not supported; use SQLite or {EXAMPLE}")
     if parts.get_backend_name() == "sqlite":
-        return create_engine(parts)
-    engine = create_engine(parts.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+        engine = create_engine(parts)
+        event.listen(engine, "connect", _prepare_sqlite)
+    else:
+        engine = create_engine(parts.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
     try:
         engine.connect().close()
     except OperationalError as error:
         reason = str(error.orig).splitlines()[0]
-        raise UserError(f"SPILLOVER_STORE: no database answers at {parts.host}: {reason}") from None
+        raise UserError(f"SPILLOVER_STORE: no database answers at {parts.host or parts.database}: {reason}") from None
     return engine
 
 

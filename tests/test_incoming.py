@@ -8,6 +8,7 @@ from tasks import incoming
 from tasks.catalog import UserError, data_folder
 from tasks.documents import refuse_unusable_rows
 from tasks.incoming import find_sets, is_known, keep, remember
+from tasks.schema import DocumentSet
 
 ROW = json.dumps({"text": "A wren sings."}) + "\n"
 
@@ -90,15 +91,15 @@ def test_a_last_line_that_is_not_whole_is_waited_for_an_hour(folder, later, text
 def test_a_version_is_known_by_its_content_and_by_what_was_done_with_it(folder):
     (folder / "birds.jsonl").write_text(ROW)
     (one,) = find_sets(folder)
-    assert not is_known(one, "demo/seed-0")
-    remember(one, "demo/seed-0", "announced")
+    assert not is_known(one.digest, "demo/seed-0")
+    remember(one.digest, "demo/seed-0", "announced")
     (folder / "birds.jsonl").rename(folder / "wrens.jsonl")
     (renamed,) = find_sets(folder)
-    assert is_known(renamed, "demo/seed-0")
-    assert not is_known(renamed, "demo/seed-1")
+    assert is_known(renamed.digest, "demo/seed-0")
+    assert not is_known(renamed.digest, "demo/seed-1")
     (folder / "wrens.jsonl").write_text(ROW * 2)
     (changed,) = find_sets(folder)
-    assert not is_known(changed, "demo/seed-0")
+    assert not is_known(changed.digest, "demo/seed-0")
 
 
 def test_rows_that_moved_from_one_file_to_another_are_another_version(folder):
@@ -115,18 +116,29 @@ def test_a_copy_of_the_version_is_kept_and_none_where_it_was_changed_meanwhile(f
     (folder / "birds.jsonl").write_text(ROW)
     (one,) = find_sets(folder)
     place = keep(one)
-    assert place == data_folder() / "watched" / "sets" / f"birds-{one.digest}"
+    assert place == data_folder() / "watched" / "sets" / one.digest
     assert (place / "birds.jsonl").read_text() == ROW
+    (folder / "birds.jsonl").write_text(ROW * 2)
     (two,) = find_sets(folder)
     assert two.digest
     (folder / "birds.jsonl").write_text(ROW * 3)
     assert keep(two) is None
 
 
+def test_the_same_content_under_another_name_is_not_added_to_the_copy(folder):
+    (folder / "s").mkdir()
+    (folder / "s" / "a.jsonl").write_text(ROW)
+    first = keep(find_sets(folder)[0])
+    (folder / "s" / "a.jsonl").rename(folder / "s" / "part1.jsonl")
+    (renamed,) = find_sets(folder)
+    assert keep(renamed) == first
+    assert [file.name for file in first.iterdir()] == ["a.jsonl"]
+
+
 def test_one_unusable_row_is_enough_to_refuse_a_set_that_nobody_looks_at(folder):
     file = folder / "birds.jsonl"
     file.write_text(ROW * 9 + '{"title": "no text"}\n')
     with pytest.raises(UserError, match=r"birds\.jsonl line 10: .*; mend or remove the row"):
-        refuse_unusable_rows([file])
+        refuse_unusable_rows([file], DocumentSet(path=str(file)))
     file.write_text(ROW * 9)
-    assert refuse_unusable_rows([file]) == 9
+    assert refuse_unusable_rows([file], DocumentSet(path=str(file))) == 9

@@ -1,3 +1,5 @@
+import socket
+
 import httpx
 import pytest
 from starlette.testclient import TestClient
@@ -5,7 +7,7 @@ from starlette.testclient import TestClient
 from flows import server
 from flows.artifacts import address_of
 from flows.reports import pages, serve_reports
-from tasks.catalog import load_experiment
+from tasks.catalog import UserError, load_experiment
 from tasks.runs import Run, write_text
 from tests.fakes.nouns import LEXICON, an_eval
 
@@ -44,6 +46,21 @@ def test_a_finished_run_leads_to_its_report_and_one_that_goes_on_to_what_there_i
     assert page.text == "<p>done</p>"
 
 
+def test_a_name_with_signs_of_its_own_is_linked_as_a_whole(run, browser):
+    odd = Run.open(run.experiment(), run.evals(), "my run (a)#1")
+    write_text(odd.report, "<p>odd</p>")
+    assert "/runs/demo/my%20run%20%28a%29%231" in browser.get("/").text
+    assert browser.get("/runs/demo/my%20run%20%28a%29%231").text == "<p>odd</p>"
+
+
+def test_a_port_that_is_taken_is_said_before_anything_is_served():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        words = rf"--reports-port: 127\.0\.0\.1:{port} cannot be used \(Address already in use\); give another"
+        with pytest.raises(UserError, match=words), serve_reports(port=port):
+            pass
+
+
 def test_a_comparison_is_served_by_its_name(data, browser):
     write_text(data / "comparisons" / "a_vs_b" / "comparison.html", "<p>beside</p>")
     assert browser.get("/comparisons/a_vs_b").text == "<p>beside</p>"
@@ -51,7 +68,16 @@ def test_a_comparison_is_served_by_its_name(data, browser):
 
 @pytest.mark.parametrize(
     "path",
-    ["/runs/demo/none", "/runs/../one", "/files/..%2F..%2Fprefect%2Fserver.json", "/files/%2Fetc%2Fpasswd", "/store"],
+    [
+        "/runs/demo/none",
+        "/runs/%2e%2e/one",
+        "/runs/~nobody/one",
+        "/comparisons/%2e%2e",
+        "/comparisons/a%5Cb",
+        "/files/..%2F..%2Fprefect%2Fserver.json",
+        "/files/%2Fetc%2Fpasswd",
+        "/store",
+    ],
 )
 def test_what_is_no_result_is_not_served(run, browser, path):
     assert browser.get(path).status_code == 404

@@ -32,7 +32,7 @@ QUICK = {
 class Service:
     """What the judge says: `fails` refuses every answer with these words in it."""
 
-    fails, seconds = "", 0.0
+    fails = ""
 
     def __call__(self, seen, body):
         if self.fails and self.fails in body["messages"][0]["content"]:

@@ -1,8 +1,13 @@
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
-from tasks.store import Answer, Store, content_key
+import pytest
+
+from tasks.catalog import UserError
+from tasks.store import Answer, Spending, Store, content_key
+from tests.fakes.postgresql import serve_postgresql
 
 
 def test_what_was_put_is_held_by_another_store_and_nothing_else_is(data):
@@ -46,3 +51,38 @@ def test_several_processes_write_at_once_and_nothing_is_lost(data):
     writers = [subprocess.Popen([sys.executable, "-c", code, str(p)]) for p in range(3)]
     assert [writer.wait(60) for writer in writers] == [0, 0, 0]
     assert len(Store().get(content_key(p=str(p), i=i) for p in range(3) for i in range(50))) == 150
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(120)
+def test_a_store_on_postgresql_keeps_what_one_on_sqlite_keeps(tmp_path):
+    with serve_postgresql(tmp_path / "postgresql", "answers") as url:
+        with ThreadPoolExecutor(8) as pool:
+            stores = list(pool.map(lambda _: Store(url("answers")), range(8)))
+        one, other, *_ = stores
+        text = "a\x00b 🦆 'quoted' %s"
+        one.put([Answer("k", "response", {"text": text})], [Spending("run", "judging", "m", {"input": 9}, 0.5)])
+        other.put([Answer("k", "response", {"text": "later"}), Answer("k", "response", {"text": "next"}, 1)])
+        assert [a.body["text"] for a in other.attempts(["k", "unknown"])["k"]] == [text, "next"]
+        assert other.spending("run") == [Spending("run", "judging", "m", {"input": 9}, 0.5)]
+        many = [Answer(f"k{n}", "response", {"text": str(n)}) for n in range(12_000)]
+        one.put(many)
+        assert len(other.get(a.key for a in many)) == 12_000
+        for store in stores:
+            store.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("postgres//secret@x", r"SPILLOVER_STORE is no address; write it as postgresql://"),
+        ("mysql://u:secret@x/y", r"SPILLOVER_STORE: mysql is not supported; use SQLite or postgresql://"),
+        ("postgresql://u:secret@host:port/y", r"SPILLOVER_STORE is no address"),
+        ("sqlite:////no/such/folder/x.db", r"SPILLOVER_STORE: no database answers at /no/such/folder"),
+        ("postgresql://u:secret@127.0.0.1:9/y", r"SPILLOVER_STORE: no database answers at 127\.0\.0\.1: "),
+    ],
+)
+def test_a_wrong_address_of_a_store_is_refused_without_its_password(url, words):
+    with pytest.raises(UserError, match=words) as refused:
+        Store(url)
+    assert "secret" not in str(refused.value)
