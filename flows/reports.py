@@ -105,7 +105,9 @@ def serve_reports(host: str = LOOPBACK, port: int = 0) -> Iterator[str]:
     try:
         listening = socket.create_server((host, port))
     except OSError as problem:
-        raise UserError(f"--reports-port: {host}:{port} cannot be used ({problem.strerror}); give another") from None
+        raise UserError(
+            f"--reports-port: {host}:{port} cannot be used ({os.strerror(problem.errno or 0)}); give another"
+        ) from None
     server = uvicorn.Server(uvicorn.Config(pages(), log_level="warning"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()

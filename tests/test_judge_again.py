@@ -1,5 +1,6 @@
 """The flows that judge, through Prefect, on answers that are there: a fake service, no engine."""
 
+import asyncio
 import json
 
 import pytest
@@ -79,6 +80,16 @@ async def test_answers_from_elsewhere_are_judged_and_reported_without_an_engine(
     assert len(api.requests) == 40, "a run holds its answers itself"
     with pytest.raises(UserError, match=r"no finetuned\.jsonl"):
         await run_experiment(experiment(answers), run="two")
+
+
+async def test_two_runs_at_once_pay_for_each_answer_once(api, data, answers):
+    write_eval(data, judges=[CLAUDE, {**CLAUDE, "name": "beside", "reads": "pair"}])
+    api.seconds = 0.05
+    few = {"in_flight": 4}
+    runs = [run_experiment(experiment(answers, judging=few), seed=n, run=f"seed-{n}") for n in range(2)]
+    one, two = map(Run, await asyncio.gather(*runs))
+    assert len(api.requests) == 80
+    assert one.judged.read_bytes() == two.judged.read_bytes()
 
 
 async def test_fine_tuned_answers_alone_are_scored_and_compared_with_nothing(api, data, tmp_path):

@@ -202,10 +202,14 @@ def test_a_new_set_is_announced_and_run_once_and_a_broken_one_stands_in_nobodys_
     rows = [json.dumps({"text": f"The heron {n} stands in the shallows and waits for a fish."}) for n in range(8)]
     (incoming / "herons.jsonl").write_text("\n".join(rows) + "\n")
     (incoming / "broken.jsonl").write_text("\n".join([*rows[:6], '{"text": ']) + "\n")
+    (incoming / "a first one").mkdir()
+    (incoming / "a first one" / "gone.jsonl").symlink_to(incoming / "nowhere.jsonl")
     watch = {"experiment": "quick", "quiet_seconds": 0}
     first = serving.start("watch-documents/watch-documents", **watch)
     assert serving.ended(first) == "Failed"
-    assert f"{incoming / 'broken.jsonl'} line 7: not JSON" in serving.run(first)["state"]["message"]
+    said = serving.run(first)["state"]["message"]
+    assert f"{incoming / 'broken.jsonl'} line 7: not JSON" in said
+    assert "gone.jsonl" in said
     assert dict(serving.tasks(first)) == {
         "check the documents of broken": "Failed",
         "check the documents of herons": "Completed",
