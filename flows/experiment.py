@@ -20,7 +20,7 @@ from prefect.runtime import flow_run
 
 from flows.artifacts import link_to_report
 from flows.forms import Seed
-from flows.judging import ask, asked_again, judge, refuse_too_many_unscored, report
+from flows.judging import MOST_CHUNKS, ask, asked_again, judge, refuse_too_many_unscored, report
 from tasks.budget import Budget
 from tasks.catalog import UserError, load_evals
 from tasks.claude import check_key
@@ -224,7 +224,7 @@ async def _baseline(run: Run, experiment: Experiment, evals: list[Eval], budget:
         cases = plan(evals, read_rows(run.baseline, Response), [], experiment.sampling.n_samples)
         alone = {(c.eval, c.judge.name) for c in cases if c.judge.reads == "response" and not c.judge.only_if}
         cases = [case for case in cases if (case.eval, case.judge.name) in alone]
-        await ask(run, experiment, cases, "judge baseline", budget)
+        await ask(run, experiment, cases, "judge baseline", budget, most_chunks=MOST_CHUNKS // 2)
 
 
 async def sample_baseline(run: Run, experiment: Experiment, evals: list[Eval], budget: Budget) -> None:

@@ -51,7 +51,7 @@ from tasks.schema import Eval, Experiment, State
 from tasks.stage import progress
 from tasks.store import content_key
 
-MOST_CHUNKS = 24
+MOST_CHUNKS = 20
 """Task runs of one run that ask: with those of the stages they stay under 40 on its page."""
 FEWEST_CALLS = 10
 """Of a task run that asks, where there are so many."""
@@ -59,7 +59,8 @@ NOTE_EVERY = 5.0
 """Seconds between two notes of what is spent in run.json."""
 
 
-FanOut = Callable[[list[Ask]], Awaitable[list[Lost]]]
+FanOut = Callable[[list[Ask], int], Awaitable[list[Lost]]]
+"""Has calls answered by at most so many task runs."""
 
 
 class TooManyUnscored(UserError):
@@ -119,6 +120,7 @@ async def ask(
     stage: str,
     budget: Budget,
     again: frozenset[str] = frozenset(),
+    most_chunks: int = MOST_CHUNKS,
 ) -> list[Lost]:
     """Has Claude's judges answer what the store lacks, each after those that it waits for; returns what was lost."""
     if not any(case.judge.kind == "claude" for case in cases):
@@ -148,9 +150,7 @@ async def ask(
         try:
             async with Claude(budget.store, judging.in_flight, budget, judging.max_outage, say) as claude:
                 turns = rounds(cases)
-                fan_out = partial(
-                    _ask_in_chunks, claude=claude, heard=heard, again=again, most=MOST_CHUNKS // 2 // len(turns)
-                )
+                fan_out = partial(_ask_in_chunks, claude=claude, heard=heard, again=again)
                 for some in turns:
                     if asked:
                         some = admitted(some, judge_all(asked, budget.store, lost))
@@ -159,7 +159,7 @@ async def ask(
                     tell.total += len(asks)
                     tell.done += len(asks) - len(missing)
                     show()
-                    lost += await _ask_once(run, some, missing, fan_out, say)
+                    lost += await _ask_once(run, some, missing, fan_out, most_chunks // len(turns), say)
                     asked += some
         finally:
             run.note(spent=budget.summary())
@@ -167,16 +167,14 @@ async def ask(
 
 
 async def _ask_once(
-    run: Run, cases: list[Case], missing: list[Ask], fan_out: FanOut, say: Callable[[str], None]
+    run: Run, cases: list[Case], missing: list[Ask], fan_out: FanOut, most: int, say: Callable[[str], None]
 ) -> list[Lost]:
     """Asks what is missing. Of several runs at once one asks, and the others find what it was told in the store: the
     baseline's answers are those of every run of an eval, the fine-tuned model's those of every run of that model."""
 
     async def in_turn(turn: str, asks: list[Ask]) -> list[Lost]:
-        if not asks:
-            return []
         async with alone(f"judging-{content_key(turn=turn)}", say):
-            return await fan_out(asks)
+            return await fan_out(asks, most // len(grouped))
 
     model = _model_of(run)
     turns = {case.call.key: case.eval if case.side == "baseline" else model for case in cases}
@@ -194,7 +192,7 @@ def _model_of(run: Run) -> str:
 
 
 async def _ask_in_chunks(
-    asks: list[Ask], claude: Claude, heard: Callable[[], None], again: frozenset[str], most: int
+    asks: list[Ask], most: int, claude: Claude, heard: Callable[[], None], again: frozenset[str]
 ) -> list[Lost]:
     size = max(FEWEST_CALLS, -(-len(asks) // max(1, most)))
     chunks = [(first, asks[first : first + size]) for first in range(0, len(asks), size)]

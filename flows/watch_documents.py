@@ -21,7 +21,7 @@ from pydantic import Field
 from flows.forms import Seeds
 from tasks.catalog import UserError, data_folder, load_experiment
 from tasks.documents import check_documents_task
-from tasks.incoming import Incoming, find_sets, is_known, keep, remember
+from tasks.incoming import Incoming, find_sets, is_known, keep, kept, remember
 from tasks.schema import DocumentSet, Experiment
 from tasks.store import content_key
 
@@ -61,7 +61,7 @@ async def watch_documents(
     for one in find_sets(watched_folder(folder)):
         try:
             announced += await _look_at(one, template, seeds or [template.default_seed], quiet_seconds)
-        except UserError as problem:
+        except (UserError, OSError) as problem:
             broken.append(str(problem))
     if announced:
         await acreate_table_artifact(announced, description=f"New documents, announced to be run as {experiment}")
@@ -85,42 +85,43 @@ def _purpose(template: Experiment, seed: int) -> str:
 
 async def _look_at(one: Incoming, template: Experiment, seeds: list[int], quiet_seconds: int) -> list[dict[str, Any]]:
     """Announces the set for each seed for which this version is new. UserError says, once, what is wrong with it."""
-    version = _version(one)
+    if not one.place.exists():
+        return []  # taken away since the folder was read
+    unread = _why_unread(one)
+    version = content_key(problem=unread) if unread else one.digest
     wanted = [seed for seed in seeds if not is_known(version, _purpose(template, seed))]
     if not wanted:
         return []
-    try:
-        if not one.place.exists() or not one.is_complete(quiet_seconds) or not (place := keep(one)):
-            get_run_logger().info("%s is still being written and left alone", one.place)
-            return []
-        experiment = on_this_set(template, one, place)
-        await _check(one, place, experiment.documents[0])
-    except (UserError, OSError) as problem:
-        for seed in wanted:
-            remember(version, _purpose(template, seed), str(problem))
-        raise UserError(str(problem)) from None
+    if not unread and not (one.is_complete(quiet_seconds) and keep(one)):
+        get_run_logger().info("%s is still being written and left alone", one.place)
+        return []
+    problem = unread or await _problem(one, on_this_set(template, one).documents[0])
     rows = []
     for seed in wanted:
-        rows.append(await _announce(experiment, one, seed))
-        remember(version, _purpose(template, seed), "announced")
+        rows += [] if problem else [await _announce(on_this_set(template, one), one, seed)]
+        remember(version, _purpose(template, seed), problem or "announced")
+    if problem:
+        raise UserError(problem)
     return rows
 
 
-def _version(one: Incoming) -> str:
-    """What the content is, or, of files that cannot be read, that they cannot."""
+def _why_unread(one: Incoming) -> str:
+    """Why its files cannot be read, or nothing."""
     try:
-        return one.digest
+        _ = one.digest
     except OSError as problem:
-        return content_key(place=str(one.place), problem=str(problem))
+        return f"{problem.filename} cannot be read ({problem.strerror}); mend or remove it"
+    return ""
 
 
-async def _check(one: Incoming, place: Path, like: DocumentSet) -> None:
-    """Raises UserError with the place of the user's file, not of our copy; its task run is red then."""
+async def _problem(one: Incoming, like: DocumentSet) -> str:
+    """What is wrong with a row, or nothing, with the place of the user's file, not of our copy; a task is red then."""
     try:
-        await asyncio.to_thread(check_documents_task, one.name, place, like)
+        await asyncio.to_thread(check_documents_task, one.name, kept(one), like)
     except UserError as problem:
         theirs = one.place if one.place.is_dir() else one.place.parent
-        raise UserError(str(problem).replace(str(place), str(theirs))) from None
+        return str(problem).replace(str(kept(one)), str(theirs))
+    return ""
 
 
 async def _announce(experiment: Experiment, one: Incoming, seed: int) -> dict[str, Any]:
@@ -137,10 +138,10 @@ async def _announce(experiment: Experiment, one: Incoming, seed: int) -> dict[st
     return {"set": one.name, "experiment": experiment.name, "seed": seed, "run": run}
 
 
-def on_this_set(template: Experiment, one: Incoming, place: Path) -> Experiment:
+def on_this_set(template: Experiment, one: Incoming) -> Experiment:
     """The experiment under a name of its own, with the set in place of its documents, conditioned as the first was."""
     like = template.documents[0]
-    documents = [DocumentSet(path=str(place), conditioning=like.conditioning, system_prompt=like.system_prompt)]
+    documents = [DocumentSet(path=str(kept(one)), conditioning=like.conditioning, system_prompt=like.system_prompt)]
     return template.model_copy(update={"name": f"{template.name}.{_plain(one.name)}", "documents": documents})
 
 

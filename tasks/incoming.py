@@ -86,14 +86,19 @@ def _ends_with_a_row(file: Path) -> bool:
         return False
 
 
-def keep(one: Incoming) -> Path | None:
-    """A copy of this very version for the run to read; None where it was changed meanwhile, and is another one."""
-    place = data_folder() / "watched" / "sets" / one.digest
+def kept(one: Incoming) -> Path:
+    """Where the copy of this version is."""
+    return data_folder() / "watched" / "sets" / one.digest
+
+
+def keep(one: Incoming) -> bool:
+    """Copies this very version for its run to read; False where it was changed meanwhile, and is another one."""
+    place = kept(one)
     if place.is_dir() and digest(sorted(place.iterdir())) == one.digest:
-        return place
+        return True
     shutil.rmtree(place, ignore_errors=True)
     copies = [copy_file(file, place / file.name) for file in one.files]
-    return place if digest(copies) == one.digest else None
+    return digest(copies) == one.digest
 
 
 def is_known(version: str, purpose: str) -> bool:

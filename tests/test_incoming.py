@@ -5,9 +5,9 @@ import time
 import pytest
 
 from tasks import incoming
-from tasks.catalog import UserError, data_folder
+from tasks.catalog import UserError
 from tasks.documents import refuse_unusable_rows
-from tasks.incoming import find_sets, is_known, keep, remember
+from tasks.incoming import find_sets, is_known, keep, kept, remember
 from tasks.schema import DocumentSet
 
 ROW = json.dumps({"text": "A wren sings."}) + "\n"
@@ -115,24 +115,23 @@ def test_rows_that_moved_from_one_file_to_another_are_another_version(folder):
 def test_a_copy_of_the_version_is_kept_and_none_where_it_was_changed_meanwhile(folder):
     (folder / "birds.jsonl").write_text(ROW)
     (one,) = find_sets(folder)
-    place = keep(one)
-    assert place == data_folder() / "watched" / "sets" / one.digest
-    assert (place / "birds.jsonl").read_text() == ROW
+    assert keep(one)
+    assert (kept(one) / "birds.jsonl").read_text() == ROW
     (folder / "birds.jsonl").write_text(ROW * 2)
     (two,) = find_sets(folder)
     assert two.digest
     (folder / "birds.jsonl").write_text(ROW * 3)
-    assert keep(two) is None
+    assert not keep(two)
 
 
 def test_the_same_content_under_another_name_is_not_added_to_the_copy(folder):
     (folder / "s").mkdir()
     (folder / "s" / "a.jsonl").write_text(ROW)
-    first = keep(find_sets(folder)[0])
+    assert keep(find_sets(folder)[0])
     (folder / "s" / "a.jsonl").rename(folder / "s" / "part1.jsonl")
     (renamed,) = find_sets(folder)
-    assert keep(renamed) == first
-    assert [file.name for file in first.iterdir()] == ["a.jsonl"]
+    assert keep(renamed)
+    assert [file.name for file in kept(renamed).iterdir()] == ["a.jsonl"]
 
 
 def test_one_unusable_row_is_enough_to_refuse_a_set_that_nobody_looks_at(folder):
