@@ -1,5 +1,8 @@
 """What is served, and its forms: no server is needed to see them."""
 
+import shutil
+import subprocess
+
 import jsonschema
 import pytest
 import yaml
@@ -10,6 +13,7 @@ from flows.deployments import deployments
 from flows.experiment import run_experiment
 from flows.forms import form_of
 from flows.judge_again import judge_again
+from flows.server import RECORDING
 from flows.watch_documents import watch_documents
 from tasks.budget import BudgetSpent
 from tasks.catalog import load_experiment, names
@@ -114,3 +118,26 @@ def test_the_work_pools_deployments_name_flows_that_there_are_and_fit_their_form
         if "parameters" in one:
             jsonschema.validate(one["parameters"], form_of(known[function]))
     assert {one["work_pool"]["name"] for one in file["deployments"]} == {"spillover", "spillover-docker"}
+
+
+@pytest.mark.integration
+def test_the_compose_file_is_read_by_compose_and_publishes_on_loopback_alone(tmp_path):
+    place = tmp_path / "deployments"
+    shutil.copytree(PROJECT / "deployments", place, ignore=shutil.ignore_patterns("tinker_server", "pictures"))
+    (place / ".env").write_text("POSTGRES_PASSWORD=planted\nOWNER=7:7\nANTHROPIC_API_KEY=sk-planted\n")
+    command = ["docker-compose", "-f", str(place / "docker-compose.yaml"), "config"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    services = yaml.safe_load(done.stdout)["services"]
+    assert services.keys() == {"database", "server", "serve", "worker"}
+    published = [port for one in services.values() for port in one.get("ports", [])]
+    assert sorted(published) == ["127.0.0.1:4200:4200/tcp", "127.0.0.1:4300:4300/tcp"]
+    assert RECORDING.items() <= services["server"]["environment"].items()
+    for name in ("serve", "worker"):
+        assert services[name]["environment"]["ANTHROPIC_API_KEY"] == "sk-planted"
+        assert "ANTHROPIC_BASE_URL" not in services[name]["environment"], "unset is not empty"
+        assert services[name]["user"] == "7:7"
+
+
+def test_a_key_that_stands_beside_the_compose_file_is_in_no_image():
+    assert "**/.env" in (PROJECT / ".dockerignore").read_text().splitlines()
