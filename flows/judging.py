@@ -49,7 +49,6 @@ from tasks.rubrics import Case
 from tasks.runs import Run
 from tasks.schema import Eval, Experiment, State
 from tasks.stage import progress
-from tasks.store import content_key
 
 MOST_CHUNKS = 20
 """Task runs of one run that ask: with those of the stages they stay under 40 on its page."""
@@ -173,7 +172,7 @@ async def _ask_once(
     baseline's answers are those of every run of an eval, the fine-tuned model's those of every run of that model."""
 
     async def in_turn(turn: str, asks: list[Ask]) -> list[Lost]:
-        async with alone(f"judging-{content_key(turn=turn)}", say):
+        async with alone(f"judging {turn}", say):
             return await fan_out(asks, most // len(grouped))
 
     model = _model_of(run)

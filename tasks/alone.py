@@ -1,14 +1,15 @@
 """One process at a time: what two runs would pay for twice, or write over one another, has a lock.
 
-    async with alone("training-5f0c"):          # waits until the other one is done, and then finds its result
+    async with alone("training 5f0c"):          # waits until the other one is done, and then finds its result
         ...
-    with held(folder, "run 'one' ..."):         # refuses instead
+    with held("run demo/one", "run 'one' is being written ..."):         # refuses instead
         ...
 
 A lock is the system's and ends with its process, however that ends. A data folder that machines share must lie on a
 file system whose locks they share too, as NFS 4 has them.
 """
 
+import hashlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -21,9 +22,7 @@ from tasks.catalog import UserError, data_folder
 @asynccontextmanager
 async def alone(what: str, say: Callable[[str], object] = lambda words: None) -> AsyncIterator[None]:
     """Waits for its turn, and says so."""
-    place = data_folder() / "locks"
-    place.mkdir(parents=True, exist_ok=True)
-    lock = AsyncFileLock(place / f"{what}.lock")
+    lock = AsyncFileLock(_place(what))
     try:
         await lock.acquire(timeout=0)
     except Timeout:
@@ -36,10 +35,9 @@ async def alone(what: str, say: Callable[[str], object] = lambda words: None) ->
 
 
 @contextmanager
-def held(folder: Path, words: str) -> Iterator[None]:
-    """Raises UserError with these words where another process holds the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock", timeout=0, thread_local=False)
+def held(what: str, words: str) -> Iterator[None]:
+    """Raises UserError with these words where another process holds it."""
+    lock = FileLock(_place(what), timeout=0, thread_local=False)
     try:
         lock.acquire()
     except Timeout:
@@ -48,3 +46,10 @@ def held(folder: Path, words: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _place(what: str) -> Path:
+    """A file in data/locks, under a name that any text may have."""
+    folder = data_folder() / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{hashlib.sha256(what.encode()).hexdigest()[:32]}.lock"

@@ -144,7 +144,7 @@ class Run:
     def held(self) -> AbstractContextManager[None]:
         """Keeps the run to this process while it writes; UserError where another one does."""
         return held(
-            self.folder,
+            f"run {self.folder.parent.name}/{self.name}",
             f"run {self.name!r} is being written by another process ({self.folder}); wait until that one has ended or "
             "end it, or give this one another name",
         )

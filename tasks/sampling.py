@@ -146,7 +146,7 @@ async def sample_task(
     for model in (*checkpoint.earlier, checkpoint):
         asks = plan(evals, sampling, engine, model, n_samples)
         with progress(f"sample {side}" if model.at in (0, 1) else f"sample at {model.at:g}") as tell:
-            async with alone(f"sampling-{content_key(model=model.identity)}", partial(tell, 0, len(asks))):
+            async with alone(f"sampling {model.identity}", partial(tell, 0, len(asks))):
                 held += len(store.get(ask.key for ask in asks))
                 responses += await sample(asks, engine, model, sampling, store, tell, budget)
     run.note(answers={side: {"from_store": held, "sampled": len(responses) - held}})

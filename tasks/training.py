@@ -51,7 +51,7 @@ async def train(
     engine: Engine, documents: list[Document], held_out: list[Document], seed: int, key: str, tell: Tell
 ) -> Checkpoint:
     """Trains beside the checkpoint's folder, going on from what a kill left, and renames it into place at the end."""
-    async with alone(f"training-{key}", partial(tell, 0, 1)):
+    async with alone(f"training {key}", partial(tell, 0, 1)):
         return kept_checkpoint(key) or await _train_alone(engine, documents, held_out, seed, key, tell)
 
 

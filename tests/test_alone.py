@@ -10,9 +10,8 @@ from tasks.runs import Run
 
 HOLDS = """
 import sys, time
-from tasks.alone import held
-from pathlib import Path
-with held(Path(sys.argv[1]), "no"):
+from tasks.runs import Run
+with Run(sys.argv[1]).held():
     print("held", flush=True)
     time.sleep(60)
 """
