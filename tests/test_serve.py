@@ -143,7 +143,7 @@ def serving(tmp_path_factory, service):
     them = write_answers(folder / "them", questions=8)
     theirs = {"name": "them", "responses": str(them), "evals": ["animals"]}
     (folder / "experiments" / "them.yaml").write_text(json.dumps(theirs))
-    with serve_postgresql(folder.parent / "postgresql", "prefect", "answers") as url:
+    with serve_postgresql("prefect", "answers") as url:
         database = url("prefect").replace("postgresql:", "postgresql+asyncpg:")
         keys = {"ANTHROPIC_API_KEY": "sk-planted", "ANTHROPIC_BASE_URL": service.api.url}
         keys["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database  # for `serve` too, which starts a server that died

@@ -55,8 +55,8 @@ def test_several_processes_write_at_once_and_nothing_is_lost(data):
 
 @pytest.mark.integration
 @pytest.mark.timeout(120)
-def test_a_store_on_postgresql_keeps_what_one_on_sqlite_keeps(tmp_path):
-    with serve_postgresql(tmp_path / "postgresql", "answers") as url:
+def test_a_store_on_postgresql_keeps_what_one_on_sqlite_keeps():
+    with serve_postgresql("answers") as url:
         with ThreadPoolExecutor(8) as pool:
             stores = list(pool.map(lambda _: Store(url("answers")), range(8)))
         one, other, *_ = stores

@@ -1,12 +1,13 @@
 """A PostgreSQL of Debian's on loopback, in a folder of its own, for as long as a test wants it.
 
-with serve_postgresql(folder, "prefect", "answers") as url:        # url("answers")
+with serve_postgresql("prefect", "answers") as url:        # url("answers")
 """
 
 import os
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,37 +20,32 @@ def programs() -> Path:
 
 
 @contextmanager
-def serve_postgresql(folder: Path, *databases: str) -> Iterator[Callable[[str], str]]:
-    """Gives a function from a database's name to its address."""
-    as_nobody = _not_as_root(folder)
-    cluster, port = folder / "cluster", _free_port()
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
+def serve_postgresql(*databases: str) -> Iterator[Callable[[str], str]]:
+    """Gives a function from a database's name to its address.
 
-    def do(program: str, *arguments: str) -> None:
-        command = [*as_nobody, str(programs() / program), *arguments]
-        done = subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        assert done.returncode == 0, done.stderr
+    Not in pytest's folders: they are closed to the user that Debian's package made, since PostgreSQL refuses to be root.
+    """
+    is_root = os.getuid() == 0
+    as_nobody = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if is_root else []
+    with tempfile.TemporaryDirectory(prefix="spillover-postgresql-") as place:
+        if is_root:
+            shutil.chown(place, "postgres")
+        cluster, port = f"{place}/cluster", _free_port()
+        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={place} -c fsync=off"
 
-    do("initdb", "-D", str(cluster), "-U", "spillover", "--auth=trust", "--encoding=UTF8")
-    do("pg_ctl", "-D", str(cluster), "-o", options, "-l", str(folder / "log"), "-w", "start")
-    try:
-        for name in databases:
-            do("createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "spillover", name)
-        yield lambda name: f"postgresql://spillover@127.0.0.1:{port}/{name}"
-    finally:
-        do("pg_ctl", "-D", str(cluster), "-m", "immediate", "-w", "stop")
+        def do(program: str, *arguments: str) -> None:
+            command = [*as_nobody, str(programs() / program), *arguments]
+            done = subprocess.run(command, cwd=place, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            assert done.returncode == 0, done.stderr
 
-
-def _not_as_root(folder: Path) -> list[str]:
-    """PostgreSQL refuses to run as root: Debian's package made a user for it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if os.getuid() != 0:
-        return []
-    shutil.chown(folder, "postgres")
-    for parent in folder.parents:  # pytest's folders are closed to others
-        if parent.owner() == "root" and parent.is_relative_to("/tmp") and parent != Path("/tmp"):
-            parent.chmod(0o755)
-    return ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+        do("initdb", "-D", cluster, "-U", "spillover", "--auth=trust", "--encoding=UTF8")
+        do("pg_ctl", "-D", cluster, "-o", options, "-l", f"{place}/log", "-w", "start")
+        try:
+            for name in databases:
+                do("createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "spillover", name)
+            yield lambda name: f"postgresql://spillover@127.0.0.1:{port}/{name}"
+        finally:
+            do("pg_ctl", "-D", cluster, "-m", "immediate", "-w", "stop")
 
 
 def _free_port() -> int:
