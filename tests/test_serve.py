@@ -163,9 +163,10 @@ def test_a_run_that_is_started_from_the_form_is_completed_with_its_artifacts(ser
     run = serving.start("run-experiment/quick", experiment=experiment, seed=7)
     assert serving.ended(run) == "Completed", serving.run(run)
     assert serving.run(run)["name"] == "quick, seed 7"
-    tasks = dict(serving.tasks(run))
-    assert set(tasks.values()) == {"Completed"}
-    assert {"read the documents of quick", "train a LoRA of rank 4, seed 7", "write the report"} <= set(tasks)
+    # The server records task runs a moment later.
+    wait_for(lambda: {state for _, state in serving.tasks(run)} == {"Completed"}, 30, lambda: str(serving.tasks(run)))
+    names = {name for name, _ in serving.tasks(run)}
+    assert {"read the documents of quick", "train a LoRA of rank 4, seed 7", "write the report"} <= names
     artifacts = serving.artifacts(run)
     headline = next(a for a in artifacts if a["description"] == "What changed in quick")["data"]
     assert "data:image/svg+xml;base64," in headline
@@ -210,10 +211,8 @@ def test_a_new_set_is_announced_and_run_once_and_a_broken_one_stands_in_nobodys_
     said = serving.run(first)["state"]["message"]
     assert f"{incoming / 'broken.jsonl'} line 7: not JSON" in said
     assert "gone.jsonl" in said
-    assert dict(serving.tasks(first)) == {
-        "check the documents of broken": "Failed",
-        "check the documents of herons": "Completed",
-    }
+    checked = {"check the documents of broken": "Failed", "check the documents of herons": "Completed"}
+    wait_for(lambda: dict(serving.tasks(first)) == checked, 30, lambda: str(serving.tasks(first)))
     wait_for(lambda: serving.runs_of("run-experiment/on-new-documents"), 60)
     (announced,) = serving.runs_of("run-experiment/on-new-documents")
     assert serving.ended(announced["id"]) == "Completed", serving.run(announced["id"])
@@ -266,6 +265,7 @@ def test_retry_asks_only_for_the_calls_that_failed_and_ends_in_the_same_folder(s
     run = serving.start("run-experiment/them", experiment=them, run="failing")
     assert serving.ended(run) == "Failed"
     assert "max_unscored" in serving.run(run)["state"]["message"]
+    wait_for(lambda: sum(state == "Failed" for _, state in serving.tasks(run)) == 8, 30, lambda: str(serving.tasks(run)))
     tasks = serving.tasks(run)
     red = [name for name, state in tasks if state == "Failed"]
     assert sorted(red) == [f"judge call {n}: failed" for n in range(1, 9)]

@@ -23,7 +23,7 @@ def programs() -> Path:
 def serve_postgresql(*databases: str) -> Iterator[Callable[[str], str]]:
     """Gives a function from a database's name to its address.
 
-    Not in pytest's folders: they are closed to the user that Debian's package made, since PostgreSQL refuses to be root.
+    Not in pytest's folders: they are closed to the user that Debian's package made, and PostgreSQL refuses to be root.
     """
     is_root = os.getuid() == 0
     as_nobody = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if is_root else []
