@@ -265,9 +265,12 @@ def test_retry_asks_only_for_the_calls_that_failed_and_ends_in_the_same_folder(s
     run = serving.start("run-experiment/them", experiment=them, run="failing")
     assert serving.ended(run) == "Failed"
     assert "max_unscored" in serving.run(run)["state"]["message"]
-    wait_for(lambda: sum(state == "Failed" for _, state in serving.tasks(run)) == 8, 30, lambda: str(serving.tasks(run)))
-    tasks = serving.tasks(run)
-    red = [name for name, state in tasks if state == "Failed"]
+
+    def red_ones():
+        return [name for name, state in serving.tasks(run) if state == "Failed"]
+
+    wait_for(lambda: len(red_ones()) >= 8, 30, lambda: str(serving.tasks(run)))
+    tasks, red = serving.tasks(run), red_ones()
     assert sorted(red) == [f"judge call {n}: failed" for n in range(1, 9)]
     assert len(tasks) - len(red) < 40
     logs = serving.post("/logs/filter", {"logs": {"task_run_id": {"any_": [serving.task(run, red[0])]}}, "limit": 50})
