@@ -86,6 +86,8 @@ def _publish(tell: Tell, over: threading.Event) -> None:
             continue
         try:
             artifact = _show(tell, artifact)
+        except RuntimeError:  # httpx's: the run ended while the server took its time, and with it the client
+            return
         except (httpx.HTTPError, PrefectException) as error:
             get_run_logger().warning("The progress of %s could not be shown: %s", tell.stage, error)
         if finished or time.monotonic() - logged > LOG_EVERY:
