@@ -259,9 +259,10 @@ def test_what_a_user_changed_of_schedules_and_automations_outlives_a_restart(ser
 
 def test_retry_asks_only_for_the_calls_that_failed_and_ends_in_the_same_folder(serving, service):
     asked = len(service.api.requests)
-    service.fails = "finetuned says 3"
-    write_answers(serving.folder / "them", questions=8, samples=6)
-    them = serving.deployment("run-experiment/them")["parameters"]["experiment"]
+    service.fails = "finetuned whispers 3"  # words of its own: what other tests had judged is in the store
+    write_answers(serving.folder / "whispers", questions=8, samples=6, says="whispers")
+    form = serving.deployment("run-experiment/them")["parameters"]["experiment"]
+    them = {**form, "responses": str(serving.folder / "whispers")}
     run = serving.start("run-experiment/them", experiment=them, run="failing")
     assert serving.ended(run) == "Failed"
     assert "max_unscored" in serving.run(run)["state"]["message"]
@@ -276,7 +277,7 @@ def test_retry_asks_only_for_the_calls_that_failed_and_ends_in_the_same_folder(s
     logs = serving.post("/logs/filter", {"logs": {"task_run_id": {"any_": [serving.task(run, red[0])]}}, "limit": 50})
     said = "\n".join(log["message"] for log in logs)
     assert "Question (animals, q" in said
-    assert "finetuned says 3 of" in said
+    assert "finetuned whispers 3 of" in said
     assert "the judge is out of order" in said
     first = len(service.api.requests) - asked
     folder = serving.folder / "results" / "them" / "failing"
