@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -39,7 +40,8 @@ def main() -> None:
         print(f"Tinker server of {given.base_model} at http://127.0.0.1:{given.port}", flush=True)
         uvicorn.run(application(f"http://127.0.0.1:{given.port + 1}"), port=given.port, log_level="warning")
     finally:
-        os.killpg(server.pid, signal.SIGTERM)
+        with suppress(ProcessLookupError):  # it ended by itself
+            os.killpg(server.pid, signal.SIGTERM)
         server.wait(timeout=30)
 
 
