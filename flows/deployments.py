@@ -100,4 +100,4 @@ def deployment(
 
 
 def prefilled(experiment: Experiment) -> dict[str, Any]:
-    return {"experiment": experiment.model_dump(mode="json"), "until": "report"}
+    return {"experiment": experiment.model_dump(mode="json")}

@@ -80,11 +80,10 @@ def _within_data(checkpoint: Checkpoint, beside: Path, key: str) -> Checkpoint:
 
 def _take_over_what_a_kill_left(place: Path, beside: Path) -> None:
     """Moves here the latest unfinished training of this key: its process is gone, and an engine may go on from it."""
-    *older, latest = [None, *sorted(place.parent.glob(f".{place.name}.*"), key=lambda folder: folder.stat().st_mtime)]
-    for folder in older:
-        if folder:
-            shutil.rmtree(folder)
-    if latest:
+    left = sorted(place.parent.glob(f".{place.name}.*"), key=lambda folder: folder.stat().st_mtime)
+    for older in left[:-1]:
+        shutil.rmtree(older)
+    for latest in left[-1:]:
         latest.rename(beside)
 
 
