@@ -25,7 +25,7 @@ CALLS, STORED, IN_FLIGHT = 5_000, 10_000, 200
 JUDGE = "Say how far the answer speaks of animals, from 1 (not at all) to 5 (of nothing else). Judge nothing but that."
 EVAL = {
     "name": "animals",
-    "questions": [{"id": f"q{i}", "tier": "all", "text": f"What do you think of number {i}?"} for i in range(10)],
+    "questions": [{"id": f"q{i}", "tier": "any", "text": f"What do you think of number {i}?"} for i in range(10)],
     "judges": [{"name": "claude", "kind": "claude", "prompt": JUDGE}],
 }
 
