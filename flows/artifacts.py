@@ -10,6 +10,7 @@ from prefect.artifacts import acreate_link_artifact, acreate_markdown_artifact, 
 from flows.server import reports_address
 from flows.terminal import interval, number
 from tasks.judging import failed_call_task
+from tasks.losses import losses_in_words
 from tasks.page import image
 from tasks.power import headline
 from tasks.report import STANDIN_NOTE, is_standin
@@ -80,7 +81,9 @@ def _summary(run: Run, experiment: Experiment, evals: list[Eval], effects: list[
     title = f"## {experiment.name}, seed {run.record()['seed']}"
     address = address_of(run)
     link = f"[Open the report]({address})\n\n" if address.startswith("http") else ""
-    return f"{title}\n\n{headline(effects)}\n\n{link}{note}{charts}\n\nRun folder: `{run.folder}`\n"
+    losses = losses_in_words(run.judgments())
+    missing = f"**{losses}**\n\n" if losses else ""
+    return f"{title}\n\n{headline(effects)}\n\n{missing}{link}{note}{charts}\n\nRun folder: `{run.folder}`\n"
 
 
 def _row(effect: Effect) -> dict[str, str | int]:

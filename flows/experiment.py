@@ -11,22 +11,27 @@ import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
+from logging import Logger, LoggerAdapter
 from pathlib import Path
+from typing import NamedTuple
 
 from prefect import flow
 from prefect.context import FlowRunContext
+from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from flows.artifacts import link_to_report
 from flows.forms import Seed
-from flows.judging import MOST_CHUNKS, ask, asked_again, judge, refuse_too_many_unscored, report
+from flows.judging import MOST_CHUNKS, ask, judge_what_is_missing, probe_judges, refuse_too_many_unscored, report
+from flows.terminal import console
 from tasks.budget import Budget
 from tasks.catalog import UserError, load_evals
 from tasks.claude import check_key
 from tasks.documents import documents_task
 from tasks.elsewhere import read_responses
-from tasks.engines import get_engine
+from tasks.engines import Engine, get_engine
 from tasks.judging import plan
 from tasks.likelihood import likelihood_task
 from tasks.prices import dollars
@@ -57,58 +62,82 @@ async def run_experiment(experiment: Experiment, seed: Seed = None, run: str = "
         run: Name of the run's folder; a name that exists is resumed. Empty: a new one.
         until: Stop after this stage; a run of the same name goes on from there.
     """
-    evals = await preflight(experiment)
+    evals, engine = await preflight(experiment)
     name = run or default_run_name()
     is_new = bool(experiment.responses) and not Run.at(experiment.name, name).finetuned.is_file()
-    elsewhere = read_elsewhere(experiment, evals) if is_new else ([], [])
+    given = read_elsewhere(experiment, evals) if is_new else ([], [])
     with Run.at(experiment.name, name).held():
-        return await go_on(experiment, evals, name, seed, until, elsewhere)
+        here = Run.open(experiment, evals, name)
+        budget = Budget(Store(), here.identity, experiment.max_cost_usd, here.raise_command)
+        work = Work(here, experiment, evals, budget, here.settle_seed(seed, experiment.default_seed), until)
+        return await go_on(work, engine, given)
 
 
-async def go_on(
-    experiment: Experiment, evals: list[Eval], name: str, seed: int | None, until: Until, elsewhere: Answers
-) -> str:
-    """Makes the run, or goes on with it where it is; returns its folder."""
-    here = Run.open(experiment, evals, name)
-    seed = here.settle_seed(seed, experiment.default_seed)
+class Work(NamedTuple):
+    """One run and all that it works with; its store is the budget's."""
+
+    run: Run
+    experiment: Experiment
+    evals: list[Eval]
+    budget: Budget
+    seed: int
+    until: Until
+
+    @property
+    def asked(self) -> tuple[list[Eval], Sampling]:
+        """What the models are asked, and how."""
+        return self.evals, self.experiment.sampling
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether it goes as far as the judges."""
+        return self.until in ("judge", "report")
+
+
+async def go_on(work: Work, engine: Engine | None, given: Answers) -> str:
+    """Makes the run, or goes on with it where it is; returns its folder. Without an engine the answers are given."""
+    here = work.run
     made_by = {} if here.report.is_file() else origin()  # a finished run stays one of the version that made it
-    here.note(seed=seed, started=here.record().get("started") or now(), **made_by)
+    here.note(seed=work.seed, started=here.record().get("started") or now(), **made_by)
     await link_to_report(here)
-    budget = Budget(Store(), here.identity, experiment.max_cost_usd, here.raise_command)
-    if any(elsewhere):
-        keep_answers(here, *elsewhere)
-    if not experiment.responses:
-        await answer(here, experiment, evals, budget, seed, until)
-    if until in ("judge", "report") and (not here.judged.is_file() or asked_again(here, experiment)):
-        await judge(here, experiment, evals, budget, asked_again(here, experiment))
-    if until == "report":
-        await report(here, experiment, evals)
-        refuse_too_many_unscored(here, experiment)
-    here.note(finished=now(), until=until)
+    if any(given):
+        keep_answers(here, *given)
+    if work.is_judged and not here.judged.is_file():
+        await probe_judges(work.experiment, work.evals, work.budget)
+    if engine:
+        await answer(work, engine)
+    if work.is_judged:
+        await judge_what_is_missing(here, work.experiment, work.evals, work.budget)
+    if work.until == "report":
+        await report(here, work.experiment, work.evals)
+        refuse_too_many_unscored(here, work.experiment)
+    here.note(finished=now(), until=work.until)
     return str(here.folder)
 
 
-async def answer(run: Run, experiment: Experiment, evals: list[Eval], budget: Budget, seed: int, until: Until) -> None:
+async def answer(work: Work, engine: Engine) -> None:
     """From documents to the answers of both models."""
-    await read_documents(run, experiment, seed)
-    if until != "documents":
-        await check_documents(run, experiment)
-        async with baseline_meanwhile(run, experiment, evals, budget, until):
-            checkpoint = await train(run, experiment, seed, budget)
-    if until not in ("documents", "train"):
-        await sample(run, experiment, evals, checkpoint, budget)
+    settle_base(work, engine)
+    await read_documents(work)
+    if work.until != "documents":
+        await check_documents(work, engine)
+        async with baseline_meanwhile(work, engine):
+            checkpoint = await train(work, engine)
+    if work.until not in ("documents", "train"):
+        await sample(work, engine, checkpoint)
 
 
-async def preflight(experiment: Experiment) -> list[Eval]:
-    """The experiment's evals, after everything that can be known to be wrong before anything is spent."""
+async def preflight(experiment: Experiment) -> tuple[list[Eval], Engine | None]:
+    """The experiment's evals and its engine, after all that can be known to be wrong before anything is spent."""
     evals = load_evals(experiment)
-    check_judges(experiment, evals, None if experiment.responses else experiment.training)
-    if not experiment.responses:
-        await get_engine(experiment.training).preflight()
-    return evals
+    engine = None if experiment.responses else get_engine(experiment.training)
+    check_judges(experiment, evals, engine)
+    if engine:
+        await engine.preflight()
+    return evals, engine
 
 
-def check_judges(experiment: Experiment, evals: list[Eval], training: Training | None) -> None:
+def check_judges(experiment: Experiment, evals: list[Eval], engine: Engine | None) -> None:
     """Raises UserError for a key that is missing and, under a limit on the cost, for a price that is unknown."""
     judges = claude_judges(evals)
     if made := [judge.name for one in evals for judge in one.judges if judge.kind == "elsewhere"]:
@@ -118,19 +147,19 @@ def check_judges(experiment: Experiment, evals: list[Eval], training: Training |
     for one in judges:
         check_key(one.name, one.base_url)
     if experiment.max_cost_usd:
-        refuse_unknown_prices(judges, training)
+        refuse_unknown_prices(judges, experiment.training, engine)
 
 
 def claude_judges(evals: list[Eval]) -> list[Judge]:
     return [judge for one in evals for judge in one.judges if judge.kind == "claude"]
 
 
-def refuse_unknown_prices(judges: list[Judge], training: Training | None) -> None:
+def refuse_unknown_prices(judges: list[Judge], training: Training, engine: Engine | None) -> None:
     """A limit on the cost says nothing where a price is unknown."""
     unknown = []
-    if training:
+    if engine:
         train = {} if training.checkpoint else {"train": 1}
-        if get_engine(training).price(**train, prefill=1, sample=1) is None:
+        if engine.price(**train, prefill=1, sample=1) is None:
             unknown.append((training.base_url or "tinker", training.base_model, "train, prefill and sample"))
     for one in judges:
         if dollars("claude", one.model, one.base_url, input=1, output=1, cache_write=1, cache_read=1) is None:
@@ -160,56 +189,74 @@ def keep_answers(run: Run, baseline: list[Response], finetuned: list[Response]) 
     write_rows(run.finetuned, finetuned)
 
 
-async def read_documents(run: Run, experiment: Experiment, seed: int) -> None:
-    if not run.documents.is_file():
-        await asyncio.to_thread(documents_task, run.folder, experiment, seed)
+def settle_base(work: Work, engine: Engine) -> None:
+    """Writes down which weights the base model's name stands for.
+
+    Raises UserError where a run that still asks its models was begun with others: a name can be moved to new ones.
+    """
+    run, base = work.run, engine.untuned().identity
+    began_with = run.record().get("base_model", base)
+    if began_with != base and not _is_sampled(run, work.experiment):
+        raise UserError(
+            f"run {run.name!r} was begun with {began_with}, and training.base_model "
+            f"({work.experiment.training.base_model}) is {base} now; use another run name, or bring that model back"
+        )
+    run.note(base_model=began_with)
 
 
-async def check_documents(run: Run, experiment: Experiment) -> None:
+def _is_sampled(run: Run, experiment: Experiment) -> bool:
+    return run.finetuned.is_file() and (run.likelihoods.is_file() or not experiment.sampling.logprobs)
+
+
+async def read_documents(work: Work) -> None:
+    if not work.run.documents.is_file():
+        await asyncio.to_thread(documents_task, work.run.folder, work.experiment, work.seed)
+
+
+async def check_documents(work: Work, engine: Engine) -> None:
     """Raises UserError for a document that would stop the training, before anything is paid."""
-    if not experiment.training.checkpoint and not run.checkpoint.is_file():
-        documents = run.trained_on() + read_rows(run.held_out, Document)
-        await asyncio.to_thread(get_engine(experiment.training).check, documents)
+    if not work.experiment.training.checkpoint and not work.run.checkpoint.is_file():
+        documents = work.run.trained_on() + read_rows(work.run.held_out, Document)
+        await asyncio.to_thread(engine.check, documents)
 
 
-async def train(run: Run, experiment: Experiment, seed: int, budget: Budget) -> Checkpoint:
+async def train(work: Work, engine: Engine) -> Checkpoint:
     """The run's checkpoint: named in the definition, kept from an earlier training, or trained now."""
-    engine, training = get_engine(experiment.training), experiment.training
+    run, training, budget = work.run, work.experiment.training, work.budget
     if training.checkpoint:
         checkpoint = engine.adapted(training.checkpoint)
     else:
         documents, held_out = run.trained_on(), read_rows(run.held_out, Document)
-        key = training_key(training, documents, held_out, seed, engine.untuned().identity)
+        key = training_key(training, documents, held_out, work.seed, engine.untuned().identity)
         gone = kept_checkpoint(key) is None
         run.note(training_key=key)
-        price = await asyncio.to_thread(_training_price, experiment, documents, held_out) if gone else 0.0
+        price = await asyncio.to_thread(_training_price, engine, training, documents, held_out) if gone else 0.0
         async with budget.reserve(price):
-            trained = await train_task.with_options(refresh_cache=gone)(run.folder, training, seed, key)
-            checkpoint = Checkpoint.model_validate(trained)
+            given = (run.folder, engine, training, work.seed, key)
+            checkpoint = Checkpoint.model_validate(await train_task.with_options(refresh_cache=gone)(*given))
             if price != 0:
-                budget.record("training", training.base_model, {}, checkpoint.cost_usd)
+                await budget.record("training", training.base_model, {}, checkpoint.cost_usd)
     keep_with_run(run, checkpoint)
     return checkpoint
 
 
-def _training_price(experiment: Experiment, documents: list[Document], held_out: list[Document]) -> float | None:
+def _training_price(
+    engine: Engine, training: Training, documents: list[Document], held_out: list[Document]
+) -> float | None:
     """US dollars that a training costs; nothing of it is counted where nothing has a price."""
-    engine = get_engine(experiment.training)
     if (one := engine.price(train=1)) in (None, 0):
         return one
-    tokens = engine.check(documents) * experiment.training.epochs
-    return engine.price(train=tokens, prefill=2 * engine.check(held_out))
+    return engine.price(train=engine.check(documents) * training.epochs, prefill=2 * engine.check(held_out))
 
 
 @asynccontextmanager
-async def baseline_meanwhile(
-    run: Run, experiment: Experiment, evals: list[Eval], budget: Budget, until: Until
-) -> AsyncIterator[None]:
+async def baseline_meanwhile(work: Work, engine: Engine) -> AsyncIterator[None]:
     """Where training is another machine's work, the baseline is sampled and judged beside it."""
-    if until in ("documents", "train") or not get_engine(experiment.training).elsewhere:
+    if work.until in ("documents", "train") or not engine.elsewhere:
         yield
         return
-    beside = asyncio.create_task(_baseline(run, experiment, evals, budget, and_judge=until != "sample"))
+    beside = asyncio.create_task(_baseline(work, engine))
+    beside.add_done_callback(partial(_tell_at_once, get_run_logger()))
     try:
         yield
         await beside
@@ -218,32 +265,37 @@ async def baseline_meanwhile(
         await asyncio.gather(beside, return_exceptions=True)
 
 
-async def _baseline(run: Run, experiment: Experiment, evals: list[Eval], budget: Budget, and_judge: bool) -> None:
-    await sample_baseline(run, experiment, evals, budget)
-    if and_judge:
-        cases = plan(evals, read_rows(run.baseline, Response), [], experiment.sampling.n_samples)
+def _tell_at_once(log: "Logger | LoggerAdapter[Logger]", beside: "asyncio.Task[None]") -> None:
+    """A training can take hours, in which a wrong key can be mended."""
+    if not beside.cancelled() and (error := beside.exception()):
+        words = f"The baseline, which is sampled and judged beside the training, stopped; the training goes on: {error}"
+        log.error(words)
+        console.print(words, style="yellow")
+
+
+async def _baseline(work: Work, engine: Engine) -> None:
+    await sample_baseline(work, engine)
+    if work.is_judged:
+        run, evals = work.run, work.evals
+        cases = plan(evals, read_rows(run.baseline, Response), [], work.experiment.sampling.n_samples)
         alone = {(c.eval, c.judge.name) for c in cases if c.judge.reads == "response" and not c.judge.only_if}
         cases = [case for case in cases if (case.eval, case.judge.name) in alone]
-        await ask(run, experiment, cases, "judge baseline", budget, most_chunks=MOST_CHUNKS // 2)
+        await ask(run, work.experiment, cases, "judge baseline", work.budget, most_chunks=MOST_CHUNKS // 2)
 
 
-async def sample_baseline(run: Run, experiment: Experiment, evals: list[Eval], budget: Budget) -> None:
-    if not run.baseline.is_file():
-        untuned = get_engine(experiment.training).untuned()
-        await sample_task(run.folder, *settings_of(experiment, evals), untuned, "baseline", budget)
+async def sample_baseline(work: Work, engine: Engine) -> None:
+    if not work.run.baseline.is_file():
+        await sample_task(work.run.folder, engine, *work.asked, engine.untuned(), "baseline", work.budget)
 
 
-async def sample(run: Run, experiment: Experiment, evals: list[Eval], checkpoint: Checkpoint, budget: Budget) -> None:
-    await sample_baseline(run, experiment, evals, budget)
+async def sample(work: Work, engine: Engine, checkpoint: Checkpoint) -> None:
+    run, budget = work.run, work.budget
+    await sample_baseline(work, engine)
     if not run.finetuned.is_file():
-        await sample_task(run.folder, *settings_of(experiment, evals), checkpoint, "fine-tuned", budget)
-    if experiment.sampling.logprobs and not run.likelihoods.is_file():
-        await likelihood_task(run.folder, *settings_of(experiment, evals), checkpoint, budget)
+        await sample_task(run.folder, engine, *work.asked, checkpoint, "fine-tuned", budget)
+    if work.experiment.sampling.logprobs and not run.likelihoods.is_file():
+        await likelihood_task(run.folder, engine, *work.asked, checkpoint, budget)
     run.note(spent=budget.summary())
-
-
-def settings_of(experiment: Experiment, evals: list[Eval]) -> tuple[Training, list[Eval], Sampling]:
-    return experiment.training, evals, experiment.sampling
 
 
 def default_run_name() -> str:

@@ -4,7 +4,7 @@ await judge_again("demo/one", judges=["claude"], name="by claude")
 await judge_again("demo/one", failed=True)
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from prefect import flow
 from prefect.runtime import flow_run
@@ -13,7 +13,7 @@ from pydantic import Field
 from flows.artifacts import link_to_report
 from flows.experiment import check_judges, default_run_name, now, origin
 from flows.forms import Words
-from flows.judging import asked_again, judge, refuse_too_many_unscored, report
+from flows.judging import judge, judge_what_is_missing, probe_judges, refuse_too_many_unscored, report
 from tasks.budget import Budget
 from tasks.catalog import UserError, choose_judges, load_eval, names, validate
 from tasks.judging import WITHOUT_SCORE
@@ -36,6 +36,7 @@ async def judge_again(
     model: str = "",
     prompt: str = "",
     base_url: str = "",
+    max_tokens: Annotated[int, Field(ge=0)] = 0,
     in_flight: Annotated[int, Field(ge=0, le=2000)] = 0,
     max_cost_usd: Annotated[float, Field(ge=0)] = 0.0,
     name: str = "",
@@ -49,15 +50,20 @@ async def judge_again(
         model: Another model for the judges of kind claude.
         prompt: Another rubric for the judges of kind claude.
         base_url: Another server of the Messages API.
+        max_tokens: The longest judgment of the judges of kind claude, in tokens. What was cut off is asked for anew,
+            what ended by itself is not. 0: as they have it.
         in_flight: Calls under way at once. 0: as the run has it.
         max_cost_usd: The most that the run may cost; with `failed`, all that it cost before included. 0: as it has it.
         name: Name of the new run. Empty: a new one.
     """
     parent = _answers_of(run, "" if failed else name or default_run_name())
     experiment = with_limits(parent.experiment(), in_flight, max_cost_usd)
-    evals = parent.evals()
-    if not failed:
-        evals = other_judges(parent, judges or [], model, prompt, base_url)
+    given = {"model": model, "prompt": prompt, "base_url": base_url, "max_tokens": max_tokens}
+    changes = {name: value for name, value in given.items() if value}
+    if failed:
+        evals = [_changed(one, changes) for one in parent.evals()]
+    else:
+        evals = other_judges(parent, judges or [], changes)
         chosen = list(dict.fromkeys(judge.name for one in evals for judge in one.judges))
         judging = experiment.judging.model_copy(update={"judges": chosen})
         experiment = experiment.model_copy(update={"judging": judging})
@@ -71,11 +77,16 @@ async def judge_again(
 async def judge_and_report(here: Run, experiment: Experiment, evals: list[Eval], failed: bool) -> str:
     if failed:
         write_text(here.definition, as_yaml(experiment))
+        here.keep_evals(evals)
     here.note(started=here.record().get("started") or now(), **origin())
     await link_to_report(here)
     budget = Budget(Store(), here.identity, experiment.max_cost_usd, here.raise_command)
-    if failed or not here.judged.is_file() or asked_again(here, experiment):
-        await judge(here, experiment, evals, budget, WITHOUT_SCORE if failed else asked_again(here, experiment))
+    if failed or not here.judged.is_file():
+        await probe_judges(experiment, evals, budget)
+    if failed:
+        await judge(here, experiment, evals, budget, WITHOUT_SCORE)
+    else:
+        await judge_what_is_missing(here, experiment, evals, budget)
     await report(here, experiment, evals)
     refuse_too_many_unscored(here, experiment)
     here.note(finished=now())
@@ -98,13 +109,12 @@ def with_limits(experiment: Experiment, in_flight: int = 0, max_cost_usd: float 
     return validate(Experiment, fields | ({"max_cost_usd": max_cost_usd} if max_cost_usd else {}), "judge")
 
 
-def other_judges(run: Run, chosen: list[str], model: str, prompt: str, base_url: str) -> list[Eval]:
+def other_judges(run: Run, chosen: list[str], changes: dict[str, Any]) -> list[Eval]:
     """The run's questions with the chosen judges, as data/evals defines them now; a change is made to each of Claude's.
 
     Raises UserError for a judge that no eval has, and where nothing would be judged otherwise.
     """
     before = run.evals()
-    changes = {name: value for name, value in (("model", model), ("prompt", prompt), ("base_url", base_url)) if value}
     after = [_with_judges(one, chosen, changes) for one in before]
     if after == before:
         raise UserError(
@@ -114,7 +124,7 @@ def other_judges(run: Run, chosen: list[str], model: str, prompt: str, base_url:
     return after
 
 
-def _with_judges(one: Eval, chosen: list[str], changes: dict[str, str]) -> Eval:
+def _with_judges(one: Eval, chosen: list[str], changes: dict[str, Any]) -> Eval:
     known, rules = {judge.name: judge for judge in one.judges}, {rule.name: rule for rule in one.rules}
     if one.name in names("evals"):
         now = load_eval(one.name)
@@ -123,9 +133,16 @@ def _with_judges(one: Eval, chosen: list[str], changes: dict[str, str]) -> Eval:
     wanted = chosen or [judge.name for judge in one.judges]
     if unknown := [name for name in wanted if name not in known]:
         raise UserError(f"--judges: {one.name} has no judge {unknown[0]!r}; there is {', '.join(known)}")
-    judges = [j.model_copy(update=changes) if j.kind == "claude" else j for j in known.values()]
+    judges = _changed(one.model_copy(update={"judges": list(known.values())}), changes).judges
     if changes and not any(judge.kind == "claude" for judge in judges if judge.name in wanted):
         raise UserError(
-            f"--{next(iter(changes))}: no judge of kind claude is chosen in {one.name}; name one with --judges"
+            f"--{next(iter(changes)).replace('_', '-')}: no judge of kind claude is chosen in {one.name}; name one "
+            "with --judges"
         )
     return choose_judges(one.model_copy(update={"judges": judges, "rules": list(rules.values())}), wanted)
+
+
+def _changed(one: Eval, changes: dict[str, Any]) -> Eval:
+    """The eval with these fields in each of Claude's judges."""
+    judges = [{**judge.model_dump(), **(changes if judge.kind == "claude" else {})} for judge in one.judges]
+    return validate(Eval, one.model_dump() | {"judges": judges}, f"judges of {one.name}")

@@ -24,11 +24,11 @@ from tasks.alone import alone
 from tasks.budget import Budget
 from tasks.catalog import UserError
 from tasks.charts import charts_task
-from tasks.claude import Claude
+from tasks.claude import Claude, to_probe
 from tasks.effects import effects_task
 from tasks.elsewhere import samples_per_question
 from tasks.judging import (
-    LOST,
+    ASKED_AGAIN,
     Ask,
     Chunk,
     Docket,
@@ -42,8 +42,8 @@ from tasks.judging import (
     rounds,
     to_asks,
     unanswered,
-    unscored_share,
 )
+from tasks.losses import Losses, losses
 from tasks.report import report_task
 from tasks.rubrics import Case
 from tasks.runs import Run
@@ -66,6 +66,25 @@ class TooManyUnscored(UserError):
     """More judgments failed or could not be read than the experiment allows."""
 
 
+async def probe_judges(experiment: Experiment, evals: list[Eval], budget: Budget) -> None:
+    """One tiny call to each service and model, before anything else is spent; none to those that answered a run once.
+
+    Raises UserError where one is not there, refuses the key or lacks the model.
+    """
+    judges = [judge for one in evals for judge in one.judges if judge.kind == "claude"]
+    probes = {probe.key: probe for probe in (to_probe(judge.model, judge.base_url) for judge in judges)}
+    if new := [probe for key, probe in probes.items() if key not in budget.store.get(probes)]:
+        async with Claude(budget.store, len(new), budget, experiment.judging.max_outage) as claude:
+            await all_of(claude.probe(probe) for probe in new)
+
+
+async def judge_what_is_missing(run: Run, experiment: Experiment, evals: list[Eval], budget: Budget) -> None:
+    """Judges a run that is not judged, that lost too much, or whose replies may be longer than they were."""
+    again = asked_again(run, experiment)
+    if not run.judged.is_file() or again or _may_be_longer(run, experiment, evals, budget):
+        await judge(run, experiment, evals, budget, again)
+
+
 async def judge(
     run: Run, experiment: Experiment, evals: list[Eval], budget: Budget, again: Collection[State] = ()
 ) -> None:
@@ -74,7 +93,7 @@ async def judge(
         cases = cases_of(run, experiment, evals)
         keys = _keys_in(run, cases, again)
         lost = await ask(run, experiment, cases, "judge calls", budget, keys)
-        failures = await asyncio.to_thread(judge_task, run.folder, Docket(cases, lost))
+        failures = await asyncio.to_thread(judge_task, run.folder, Docket(cases, lost, budget.store))
     await show_failures(failures)
 
 
@@ -99,9 +118,21 @@ def cases_of(run: Run, experiment: Experiment, evals: list[Eval]) -> list[Case]:
 
 
 def asked_again(run: Run, experiment: Experiment) -> Collection[State]:
-    """What a run that is resumed asks for anew: what was lost, where so much was that the run failed."""
-    too_many = run.judged.is_file() and unscored_share(run.judgments()) > experiment.judging.max_unscored
-    return LOST if too_many else ()
+    """What a run that is resumed asks for anew: what was lost, where a judge lost so much that the run failed."""
+    return ASKED_AGAIN if run.judged.is_file() and _lost_too_much(run, experiment) else ()
+
+
+def _lost_too_much(run: Run, experiment: Experiment) -> list[Losses]:
+    """The judges of which more is missing than the experiment allows."""
+    return [one for one in losses(run.judgments()) if one.share > experiment.judging.max_unscored]
+
+
+def _may_be_longer(run: Run, experiment: Experiment, evals: list[Eval], budget: Budget) -> bool:
+    """Whether a reply was cut off, and its judge may say more by now."""
+    if all(judgment.state != "truncated" for judgment in run.judgments()):
+        return False
+    pairs = zip(cases_of(run, experiment, evals), run.judgments(), strict=True)
+    return bool(unanswered(to_asks(case for case, said in pairs if said.state == "truncated"), budget.store))
 
 
 def _keys_in(run: Run, cases: list[Case], states: Collection[State]) -> frozenset[str]:
@@ -211,13 +242,19 @@ async def report(run: Run, experiment: Experiment, evals: list[Eval]) -> None:
 
 
 def refuse_too_many_unscored(run: Run, experiment: Experiment) -> None:
-    share, allowed = unscored_share(run.judgments()), experiment.judging.max_unscored
-    if share > allowed:
-        raise TooManyUnscored(
-            f"{share:.1%} of the judgments failed or could not be read and judging.max_unscored is {allowed:.1%}; the "
-            "report is written, the table of judge calls without a score says why (`spillover failures "
-            f"{shlex.quote(str(run.folder))}`), and Retry in the UI or `{run.resume_command}` asks again for them alone"
-        )
+    """Raises TooManyUnscored where a judge lost more than is allowed, with what can be done about it."""
+    if not (lost := _lost_too_much(run, experiment)):
+        return
+    place = shlex.quote(str(run.folder))
+    cut = any(one.states["truncated"] for one in lost)
+    longer = (
+        f"; for what was cut off raise the judge's max_tokens (`spillover judge {place} --failed --max-tokens ...`)"
+    )
+    raise TooManyUnscored(
+        f"{' '.join(one.words for one in lost)} judging.max_unscored is {experiment.judging.max_unscored:.1%} of a "
+        f"judge's; the report is written, the table of judge calls without a score says why (`spillover failures "
+        f"{place}`), and Retry in the UI or `{run.resume_command}` asks again for what failed{longer if cut else ''}"
+    )
 
 
 def _is_newer(file: Path, source: Path) -> bool:

@@ -6,7 +6,8 @@
         spent = budget.spending("judging", model, {"input": 900, "output": 60}, 0.0036)
 
 Spending is committed to the store with the answer that it paid for, so that a kill forgets none of it. What the store
-held already is free. A price that is not known makes the sum unknown, never smaller.
+held already is free. A price that is not known, or a count of tokens that the service did not give, makes the sum
+unknown, never smaller; and an unknown sum cannot be held below a limit.
 """
 
 import asyncio
@@ -22,6 +23,10 @@ from tasks.store import Spending, Store
 
 class BudgetSpent(UserError):
     """The next call could take the run beyond max_cost_usd."""
+
+
+class CostUnknown(UserError):
+    """What was spent is not known, so that max_cost_usd cannot be kept."""
 
 
 class Budget:
@@ -57,7 +62,10 @@ class Budget:
 
     @asynccontextmanager
     async def reserve(self, most: float | None) -> AsyncIterator[None]:
-        """Holds `most` US dollars back while a call is under way. Raises BudgetSpent where they are not there."""
+        """Holds `most` US dollars back while a call is under way.
+
+        Raises BudgetSpent where they are not there, and CostUnknown where nobody can tell.
+        """
         held = (most or 0.0) if self.cap else 0.0
         if self.cap:
             await self._hold(held)
@@ -71,15 +79,29 @@ class Budget:
 
     async def _hold(self, usd: float) -> None:
         async with self._freed:
-            while (self.usd or 0.0) + self._reserved + usd > self.cap:
+            while (spent := self._known()) + self._reserved + usd > self.cap:
                 if self._reserved <= 1e-9:
-                    raise self._is_spent(usd)
+                    raise self._is_spent(spent, usd)
                 await self._freed.wait()
             self._reserved += usd
 
-    def _is_spent(self, usd: float) -> BudgetSpent:
+    def _known(self) -> float:
+        """US dollars spent so far."""
+        if self.usd is None:
+            raise CostUnknown(
+                f"max_cost_usd is ${self.cap:,.2f}, and what was spent so far is not known: {self._unknown()}; nothing "
+                "is lost: under another run name, without a limit, nothing that is there is asked again"
+            )
+        return self.usd
+
+    def _unknown(self) -> str:
+        """What of it has no known cost."""
+        stages = [name for name, stage in self.spent.items() if stage["usd"] is None]
+        return f"the service of {' and '.join(stages)} gave no count of tokens that is one, or the price was not known"
+
+    def _is_spent(self, spent: float, usd: float) -> BudgetSpent:
         return BudgetSpent(
-            f"max_cost_usd is ${self.cap:,.2f}, ${self.usd or 0:,.4f} are spent and the next step may cost "
+            f"max_cost_usd is ${self.cap:,.2f}, ${spent:,.4f} are spent and the next step may cost "
             f"${usd:,.4f}; nothing is lost: raise it and go on with `{self.resume}`"
         )
 
@@ -89,9 +111,9 @@ class Budget:
         self._count(one)
         return one
 
-    def record(self, stage: str, model: str, tokens: dict[str, int], usd: float | None) -> None:
+    async def record(self, stage: str, model: str, tokens: dict[str, int], usd: float | None) -> None:
         """Counts and commits what was paid for something that the store does not hold, such as a training."""
-        self.store.put([], [self.spending(stage, model, tokens, usd)])
+        await self.store.commit([], [self.spending(stage, model, tokens, usd)])
 
     def _count(self, one: Spending) -> None:
         stage = self.spent.setdefault(one.stage, {"usd": 0.0})

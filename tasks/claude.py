@@ -3,25 +3,29 @@
     async with Claude(store, in_flight=50) as claude:
         reply = await claude.ask(call)
 
-A reply is committed before it counts. Keys are read from the environment and kept nowhere: ANTHROPIC_API_KEY (or what
+A reply is committed before it counts, and what can never succeed (a refused key, a spent budget, a store that cannot be
+written) ends every later call. Keys are read from the environment and kept nowhere: ANTHROPIC_API_KEY (or what
 else the SDK finds) for Anthropic and for ANTHROPIC_BASE_URL; for a server that a judge names SPILLOVER_JUDGE_KEY, so
 that no definition can send a key of Anthropic's elsewhere.
 """
 
 import asyncio
-import json
 import os
 import random
+import resource
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
+from urllib.parse import urlsplit
 
 from tasks.budget import Budget
 from tasks.catalog import UserError
 from tasks.limits import Limit, Outage
 from tasks.prices import cost, prices
+from tasks.replies import NoMessage, Received, read_message
 from tasks.store import Answer, Spending, Store, content_key
 
 TRIES = 6
@@ -29,15 +33,13 @@ MOST_TOO_MANY = 40
 """Tries of one call that are told "too many" before it has failed: at the longest waits, more than half an hour."""
 LONGEST_WAIT = 60.0
 TIMEOUT = 180.0
-"""Seconds without an answer after which a try is over."""
+"""Seconds without a byte after which a try is over."""
+LONGEST_REPLY = 600.0
+"""Seconds after which a try is over, however it drips; the service itself allows no longer reply in one piece."""
 TOO_MANY = {429, 529}
 RETRIED = {408, 409, 429}
-USAGE = {
-    "input": "input_tokens",
-    "output": "output_tokens",
-    "cache_write": "cache_creation_input_tokens",
-    "cache_read": "cache_read_input_tokens",
-}
+SPARE_FILES = 256
+"""Files that may be open beside the connections."""
 SECRETS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "SPILLOVER_JUDGE_KEY")
 SHORTEST_SECRET = 16
 """A shorter key is a placeholder, such as "none": it may well be a word of an answer."""
@@ -47,7 +49,12 @@ ENDED_EARLY = {"refusal", "max_tokens"}
 
 @dataclass(frozen=True)
 class Call:
-    """One question to Claude; its key is a hash of all but the address."""
+    """One question to Claude; its key is a hash of all but the address and the longest reply: one that ended by itself
+    serves any longer limit."""
+
+    kind: ClassVar[str] = "judgment"
+    tries: ClassVar[int] = TRIES
+    most_too_many: ClassVar[int] = MOST_TOO_MANY
 
     model: str
     system: str
@@ -69,7 +76,6 @@ class Call:
             system=self.system,
             user=self.user,
             schema=self.schema,
-            max_tokens=self.max_tokens,
             temperature=self.temperature,
             repeat=self.repeat,
         )
@@ -85,6 +91,23 @@ class Call:
         return (size * dearest + self.max_tokens * known.get("output", 0)) / 1e6
 
 
+@dataclass(frozen=True)
+class Probe(Call):
+    """A first tiny call, to see whether a service is there, takes the key and has the model; once for all runs."""
+
+    kind: ClassVar[str] = "probe"
+    tries: ClassVar[int] = 3
+    most_too_many: ClassVar[int] = 1
+
+    @cached_property
+    def key(self) -> str:
+        return content_key(probe=address_of(self.base_url), model=self.model)
+
+
+def to_probe(model: str, base_url: str) -> Probe:
+    return Probe(model, "Answer in one word.", "Are you there?", "", max_tokens=16, base_url=base_url)
+
+
 class Reply(NamedTuple):
     """What came back, word for word."""
 
@@ -93,18 +116,17 @@ class Reply(NamedTuple):
     model: str
     """The model that the service says it used."""
     attempt: int
-
-
-class NoMessage(Exception):
-    """What came back is no message, such as the page of a proxy."""
+    max_tokens: int
+    """The longest that it could have been."""
 
 
 class CallFailed(Exception):
     """Every try failed; `errors` lists what each one met, in their order."""
 
-    def __init__(self, errors: list[str]):
+    def __init__(self, errors: list[str], is_busy: bool = False):
         super().__init__(errors[-1])
-        self.errors = errors
+        self.errors, self.is_busy = errors, is_busy
+        """is_busy: the service is there, and had too much to do or a fault of its own."""
 
 
 class ServiceDown(UserError):
@@ -131,10 +153,12 @@ class Claude:
         self._clients: dict[str, Any] = {}
         self._outages: dict[str, Outage] = {}
         self._known_prices: dict[tuple[str, str], dict[str, float]] = {}
-        self._arrived: list[tuple[Answer, Spending, asyncio.Future[None]]] = []
-        self._refused: UserError | None = None
+        self._stopped: UserError | None = None
 
     async def __aenter__(self) -> "Claude":
+        _allow_open_files(self.limit.most + SPARE_FILES)
+        loop = asyncio.get_running_loop()
+        self.store.say = lambda words: loop.call_soon_threadsafe(self.say, words)  # it speaks from its own thread
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -144,26 +168,41 @@ class Claude:
     async def ask(self, call: Call, before: Reply | None = None) -> Reply:
         """The reply to this call, paid for now and committed; Claude sees what it replied before, and why again.
 
-        Raises CallFailed; UserError for a refused key, a service that stays down and a spent budget, and then for
-        every later call too: those under way are heard to their end, no other is sent.
+        Raises CallFailed; UserError for what no later call would be spared (a refused key, no credit, a service that
+        stays down, a spent budget, a store that cannot be written), and then for every later call too: those under
+        way are heard to their end, no other is sent.
         """
         try:
-            answer, spent = await self._send(call, before)
-            await self._commit(answer, spent)
+            return to_reply(await self._send(call, before))
         except UserError as error:
-            self._refused = self._refused or error
+            self._stopped = self._stopped or error
             raise
-        return to_reply(answer)
 
-    def _answer(self, call: Call, message: dict[str, Any], before: Reply | None) -> tuple[Answer, Spending]:
-        usage = message.get("usage") or {}
-        tokens = {kind: usage.get(name) or 0 for kind, name in USAGE.items()}
-        text = "".join(str(block.get("text", "")) for block in message["content"] if block.get("type") == "text")
-        text = text.encode("utf-8", "replace").decode()  # half an emoji could be committed and never be written
-        stop_reason, model = message.get("stop_reason") or "", message.get("model") or call.model
-        body = {"text": _without_secrets(text), "stop_reason": stop_reason, "model": model, "usage": tokens}
-        spent = self.budget.spending("judging", call.model, {"calls": 1, **tokens}, cost(self._prices(call), tokens))
-        return Answer(call.key, "judgment", body, before.attempt + 1 if before else 0), spent
+    async def probe(self, call: Probe) -> None:
+        """Raises UserError where the service does not answer, refuses the key or has no such model.
+
+        A service that is there and has too much to do is waited for later, when there is something to ask.
+        """
+        try:
+            await self.ask(call)
+        except CallFailed as failed:
+            if not failed.is_busy:
+                raise UserError(
+                    f"{address_of(call.base_url)} does not answer a first call for {call.model} ({failed}); nothing is "
+                    "spent: start the service, or mend the judge's base_url or model"
+                ) from None
+
+    def _answer(self, call: Call, received: Received, before: Reply | None) -> tuple[Answer, Spending]:
+        body = {
+            "text": _without_secrets(received.text),
+            "stop_reason": received.stop_reason,
+            "model": received.model or call.model,
+            "usage": received.tokens,
+            "max_tokens": call.max_tokens,
+        }
+        counts, usd = {"calls": 1, **(received.tokens or {})}, cost(self._prices(call), received.tokens)
+        spent = self.budget.spending("judging", call.model, counts, usd)
+        return Answer(call.key, call.kind, body, before.attempt + 1 if before else 0), spent
 
     def _prices(self, call: Call) -> dict[str, float]:
         place = (call.model, call.base_url)
@@ -171,41 +210,24 @@ class Claude:
             self._known_prices[place] = call.prices()
         return self._known_prices[place]
 
-    async def _commit(self, answer: Answer, spent: Spending) -> None:
-        """All replies that arrived in one turn of the event loop are committed together."""
-        loop = asyncio.get_running_loop()
-        if not self._arrived:
-            loop.call_soon(self._commit_arrived)
-        committed = loop.create_future()
-        self._arrived.append((answer, spent, committed))
-        await asyncio.shield(committed)
-
-    def _commit_arrived(self) -> None:
-        arrived, self._arrived = self._arrived, []
-        try:
-            self.store.put([answer for answer, _, _ in arrived], [spent for _, spent, _ in arrived])
-        except Exception as error:  # each of the waiting calls tells it
-            for *_, committed in arrived:
-                committed.set_exception(error)
-        else:
-            for *_, committed in arrived:
-                committed.set_result(None)
-
-    async def _send(self, call: Call, before: Reply | None) -> tuple[Answer, Spending]:
+    async def _send(self, call: Call, before: Reply | None) -> Answer:
+        """The call counts as under way until its reply is committed: a kill, or a store that fails, costs no more."""
         outage, met = self._outage(call.base_url), _Met([])
         most = call.most_cost(self._prices(call)) if self.budget.cap else 0.0
         while True:
-            async with self.limit.turn(again=bool(met.errors) or before is not None), self.budget.reserve(most):
-                await self._wait_while_refused_or_down(outage)
+            turn = self.limit.turn(again=bool(met.errors) or before is not None)
+            async with turn, self.budget.reserve(most), self._while_the_service_is_there(outage):
                 sent = time.monotonic()
                 try:
-                    message = await self._ask_service(call, before)
+                    received = await self._ask_service(call, before)
                 except Exception as error:  # four families of errors
-                    wait = self._wait_after(self._fault(error, call, outage), met, sent, outage)
+                    wait = self._wait_after(self._fault(error, call, outage), call, met, sent, outage)
                 else:
                     self.limit.answered()
                     outage.is_there()
-                    return self._answer(call, message, before)
+                    answer, spent = self._answer(call, received, before)
+                    await self.store.commit([answer], [spent])
+                    return answer
             await asyncio.sleep(wait)
 
     def _fault(self, error: Exception, call: Call, outage: Outage) -> "_Fault":
@@ -216,11 +238,11 @@ class Claude:
             outage.is_there()
             raise
 
-    def _wait_after(self, fault: "_Fault", met: "_Met", sent: float, outage: Outage) -> float:
+    def _wait_after(self, fault: "_Fault", call: Call, met: "_Met", sent: float, outage: Outage) -> float:
         """Seconds until the next try: the service's own retry-after where it gives one, else doubling, with jitter.
 
-        Raises CallFailed for what no further try would change, and after TRIES that met a fault. That the service has
-        too much to do is not the call's fault, and counts for MOST_TOO_MANY tries.
+        Raises CallFailed for what no further try would change, and after as many tries as the call has. That the
+        service has too much to do is not the call's fault, and is counted apart.
         """
         was_down, first = outage.since is not None, not met.errors
         if fault.status in TOO_MANY:
@@ -234,37 +256,40 @@ class Claude:
         met.errors.append(fault.words)
         if fault.status in TOO_MANY:
             met.too_many += 1
-        if not fault.passes or len(met.errors) - met.too_many == TRIES or met.too_many == MOST_TOO_MANY:
-            raise CallFailed(met.errors) from None
+        if not fault.passes or len(met.errors) - met.too_many == call.tries or met.too_many == call.most_too_many:
+            raise CallFailed(met.errors, fault.passes and fault.status is not None) from None
         doubling = self.patience * 2 ** (len(met.errors) - 1) * random.uniform(0.75, 1.25)
         return min(LONGEST_WAIT, fault.retry_after or doubling)
 
-    async def _ask_service(self, call: Call, before: Reply | None) -> dict[str, Any]:
+    async def _ask_service(self, call: Call, before: Reply | None) -> Received:
         """The message as it came: the SDK's models take a fourth of the time, and other servers differ."""
         import httpx2
 
         body = _body(call, before)
-        reply = await self._client(call.base_url).post("/v1/messages", body=body, cast_to=httpx2.Response)
-        message = json.loads(reply.content)
-        content = message.get("content") if isinstance(message, dict) else None
-        if not isinstance(content, list) or not all(isinstance(block, dict) for block in content):
-            raise NoMessage(f"the reply is no message: {str(message)[:200]}")
-        return message
+        async with asyncio.timeout(LONGEST_REPLY):
+            reply = await self._client(call.base_url).post("/v1/messages", body=body, cast_to=httpx2.Response)
+        return read_message(reply.content)
 
-    async def _wait_while_refused_or_down(self, outage: Outage) -> None:
-        if self._refused:
-            raise self._refused
-        if not await outage.wait_while_down():
-            raise ServiceDown(
-                f"{outage.name} has been down for over {self.max_outage:,.0f} s (judging.max_outage); nothing is lost: "
-                "resume the run when it is back"
-            )
+    @asynccontextmanager
+    async def _while_the_service_is_there(self, outage: Outage) -> AsyncIterator[None]:
+        """Waits for a service that is down. Raises anew, for each call, what has ended all of them."""
+        async with outage.asking() as is_there:
+            if self._stopped:
+                raise type(self._stopped)(str(self._stopped)) from None
+            if not is_there:
+                raise ServiceDown(
+                    f"{outage.name} has been down for over {self.max_outage:,.0f} s (judging.max_outage); nothing is "
+                    "lost: resume the run when it is back"
+                )
+            yield
 
     def _client(self, base_url: str) -> Any:
         if base_url not in self._clients:
             import anthropic
+            import httpx2
 
-            transport = anthropic.DefaultAioHttpClient(timeout=TIMEOUT)
+            limits = httpx2.Limits(max_connections=self.limit.most, max_keepalive_connections=self.limit.most)
+            transport = anthropic.DefaultAioHttpClient(timeout=TIMEOUT, limits=limits, follow_redirects=False)
             settings: dict[str, Any] = {"max_retries": 0, "timeout": TIMEOUT, "http_client": transport}
             settings["open_telemetry"] = False
             if base_url:
@@ -274,14 +299,19 @@ class Claude:
 
     def _outage(self, base_url: str) -> Outage:
         if base_url not in self._outages:
-            name = base_url or os.environ.get("ANTHROPIC_BASE_URL") or "the service of Claude"
-            self._outages[base_url] = Outage(name, self.max_outage, 2 * self.patience, self.say)
+            self._outages[base_url] = Outage(address_of(base_url), self.max_outage, 2 * self.patience, self.say)
         return self._outages[base_url]
 
 
 def to_reply(answer: Answer) -> Reply:
     """A stored answer as the reply that it was."""
-    return Reply(answer.body["text"], answer.body["stop_reason"], answer.body["model"], answer.attempt)
+    body = answer.body
+    return Reply(body["text"], body["stop_reason"], body["model"], answer.attempt, body["max_tokens"])
+
+
+def address_of(base_url: str) -> str:
+    """Where the calls of a judge go, in words."""
+    return base_url or os.environ.get("ANTHROPIC_BASE_URL") or "the service of Claude"
 
 
 def check_key(judge: str, base_url: str = "") -> None:
@@ -319,18 +349,33 @@ def _fault(error: Exception, call: Call) -> _Fault:
     """Raises UserError for what its user must mend, and the error itself where it is none of the service's."""
     import anthropic
 
+    if isinstance(error, TimeoutError):
+        return _Fault(f"no whole reply within {LONGEST_REPLY:,.0f} s", None, True, None)
     status, words = getattr(error, "status_code", None), _without_secrets(f"{type(error).__name__}: {error}")
-    if isinstance(error, anthropic.AuthenticationError | anthropic.PermissionDeniedError):
-        raise UserError(_refused_key(call, status)) from None
-    if isinstance(error, anthropic.NotFoundError):
-        raise UserError(f"the service has no model {call.model!r} ({status}); mend the judge's model") from None
+    if mistake := _mistake(status, words, error, call):
+        raise UserError(mistake) from None
     if isinstance(error, anthropic.APIStatusError):
         passes = status in RETRIED or (status or 0) >= 500
         return _Fault(words, status, passes, _retry_after(error))
-    broken = (anthropic.APIConnectionError, anthropic.APIResponseValidationError, ValueError, NoMessage)
+    broken = (anthropic.APIConnectionError, anthropic.APIResponseValidationError, NoMessage)
     if not isinstance(error, (*broken, anthropic.APIError)):
         raise error
     return _Fault(words, status, isinstance(error, broken), None)
+
+
+def _mistake(status: int | None, words: str, error: Any, call: Call) -> str:
+    """What no call of this run would be spared, with its remedy; nothing where another call may succeed."""
+    place = address_of(call.base_url)
+    if status in (401, 403):
+        return _refused_key(call, status)
+    if status == 404:
+        return f"{place} has no model {call.model!r} (404); mend the judge's model, or its base_url"
+    if status == 402 or (status == 400 and "credit balance" in words.lower()):
+        return f"{place} wants to be paid first ({status}: {words[:200]}); add credit there and resume the run"
+    if status is not None and 300 <= status < 400:
+        other = urlsplit(error.response.headers.get("location", "")).netloc or "another address"
+        return f"{place} sends calls on to {other} ({status}), where no key is sent; write that as the judge's base_url"
+    return ""
 
 
 def _body(call: Call, before: Reply | None) -> dict[str, Any]:
@@ -363,3 +408,11 @@ def _retry_after(error: Exception) -> float | None:
     response = getattr(error, "response", None)
     value = response.headers.get("retry-after") if response is not None else None
     return float(value) if value and value.isascii() and value.replace(".", "", 1).isdigit() else None
+
+
+def _allow_open_files(count: int) -> None:
+    """Each connection is an open file, of which many systems allow 1,024 unless they are asked."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < count and soft != resource.RLIM_INFINITY:
+        most = count if hard == resource.RLIM_INFINITY else min(count, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

@@ -21,6 +21,7 @@ from prefect.logging import get_run_logger
 from tasks.catalog import UserError
 from tasks.claude import Call, CallFailed, Claude, Reply, to_reply
 from tasks.lexicon import count_terms, read_yes_no
+from tasks.losses import LOST
 from tasks.rubrics import Case, is_swapped, read_reply, rubric_hash
 from tasks.runs import Run, write_rows
 from tasks.schema import Condition, Eval, Failure, Judge, Judgment, Question, Response, State
@@ -30,8 +31,8 @@ from tasks.store import Answer, Store
 Result = TypeVar("Result")
 READINGS = 2
 """An unreadable reply is asked for once more."""
-LOST: set[State] = {"failed", "unreadable"}
-"""States that count towards judging.max_unscored: a refusal is a result, not a loss."""
+ASKED_AGAIN: set[State] = {"failed", "unreadable"}
+"""States that a run which lost too much asks for again by itself: what was cut off would be cut off again."""
 WITHOUT_SCORE: set[State] = {"failed", "unreadable", "truncated", "refused"}
 """States that `--failed` asks for again."""
 
@@ -148,7 +149,10 @@ def to_asks(cases: Iterable[Case]) -> list[Ask]:
 
 
 def unanswered(asks: list[Ask], store: Store, again: frozenset[str] = frozenset()) -> list[Ask]:
-    """Those of which the store has no reply that can be read, and may be asked (once more); in `again` no score."""
+    """Those of which the store has no reply that can be read, and may be asked (once more); in `again` no score.
+
+    A reply that was cut off is asked for anew under a longer limit; one that ended by itself serves any.
+    """
     held = {key: to_reply(answer) for key, answer in store.get(ask.call.key for ask in asks).items()}
     return [ask for ask in asks if _readings_left(ask, held.get(ask.call.key), ask.call.key in again)]
 
@@ -157,7 +161,8 @@ def _readings_left(ask: Ask, reply: Reply | None, again: bool) -> int:
     if reply is None:
         return READINGS
     state = verdict(reply, ask.judge).state
-    if again and state in WITHOUT_SCORE:
+    is_longer = state == "truncated" and ask.call.max_tokens > reply.max_tokens
+    if is_longer or (again and state in WITHOUT_SCORE):
         return READINGS
     return max(0, READINGS - reply.attempt - 1) if state == "unreadable" else 0
 
@@ -300,7 +305,7 @@ def read_again(cases: list[Case], held: dict[tuple[object, ...], Judgment]) -> I
 def _read_again(case: Case, judgment: Judgment) -> Verdict:
     if case.judge.kind != "claude":
         return _verdict(case, None, "")
-    found = verdict(Reply(judgment.raw, "end_turn", judgment.model, 0), case.judge)
+    found = verdict(Reply(judgment.raw, "end_turn", judgment.model, 0, 0), case.judge)
     ended = judgment.state == "truncated" or (judgment.state in ("refused", "failed") and found.state == "unreadable")
     return Verdict(judgment.state, None, "", "", judgment.model, judgment.raw) if ended else found
 
@@ -312,11 +317,6 @@ def place_of(judgment: Judgment) -> tuple[object, ...]:
 
 def place_of_case(case: Case) -> tuple[object, ...]:
     return _place(case.eval, case.judge.name, case)
-
-
-def unscored_share(judgments: list[Judgment]) -> float:
-    """Share of judgments that failed or could not be read."""
-    return sum(j.state in LOST for j in judgments) / len(judgments) if judgments else 0.0
 
 
 def failures(cases: list[Case], judgments: list[Judgment], store: Store, lost: Iterable[Lost] = ()) -> list[Failure]:
@@ -379,20 +379,20 @@ async def failed_call_task(number: int, failure: Failure) -> None:
 
 
 class Docket:
-    """All that a run has to judge, and what was lost; a class of its own for the same reason."""
+    """All that a run has to judge, what was lost, and the run's store; a class of its own for the same reason."""
 
-    def __init__(self, cases: list[Case], lost: list[Lost]):
-        self.cases, self.lost = cases, lost
+    def __init__(self, cases: list[Case], lost: list[Lost], store: Store):
+        self.cases, self.lost, self.store = cases, lost, store
 
 
 @task(name="judge", task_run_name="score every answer", cache_policy=NO_CACHE)
 def judge_task(folder: Path, docket: Docket) -> list[Failure]:
     """Writes judged.jsonl and failures.jsonl. What was made from earlier judgments is taken away first."""
-    run, store = Run(folder), Store()
+    run = Run(folder)
     with progress("judge") as tell:
-        judgments = judge_all(docket.cases, store, docket.lost)
+        judgments = judge_all(docket.cases, docket.store, docket.lost)
         tell(len(judgments), len(judgments), "judgments")
-    without_score = failures(docket.cases, judgments, store, docket.lost)
+    without_score = failures(docket.cases, judgments, docket.store, docket.lost)
     run.remove_what_judgments_made()
     write_rows(run.failures, without_score)
     write_rows(run.judged, judgments)

@@ -17,9 +17,9 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.budget import Budget
-from tasks.engines import Engine, Text, get_engine
+from tasks.engines import Engine, Text
 from tasks.runs import Run, write_rows
-from tasks.schema import Checkpoint, Eval, Likelihood, Question, Response, Sampling, Training
+from tasks.schema import Checkpoint, Eval, Likelihood, Question, Response, Sampling
 from tasks.stage import Tell, lost_infrastructure, progress
 from tasks.store import Answer, Store, content_key
 
@@ -98,7 +98,8 @@ async def _logprobs(
                 tokens = sum(len(some[place][1].prompt) + len(some[place][1].answer) for place, _ in told)
                 usd = engine.price(prefill=tokens)
                 spent = [] if usd == 0 else [budget.spending("logprobs", model.base_model, {"prefill": tokens}, usd)]
-                store.put([Answer(some[place][0], "logprob", {"logprob": value}) for place, value in told], spent)
+                new = [Answer(some[place][0], "logprob", {"logprob": value}) for place, value in told]
+                await store.commit(new, spent)
                 held |= {some[place][0]: value for place, value in told}
                 tell(sum(key in held for key in keys), len(keys), "texts")
     return [held[key] for key in keys]
@@ -153,11 +154,11 @@ def _row(one: Wanted, measure: str, before: float, after: float) -> Likelihood:
     cache_policy=NO_CACHE,
 )
 async def likelihood_task(
-    folder: Path, training: Training, evals: list[Eval], sampling: Sampling, checkpoint: Checkpoint, budget: Budget
+    folder: Path, engine: Engine, evals: list[Eval], sampling: Sampling, checkpoint: Checkpoint, budget: Budget
 ) -> Path:
-    run, engine = Run(folder), get_engine(training)
+    run, store = Run(folder), budget.store
     models = (*checkpoint.earlier, checkpoint)
     with progress("logprobs") as tell:
         wanted = plan(evals, run.responses()[1], sampling, engine)
-        rows = await likelihoods(wanted, engine, engine.untuned(), models, Store(), tell, budget)
+        rows = await likelihoods(wanted, engine, engine.untuned(), models, store, tell, budget)
     return write_rows(run.likelihoods, rows)

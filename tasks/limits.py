@@ -31,6 +31,7 @@ class Limit:
         self._waiting: list[tuple[bool, int, asyncio.Future[None]]] = []
         self._numbers = count()
         self._shrunk = self._closed_until = 0.0
+        self._opening: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
     async def turn(self, again: bool = False) -> AsyncIterator[None]:
@@ -51,9 +52,7 @@ class Limit:
         now = time.monotonic()
         if sent > self._shrunk:
             self.size, self._shrunk = max(1.0, self.size * SHRINK), now
-        if now + retry_after > self._closed_until:
-            self._closed_until = now + retry_after
-            asyncio.get_running_loop().call_later(retry_after, self._admit)
+        self._closed_until = max(self._closed_until, now + retry_after)
 
     def _is_open(self) -> bool:
         return self.under_way < int(self.size) and time.monotonic() >= self._closed_until
@@ -64,6 +63,7 @@ class Limit:
             return
         place = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (not again, next(self._numbers), place))
+        self._admit()
         try:
             await place
         except asyncio.CancelledError:
@@ -78,6 +78,17 @@ class Limit:
             if not place.done():
                 self.under_way += 1
                 place.set_result(None)
+        self._look_again_when_open()
+
+    def _look_again_when_open(self) -> None:
+        """While it is closed nobody may be under way whose end would admit the next; a timer may come too early."""
+        closed = self._closed_until - time.monotonic()
+        if self._waiting and closed > 0 and self._opening is None:
+            self._opening = asyncio.get_running_loop().call_later(closed, self._open)
+
+    def _open(self) -> None:
+        self._opening = None
+        self._admit()
 
 
 class Outage:
@@ -114,18 +125,32 @@ class Outage:
             self.since = None
             self._tell_waiting()
 
-    async def wait_while_down(self) -> bool:
-        """Returns when the service is up, or when this call is the one that asks; False when it was down too long."""
+    @asynccontextmanager
+    async def asking(self) -> AsyncIterator[bool]:
+        """Waits while the service is down; True when it is up, or when this call is the one that asks whether it is.
+
+        False when it was down too long. A call that ends without a word of the service's leaves the asking to others.
+        """
+        is_there, asks = await self._wait_while_down()
+        try:
+            yield is_there
+        finally:
+            if asks and self._is_probed:
+                self._is_probed = False
+                self._tell_waiting()
+
+    async def _wait_while_down(self) -> tuple[bool, bool]:
+        """Whether the call may be sent, and whether it is the one that asks for all."""
         while self.since is not None:
             now = time.monotonic()
             if now - self.since > self.longest:
-                return False
+                return False, False
             if not self._is_probed and now >= self._next_probe:
                 self._is_probed = True
-                return True
+                return True, True
             left = self.since + self.longest - now if self._is_probed else self._next_probe - now
             await self._change_within(max(left, 0.01))
-        return True
+        return True, False
 
     def _tell_waiting(self) -> None:
         self._changed.set()

@@ -20,8 +20,10 @@ def prices(service: str, model: str, address: str = "") -> dict[str, float]:
     return _table().get(address or service, {}).get(model, {})
 
 
-def cost(known: dict[str, float], tokens: dict[str, int]) -> float | None:
-    """US dollars for these tokens by kind, or None where a price is unknown."""
+def cost(known: dict[str, float], tokens: dict[str, int] | None) -> float | None:
+    """US dollars for these tokens by kind, or None where a price or the tokens are unknown; what is free stays so."""
+    if tokens is None:
+        return 0.0 if known and not any(known.values()) else None
     if any(kind not in known for kind, count in tokens.items() if count):
         return None
     return sum(known[kind] * count for kind, count in tokens.items() if count) / 1e6

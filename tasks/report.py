@@ -12,6 +12,7 @@ from prefect import task
 
 from tasks.budget import cost_words
 from tasks.exports import how_trained, over_all, targets, write_exports
+from tasks.losses import losses_in_words
 from tasks.page import image, page
 from tasks.power import findings, verdict
 from tasks.runs import Run, read_rows, write_text
@@ -130,6 +131,7 @@ def render(run: Run, so_far: str = "") -> str:
         agreements=[row for audit in ("repeat", "compare", "person") for row in run.audit(audit, Agreement)],
         corrected=run.audit("corrected", Corrected),
         cost=cost(run),
+        losses=losses_in_words(run.judgments()),
         definition=run.definition.read_text(),
     )
 

@@ -107,8 +107,8 @@ def is_swapped(judge: Judge, question: str, response: str, against: str | None) 
 
 
 def rubric_hash(judge: Judge) -> str:
-    """Of everything that defines a judge but its address."""
-    return content_key(**judge.model_dump(exclude={"base_url"}))[:16]
+    """Of everything that defines a judge but its address and the length that its replies may have."""
+    return content_key(**judge.model_dump(exclude={"base_url", "max_tokens"}))[:16]
 
 
 def _how_to_answer(judge: Judge) -> str:

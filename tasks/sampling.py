@@ -13,9 +13,9 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.alone import alone
 from tasks.budget import Budget
-from tasks.engines import Engine, Reply, Request, get_engine
+from tasks.engines import Engine, Reply, Request
 from tasks.runs import Run, write_rows
-from tasks.schema import Checkpoint, Eval, Question, Response, Sampling, Training
+from tasks.schema import Checkpoint, Eval, Question, Response, Sampling
 from tasks.stage import Tell, lost_infrastructure, progress
 from tasks.store import Answer, Spending, Store, content_key
 
@@ -77,7 +77,7 @@ async def sample(
         async with budget.reserve(sum(cost or 0 for cost in costs[:now])):
             async for replies in engine.sample(checkpoint, [ask.request for ask in some], sampling):
                 new = [_to_answer(some[r.request], r) for r in replies]
-                store.put(new, _spending([(some[r.request], r) for r in replies], engine, checkpoint, budget))
+                await store.commit(new, _spending([(some[r.request], r) for r in replies], engine, checkpoint, budget))
                 held |= {answer.key: answer for answer in new}
                 done += len(new)
                 tell(done, len(asks), f"answers {budget.words()}".strip())
@@ -132,14 +132,14 @@ def _to_response(ask: Ask, answer: Answer, checkpoint: Checkpoint) -> Response:
 )
 async def sample_task(
     folder: Path,
-    training: Training,
+    engine: Engine,
     evals: list[Eval],
     sampling: Sampling,
     checkpoint: Checkpoint,
     side: str,
     budget: Budget,
 ) -> Path:
-    run, engine, store = Run(folder), get_engine(training), Store()
+    run, store = Run(folder), budget.store
     untuned = checkpoint.path is None
     n_samples = baseline_samples(evals, sampling) if untuned else sampling.n_samples
     responses, held = [], 0

@@ -2,17 +2,23 @@
 
     store = Store()
     missing = keys - store.get(keys).keys()
-    store.put([Answer(key, "response", {"response": "..."})])
+    await store.commit([Answer(key, "response", {"response": "..."})])
 
 A key that is held is never asked for again. One key can have several attempts (an unreadable reply, then another):
-the last one counts, and the others stay.
+the last one counts, and the others stay. One thread of a store writes, so that no call waits for the disk or for
+another program that holds the database.
 """
 
+import asyncio
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -31,7 +37,7 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, OperationalError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from tasks.catalog import UserError, data_folder
@@ -40,6 +46,10 @@ LOOK_UP_AT_ONCE = 5_000
 EXAMPLE = "postgresql://user:password@host/database"
 FIRST_TABLES = 7_355_608
 """Number of the lock under which a PostgreSQL store makes its tables."""
+BUSY_SECONDS = 30
+"""For so long SQLite itself waits for a program that has locked the database; then the writer says so and goes on."""
+LONGEST_WAIT = 1800.0
+"""Seconds for which the writer waits for a database that is locked, or whose server is away."""
 
 _in_one_form = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
@@ -83,6 +93,18 @@ class Spending(NamedTuple):
     usd: float | None
 
 
+class StoreFailed(UserError):
+    """What was paid for could not be committed: nothing more may be paid."""
+
+
+class _Commit(NamedTuple):
+    """What one caller of `commit` waits for."""
+
+    answers: list[Answer]
+    spent: list[Spending]
+    done: "Future[None]"
+
+
 class Store:
     """data/store/answers.db, or the SQLAlchemy URL in SPILLOVER_STORE. Safe to share between processes."""
 
@@ -90,6 +112,11 @@ class Store:
         self.url = url or os.environ.get("SPILLOVER_STORE") or _default_url()
         self.engine = _engine(self.url)
         self._create_tables()
+        self._waiting: deque[_Commit] = deque()
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="answer store")
+        self._failure = ""
+        self.say: Callable[[str], object] = lambda words: None
+        """Told, from the writer's thread, that the database is waited for."""
 
     def get(self, keys: Iterable[str]) -> dict[str, Answer]:
         """The last attempt of each key that is held."""
@@ -107,6 +134,56 @@ class Store:
         for several in held.values():
             several.sort(key=lambda answer: answer.attempt)
         return held
+
+    async def commit(self, new: Iterable[Answer], spent: Iterable[Spending] = ()) -> None:
+        """Returns when they are committed; whoever is cancelled meanwhile has them committed all the same.
+
+        Raises StoreFailed where they cannot be, and from then on for every later call too.
+        """
+        one = _Commit(list(new), list(spent), Future())
+        self._waiting.append(one)
+        self._writer.submit(self._commit_waiting)
+        await asyncio.shield(asyncio.wrap_future(one.done))
+
+    def _commit_waiting(self) -> None:
+        """In the writer's thread: all that has arrived since its last turn, together."""
+        arrived = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        if not arrived:
+            return  # an earlier turn took it along
+        try:
+            self._put_when_free([a for one in arrived for a in one.answers], [s for one in arrived for s in one.spent])
+        except Exception as error:  # whatever it is, each that waits is told in words of its own
+            self._failure = self._failure or _reason(error)
+        for one in arrived:
+            if self._failure:
+                one.done.set_exception(self._failed())
+            else:
+                one.done.set_result(None)
+
+    def _put_when_free(self, new: list[Answer], spent: list[Spending]) -> None:
+        """Waits for a database that another program has locked, or whose server is away: what is written is paid."""
+        started = time.monotonic()
+        while not self._failure:
+            try:
+                self.put(new, spent)
+                return
+            except OperationalError as error:
+                waited = time.monotonic() - started
+                if not _passes(error) or waited > LONGEST_WAIT:
+                    raise
+                self.say(f"the answer store cannot be written ({_reason(error)}); waited {waited:,.0f} s for it so far")
+                time.sleep(min(1.0, 0.05 + waited))
+
+    def _failed(self) -> StoreFailed:
+        return StoreFailed(
+            f"the answer store {self._name} could not be written ({self._failure}); no further call was sent: mend "
+            "that and resume the run, which asks for nothing that was committed"
+        )
+
+    @property
+    def _name(self) -> str:
+        """Its address without a password."""
+        return self.engine.url.render_as_string(hide_password=True)
 
     def put(self, new: Iterable[Answer], spent: Iterable[Spending] = ()) -> None:
         """Commits all of them, or none. The first writer of a key and attempt wins: what is held is never changed."""
@@ -137,6 +214,7 @@ class Store:
                     connection.execute(CreateIndex(index, if_not_exists=True))
 
     def close(self) -> None:
+        self._writer.shutdown()
         self.engine.dispose()
 
     @cached_property
@@ -154,13 +232,16 @@ def content_key(**parts: Any) -> str:
 
 
 def _default_url() -> str:
+    """In a folder that its user alone can read: answers may be what nobody else should see."""
     folder = data_folder() / "store"
-    folder.mkdir(parents=True, exist_ok=True)
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
     return f"sqlite:///{folder / 'answers.db'}"
 
 
 def _engine(url: str) -> Engine:
-    """Raises UserError for an address that is none, before anything is spent."""
+    """Raises UserError for an address that is none, or leads to no database, before anything is spent."""
     try:
         parts = make_url(url)
     except (ArgumentError, ValueError):
@@ -168,6 +249,7 @@ def _engine(url: str) -> Engine:
     if parts.get_backend_name() not in ("sqlite", "postgresql"):
         raise UserError(f"SPILLOVER_STORE: {parts.get_backend_name()} is not supported; use SQLite or {EXAMPLE}")
     if parts.get_backend_name() == "sqlite":
+        _keep_private(parts.database)
         engine = create_engine(parts)
         event.listen(engine, "connect", _prepare_sqlite)
     else:
@@ -175,11 +257,32 @@ def _engine(url: str) -> Engine:
     try:
         engine.connect().close()
     except OperationalError as error:
-        reason = str(error.orig).splitlines()[0]
-        raise UserError(f"SPILLOVER_STORE: no database answers at {parts.host or parts.database}: {reason}") from None
+        place = parts.host or parts.database
+        raise UserError(f"SPILLOVER_STORE: no database answers at {place}: {_reason(error)}") from None
+    except DatabaseError as error:
+        raise UserError(
+            f"{parts.database} is no store of answers ({_reason(error)}); move it away, or set SPILLOVER_STORE"
+        ) from None
     return engine
 
 
+def _keep_private(database: str | None) -> None:
+    """A new file is made for its user alone; SQLite's files beside it get the same mode."""
+    if database and database != ":memory:" and not (file := Path(database)).exists() and file.parent.is_dir():
+        os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+
+
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=NORMAL"):
+    for pragma in (f"busy_timeout={BUSY_SECONDS * 1000}", "journal_mode=WAL", "synchronous=NORMAL"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _passes(error: OperationalError) -> bool:
+    """Whether a later try may succeed: SQLite is locked by another program, or the connection was lost."""
+    return "locked" in str(error.orig) or error.connection_invalidated
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what the database itself says."""
+    cause = (error.orig if isinstance(error, DBAPIError) else None) or error
+    return (str(cause).splitlines() or [type(cause).__name__])[0]

@@ -14,21 +14,26 @@ from prefect.cache_policies import CacheKeyFnPolicy
 
 from tasks.alone import alone
 from tasks.catalog import data_folder
-from tasks.engines import Engine, get_engine
+from tasks.engines import Engine
 from tasks.runs import Run, copy_file, read_rows, write_text
 from tasks.schema import Checkpoint, Document, Training
 from tasks.stage import Tell, lost_infrastructure, progress
 from tasks.store import content_key
 
-NOT_TRAINED_WITH = {"checkpoint", "base_url", "keep_days"}
+NOT_TRAINED_WITH = {"checkpoint", "base_model", "base_url", "keep_days"}
 
 
-def training_key(training: Training, documents: list[Document], held_out: list[Document], seed: int, base: str) -> str:
-    """A hash of what decides the weights and the curve: texts in their order, settings, base model and seed."""
+def training_key(
+    training: Training, documents: list[Document], held_out: list[Document], seed: int, base: str, today: str = ""
+) -> str:
+    """A hash of what decides the weights and the curve: texts in their order, settings, base model and seed.
+
+    `base` is the base model's identity, the same wherever its folder lies; `today` is the date that the chat format
+    prints into the texts, where it prints one.
+    """
     texts = [[d.model_dump(include={"messages", "conditioning"}) for d in some] for some in (documents, held_out)]
-    return content_key(documents=texts, training=training.model_dump(exclude=NOT_TRAINED_WITH), base=base, seed=seed)[
-        :32
-    ]
+    settings = training.model_dump(exclude=NOT_TRAINED_WITH)
+    return content_key(documents=texts, training=settings, base=base, seed=seed, today=today)[:32]
 
 
 def kept_checkpoint(key: str) -> Checkpoint | None:
@@ -104,9 +109,9 @@ def keep_with_run(run: Run, checkpoint: Checkpoint) -> None:
     retry_delay_seconds=5,
     retry_condition_fn=lost_infrastructure,
 )
-async def train_task(folder: Path, training: Training, seed: int, key: str) -> dict[str, object]:
+async def train_task(folder: Path, engine: Engine, training: Training, seed: int, key: str) -> dict[str, object]:
     run = Run(folder)
     with progress("train") as tell:
         documents, held_out = run.trained_on(), read_rows(run.held_out, Document)
-        checkpoint = await train(get_engine(training), documents, held_out, seed, key, tell)
+        checkpoint = await train(engine, documents, held_out, seed, key, tell)
     return checkpoint.model_dump()

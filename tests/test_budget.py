@@ -2,14 +2,14 @@ import asyncio
 
 import pytest
 
-from tasks.budget import Budget, BudgetSpent
+from tasks.budget import Budget, BudgetSpent, CostUnknown
 from tasks.store import Answer, Store
 
 
 async def pay(budget, most, usd, seconds=0.0):
     async with budget.reserve(most):
         await asyncio.sleep(seconds)
-        budget.record("judging", "m", {"calls": 1, "input": 10}, usd)
+        await budget.record("judging", "m", {"calls": 1, "input": 10}, usd)
 
 
 async def test_what_was_spent_is_known_to_every_later_budget_of_the_run_and_to_no_other():
@@ -26,7 +26,7 @@ async def test_a_price_that_is_unknown_makes_the_sum_unknown():
     await pay(budget, None, 0.25)
     await pay(budget, None, None)
     assert (budget.usd, budget.words()) == (None, "(cost unknown)")
-    budget.record("training", "m", {}, 0.5)
+    await budget.record("training", "m", {}, 0.5)
     assert (budget.usd, budget.words()) == (None, "($0.50 and what has no known price)")
     assert budget.summary()["judging"] == {"usd": None, "calls": 2, "input": 20}
 
@@ -40,7 +40,7 @@ async def test_calls_wait_for_what_others_hold_back_and_are_refused_only_when_no
             under_way[0] += 1
             under_way[1] = max(under_way)
             await asyncio.sleep(0.01)
-            budget.record("judging", "m", {}, 0.1)
+            await budget.record("judging", "m", {}, 0.1)
             under_way[0] -= 1
 
     done = await asyncio.gather(*(one() for _ in range(20)), return_exceptions=True)
@@ -52,6 +52,15 @@ async def test_calls_wait_for_what_others_hold_back_and_are_refused_only_when_no
         "max_cost_usd is $1.00, $0.7000 are spent and the next step may cost $0.4000; nothing is lost: raise it and go "
         "on with `spillover run x max_cost_usd=...`"
     )
+
+
+async def test_a_cost_that_is_unknown_cannot_be_held_below_a_limit_and_says_of_which_stage():
+    budget = Budget(Store(), "a", cap=1.0)
+    await pay(budget, 0.1, None)
+    for resumed in (budget, Budget(Store(), "a", cap=5.0)):
+        with pytest.raises(CostUnknown, match=r"what was spent so far is not known: the service of judging gave no"):
+            await pay(resumed, 0.1, 0.1)
+    await pay(Budget(Store(), "a"), 0.1, 0.1)
 
 
 async def test_without_a_limit_nothing_waits():

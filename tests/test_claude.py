@@ -1,15 +1,30 @@
 import asyncio
+import json
+import sqlite3
 import time
+import traceback
 
 import pytest
 
-from tasks.budget import Budget, BudgetSpent
-from tasks.catalog import UserError
-from tasks.claude import Claude, ServiceDown, check_key
-from tasks.judging import ask_claude, judge_all, plan, to_asks, unscored_share
+from tasks.budget import Budget, BudgetSpent, CostUnknown
+from tasks.catalog import UserError, data_folder
+from tasks.claude import Claude, ServiceDown, check_key, to_probe
+from tasks.judging import ask_claude, judge_all, plan, to_asks
 from tasks.schema import Judge
-from tasks.store import Answer, Store
-from tests.fakes.messages_api import DROP, Faults, MessagesAPI, Say, Status, judgment, never_gives_a_number, question_of
+from tasks.store import Answer, Store, StoreFailed
+from tests.fakes.messages_api import (
+    DRIP,
+    DROP,
+    Faults,
+    MessagesAPI,
+    Raw,
+    Say,
+    Status,
+    judgment,
+    message,
+    never_gives_a_number,
+    question_of,
+)
 from tests.fakes.nouns import CLAUDE, an_eval, responses
 
 KEY = "sk-planted-0123456789"
@@ -166,7 +181,7 @@ async def test_what_is_asked_again_gets_two_more_readings_and_nothing_that_has_a
 
 async def test_a_kill_between_two_readings_leaves_one_more_reading(serve):
     api = serve(lambda seen, body: judgment(2))
-    body = {"text": "no number", "stop_reason": "end_turn", "model": "m", "usage": {}}
+    body = {"text": "no number", "stop_reason": "end_turn", "model": "m", "usage": {}, "max_tokens": 1024}
     Store().put([Answer(some_cases()[0].call.key, "judgment", body)])
     rows, _ = await judged(some_cases()[:1])
     assert [(r.state, r.score) for r in rows] == [("scored", 2)]
@@ -182,7 +197,6 @@ async def test_a_call_that_fails_for_good_loses_no_other_and_is_asked_again_by_t
     again, _ = await judged(some_cases(2))
     assert [r.state for r in rows] == ["failed", "scored", "scored", "scored"]
     assert rows[0].raw.startswith("InternalServerError")
-    assert unscored_share(rows) == 0.25
     assert [r.state for r in again] == ["scored"] * 4
     assert len(api.requests) == 6 + 3 + 1
 
@@ -203,15 +217,159 @@ async def test_a_key_that_is_refused_while_the_service_is_waited_for_stops_all_t
         await asyncio.wait_for(judged(some_cases(60), in_flight=20), 20)
 
 
-async def test_what_the_store_cannot_take_is_told_by_the_call(serve, monkeypatch):
-    serve(lambda seen, body: judgment(2))
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (Status(402, words="billing"), r"wants to be paid first \(402: .*billing.*add credit there and resume the run"),
+        (Status(400, words="Your credit balance is too low"), r"wants to be paid first \(400: .*credit balance"),
+        (
+            Status(404),
+            r"http://127.* has no model 'claude-sonnet-4-6' \(404\); mend the judge's model, or its base_url",
+        ),
+        (Status(307, {"location": "http://other.example/v1"}), r"sends calls on to other\.example \(307\)"),
+    ],
+)
+async def test_what_no_call_would_be_spared_stops_the_run_at_once_with_its_reason(serve, status, words):
+    api = serve(lambda seen, body: status)
+    with pytest.raises(UserError, match=words):
+        await judged(some_cases(100), in_flight=5)
+    assert len(api.requests) <= 10
 
-    def full(self, *_):
-        raise OSError(28, "No space left on device")
+
+async def test_each_waiting_call_raises_an_error_of_its_own_and_a_short_one(serve):
+    serve(lambda seen, body: Status(401))
+    asks = to_asks(some_cases(300))
+    async with Claude(Store(), 5, patience=0.01) as claude:
+        told = await asyncio.gather(*(claude.ask(ask.call) for ask in asks), return_exceptions=True)
+    assert {type(one) for one in told} == {UserError}
+    assert len({id(one) for one in told}) == 600
+    assert max(len(traceback.format_exception(one)) for one in told) < 12
+
+
+async def test_a_fault_of_our_own_is_not_taken_for_one_of_the_service(serve, monkeypatch):
+    api = serve(lambda seen, body: judgment(1))
+
+    def wrong(*_):
+        raise ValueError("a bug of ours")
+
+    monkeypatch.setattr("tasks.claude._body", wrong)
+    with pytest.raises(ValueError, match="a bug of ours"):
+        await asyncio.wait_for(judged(some_cases(20)), 5)
+    assert api.requests == []
+
+
+async def test_a_reply_that_drips_is_given_up_and_asked_for_again(serve, monkeypatch):
+    monkeypatch.setattr("tasks.claude.LONGEST_REPLY", 0.3)
+    serve(lambda seen, body: DRIP if seen == 0 else judgment(3))
+    rows, _ = await asyncio.wait_for(judged(some_cases()[:1]), 10)
+    assert [r.score for r in rows] == [3]
+
+
+# ---- replies that are odd are kept
+
+
+ODD = [
+    {"usage": "500"},
+    {"usage": [1]},
+    {"usage": {"input_tokens": {"a": 1}, "output_tokens": 5}},
+    {"usage": {"input_tokens": -5, "output_tokens": -500}},
+    {"usage": {"input_tokens": float("inf"), "output_tokens": 5}},
+    {"usage": {"input_tokens": 10**12, "output_tokens": 5}},
+    {"usage": {"input_tokens": True, "output_tokens": 5}},
+    {"usage": {"input_tokens": 5}},
+    {"usage": None},
+    {},
+]
+
+
+def odd_reply(odd):
+    whole = message("m", judgment(4).text) | odd
+    return Raw(json.dumps(whole if odd else {k: v for k, v in whole.items() if k != "usage"}).encode())
+
+
+@pytest.mark.parametrize("odd", ODD, ids=str)
+async def test_a_count_that_is_none_loses_no_reply_and_makes_the_cost_unknown(serve, prices, odd):
+    serve(lambda seen, body: odd_reply(odd))
+    rows, budget = await judged(some_cases()[:1])
+    assert [(r.state, r.score) for r in rows] == [("scored", 4)]
+    assert (budget.usd, budget.summary()["judging"]) == (None, {"usd": None, "calls": 1})
+    json.loads(json.dumps(budget.summary(), allow_nan=False))
+
+
+@pytest.mark.parametrize("odd", [{"model": ["m"]}, {"stop_reason": 7}, {"model": 5, "stop_reason": {"a": 1}}], ids=str)
+async def test_a_model_or_a_stop_reason_that_is_no_text_loses_no_reply(serve, odd):
+    serve(lambda seen, body: odd_reply(odd))
+    rows, _ = await judged(some_cases()[:1])
+    assert [(r.state, r.score) for r in rows] == [("scored", 4)]
+    assert isinstance(rows[0].model, str)
+
+
+async def test_a_body_too_deep_to_be_read_is_kept_word_for_word(serve):
+    deep = json.dumps(message("m", judgment(4).text)).replace('{"input_tokens": 100', '{"x": ' + "[" * 200_000, 1)
+    api = serve(lambda seen, body: Raw(deep.encode()))
+    rows, budget = await judged(some_cases()[:1])
+    assert [(r.state, r.raw) for r in rows] == [("unreadable", deep)]
+    assert (len(api.requests), budget.usd) == (2, None)
+
+
+async def test_a_number_of_five_thousand_digits_loses_no_reply(serve):
+    body = json.dumps(message("m", judgment(4).text)).replace('"output_tokens": 20', '"output_tokens": ' + "9" * 5000)
+    serve(lambda seen, _: Raw(body.encode()))
+    rows, budget = await judged(some_cases()[:1])
+    assert ([r.score for r in rows], budget.usd) == ([4], None)
+
+
+async def test_an_unknown_cost_under_a_limit_stops_the_run_with_its_reason(serve, prices):
+    api = serve(lambda seen, body: odd_reply({"usage": "500"}))
+    with pytest.raises(CostUnknown, match="gave no count of tokens that is one"):
+        await judged(some_cases(40), in_flight=4, budget=Budget(Store(), "r", cap=10.0))
+    assert len(api.requests) <= 8
+    rows, _ = await judged(some_cases(40), budget=Budget(Store(), "another run"))
+    assert {r.state for r in rows} == {"scored"}
+    assert len(api.requests) == 80, "what was answered is not asked again"
+
+
+# ---- the store
+
+
+async def test_a_store_that_fails_stops_all_calls_and_costs_at_most_those_under_way(serve, monkeypatch):
+    api, put, rows = serve(lambda seen, body: judgment(2)), Store.put, [0]
+
+    def full(self, new, spent=()):
+        rows[0] += len(new)
+        if rows[0] > 20:
+            raise OSError(28, "No space left on device")
+        put(self, new, spent)
 
     monkeypatch.setattr(Store, "put", full)
-    with pytest.raises(OSError, match="No space left"):
-        await judged(some_cases())
+    with pytest.raises(StoreFailed, match=r"could not be written .*No space left on device.* resume the run"):
+        await judged(some_cases(250), in_flight=8)
+    held = Store().get(ask.call.key for ask in to_asks(some_cases(250)))
+    assert len(api.requests) - len(held) <= 8
+
+
+async def test_a_store_that_another_program_has_locked_is_waited_for_while_the_calls_go_on(serve, monkeypatch):
+    monkeypatch.setattr("tasks.store.BUSY_SECONDS", 0)
+    api, said = serve(lambda seen, body: judgment(2)), []
+    Store().put([])
+    with sqlite3.connect(data_folder() / "store" / "answers.db", check_same_thread=False) as other:
+        other.execute("BEGIN IMMEDIATE")
+        running = asyncio.create_task(judged(some_cases(50), in_flight=60, say=said.append))
+        await asyncio.sleep(1)
+        assert len(api.requests) >= 60, "the calls under way did not wait for the lock"
+        assert not running.done()
+        other.rollback()
+        rows, _ = await asyncio.wait_for(running, 20)
+    other.close()
+    assert {r.state for r in rows} == {"scored"}
+    assert len(api.requests) == 100
+    assert "the answer store cannot be written (database is locked); waited" in said[0]
+
+
+async def test_more_calls_than_a_pool_of_the_transport_holds_by_itself_are_under_way(serve):
+    api = serve(lambda seen, body: judgment(1), seconds=2.0)
+    await judged(some_cases(550), in_flight=1_100)
+    assert api.most_in_flight == 1_100
 
 
 async def test_a_bad_day_of_the_service_leaves_only_what_can_never_be_answered(serve):
@@ -223,6 +381,46 @@ async def test_a_bad_day_of_the_service_leaves_only_what_can_never_be_answered(s
     assert lost == never
     assert len(never) >= 1
     assert {r.state for r in rows} == {"scored", "unreadable"}
+
+
+# ---- a first call
+
+
+async def probed(api, model="m"):
+    store = Store()
+    async with Claude(store, 1, Budget(store, "r"), patience=0.01) as claude:
+        await claude.probe(to_probe(model, api.url))
+    return store
+
+
+async def test_a_first_call_is_tiny_paid_for_and_kept(serve, prices):
+    api = serve(lambda seen, body: judgment(1))
+    store = await probed(api)
+    assert [body["max_tokens"] for body in api.probes] == [16]
+    assert to_probe("m", api.url).key in store.get([to_probe("m", api.url).key])
+    assert to_probe("m", api.url).key not in (to_probe("n", api.url).key, to_probe("m", "http://other").key)
+    assert Budget(store, "r").spent["judging"]["calls"] == 1
+
+
+@pytest.mark.parametrize(
+    ("says", "words"),
+    [
+        (Status(401), "SPILLOVER_JUDGE_KEY: the service refused it for m"),
+        (Status(404), "has no model 'm'"),
+        (Status(400, words="odd"), "does not answer a first call for m .*odd.*; nothing is spent: start the service"),
+        (DROP, "does not answer a first call for m"),
+        (Raw(b"<html>a proxy</html>"), "does not answer a first call for m .*is no message"),
+    ],
+)
+async def test_a_service_that_does_not_answer_a_first_call_is_refused_with_its_reason(serve, says, words):
+    api = serve(lambda seen, body: judgment(1), probe=says)
+    with pytest.raises(UserError, match=words):
+        await asyncio.wait_for(probed(api), 5)
+
+
+@pytest.mark.parametrize("says", [Status(429), Status(529), Status(500), Say("", "refusal"), Say("", "max_tokens")])
+async def test_a_service_that_has_too_much_to_do_is_there(serve, says):
+    await asyncio.wait_for(probed(serve(lambda seen, body: judgment(1), probe=says)), 5)
 
 
 # ---- limits

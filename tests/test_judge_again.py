@@ -180,7 +180,7 @@ async def test_what_failed_for_good_has_a_page_of_its_own_and_only_that_is_asked
         return Say('{"score": 1}', "refusal") if "baseline says 2 of 2" in words else judgment(2)
 
     api.service.say = bad_day
-    with pytest.raises(TooManyUnscored, match=r"12.5% of the judgments .*spillover failures .*--run one"):
+    with pytest.raises(TooManyUnscored, match=r"claude: 5 of 40 judgments are missing .*spillover failures .*--run "):
         await run_experiment(experiment(answers), run="one")
     here = run_of("one")
     assert here.effects.is_file()

@@ -10,7 +10,7 @@ from tasks.judging import (
     plan,
     rounds,
     to_asks,
-    unscored_share,
+    unanswered,
 )
 from tasks.schema import Condition, Eval, Judge, Scale
 from tasks.store import Answer, Store
@@ -27,7 +27,7 @@ def cases(judge, baseline, finetuned):
 
 def told(case, text, stop_reason="end_turn", attempt=0):
     """What a judge replied, as the store keeps it."""
-    body = {"text": text, "stop_reason": stop_reason, "model": "claude-x", "usage": {}}
+    body = {"text": text, "stop_reason": stop_reason, "model": "claude-x", "usage": {}, "max_tokens": 1024}
     return Answer(case.call.key, "judgment", body, attempt)
 
 
@@ -135,7 +135,6 @@ def test_a_judge_that_waits_for_another_is_asked_in_a_later_round_and_only_where
         ("aligned", "baseline", "not scored", None),
     ]
     assert rows[3].reasoning == "only_if coherent >= 50: coherent is 10"
-    assert unscored_share(rows) == 0
 
 
 def test_a_condition_must_name_a_judge_that_stands_before_it():
@@ -153,7 +152,19 @@ def test_a_refusal_and_a_cut_off_reply_are_states_and_not_scores(stop_reason, st
     store.put([told(case, '{"score": 1}', stop_reason)])
     (row,) = judge_all([case], store)
     assert (row.state, row.score, row.raw) == (state, None, '{"score": 1}')
-    assert unscored_share([row]) == 0
+
+
+def test_a_reply_that_ended_by_itself_serves_any_longer_limit_and_one_that_was_cut_off_is_asked_anew():
+    def asked(max_tokens):
+        judge = CLAUDE.model_copy(update={"max_tokens": max_tokens})
+        return [ask.call.user for ask in unanswered(to_asks(cases(judge, ["b0", "b1"], ["f0", "f1"])), store)]
+
+    store, (whole, cut, *others) = Store(), cases(CLAUDE, ["b0", "b1"], ["f0", "f1"])
+    store.put([told(case, '{"score": 2}') for case in (whole, *others)] + [told(cut, '{"sc', "max_tokens")])
+    assert asked(1024) == asked(512) == []
+    assert asked(1025) == [cut.call.user]
+    store.put([told(cut, '{"score": 3}', attempt=1)])
+    assert asked(4096) == []
 
 
 def test_a_label_without_a_number_is_not_scored_and_kept():

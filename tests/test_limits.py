@@ -1,8 +1,10 @@
 import asyncio
 import time
+import types
 
 import pytest
 
+from tasks import limits
 from tasks.limits import DOWN_AFTER, Limit, Outage
 
 
@@ -72,12 +74,30 @@ async def test_no_call_is_sent_before_the_time_that_the_service_asked_for():
     assert 0.2 <= time.monotonic() - started < 2
 
 
+async def test_a_timer_that_comes_too_early_by_the_limits_own_clock_strands_no_call(monkeypatch):
+    started = time.monotonic()
+    slow = types.SimpleNamespace(monotonic=lambda: started + (time.monotonic() - started) / 2)
+    monkeypatch.setattr(limits, "time", slow)
+    limit = Limit(5)
+    limit.throttled(started, 0.1)
+    await asyncio.wait_for(asyncio.gather(*(enter(limit, i, []) for i in range(8))), 2)
+
+
 # ---- outages
 
 
 def outage(longest=60.0, first_probe=0.02):
     said = []
     return Outage("the service", longest, first_probe, said.append), said
+
+
+async def ask(one, until=None):
+    """A call that is sent, and ends when `until` is set; whether it was sent at all."""
+    async with one.asking() as is_there:
+        asyncio.current_task().set_name("asks")
+        if until:
+            await until.wait()
+        return is_there
 
 
 def fail(one, times, first=True):
@@ -98,10 +118,12 @@ async def test_one_call_that_fails_again_and_again_is_no_outage():
 async def test_while_a_service_is_down_one_call_at_a_time_asks_and_the_others_go_on_when_it_is_back():
     one, said = outage()
     fail(one, DOWN_AFTER)
-    waiting = [asyncio.create_task(one.wait_while_down()) for _ in range(10)]
+    let_go = asyncio.Event()
+    waiting = [asyncio.create_task(ask(one, let_go)) for _ in range(10)]
     await asyncio.sleep(0.1)
-    assert sum(task.done() for task in waiting) == 1
+    assert sum(task.get_name() == "asks" for task in waiting) == 1
     one.is_there()
+    let_go.set()
     assert await asyncio.wait_for(asyncio.gather(*waiting), 1) == [True] * 10
     assert [words.split(";")[0].split(" after")[0] for words in said] == [
         "the service is down (529)",
@@ -112,7 +134,20 @@ async def test_while_a_service_is_down_one_call_at_a_time_asks_and_the_others_go
 async def test_a_service_that_stays_down_ends_the_wait():
     one, _ = outage(longest=0.2)
     fail(one, DOWN_AFTER)
-    assert await one.wait_while_down() is True
-    fail(one, 1)
+    async with one.asking() as is_there:
+        assert is_there
+        fail(one, 1)
     await asyncio.sleep(0.25)
-    assert await asyncio.wait_for(one.wait_while_down(), 1) is False
+    assert await asyncio.wait_for(ask(one), 1) is False
+
+
+async def test_a_call_that_asks_for_all_and_is_cancelled_leaves_the_asking_to_the_next():
+    one, _ = outage()
+    fail(one, DOWN_AFTER)
+    asking = asyncio.create_task(ask(one, asyncio.Event()))
+    await asyncio.sleep(0.1)
+    next_one = asyncio.create_task(ask(one))
+    await asyncio.sleep(0.05)
+    assert not next_one.done()
+    asking.cancel()
+    assert await asyncio.wait_for(next_one, 1) is True

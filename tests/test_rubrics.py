@@ -63,7 +63,6 @@ def test_the_key_of_a_call_changes_with_rubric_material_model_and_repeat_but_not
     changed = [
         {"prompt": "Other."},
         {"model": "claude-x"},
-        {"max_tokens": 99},
         {"temperature": 0.2},
         {"scale": Scale(low=0, high=9)},
         {"answers": "plain"},
@@ -71,11 +70,12 @@ def test_the_key_of_a_call_changes_with_rubric_material_model_and_repeat_but_not
     keys = [key(), key(response="z"), key(against="z"), to_call(CLAUDE, "Q?", "f0", "b0", repeat=1).key]
     keys += [key(CLAUDE.model_copy(update=one)) for one in changed]
     assert len(set(keys)) == len(keys)
-    assert key(CLAUDE.model_copy(update={"base_url": "http://x", "name": "other"})) == key()
+    assert key(CLAUDE.model_copy(update={"base_url": "http://x", "name": "other", "max_tokens": 99})) == key()
 
 
 def test_the_rubric_hash_follows_the_rubric():
     assert rubric_hash(CLAUDE) != rubric_hash(CLAUDE.model_copy(update={"prompt": "Other."}))
+    assert rubric_hash(CLAUDE) == rubric_hash(CLAUDE.model_copy(update={"max_tokens": 99}))
 
 
 @pytest.mark.parametrize(

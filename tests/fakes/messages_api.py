@@ -4,7 +4,8 @@
         ... base_url=api.url ...
 
 The script is called with the number of times that this very question was seen before, and the request; it returns what
-happens: a `Say`, a `Status`, or `DROP`. As a process of its own, for benchmarks and kills:
+happens: a `Say`, a `Status`, a `Raw` body, `DROP`, or `DRIP`. A first tiny call (see tasks/claude.py, Probe) is counted
+and answered apart, by `probe`. As a process of its own, for benchmarks and kills:
 
     python -m tests.fakes.messages_api --port 8123 --seconds 0.1     # GET /count tells how often it was asked
 """
@@ -22,6 +23,8 @@ from typing import Any, NamedTuple
 from aiohttp import web
 
 DROP = "drop the connection"
+DRIP = "send a byte now and then, and never an end"
+ARE_YOU_THERE = "Are you there?"
 
 
 class Say(NamedTuple):
@@ -35,7 +38,14 @@ class Status(NamedTuple):
     words: str = "scripted"
 
 
-Script = Callable[[int, dict[str, Any]], Say | Status | str]
+class Raw(NamedTuple):
+    """A body as it is, whatever it is."""
+
+    body: bytes
+
+
+What = Say | Status | Raw | str
+Script = Callable[[int, dict[str, Any]], What]
 
 
 def judgment(score: Any, reasoning: str = "because") -> Say:
@@ -109,9 +119,10 @@ def _share(*parts: Any) -> float:
 
 
 class MessagesAPI:
-    def __init__(self, script: Script, seconds: float = 0.005, port: int = 0):
-        self.script, self.seconds, self.port = script, seconds, port
+    def __init__(self, script: Script, seconds: float = 0.005, port: int = 0, probe: What | None = None):
+        self.script, self.seconds, self.port, self.probe = script, seconds, port, probe or Say("yes")
         self.requests: list[dict[str, Any]] = []
+        self.probes: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.seen: Counter[str] = Counter()
         self.in_flight = self.most_in_flight = 0
@@ -151,6 +162,9 @@ class MessagesAPI:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
+        if body["messages"][0]["content"] == ARE_YOU_THERE:
+            self.probes.append(body)
+            return self._respond(self.probe, body, request)
         text = question_of(body)
         self.requests.append(body)
         self.headers.append(dict(request.headers))
@@ -159,31 +173,47 @@ class MessagesAPI:
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
             await asyncio.sleep(self.seconds)
-            return self._respond(self.script(before, body), body, request)
+            what = self.script(before, body)
+            return await _drip(request) if what == DRIP else self._respond(what, body, request)
         finally:
             self.in_flight -= 1
 
-    def _respond(self, what: Say | Status | str, body: dict[str, Any], request: web.Request) -> web.StreamResponse:
+    def _respond(self, what: What, body: dict[str, Any], request: web.Request) -> web.StreamResponse:
         if what == DROP:
             assert request.transport is not None
             request.transport.close()
             return web.Response()
+        if isinstance(what, Raw):
+            return web.Response(body=what.body, content_type="application/json")
         if isinstance(what, Status):
             error = {"type": "error", "error": {"type": "scripted", "message": f"{what.words} {what.code}"}}
             return web.json_response(error, status=what.code, headers=what.headers)
         assert isinstance(what, Say)
-        return web.json_response(
-            {
-                "id": "msg_1",
-                "type": "message",
-                "role": "assistant",
-                "model": f"{body['model']}-20260101",
-                "stop_reason": what.stop_reason,
-                "stop_sequence": None,
-                "content": [{"type": "text", "text": what.text}],
-                "usage": {"input_tokens": 100, "output_tokens": 20},
-            }
-        )
+        return web.json_response(message(body["model"], what.text, what.stop_reason))
+
+
+def message(model: str, text: str, stop_reason: Any = "end_turn", **odd: Any) -> dict[str, Any]:
+    """A message of the API; `odd` fields take the place of its own."""
+    return {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": f"{model}-20260101",
+        "stop_reason": stop_reason,
+        "stop_sequence": None,
+        "content": [{"type": "text", "text": text}],
+        "usage": {"input_tokens": 100, "output_tokens": 20},
+        **odd,
+    }
+
+
+async def _drip(request: web.Request) -> web.StreamResponse:
+    dripping = web.StreamResponse()
+    await dripping.prepare(request)
+    for _ in range(2_000):
+        await dripping.write(b" ")
+        await asyncio.sleep(0.02)
+    return dripping
 
 
 def main() -> None:
