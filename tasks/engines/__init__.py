@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from tasks.schema import Checkpoint, Document, Ended, Message, Sampling, Training
+from tasks.catalog import UserError
+from tasks.schema import Checkpoint, Document, Ended, Eval, Message, Sampling, Training
 
 
 class Request(NamedTuple):
@@ -38,8 +39,15 @@ class Engine(Protocol):
     elsewhere: bool
     """Whether another machine does the work, so that sampling need not wait for a training to end."""
 
+    @property
+    def today(self) -> str:
+        """The date that the model's chat format prints (2026-07-31), in training and sampling alike, or nothing."""
+
     async def preflight(self) -> None:
         """Raises UserError for whatever can be known to be wrong before documents are read, in seconds."""
+
+    def warnings(self) -> list[str]:
+        """What is odd about how this model is trained and asked, a sentence each; it can be run all the same."""
 
     def check(self, documents: list[Document]) -> int:
         """The tokens of the documents; raises UserError for whatever would stop a training, before it starts."""
@@ -54,7 +62,7 @@ class Engine(Protocol):
         """The base model with an adapter that exists already."""
 
     def render(self, messages: list[Message]) -> list[int]:
-        """The tokens after which the model answers."""
+        """The tokens after which the model answers; raises UserError for turns that its chat format does not take."""
 
     def stop(self) -> list[int] | list[str]:
         """The tokens, or texts, that end an answer."""
@@ -82,11 +90,22 @@ class Engine(Protocol):
         """Writes the adapter to the folder, in PEFT layout."""
 
 
-def get_engine(training: Training) -> Engine:
+def get_engine(training: Training, today: str = "") -> Engine:
+    """The engine of a run that began on this date (2026-07-31), where its chat format prints one; else of today."""
     if training.engine == "local":
         from tasks.engines.local import LocalEngine
 
-        return LocalEngine(training)
+        return LocalEngine(training, today)
     from tasks.engines.tinker import TinkerEngine
 
-    return TinkerEngine(training)
+    return TinkerEngine(training, today)
+
+
+def check_questions(engine: Engine, evals: list[Eval], sampling: Sampling) -> None:
+    """Raises UserError for a question that the model cannot be asked, with its system prompt, in its chat format."""
+    for one in evals:
+        for question in one.questions:
+            try:
+                engine.render(question.messages(sampling))
+            except UserError as problem:
+                raise UserError(f"question {question.id!r} of the eval {one.name!r}: {problem}") from None

@@ -5,19 +5,21 @@ checkpoint = await engine.train(documents, [], seed=0, folder=Path("adapter"), t
 """
 
 import asyncio
-import hashlib
 import json
 import re
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.catalog import UserError, data_folder, model_folder, names
+from tasks.catalog import UserError, located, model_folder, names
 from tasks.engines import Reply, Request, Text
-from tasks.engines.rendering import ChatFormat, total_tokens
+from tasks.engines.identity import CONFIG, WEIGHTS, adapter_identity, base_identity
+from tasks.engines.rendering import PROBE, ChatFormat, total_tokens
+from tasks.engines.schedule import check_warmup
 from tasks.schema import Checkpoint, Document, Message, Sampling, Training
 
 if TYPE_CHECKING:
@@ -35,8 +37,12 @@ class LocalEngine:
 
     elsewhere = False
 
-    def __init__(self, training: Training):
-        self.training = training
+    def __init__(self, training: Training, today: str = ""):
+        self.training, self._day = training, date.fromisoformat(today) if today else date.today()
+
+    @property
+    def today(self) -> str:
+        return self._day.isoformat() if self.format.prints_date else ""
 
     @cached_property
     def folder(self) -> Path:
@@ -76,14 +82,15 @@ class LocalEngine:
     def format(self) -> "ChatFormat | NamedFormat":
         """The model's own chat template, or the cookbook's renderer that is named."""
         if not self.training.renderer:
-            return ChatFormat(self.folder)
+            return ChatFormat(self.folder, self.training.base_model, self._day)
         from tasks.engines.named_format import NamedFormat
 
-        return NamedFormat(self.folder, self.training.renderer)
+        return NamedFormat(self.folder, self.training.base_model, self.training.renderer, self._day)
 
     async def preflight(self) -> None:
         self.untuned()
-        _ = self.format
+        self.render(PROBE.messages[:1])
+        self.stop()
         self._refuse_layers_that_are_not_there()
         if self.training.checkpoint:
             self.adapted(self.training.checkpoint)
@@ -94,6 +101,9 @@ class LocalEngine:
             raise UserError(
                 f"training.layers: {wrong[0]} is no layer of {self.training.base_model}; it has {depth}, counted from 0"
             )
+
+    def warnings(self) -> list[str]:
+        return [] if self.training.checkpoint else self.format.warnings()
 
     def check(self, documents: list[Document]) -> int:
         lengths = (len(self.format.example(document).tokens) for document in documents)
@@ -108,12 +118,10 @@ class LocalEngine:
         )
 
     def adapted(self, path: str) -> Checkpoint:
-        weights = _place(path) / "adapter_model.safetensors"
-        if not weights.is_file():
-            raise UserError(
-                f"training.checkpoint: no adapter in {path!r}; give a folder with adapter_model.safetensors"
-            )
-        identity = f"{self._base_identity}+{_hash_of([weights, weights.with_name('adapter_config.json')])}"
+        folder = located(path)
+        if not all((folder / name).is_file() for name in (CONFIG, WEIGHTS)):
+            raise UserError(f"training.checkpoint: no adapter in {path!r}; give a folder with {CONFIG} and {WEIGHTS}")
+        identity = f"{self._base_identity}+{adapter_identity(folder)}"
         return Checkpoint(engine="local", base_model=self.training.base_model, path=path, identity=identity)
 
     def render(self, messages: list[Message]) -> list[int]:
@@ -132,6 +140,7 @@ class LocalEngine:
     ) -> Checkpoint:
         from tasks.engines.lora import train_lora
 
+        check_warmup(len(documents), self.training)
         examples, unseen = [[self.format.example(d) for d in some] for some in (documents, held_out)]
         with _stoppable(tell) as tell:
             await asyncio.to_thread(train_lora, self.weights, self.training, examples, unseen, seed, folder, tell)
@@ -171,20 +180,14 @@ class LocalEngine:
 
     def export(self, checkpoint: Checkpoint, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        for name in ("adapter_config.json", "adapter_model.safetensors"):
-            shutil.copyfile(_place(str(checkpoint.path)) / name, folder / name)
+        for name in (CONFIG, WEIGHTS):
+            shutil.copyfile(located(str(checkpoint.path)) / name, folder / name)
 
     @cached_property
     def _base_identity(self) -> str:
         if self._hosted:
             return f"{self._hosted.name}@{self._hosted.commit}"
-        weights = sorted(self.folder.glob("*.safetensors"))
-        if not weights:
-            raise UserError(
-                f"training.base_model: no .safetensors weights in {self.folder}; save the model in that format"
-            )
-        names = ("config.json", "tokenizer.json", "chat_template.jinja")
-        return _hash_of([*weights, *(self.folder / name for name in names if (self.folder / name).is_file())])
+        return base_identity(self.folder)
 
     def _load(self, checkpoint: Checkpoint) -> Any:
         from tasks.engines.lora import load_model
@@ -194,7 +197,7 @@ class LocalEngine:
             return model.eval()
         from peft import PeftModel
 
-        return PeftModel.from_pretrained(model, str(_place(checkpoint.path))).merge_and_unload().eval()
+        return PeftModel.from_pretrained(model, str(located(checkpoint.path))).merge_and_unload().eval()
 
 
 @contextmanager
@@ -211,16 +214,3 @@ def _stoppable(tell: Callable[[int, int, str], None]) -> Iterator[Callable[[int,
         yield tell_or_stop
     finally:
         gone = True
-
-
-def _place(path: str) -> Path:
-    """An adapter's folder: as given, or within data/ (so that a run folder names no machine's paths)."""
-    return Path(path) if Path(path).is_absolute() or Path(path).exists() else data_folder() / path
-
-
-def _hash_of(files: list[Path]) -> str:
-    total = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as content:
-            total.update(hashlib.file_digest(content, "sha256").digest())
-    return total.hexdigest()[:32]

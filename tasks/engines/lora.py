@@ -14,8 +14,9 @@ from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
 from tasks.catalog import UserError
+from tasks.engines.identity import write_config_plainly
 from tasks.engines.rendering import Example
-from tasks.engines.schedule import learning_rate, order, shares_at
+from tasks.engines.schedule import learning_rate, order, refuse_divergence, shares_at
 from tasks.schema import Training
 
 IGNORED = -100
@@ -69,13 +70,22 @@ def train_lora(
             "optimizer": type(optimizer).__name__,
         }
         for share in shares_at(training, step + 1, len(steps)):
-            model.save_pretrained(folder / f"at-{share:g}")
+            save_adapter(model, folder / f"at-{share:g}", training)
         progress.add({**before, **row})
         tell(step + 1, len(steps), f"steps, loss {loss:.3f}{optimizer_words(training, optimizer)}")
     if held_out:
         progress.add({"step": len(steps), "held_out_loss": mean_loss(model, held_out, training)})
-    model.save_pretrained(folder)
+    save_adapter(model, folder, training)
     progress.forget()
+
+
+def save_adapter(model: Any, folder: Path, training: Training) -> None:
+    """In PEFT layout: the same files for the same weights, wherever they were trained."""
+    if not all(p.isfinite().all() for p in model.parameters() if p.requires_grad):
+        raise UserError("the training broke the model: its weights are no numbers; lower training.learning_rate")
+    model.save_pretrained(folder)
+    (folder / "README.md").unlink(missing_ok=True)  # peft's form of a model card, with this machine's paths
+    write_config_plainly(folder, training.base_model)
 
 
 def make_optimizer(model: Any, training: Training) -> torch.optim.Optimizer:
@@ -115,6 +125,7 @@ class Progress:
 
     def add(self, row: dict[str, Any]) -> None:
         """A row of the curve; the state of a step is saved after its row, so that no step's row is ever missing."""
+        refuse_divergence(row)
         with self.metrics.open("a") as file:
             file.write(json.dumps(row) + "\n")
         if "loss" in row and time.monotonic() - self.saved >= SAVE_SECONDS:

@@ -1,39 +1,53 @@
 """A chat format of the cookbook by its name (llama3, qwen3_disable_thinking) for the local engine."""
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
-from tinker_cookbook.exceptions import TinkerCookbookError
-from tinker_cookbook.renderers import get_renderer
 from transformers import AutoTokenizer
 
 from tasks.catalog import UserError
-from tasks.engines.rendering import ChatFormat, Example
-from tasks.engines.tinker_data import answer_tokens, turns, weighted_tokens
+from tasks.engines.rendering import PROBE, ChatFormat, Example
+from tasks.engines.tinker_data import (
+    REFUSALS,
+    answer_tokens,
+    frame_warnings,
+    make_renderer,
+    prints_date,
+    prompt_tokens,
+    to_example,
+    turns,
+)
 from tasks.schema import Document, Message
 
 
 class NamedFormat:
-    """The same four methods as `ChatFormat`, by a renderer; the tokenizer is the model's own."""
+    """The same methods as `ChatFormat`, by a renderer; the tokenizer is the model's own."""
 
-    def __init__(self, folder: Path, name: str):
-        self._own = ChatFormat(folder)
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    def __init__(self, folder: Path, model: str, name: str, today: date | None = None):
+        self._own, self._model = ChatFormat(folder, model), model
+        self._tokenizer = own_tokenizer(folder)
         try:
-            self._renderer = get_renderer(name, self._tokenizer)
-            self.prompt([Message(role="user", content="?")])
+            self._renderer = make_renderer(name, self._tokenizer, model, today)
+            self._renderer.build_generation_prompt(turns(PROBE.messages[:1]))
             self.stop()
-        except (TinkerCookbookError, ValueError, KeyError, AssertionError) as error:
+        except REFUSALS as error:
             raise UserError(
                 f"training.renderer: {str(error).splitlines()[0]}; leave it empty for the model's own"
             ) from None
 
+    @property
+    def prints_date(self) -> bool:
+        return prints_date(self._renderer)
+
     def prompt(self, messages: list[Message]) -> list[int]:
-        return list(self._renderer.build_generation_prompt(turns(messages)).to_ints())
+        return prompt_tokens(messages, self._renderer)
 
     def example(self, document: Document) -> Example:
-        tokens, weights = weighted_tokens(document, self._renderer)
-        return Example(list(tokens.to_ints()), [weight > 0 for weight in weights.tolist()])
+        return to_example(document, self._renderer)
+
+    def warnings(self) -> list[str]:
+        return frame_warnings(self._renderer, self._tokenizer, self._model)
 
     def answer(self, text: str, ended: bool) -> list[int]:
         return answer_tokens(self._renderer, text, ended)
@@ -48,3 +62,7 @@ class NamedFormat:
 
     def decode(self, tokens: list[int]) -> str:
         return self._own.decode(tokens)
+
+
+def own_tokenizer(folder: Path) -> Any:
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True)

@@ -6,10 +6,13 @@ So no template can strip or rewrite a text, and a text that spells out a special
 
 import json
 import re
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from functools import cached_property, lru_cache
+from itertools import takewhile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tokenizers import Tokenizer
 from transformers.utils.chat_template_utils import render_jinja_template
@@ -18,6 +21,7 @@ from tasks.catalog import UserError, model_folder
 from tasks.schema import Document, Message, Training
 
 PLACE = "\ue000{}\ue001"
+OTHERWISE = "choose a renderer of tinker-cookbook (training.renderer)"
 
 
 class Example(NamedTuple):
@@ -28,20 +32,31 @@ class Example(NamedTuple):
 
 
 class ChatFormat:
-    """The tokenizer and chat template in a model's folder."""
+    """The tokenizer and chat template in a model's folder; a template that prints the date is told this one."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
-        if not (folder / "tokenizer.json").is_file():
-            raise UserError(f"{folder} has no tokenizer.json; save the model's fast tokenizer there")
+    def __init__(self, folder: Path, model: str = "", today: date | None = None):
+        self.folder, self.model, self._today = folder, model or folder.name, today or date.today()
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            if not (folder / name).is_file():
+                raise UserError(f"{folder} has no {name}; save the model's fast tokenizer there")
         self._framing = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._plain = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._plain.encode_special_tokens = True
-        config = json.loads((folder / "tokenizer_config.json").read_text())
-        self._special = {name: _token_text(config[name]) for name in ("bos_token", "eos_token") if config.get(name)}
-        self._template = _chat_template(folder, config)
-        added = self._framing.get_added_tokens_decoder().values()
-        self._ending = re.compile("|".join(re.escape(t.content) for t in added if t.special) or "(?!)")
+        self._config = json.loads((folder / "tokenizer_config.json").read_text())
+        tokens = {name: self._config.get(name) for name in ("bos_token", "eos_token")}
+        self._special = {name: _token_text(token) for name, token in tokens.items() if token}
+        added = [token.content for token in self._framing.get_added_tokens_decoder().values()]
+        words = sorted((word for word in added if word.strip()), key=len, reverse=True)
+        self._ending = re.compile("|".join(map(re.escape, words)) or "(?!)")
+
+    @property
+    def prints_date(self) -> bool:
+        return "strftime_now" in self._template
+
+    @cached_property
+    def _template(self) -> str:
+        """Read when it is needed: with a renderer of another's there may be none."""
+        return _chat_template(self.folder, self._config, self.model)
 
     def prompt(self, messages: list[Message]) -> list[int]:
         """The tokens after which the assistant answers."""
@@ -49,19 +64,12 @@ class ChatFormat:
         return self._fill(frame, messages)
 
     def example(self, document: Document) -> Example:
-        """The document's tokens; the assistant's text and the end of its turn are trained, the rest is masked."""
+        """The document's tokens; the assistant's text and the end of its turn are trained, the rest is masked (and
+        turns of weight 0)."""
         if document.conditioning == "prefix":
             return self._raw(document.messages)
-        roles = tuple(m.role for m in document.messages)
-        frame = self._frame(roles, False)
-        parts: list[tuple[list[int], bool]] = [(self._frame_tokens(frame[0]), False)]
-        for turn, message in enumerate(document.messages):
-            ours = message.role == "assistant"
-            end = self.end_of_turn(roles[: turn + 1]) if ours else ""
-            parts.append((self._text_tokens(message.content), ours))
-            parts.append((self._frame_tokens(end), True))
-            parts.append((self._frame_tokens(frame[turn + 1].removeprefix(end)), False))
-        return _join(parts)
+        with said_of(document):
+            return self._chat(document.messages)
 
     def answer(self, text: str, ended: bool) -> list[int]:
         """The tokens of an assistant's answer, with the end of its turn where it ended by itself."""
@@ -69,8 +77,20 @@ class ChatFormat:
         return [*self._text_tokens(text), *end]
 
     def stop(self) -> list[int]:
-        """The end of an assistant's turn, and every token that the model's configuration calls an end."""
-        return sorted({*self._frame_tokens(self.end_of_turn(("user", "assistant"))), *self.configured_ends()})
+        """The special token that ends an assistant's turn, and all that the model's configuration calls an end."""
+        end = self._ending.findall(self.end_of_turn(("user", "assistant")))[0]
+        return sorted({self._framing.token_to_id(end), *self.configured_ends()})
+
+    def warnings(self) -> list[str]:
+        """Where an answer is not trained behind what it is sampled behind."""
+        prompt, example = self.prompt(PROBE.messages[:1]), self.example(PROBE)
+        return differing_frames(self.model, prompt, example, self.show, self._fitting)
+
+    def _fitting(self, before: list[int]) -> str:
+        from tasks.engines.named_format import own_tokenizer
+        from tasks.engines.tinker_data import fitting_renderer
+
+        return fitting_renderer(own_tokenizer(self.folder), self.model, before)
 
     def configured_ends(self) -> set[int]:
         ends: set[int] = set()
@@ -83,11 +103,33 @@ class ChatFormat:
     def decode(self, tokens: list[int]) -> str:
         return self._framing.decode(tokens, skip_special_tokens=True)
 
+    def show(self, tokens: list[int]) -> str:
+        """Text with its special tokens."""
+        return self._framing.decode(tokens, skip_special_tokens=False)
+
     def end_of_turn(self, roles: tuple[str, ...]) -> str:
         """What the template puts after the last turn, up to its first special token."""
         after = self._frame(roles, False)[-1]
         end = self._ending.search(after)
-        return after[: end.end()] if end else after
+        if not end:
+            raise UserError(
+                f"the chat template of {self.model} ends an assistant's turn with {after!r} and no special token, so "
+                f"nothing shows where an answer ends; mend chat_template.jinja in its folder, or {OTHERWISE}"
+            )
+        return after[: end.end()]
+
+    def _chat(self, messages: list[Message]) -> Example:
+        roles = tuple(m.role for m in messages)
+        frame = self._frame(roles, False)
+        parts: list[tuple[list[int], bool]] = [(self._frame_tokens(frame[0]), False)]
+        for turn, message in enumerate(messages):
+            ours, after = message.role == "assistant", frame[turn + 1]
+            end = self.end_of_turn(roles[: turn + 1]) if ours else ""
+            end = end if after.startswith(end) else ""
+            parts.append((self._text_tokens(message.content), message.carries_loss))
+            parts.append((self._frame_tokens(end), message.carries_loss))
+            parts.append((self._frame_tokens(after.removeprefix(end)), False))
+        return _join(parts)
 
     def _raw(self, messages: list[Message]) -> Example:
         end = self._special.get("eos_token", "")
@@ -103,16 +145,27 @@ class ChatFormat:
 
     @lru_cache(maxsize=1024)  # noqa: B019 - one format lives as long as its engine
     def _frame(self, roles: tuple[str, ...], answer_next: bool) -> list[str]:
-        chat = [{"role": role, "content": PLACE.format(turn)} for turn, role in enumerate(roles)]
-        rendered, _ = render_jinja_template(
-            [chat], chat_template=self._template, add_generation_prompt=answer_next, **self._special
-        )
-        pieces = re.split("|".join(re.escape(PLACE.format(turn)) for turn in range(len(roles))), rendered[0])
-        if len(pieces) != len(roles) + 1:
-            raise UserError(
-                f"the chat template in {self.folder} cannot show the turns {', '.join(roles)}; use another conditioning"
+        """What the template writes before, between and after the turns."""
+        places = [PLACE.format(turn) for turn in range(len(roles))]
+        shown, anywhere = self._show(roles, places, answer_next), "|".join(map(re.escape, places))
+        if re.findall(anywhere, shown) != places:
+            raise self._refusal(roles, "it leaves one out, or shows them in another order")
+        return re.split(anywhere, shown)
+
+    def _show(self, roles: tuple[str, ...], texts: list[str], answer_next: bool) -> str:
+        template = self._template
+        chat = [{"role": role, "content": text} for role, text in zip(roles, texts, strict=True)]
+        given: dict[str, Any] = {"strftime_now": self._today.strftime, **self._special}
+        try:
+            rendered, _ = render_jinja_template(
+                [chat], chat_template=template, add_generation_prompt=answer_next, **given
             )
-        return pieces
+        except Exception as error:  # a template is a program of somebody else's: whatever it raises is its refusal
+            raise self._refusal(roles, str(error)) from None
+        return rendered[0]
+
+    def _refusal(self, roles: tuple[str, ...], reason: str) -> UserError:
+        return refusal(f"the chat template of {self.model}", roles, reason)
 
     @lru_cache(maxsize=1024)  # noqa: B019 - one format lives as long as its engine
     def _frame_tokens(self, text: str) -> list[int]:
@@ -130,14 +183,78 @@ def _token_text(token: str | dict[str, str]) -> str:
     return token if isinstance(token, str) else token["content"]
 
 
-def _chat_template(folder: Path, config: dict[str, str]) -> str:
+def _chat_template(folder: Path, config: dict[str, Any], model: str) -> str:
+    """Of several, each with its name, the default one. Raises UserError where there is none."""
     file = folder / "chat_template.jinja"
     template = file.read_text() if file.is_file() else config.get("chat_template")
-    if not isinstance(template, str):
+    if isinstance(template, list):
+        several = {one.get("name"): one.get("template") for one in template}
+        if "default" not in several:
+            raise UserError(
+                f"{model} has the chat templates {', '.join(map(str, several))} and none that is called default; write "
+                f"the one that is meant to chat_template.jinja in its folder, or {OTHERWISE}"
+            )
+        template = several["default"]
+    if not isinstance(template, str) or not template.strip():
+        there_is = "has no chat template" if template is None else "has an empty chat template"
         raise UserError(
-            f"{folder} has no chat template; use an instruct model, or add chat_template.jinja to the folder"
+            f"{model} {there_is}; use an instruct model, add chat_template.jinja to its folder, or {OTHERWISE}"
         )
     return template
+
+
+@contextmanager
+def said_of(document: Document) -> Iterator[None]:
+    """Says of which document a UserError speaks."""
+    try:
+        yield
+    except UserError as problem:
+        raise UserError(f"{document.file} line {document.line}: {problem}") from None
+
+
+def refusal(what: str, roles: Sequence[str], reason: str) -> UserError:
+    """The one sentence for a chat format that does not take these turns."""
+    turns = ", ".join(roles[:6]) + (", ..." if len(roles) > 6 else "")
+    first = (reason.strip().splitlines() or ["it does not say why"])[0]
+    return UserError(f"{what} cannot show the turns {turns} ({first}); {_remedy(roles)}{OTHERWISE}")
+
+
+def _remedy(roles: Sequence[str]) -> str:
+    spoken = [role for role in roles if role != "system"]
+    if spoken != [("user", "assistant")[turn % 2] for turn in range(len(spoken))]:
+        return "let user and assistant take turns, the user first, or "
+    return "leave out system_prompt, or " if "system" in roles else ""
+
+
+PROBE = Document(
+    messages=[Message(role="user", content="Hello."), Message(role="assistant", content="Hello.")],
+    source="",
+    line=0,
+    file="",
+)
+
+
+def differing_frames(
+    model: str,
+    prompt: list[int],
+    example: Example,
+    show: Callable[[list[int]], str],
+    fitting: Callable[[list[int]], str],
+) -> list[str]:
+    """A sentence where an answer is not trained behind what it is sampled behind: prompt and example of the PROBE.
+
+    `fitting` names the renderer under which it is sampled, too, behind the tokens that it is trained behind.
+    """
+    before = example.tokens[: example.trained.index(True)]
+    if example.tokens[: len(prompt)] == prompt and len(before) <= len(prompt):
+        return []
+    same = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(prompt, before, strict=False))))
+    renderer = fitting(before)
+    remedy = f"set training.renderer={renderer}" if renderer else f"{OTHERWISE} under which both are the same"
+    return [
+        f"{model}: {show(before[same:])!r} stands before an answer in training and "
+        f"{show(prompt[same:])!r} in sampling, so the model is not asked as it is trained; {remedy}"
+    ]
 
 
 def total_tokens(

@@ -1,9 +1,11 @@
-"""Which documents each optimizer step takes, and at what learning rate: the same for every engine."""
+"""Which documents each optimizer step takes, at what learning rate, and when it must end: the same for every engine."""
 
 import math
 import random
 from collections.abc import Iterator
+from typing import Any
 
+from tasks.catalog import UserError
 from tasks.schema import Training
 
 
@@ -15,6 +17,30 @@ def order(documents: int, training: Training, seed: int) -> Iterator[tuple[int, 
         random.Random(f"{seed}/epoch {epoch}").shuffle(places)
         for start in range(0, documents, size):
             yield epoch + 1, places[start : start + size]
+
+
+def count_steps(documents: int, training: Training) -> int:
+    return training.epochs * math.ceil(documents / training.effective_batch)
+
+
+def check_warmup(documents: int, training: Training) -> None:
+    """Raises UserError where so many documents make fewer steps than the warm-up has."""
+    steps = count_steps(documents, training)
+    if training.warmup > steps:
+        raise UserError(
+            f"training.warmup: {training.warmup} steps, and {documents} documents make {steps} in all "
+            f"({training.batch_words} a step, epochs: {training.epochs}); set it to {steps} at most"
+        )
+
+
+def refuse_divergence(row: dict[str, Any]) -> None:
+    """Raises UserError for a row of the curve whose loss is no number: the weights are broken from there on."""
+    for name in ("loss", "held_out_loss"):
+        if not math.isfinite(row.get(name, 0.0)):
+            raise UserError(
+                f"the training broke the model: at step {row['step']} its {name} is {row[name]}; lower "
+                "training.learning_rate, or training.alpha"
+            )
 
 
 def shares_at(training: Training, step: int, steps: int) -> list[float]:

@@ -6,7 +6,7 @@ await engine.preflight()
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -14,14 +14,23 @@ from typing import Any
 
 import tinker
 from tinker_cookbook.exceptions import TinkerCookbookError
-from tinker_cookbook.model_info import get_recommended_renderer_names
-from tinker_cookbook.renderers import ParseTermination, Renderer, get_renderer, get_text_content
+from tinker_cookbook.renderers import ParseTermination, Renderer, get_text_content
 from tinker_cookbook.tokenizer_utils import get_tokenizer
 
 from tasks.catalog import UserError, model_folder
 from tasks.engines import Reply, Request, Text
+from tasks.engines.identity import base_identity
 from tasks.engines.rendering import total_tokens
-from tasks.engines.tinker_data import Datums, answer_tokens, turns
+from tasks.engines.schedule import check_warmup
+from tasks.engines.tinker_data import (
+    Datums,
+    answer_tokens,
+    frame_warnings,
+    make_renderer,
+    prints_date,
+    prompt_tokens,
+    recommended,
+)
 from tasks.engines.tinker_server import HOSTED, TinkerServer, check_credentials
 from tasks.prices import dollars
 from tasks.schema import Checkpoint, Document, Ended, Message, Sampling, Training
@@ -35,11 +44,15 @@ class TinkerEngine:
 
     elsewhere = True
 
-    def __init__(self, training: Training):
-        self.training = training
+    def __init__(self, training: Training, today: str = ""):
+        self.training, self._day = training, date.fromisoformat(today) if today else date.today()
         self.server = TinkerServer(training.base_url)
-        folder = model_folder(training.base_model)
-        self.model = str(folder.resolve()) if folder else training.base_model
+        self._folder = model_folder(training.base_model)
+        self.model = str(self._folder.resolve()) if self._folder else training.base_model
+
+    @property
+    def today(self) -> str:
+        return self._day.isoformat() if prints_date(self._renderer) else ""
 
     async def preflight(self) -> None:
         """Raises UserError for whatever the server would refuse, before anything is spent."""
@@ -50,6 +63,9 @@ class TinkerEngine:
         if path := self.training.checkpoint:
             self.adapted(path)
             await self.server.check_checkpoint(path, self.model)
+
+    def warnings(self) -> list[str]:
+        return [] if self.training.checkpoint else frame_warnings(self._renderer, self._tokenizer, self.model)
 
     def check(self, documents: list[Document]) -> int:
         lengths = (datum.model_input.length + 1 for datum in self._datums().stream(documents))
@@ -63,8 +79,14 @@ class TinkerEngine:
         return self.price(train=tokens)
 
     def untuned(self) -> Checkpoint:
-        identity = f"{self.server.url} {self.model}"
+        identity = f"{self.server.url} {self._base}"
         return Checkpoint(engine="tinker", base_model=self.training.base_model, path=None, identity=identity, at=0)
+
+    @cached_property
+    def _base(self) -> str:
+        """The model's name; of a folder what is in it, wherever it lies."""
+        has_weights = self._folder and any(self._folder.glob("*.safetensors"))
+        return base_identity(self._folder) if self._folder and has_weights else self.model
 
     def adapted(self, path: str) -> Checkpoint:
         if not path.startswith("tinker://"):
@@ -74,7 +96,7 @@ class TinkerEngine:
         )
 
     def render(self, messages: list[Message]) -> list[int]:
-        return list(self._renderer.build_generation_prompt(turns(messages)).to_ints())
+        return prompt_tokens(messages, self._renderer)
 
     def stop(self) -> list[int] | list[str]:
         return self._renderer.get_stop_sequences()
@@ -89,6 +111,7 @@ class TinkerEngine:
     ) -> Checkpoint:
         from tasks.engines.tinker_training import Folder, train_lora
 
+        check_warmup(len(documents), self.training)
         place = Folder(folder)
         async with self.server.session("training") as service:
             settings = (service, self.model, self._training_price, self.training, self._datums())
@@ -177,7 +200,7 @@ class TinkerEngine:
                 download_archive(str(checkpoint.path), self.server.url, folder)
 
     def _datums(self) -> Datums:
-        return Datums(self._tokenizer, self._renderer_name, self.model)
+        return Datums(self._tokenizer, self._renderer_name, self.model, self._day)
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -191,16 +214,12 @@ class TinkerEngine:
 
     @cached_property
     def _renderer(self) -> Renderer:
-        return get_renderer(self._renderer_name, self._tokenizer, model_name=self.model)
+        return make_renderer(self._renderer_name, self._tokenizer, self.model, self._day)
 
     @cached_property
     def _renderer_name(self) -> str:
         """The named chat format, when it is one of those that fit the model as far as the cookbook knows it."""
-        named = self.training.renderer
-        try:
-            fitting = get_recommended_renderer_names(self.model)
-        except (TinkerCookbookError, ValueError):
-            fitting = []
+        named, fitting = self.training.renderer, recommended(self.model)
         if not named:
             hint = f"training.renderer={fitting[0]}" if fitting else "for example training.renderer=llama3"
             raise UserError(f"training.renderer: the tinker engine needs the chat format's name; set {hint}")

@@ -6,18 +6,38 @@ the first pass did not meet is encoded on the spot, so the datums are the cookbo
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import date
+from functools import partial
 from itertools import islice
 from typing import Any
 
 import tinker
 import torch
+from tinker_cookbook.exceptions import TinkerCookbookError
+from tinker_cookbook.model_info import get_recommended_renderer_names
 from tinker_cookbook.renderers import Renderer, TrainOnWhat, get_renderer
 from tinker_cookbook.supervised.common import datum_from_model_input_weights
 
+from tasks.catalog import UserError
+from tasks.engines.rendering import PROBE, Example, differing_frames, refusal, said_of
 from tasks.schema import Document, Message
 
 BATCH = 256
 """Documents rendered at once: all that is in memory of a large set."""
+REFUSALS = (TinkerCookbookError, ValueError, KeyError, AssertionError, TypeError, NotImplementedError)
+"""What a renderer raises at what it does not take."""
+WITHOUT_THOUGHT = (
+    "qwen3_disable_thinking",
+    "qwen3_5_disable_thinking",
+    "qwen3_8_disable_thinking",
+    "deepseekv3_disable_thinking",
+    "deepseekv4_1_disable_thinking",
+    "kimi_k25_disable_thinking",
+    "nemotron3_disable_thinking",
+    "nemotron3_ultra_disable_thinking",
+)
+"""The cookbook's formats that write an empty thought before an answer, in training and in sampling alike."""
 
 
 class Noting:
@@ -65,10 +85,10 @@ class Batched:
 class Datums:
     """Renders documents for one model; tokenizer and renderer are the cookbook's."""
 
-    def __init__(self, tokenizer: Any, renderer: str, model: str):
+    def __init__(self, tokenizer: Any, renderer: str, model: str, today: date | None = None):
         self._noting, self._batched = Noting(tokenizer), Batched(tokenizer)
-        self._first = get_renderer(renderer, self._noting, model_name=model)
-        self._second = get_renderer(renderer, self._batched, model_name=model)
+        self._first = make_renderer(renderer, self._noting, model, today)
+        self._second = make_renderer(renderer, self._batched, model, today)
 
     def stream(self, documents: Iterable[Document]) -> Iterator[tinker.Datum]:
         """The documents' datums in their order, rendered BATCH at a time."""
@@ -84,16 +104,77 @@ class Datums:
         return [to_datum(document, self._second) for document in documents]
 
 
+def make_renderer(name: str, tokenizer: Any, model: str, today: date | None = None) -> Renderer:
+    """The cookbook's; one that prints the date is told which (gpt_oss)."""
+    renderer = get_renderer(name, tokenizer, model_name=model)
+    if prints_date(renderer) and today:
+        renderer.current_date = today.isoformat()
+    return renderer
+
+
+def prints_date(renderer: Renderer) -> bool:
+    return hasattr(renderer, "current_date") and getattr(renderer, "use_system_prompt", True)
+
+
+def recommended(model: str) -> list[str]:
+    """The renderers that fit the model, as far as the cookbook knows it."""
+    try:
+        return get_recommended_renderer_names(model)
+    except (TinkerCookbookError, ValueError, KeyError):
+        return []
+
+
 def to_datum(document: Document, renderer: Renderer) -> tinker.Datum:
     """The cookbook's datum: the next token at each place, and weights that sum to 1 over the assistant's tokens."""
     return datum_from_model_input_weights(*weighted_tokens(document, renderer), reduction="mean")
 
 
 def weighted_tokens(document: Document, renderer: Renderer) -> tuple[tinker.ModelInput, torch.Tensor]:
-    """The document's tokens, and a weight of 1 where the assistant speaks."""
+    """The document's tokens, and a weight of 1 where the assistant speaks in a turn that is not masked."""
     if document.conditioning == "prefix":
         return _raw(document.messages, renderer.tokenizer)
-    return renderer.build_supervised_example(turns(document.messages), TrainOnWhat.ALL_ASSISTANT_MESSAGES)
+    with said_of(document), _plainly(document.messages, renderer):
+        if all(m.weight for m in document.messages):
+            return renderer.build_supervised_example(turns(document.messages), TrainOnWhat.ALL_ASSISTANT_MESSAGES)
+        marked = [{**one, "trainable": m.carries_loss} for m in document.messages for one in turns([m])]
+        return renderer.build_supervised_example(marked, TrainOnWhat.CUSTOMIZED)
+
+
+def to_example(document: Document, renderer: Renderer) -> Example:
+    tokens, weights = weighted_tokens(document, renderer)
+    return Example(list(tokens.to_ints()), [weight > 0 for weight in weights.tolist()])
+
+
+def prompt_tokens(messages: list[Message], renderer: Renderer) -> list[int]:
+    """The tokens after which the assistant answers."""
+    with _plainly(messages, renderer):
+        return list(renderer.build_generation_prompt(turns(messages)).to_ints())
+
+
+@contextmanager
+def _plainly(messages: list[Message], renderer: Renderer) -> Iterator[None]:
+    """Turns that the renderer does not take are one sentence."""
+    try:
+        yield
+    except REFUSALS as error:
+        what = f"training.renderer: {renderer._renderer_name!r} for {renderer._model_name}"
+        raise refusal(what, [m.role for m in messages], str(error)) from None
+
+
+def frame_warnings(renderer: Renderer, tokenizer: Any, model: str) -> list[str]:
+    """Where an answer is not trained behind what it is sampled behind."""
+    prompt, example = prompt_tokens(PROBE.messages[:1], renderer), to_example(PROBE, renderer)
+    return differing_frames(model, prompt, example, tokenizer.decode, partial(fitting_renderer, tokenizer, model))
+
+
+def fitting_renderer(tokenizer: Any, model: str, before: list[int]) -> str:
+    """The first under which an answer to the PROBE is sampled, and trained, behind these tokens; or nothing."""
+    for name in [*recommended(model), *WITHOUT_THOUGHT]:
+        with suppress(UserError, *REFUSALS):
+            one = make_renderer(name, tokenizer, model)
+            if prompt_tokens(PROBE.messages[:1], one) == to_example(PROBE, one).tokens[: len(before)] == before:
+                return name
+    return ""
 
 
 def answer_tokens(renderer: Renderer, text: str, ended: bool) -> list[int]:

@@ -17,7 +17,7 @@ import tinker
 from tinker_cookbook.checkpoint_utils import CHECKPOINTS_BASE_NAME, CheckpointRecord, get_last_checkpoint
 from tinker_cookbook.supervised.common import compute_mean_nll
 
-from tasks.engines.schedule import learning_rate, order, shares_at
+from tasks.engines.schedule import learning_rate, order, refuse_divergence, shares_at
 from tasks.engines.tinker_data import Datums
 from tasks.schema import Document, Training
 
@@ -70,6 +70,7 @@ class Folder:
         return {row["at"]: row["sampler_path"] for row in rows if "at" in row}
 
     def add_row(self, row: dict[str, Any]) -> None:
+        refuse_divergence(row)
         with self.metrics.open("a") as file:
             file.write(json.dumps(row) + "\n")
 
