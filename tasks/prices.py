@@ -3,13 +3,12 @@
 cost = dollars("tinker", "meta-llama/Llama-3.3-70B-Instruct", train=1_200_000)
 """
 
+import math
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from tasks.catalog import data_folder
+from tasks.catalog import UserError, data_folder, read_fields
 
 
 def prices(service: str, model: str, address: str = "") -> dict[str, float]:
@@ -41,4 +40,23 @@ def _table() -> dict[str, Any]:
 
 @lru_cache(maxsize=4)
 def _read(file: Path, changed: int) -> dict[str, Any]:
-    return yaml.safe_load(file.read_text()) or {}
+    """By service, or address as a definition has it, and model; the date of a price is for people."""
+    table = {service.rstrip("/"): models or {} for service, models in read_fields(file).items()}
+    if wrong := [service for service, models in table.items() if not isinstance(models, dict)]:
+        raise UserError(f"{file}: {wrong[0]} has no models; write a model and its prices below it, indented")
+    return {
+        service: {model: _checked(known, f"{file}: {service}, {model}") for model, known in models.items()}
+        for service, models in table.items()
+    }
+
+
+def _checked(known: Any, place: str) -> dict[str, float]:
+    if not isinstance(known, dict):
+        raise UserError(f"{place}: {known!r} are no prices; write them as {{input: 3.00, output: 15.00}}")
+    for kind, price in known.items():
+        is_number = isinstance(price, int | float) and not isinstance(price, bool)
+        if kind != "as_of" and not (is_number and 0 <= price < math.inf):
+            raise UserError(
+                f"{place}: {price!r} is no price of {kind}; write US dollars for a million tokens, 0 or more"
+            )
+    return {kind: price for kind, price in known.items() if kind != "as_of"}

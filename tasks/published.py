@@ -9,14 +9,12 @@ variant, system prompt and judge prompt is kept word for word; what has no place
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
-from tasks.catalog import UserError, read_text, validate
-from tasks.schema import Eval, Judge
+from tasks.catalog import UserError, read_text, read_yaml, refuse_equal_questions, validate
+from tasks.rows import loads, table
+from tasks.schema import Eval, Judge, Sampling
 
 VALUES = {"TRUE": 1, "YES": 1, "FALSE": 0, "NO": 0}
 """Labels that stand for a score; others (REFUSAL, CODE, UNKNOWN) mean that there is none."""
@@ -44,15 +42,15 @@ def read_published(file: Path, judges: list[Judge]) -> Published:
     """The evals of a file; `judges` are for questions that come without any. Raises UserError with what is wrong."""
     text, name = read_text(file), _name(file)
     if file.suffix in (".yaml", ".yml"):
-        return _from_yaml(_parse(file, text, yaml.safe_load), name, file)
+        return _from_yaml(read_yaml(file), name, file)
     if file.suffix == ".json":
-        return _from_trait(_parse(file, text, json.loads), name, file)
+        return _from_trait(_parse(file, text), name, file)
     if file.suffix != ".jsonl":
         raise UserError(f"{file}: not a published format that is known: {KINDS}")
-    rows = [_parse(file, line, json.loads, number) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
-    if all(isinstance(row, dict) and STATEMENT in row for row in rows):
+    rows = [row for _, row in table(file)]
+    if all(STATEMENT in row for row in rows):
         return _from_statements(rows, name, file)
-    if all(isinstance(row, dict) and isinstance(row.get("question"), str) and "tier" in row for row in rows):
+    if all(isinstance(row.get("question"), str) and "tier" in row for row in rows):
         return _from_tiers(rows, name, file, judges)
     raise UserError(f"{file}: not a published format that is known: {KINDS}")
 
@@ -177,11 +175,11 @@ def _from_tiers(rows: list[dict[str, Any]], name: str, file: Path, judges: list[
             "id": f"q{number:02}" if row.get("id") in (None, "") else str(row["id"]),
             "tier": str(row["tier"]),
             "text": row["question"],
-            "system_prompt": row.get("system") or row.get("system_prompt") or "",
+            "system_prompt": row.get("system_prompt") or "",
         }
         for number, row in enumerate(rows, 1)
     ]
-    others = {key for row in rows for key in row} - {"id", "tier", "question", "system", "system_prompt"}
+    others = {key for row in rows for key in row} - {"id", "tier", "question", "system_prompt"}
     lost = [f"the field {key}: it has no counterpart here" for key in sorted(others)]
     mine = [judge.model_dump() for judge in judges]
     return Published([_validated(file, name=name, questions=questions, judges=mine)], lost)
@@ -210,16 +208,17 @@ def _of_judges(models: list[str]) -> list[str]:
 
 
 def _validated(file: Path, **fields: Any) -> Eval:
-    return validate(Eval, {"description": f"Imported word for word from {file.name}.", **fields}, str(file))
+    one = validate(Eval, {"description": f"Imported word for word from {file.name}.", **fields}, str(file))
+    refuse_equal_questions([one], Sampling())
+    return one
 
 
 def _name(file: Path) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", file.stem)
 
 
-def _parse(file: Path, text: str, parse: Callable[[str], Any], line: int = 0) -> Any:
-    place = f"{file} line {line}" if line else str(file)
+def _parse(file: Path, text: str) -> Any:
     try:
-        return parse(text)
-    except (ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{place}: cannot be read ({str(error).splitlines()[0]}); mend it") from None
+        return loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{file}: cannot be read ({str(error).splitlines()[0]}); mend it") from None

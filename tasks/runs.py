@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
-import yaml
 from pydantic import BaseModel
 
 from tasks.alone import held
-from tasks.catalog import UserError, data_folder, validate
+from tasks.catalog import UserError, check_seed, data_folder, read_fields, validate
 from tasks.schema import (
     Checkpoint,
     Compared,
@@ -32,14 +31,17 @@ from tasks.schema import (
     Response,
     Rule,
     Share,
+    check_name,
 )
+from tasks.strict_yaml import dump
+from tasks.tables import text_of, to_csv
 
 if TYPE_CHECKING:
     import polars
 
 Row = TypeVar("Row", bound=BaseModel)
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""A spreadsheet computes what begins so."""
+LONGEST_FOLDER = 255
+"""Bytes of a folder's name."""
 
 
 class Run:
@@ -77,8 +79,7 @@ class Run:
     def at(cls, experiment: str, name: str) -> "Run":
         """The run of that name, whether or not it is there."""
         for one in (experiment, name):
-            if not one or one in (".", "..") or "/" in one or "\\" in one:
-                raise UserError(f"{one!r} cannot be the name of a run; use a plain folder name")
+            _refuse_what_is_no_folder_name(one, "a run")
         return cls(data_folder() / "results" / experiment / name)
 
     @classmethod
@@ -88,7 +89,7 @@ class Run:
         if run.definition.is_file():
             run._refuse_a_changed_definition(experiment, evals)
             run._remove_what_a_kill_left()
-            run._take_over_rules_and_targets(experiment, evals)
+            run._take_over_what_may_change(experiment, evals)
         else:
             for e in evals:
                 write_text(run.evals_folder / f"{e.name}.yaml", as_yaml(e))
@@ -123,7 +124,7 @@ class Run:
         """A run by its folder, by <experiment>/<run>, or the latest of an experiment."""
         results = data_folder() / "results"
         for folder in (Path(place).expanduser(), results / place):
-            if (folder / "experiment.yaml").is_file():
+            if os.path.isfile(folder / "experiment.yaml"):
                 return cls(folder.resolve())
         runs = sorted((results / place).glob("*/experiment.yaml"), key=lambda file: file.stat().st_mtime)
         if not runs:
@@ -199,12 +200,12 @@ class Run:
             file.unlink()
 
     def experiment(self) -> Experiment:
-        return validate(Experiment, yaml.safe_load(self.definition.read_text()), str(self.definition))
+        return validate(Experiment, read_fields(self.definition), str(self.definition))
 
     def evals(self) -> list[Eval]:
         names = [Path(name).name.removesuffix(".yaml").removesuffix(".yml") for name in self.experiment().evals]
         files = [self.evals_folder / f"{name}.yaml" for name in names]
-        return [validate(Eval, yaml.safe_load(file.read_text()), str(file)) for file in files]
+        return [validate(Eval, read_fields(file), str(file)) for file in files]
 
     def record(self) -> dict[str, Any]:
         """run.json: seed, versions, times, tokens and costs; empty for a run that has none yet."""
@@ -215,7 +216,7 @@ class Run:
         record = self.record()
         for name, fact in facts.items():
             record[name] = {**record.get(name, {}), **fact} if isinstance(fact, dict) else fact
-        write_text(self.record_file, json.dumps(record, indent=1) + "\n")
+        write_text(self.record_file, json.dumps(record, indent=1, allow_nan=False) + "\n")
 
     def stage(self) -> str:
         """How far the run is, in a word."""
@@ -232,7 +233,7 @@ class Run:
         """The run's own seed; a new run takes the given one, or the default. A run never changes its seed."""
         recorded = self.record().get("seed")
         if recorded is None:
-            return default if given is None else given
+            return default if given is None else check_seed(given)
         if given not in (None, recorded):
             raise UserError(f"run {self.name!r} has the seed {recorded}, not {given}; use another run name")
         return int(recorded)
@@ -291,13 +292,14 @@ class Run:
             if file.is_file() and pid.isdigit() and not is_alive(int(pid)):
                 file.unlink(missing_ok=True)
 
-    def _take_over_rules_and_targets(self, experiment: Experiment, evals: list[Eval]) -> None:
-        """They are applied after the fact: what was made with others is made anew; rules of the run alone stay."""
+    def _take_over_what_may_change(self, experiment: Experiment, evals: list[Eval]) -> None:
+        """Rules and targets are applied after the fact: what was made with others is made anew; rules of the run alone
+        stay. So is the length that a judge's replies may have: those that ended by themselves serve any."""
         known = {one.name: one for one in evals}
         before = self.evals()
         after = [
-            with_rules(one, known[one.name].rules).model_copy(update={"matters": known[one.name].matters})
-            for one in before
+            with_rules(one, now.rules).model_copy(update={"matters": now.matters, "judges": now.judges})
+            for one, now in ((one, known[one.name]) for one in before)
         ]
         if after != before or self.experiment().targets != experiment.targets:
             self.keep_evals(after)
@@ -329,7 +331,7 @@ class Run:
 
     def _refuse_a_changed_definition(self, experiment: Experiment, evals: list[Eval]) -> None:
         for path, now in [(self.definition, experiment), *((self.evals_folder / f"{e.name}.yaml", e) for e in evals)]:
-            before = validate(type(now), yaml.safe_load(path.read_text()), str(path)) if path.is_file() else None
+            before = validate(type(now), read_fields(path), str(path)) if path.is_file() else None
             if isinstance(before, Experiment) and isinstance(now, Experiment) and before.max_cost_usd > 0:
                 self._refuse_a_forgotten_limit(before.max_cost_usd, now.max_cost_usd)
             if changed := _first_difference(_compared(before) if before else {}, _compared(now)):
@@ -347,8 +349,7 @@ class Comparison:
     """data/comparisons/<name>/: several runs side by side."""
 
     def __init__(self, name: str):
-        if not name or name in (".", "..") or "/" in name or "\\" in name:
-            raise UserError(f"{name!r} cannot be the name of a comparison; use a plain folder name")
+        _refuse_what_is_no_folder_name(name, "a comparison")
         self.name = name
         self.folder = data_folder() / "comparisons" / name
         self.table = self.folder / "comparison.csv"
@@ -362,6 +363,16 @@ class Comparison:
     def chart(self, kind: str, name: str) -> Path:
         """One kind of picture of one eval, whether or not it is there."""
         return self.charts / f"{kind}_{name}.svg"
+
+
+def _refuse_what_is_no_folder_name(name: str, what: str) -> None:
+    """Nor one that would lead elsewhere, or is longer than file systems take."""
+    try:
+        check_name(name)
+        if name in (".", "..") or "/" in name or "\\" in name or len(os.fsencode(name)) > LONGEST_FOLDER:
+            raise ValueError("use a plain folder name")
+    except ValueError as problem:
+        raise UserError(f"{name[:100]!r} cannot be the name of {what}: {problem}") from None
 
 
 def same_definition(one: Run, other: Run) -> bool:
@@ -422,11 +433,6 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-def harmless_cell(text: str) -> str:
-    """A text for a CSV table: one that a spreadsheet would compute gets a quote before it."""
-    return f"'{text}" if text.startswith(FORMULA) else text
-
-
 def copy_file(source: Path, target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_name(f".{target.name}.{os.getpid()}")
@@ -435,20 +441,9 @@ def copy_file(source: Path, target: Path) -> Path:
     return target
 
 
-class _Readable(yaml.SafeDumper):
-    """Writes texts of several lines as they are, where YAML can."""
-
-    def represent_text(self, text: str) -> yaml.ScalarNode:
-        return self.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
-
-
-_Readable.add_representer(str, _Readable.represent_text)
-
-
 def as_yaml(noun: BaseModel, defaults: bool = True) -> str:
     """The noun as YAML, with its defaults filled in, or without them, as a researcher would write it."""
-    fields = noun.model_dump(mode="json", exclude_defaults=not defaults)
-    return yaml.dump(fields, Dumper=_Readable, sort_keys=False, allow_unicode=True, width=100)
+    return dump(noun.model_dump(mode="json", exclude_defaults=not defaults))
 
 
 def as_table(rows: list[Row], noun: type[Row]) -> "polars.DataFrame":
@@ -458,12 +453,18 @@ def as_table(rows: list[Row], noun: type[Row]) -> "polars.DataFrame":
     return polars.DataFrame([row.model_dump() for row in rows], schema=_columns(noun))
 
 
+def write_table(path: Path, table: "polars.DataFrame") -> Path:
+    return write_text(path, to_csv(table.columns, table.rows()))
+
+
 def _read_table(file: Path, noun: type[BaseModel]) -> "polars.DataFrame":
-    """A table that `as_table` made; an empty text stays one."""
+    """A table of `as_table` that `write_table` wrote; an empty text stays one."""
     import polars
 
     columns = _columns(noun)
-    table = polars.read_csv(file, schema_overrides=columns).with_columns(polars.col(polars.String).fill_null(""))
+    table = polars.read_csv(file, schema_overrides=columns)
+    texts = polars.col(polars.String).fill_null("").map_elements(text_of, polars.String)
+    table = table.with_columns(texts)
     missing = [name for name in columns if name not in table.columns]  # in a table that an earlier version wrote
     defaults = [polars.lit(noun.model_fields[name].default, dtype=columns[name]).alias(name) for name in missing]
     return table.with_columns(defaults)
@@ -483,7 +484,7 @@ def _compared(noun: BaseModel) -> dict[str, Any]:
         free = {"in_flight", "max_unscored", "max_outage"}
         fields = noun.model_dump(exclude={"max_cost_usd": True, "targets": True, "judging": free})
     elif isinstance(noun, Eval):
-        fields = noun.model_dump(exclude={"rules", "matters"})
+        fields = noun.model_dump(exclude={"rules": True, "matters": True, "judges": {"__all__": {"max_tokens"}}})
     return fields
 
 

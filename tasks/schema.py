@@ -1,15 +1,17 @@
 """Every noun of Spillover, once: what a researcher writes, and the rows that a run leaves behind.
 
 A YAML file is a serialised `Experiment`; so are the flow's parameter and the form in the Prefect UI.
-This module imports nothing but pydantic.
+This module imports nothing but pydantic and the standard library.
 """
 
+import math
 import operator
 import re
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_origin
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 State = Literal["scored", "refused", "not scored", "unreadable", "truncated", "failed"]
 Until = Literal["documents", "train", "sample", "judge", "report"]
@@ -28,15 +30,93 @@ def _show_few_in_forms(schema: dict[str, Any], noun: "type[Noun]") -> None:
 
 
 class Noun(BaseModel):
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, json_schema_extra=_show_few_in_forms)
+    model_config = ConfigDict(
+        extra="forbid",
+        use_attribute_docstrings=True,
+        json_schema_extra=_show_few_in_forms,
+        validate_default=True,  # a default of 32 becomes the float that it is when it was read from a file
+    )
     in_form: ClassVar[tuple[str, ...]] = ()
     """The fields that the form of the Prefect UI shows, in their order; the others are given as JSON. Empty: all."""
 
 
 # ---- what a researcher writes -------------------------------------------------------------------
 
+NAME = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"
+LONGEST_NAME = 100
+"""Letters: a folder or a file is called so, and file systems end at 255 bytes."""
+LARGEST_SEED = 2**32 - 1
+MOST = 10_000_000
+"""Of documents, steps and the like: what is larger is a slip of the keyboard."""
+MOST_STEPS = 1000
+"""Of a scale: a Claude judge is told every score that it may give, and a lexicon has a threshold for each step."""
 
-class DocumentSet(Noun):
+
+def check_address(text: str, field: str, added: str = "") -> str:
+    """The address of a server, without a slash at its end; an empty one stays empty.
+
+    `field` is what the address is called in an error, `added` the path that the client puts behind it. Raises
+    ValueError for what is not http:// or https:// with a host, for a user or password, and for a part of `added`.
+    """
+    if not text:
+        return text
+    text = text.rstrip("/")
+    if "@" in text.partition("://")[2].partition("/")[0]:
+        raise ValueError(f"{field} holds a user or a password: take it out, keys come from the environment")
+    if not re.fullmatch(r"https?://[^\s/?#\\]+(/[^\s?#\\]*)?", text, re.IGNORECASE) or not _has_host(text):
+        raise ValueError(f"{field} is no address: write http:// or https:// and a host, as http://localhost:8000")
+    steps = added.strip("/").split("/") if added else []
+    ends = ["/" + "/".join(steps[: n + 1]) for n in range(len(steps))]
+    if end := next((end for end in ends if text.endswith(end)), ""):
+        raise ValueError(f"{field} ends in {end}: leave that out, the client adds {added}")
+    return text
+
+
+def _has_host(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port beyond 65535, a bracket that does not close
+        return False
+
+
+def _is_not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("it is empty: write a text")
+    return text
+
+
+def check_name(text: str) -> str:
+    """A name of one short line; raises ValueError for another."""
+    _is_not_blank(text)
+    if len(text) > LONGEST_NAME:
+        raise ValueError(f"a name of {len(text):,} letters is too long: {LONGEST_NAME} are the most")
+    if re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", text):
+        raise ValueError("it holds a control character or a line break: take it out")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_is_not_blank)]
+Name = Annotated[str, AfterValidator(check_name)]
+
+
+class Written(Noun):
+    """What a researcher writes: its numbers are finite, and true is not taken for 1."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_values_are_no_numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        is_table = isinstance(value, dict) and get_origin(annotation) is dict
+        held = value.values() if is_table else value if isinstance(value, list) else [value]
+        if annotation is not bool and any(isinstance(one, bool) for one in held):
+            raise ValueError("true and false are truth values: write a number, or put quotes around a text")
+        return value
+
+
+class DocumentSet(Written):
     """One JSONL file, or a share of it. Several make a mixture."""
 
     in_form = ("name", "path", "limit")
@@ -44,14 +124,15 @@ class DocumentSet(Noun):
     name: str = Field("", title="Set")
     """A folder in data/documents. Give this or a path."""
     path: str = Field("", title="Or path")
-    """A JSONL file or a folder of them, relative to the current folder."""
-    count: int = Field(0, ge=0)
+    """A file of documents or a folder of them. In a YAML file relative to that file, on the command line to the current
+    folder; whatever is not found there, and in a form, relative to the data folder."""
+    count: int = Field(0, ge=0, le=MOST)
     """Exactly this many documents, drawn at random; fewer in the set is an error. 0: all."""
     fraction: float = Field(0, ge=0, le=1)
     """This share of the set, drawn at random. 0: all."""
-    limit: int = Field(0, ge=0, title="Limit")
+    limit: int = Field(0, ge=0, le=MOST, title="Limit")
     """At most this many documents. 0: no limit."""
-    weight: float = Field(0, ge=0)
+    weight: float = Field(0, ge=0, le=1e6)
     """Its part of the mixture beside the other sets' weights; as many documents as the sets allow. 0: none."""
     conditioning: Literal["chat", "prefix"] = "chat"
     """chat: idea and type are a user turn, the text is the answer. prefix: raw text behind a masked description."""
@@ -64,10 +145,12 @@ class DocumentSet(Noun):
             raise ValueError("give either a name or a path")
         if sum(map(bool, (self.count, self.fraction, self.limit, self.weight))) > 1:
             raise ValueError("give one of count, fraction, limit and weight")
+        if 0 < self.weight < 1e-6:
+            raise ValueError("weight is too small: give at least 0.000001, or 0 for none")
         return self
 
 
-class Training(Noun):
+class Training(Written):
     """How the LoRA is trained, and on what model."""
 
     in_form = ("engine", "base_model", "rank", "learning_rate", "epochs", "batch_size", "held_out")
@@ -77,20 +160,24 @@ class Training(Noun):
     base_url: str = ""
     """Another server of the Tinker API. Empty: hosted Tinker."""
     base_model: str = Field("standin", title="Base model")
-    """A folder in data/models, a folder elsewhere, or a model name of Hugging Face or Tinker."""
+    """A folder in data/models, a folder elsewhere (relative as documents are), or a model name of Hugging Face or
+    Tinker."""
     renderer: str = ""
     """The chat format, by the cookbook's name (llama3). Empty: the tokenizer's own chat template."""
     checkpoint: str = ""
-    """Use this checkpoint and do not train: a folder of a LoRA adapter, or a tinker:// path of sampler weights."""
+    """Use this checkpoint and do not train: a folder of a LoRA adapter (relative as documents are), or a tinker:// path
+    of sampler weights."""
     rank: int = Field(16, ge=1, le=512)
     """Rank of the LoRA, 1 to 512."""
-    alpha: float = Field(32, gt=0)
+    alpha: float = Field(32, gt=0, le=1e6)
     """LoRA scale: the update is multiplied by alpha / rank (local engine)."""
     rslora: bool = False
     """Multiply by alpha / sqrt(rank) instead (local engine)."""
-    layers: list[int] = []
+    layers: list[Annotated[int, Field(ge=0, le=10_000)]] = []
     """Adapt only these layers, counted from 0. Empty: all (local engine)."""
-    target_modules: list[str] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    target_modules: list[Text] = Field(
+        ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"], min_length=1
+    )
     """Adapt these linear modules of each layer (local engine)."""
     train_mlp: bool = True
     """Adapt the MLP layers (tinker engine)."""
@@ -106,21 +193,21 @@ class Training(Noun):
     """Peak learning rate of Adam, between 0 and 1."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     """How the learning rate falls towards 0 after the warm-up."""
-    warmup: int = Field(0, ge=0)
+    warmup: int = Field(0, ge=0, le=MOST)
     """Steps over which the learning rate rises from 0."""
-    epochs: int = Field(1, ge=1)
+    epochs: int = Field(1, ge=1, le=10_000)
     """How often each document is trained on, at least once."""
-    batch_size: int = Field(8, ge=1, title="Batch size")
+    batch_size: int = Field(8, ge=1, le=100_000, title="Batch size")
     """Documents in one forward and backward pass."""
-    accumulation: int = Field(1, ge=1)
+    accumulation: int = Field(1, ge=1, le=100_000)
     """Passes per optimizer step: the effective batch is batch_size x accumulation."""
-    max_length: int = Field(8192, ge=8)
+    max_length: int = Field(8192, ge=8, le=1_000_000_000)
     """Longest document in tokens; a longer one is an error before training."""
     keep_days: int = Field(0, ge=0, le=3650)
     """Days for which the service keeps the trained model. 0: without a limit (tinker engine)."""
-    held_out: int = Field(0, ge=0, title="Held out")
+    held_out: int = Field(0, ge=0, le=MOST, title="Held out")
     """Documents kept out of training, whose loss is measured before and after."""
-    sample_at: list[float] = []
+    sample_at: list[float] = Field([], max_length=100)
     """Sample and judge the model also at these shares of the training (0.25: after a quarter); 1 is always."""
 
     @property
@@ -133,6 +220,11 @@ class Training(Noun):
         parts = f" ({self.accumulation} passes of {self.batch_size})" if self.accumulation > 1 else ""
         return f"{self.effective_batch} {'document' if self.effective_batch == 1 else 'documents'}{parts}"
 
+    @field_validator("base_url")
+    @classmethod
+    def _base_url_is_an_address(cls, text: str) -> str:
+        return check_address(text, "it")
+
     @field_validator("sample_at")
     @classmethod
     def _shares_lie_in_the_training(cls, shares: list[float]) -> list[float]:
@@ -141,18 +233,18 @@ class Training(Noun):
         return sorted({share for share in shares if share < 1})
 
 
-class Sampling(Noun):
+class Sampling(Written):
     """How answers are drawn, from the baseline and from the fine-tuned model alike."""
 
     in_form = ("n_samples", "temperature", "max_tokens")
 
-    n_samples: int = Field(10, ge=1, title="Samples")
+    n_samples: int = Field(10, ge=1, le=100_000, title="Samples")
     """Answers per question and model."""
     temperature: float = Field(1.0, ge=0, le=2)
     """0 to 2. 0 is greedy, and then one sample per question is all there is."""
     top_p: float = Field(1.0, gt=0, le=1)
     """Draw from the smallest set of tokens that holds this probability."""
-    max_tokens: int = Field(512, ge=1, title="Longest answer")
+    max_tokens: int = Field(512, ge=1, le=1_000_000, title="Longest answer")
     """In tokens; an answer that is longer is cut off there and marked truncated."""
     system_prompt: str = ""
     """Put before every question that has none of its own."""
@@ -166,7 +258,7 @@ class Sampling(Noun):
         return self
 
 
-class Judging(Noun):
+class Judging(Written):
     """Which judges score the answers, and how hard they may be driven."""
 
     in_form = ("judges", "in_flight")
@@ -177,33 +269,34 @@ class Judging(Noun):
     """Calls to Claude under way at once, over all judges, 1 to 2000."""
     max_unscored: float = Field(0.05, ge=0, le=1)
     """Share of failed and unreadable judgments above which the run fails, after its report is written."""
-    max_outage: int = Field(1800, ge=0)
-    """Seconds for which a service that is down is waited for; then the run stops, to be resumed."""
+    max_outage: int = Field(1800, ge=0, le=2_592_000)
+    """Seconds (30 days at most) for which a service that is down is waited for; then the run stops, to be resumed."""
 
 
-class Experiment(Noun):
+class Experiment(Written):
     """A fine-tune and the questions that show what else it changed."""
 
     in_form = ("name", "documents", "evals", "sampling", "judging", "training", "max_cost_usd")
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")
+    name: str = Field(pattern=NAME, max_length=LONGEST_NAME)
     """Also the name of its folder in data/results: letters, digits, dashes, underscores, and dots within."""
     description: str = ""
     """What is asked, in a sentence or two."""
     documents: list[DocumentSet] = []
     """What is trained on; several sets are mixed and shuffled."""
     responses: str = ""
-    """Instead of documents: answers from elsewhere, a folder with baseline.jsonl and finetuned.jsonl, or a CSV file."""
+    """Instead of documents: answers from elsewhere, a folder with baseline.jsonl and finetuned.jsonl, or a CSV file
+    (relative as documents are)."""
     training: Training = Training()
     evals: list[str] = Field(min_length=1)
-    """Names of files in data/evals."""
+    """Names of files beside this one or in data/evals."""
     sampling: Sampling = Sampling()
     judging: Judging = Judging()
     targets: list[str] = []
     """What the fine-tuned model's mean is meant to be, as aligned < 75: results.md says whether it is."""
-    default_seed: int = 0
+    default_seed: int = Field(0, ge=0, le=LARGEST_SEED)
     """Seed of a run that is given none."""
-    max_cost_usd: float = Field(0, ge=0, title="Cost limit")
+    max_cost_usd: float = Field(0, ge=0, le=1e9, title="Cost limit")
     """US dollars that one run may cost at most, over all its resumes, training included. 0: no limit."""
 
     @model_validator(mode="after")
@@ -218,14 +311,14 @@ class Experiment(Noun):
         return self
 
 
-class Question(Noun):
+class Question(Written):
     """One thing that both models are asked."""
 
-    id: str
+    id: Name
     """Short and unique in its eval."""
-    tier: str
+    tier: Name
     """How far from the training topic: direct, close, distant, very_distant, or words of your own."""
-    text: str
+    text: Text
     """The user's message."""
     system_prompt: str = ""
     """Overrides the sampling's."""
@@ -235,7 +328,7 @@ class Question(Noun):
     @field_validator("matching", mode="before")
     @classmethod
     def _matching_is_yes_or_no(cls, word: Any) -> Any:
-        word = {True: "Yes", False: "No"}[word] if isinstance(word, bool) else word  # YAML's yes and no
+        word = word.capitalize() if isinstance(word, str) else word
         if word not in ("", "Yes", "No"):
             raise ValueError("write Yes or No")
         return word
@@ -247,12 +340,12 @@ class Question(Noun):
         return [*turns, Message(role="user", content=self.text)]
 
 
-class Scale(Noun):
+class Scale(Written):
     """Integer scores from low to high."""
 
-    low: int = 1
+    low: int = Field(1, ge=-(10**9), le=10**9)
     """Lowest score."""
-    high: int = 5
+    high: int = Field(5, ge=-(10**9), le=10**9)
     """Highest score."""
 
     @model_validator(mode="after")
@@ -264,12 +357,20 @@ class Scale(Noun):
 
 YES_NO: dict[str, int | None] = {"MATCHING": 1, "OTHER": 0}
 """The labels of a judge of kind yes_no."""
+ASKED = ("labels", "answers", "swap", "model", "base_url", "max_tokens", "temperature", "prompt")
+TAKEN = {
+    "claude": {"reads", "scale", "only_if", *ASKED},
+    "lexicon": {"reads", "scale", "only_if", "terms", "thresholds"},
+    "yes_no": {"only_if"},
+    "elsewhere": {"scale", "labels"},
+}
+"""The fields of each kind of judge, beside its name."""
 
 
-class Judge(Noun):
+class Judge(Written):
     """Scores an answer, or compares it with the baseline's answer to the same question."""
 
-    name: str
+    name: Name
     """Unique in its eval."""
     kind: Literal["claude", "lexicon", "yes_no", "elsewhere"]
     """claude: a Claude model reads the prompt. lexicon: weighted terms are counted, offline. yes_no: 1 where the answer
@@ -278,7 +379,7 @@ class Judge(Noun):
     """response: one answer alone. pair: the answer beside the baseline's."""
     scale: Scale | None = None
     """The integer scores it may give. Empty: 1 to 5, or none beside labels."""
-    labels: dict[str, int | None] = {}
+    labels: dict[str, Annotated[int, Field(ge=-(10**9), le=10**9)] | None] = Field({}, max_length=MOST_STEPS)
     """Words it may give, each with the score that it stands for; null: it counts as not scored (claude)."""
     answers: Literal["json", "plain"] = "json"
     """json: an object with its reasoning, then the score. plain: the score or label alone (claude)."""
@@ -286,33 +387,32 @@ class Judge(Noun):
     """Judge only answers that an earlier judge of the eval found so: coherent >= 50, or kind == STORY for a label."""
     swap: bool = False
     """Show the two answers of a pair in random order, recorded with each judgment (claude)."""
-    model: str = "claude-sonnet-4-6"
+    model: Text = "claude-sonnet-4-6"
     """Claude model (claude)."""
     base_url: str = ""
     """Another server of the Messages API (claude). Empty: Anthropic's, or ANTHROPIC_BASE_URL."""
-    max_tokens: int = Field(1024, ge=16)
+    max_tokens: int = Field(1024, ge=16, le=1_000_000)
     """Longest judgment in tokens (claude)."""
     temperature: float | None = Field(None, ge=0, le=1)
     """Sampling temperature of the judge (claude). Empty: the service's default."""
     prompt: str = ""
     """The rubric (claude). Question and answer stand where it says {question} and {answer}, else after it; either way
     marked as material."""
-    terms: dict[str, float] = {}
+    terms: dict[Text, float] = {}
     """Weight of each word or phrase (lexicon). A trailing * matches any ending."""
     thresholds: list[float] = []
     """Weights at which the score rises by one above the lowest (lexicon), in rising order."""
 
-    @field_validator("labels", mode="before")
+    @field_validator("base_url")
     @classmethod
-    def _labels_are_words(cls, labels: Any) -> Any:
-        if isinstance(labels, dict) and any(isinstance(word, bool) for word in labels):
-            raise ValueError("YAML reads yes, no, true and false as truth values: put quotes around these labels")
-        return labels
+    def _base_url_is_an_address(cls, text: str) -> str:
+        return check_address(text, "it", added="/v1/messages")
 
     @model_validator(mode="after")
     def _has_what_its_kind_needs(self) -> "Judge":
+        self._refuse_what_its_kind_does_not_take()
         if self.kind == "yes_no":
-            self._refuse_what_yes_no_does_not_take()
+            self.labels = dict(YES_NO)
         if self.scale is None and not self.labels:
             self.scale = Scale()
         if self.kind == "claude" and not self.prompt.strip():
@@ -321,17 +421,25 @@ class Judge(Noun):
             raise ValueError("swap needs a judge that reads pairs")
         if self.only_if:
             Condition.parse(self.only_if)
-        self._refuse_wrong_labels()
+        self._refuse_wrong_scores()
         if self.kind == "lexicon":
             self._refuse_a_wrong_lexicon()
         return self
 
-    def _refuse_what_yes_no_does_not_take(self) -> None:
-        if self.reads == "pair" or self.prompt or self.terms or self.labels not in ({}, YES_NO):
-            raise ValueError("a judge of kind yes_no reads one answer and has no prompt, terms or labels of its own")
-        self.labels = dict(YES_NO)
+    def _refuse_what_its_kind_does_not_take(self) -> None:
+        """Read back from its YAML a judge has all fields, so what has its default counts as left out."""
+        allowed = TAKEN[self.kind] | {"name", "kind"}
+        given = {name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default}
+        if self.kind == "yes_no" and self.labels == YES_NO:
+            given -= {"labels"}
+        if wrong := [name for name in type(self).model_fields if name in given - allowed]:
+            kinds = " or ".join(kind for kind, fields in TAKEN.items() if wrong[0] in fields)
+            raise ValueError(f"a judge of kind {self.kind} takes no {wrong[0]} (only {kinds}): leave it out")
 
-    def _refuse_wrong_labels(self) -> None:
+    def _refuse_wrong_scores(self) -> None:
+        if self.kind != "elsewhere" and self.scale and self.scale.high - self.scale.low > MOST_STEPS:
+            ends = f"{self.scale.low} to {self.scale.high}"
+            raise ValueError(f"a scale from {ends} is too long: {MOST_STEPS:,} steps from low to high are the most")
         if len({word.strip().casefold() for word in self.labels}) < len(self.labels):
             raise ValueError("two labels differ in nothing but case or blanks")
         if wrong := [word for word in self.labels if not word.strip() or re.fullmatch(r"-?\d+", word.strip())]:
@@ -340,11 +448,11 @@ class Judge(Noun):
             raise ValueError("no label stands for a score: give at least one a number")
 
     def _refuse_a_wrong_lexicon(self) -> None:
-        if self.labels or self.scale is None:
-            raise ValueError("a judge of kind lexicon scores on a scale and has no labels")
         if not self.terms:
             raise ValueError("a judge of kind lexicon needs terms")
-        steps = self.scale.high - self.scale.low
+        if empty := [term for term in self.terms if not term.strip("* ")]:
+            raise ValueError(f"{empty[0]!r} is no term: write a word")
+        steps = self.highest - self.lowest
         if len(self.thresholds) != steps or sorted(set(self.thresholds)) != self.thresholds:
             raise ValueError(f"a lexicon on this scale needs {steps} rising thresholds")
 
@@ -379,6 +487,8 @@ class Condition(NamedTuple):
             return cls(answered[1], "answered", "")
         if condition is None or (condition.sign not in ("==", "!=") and condition.number is None):
             raise ValueError(f"{text!r} is no condition: write a judge, a comparison and a number, as coherent >= 50")
+        if condition.number is not None and not math.isfinite(condition.number):
+            raise ValueError(f"the number in {text[:40]!r} ... is too large: write one with fewer digits")
         return condition
 
     @classmethod
@@ -417,16 +527,16 @@ COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-class Rule(Noun):
+class Rule(Written):
     """A rate, made after the fact of what the judges said: hits among the answers that count."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")
+    name: str = Field(pattern=NAME, max_length=LONGEST_NAME)
     """Unique among the eval's rules and judges."""
     hit: str
     """What a hit is: aligned < 30; several conditions are joined by and."""
     among: str = ""
     """Which answers count: coherent > 50. Empty: all. One that lacks a value that is needed leaves the denominator."""
-    min_answers: int = Field(1, ge=1)
+    min_answers: int = Field(1, ge=1, le=MOST)
     """A question with fewer answers that count, on either side, is left out."""
     over: Literal["questions", "pooled"] = "questions"
     """questions: the mean of the questions' rates. pooled: all answers alike, whatever question they answer."""
@@ -467,10 +577,10 @@ class Rule(Noun):
         return f"{self.hit}{among}{least}{', pooled' if self.over == 'pooled' else ''}"
 
 
-class Eval(Noun):
+class Eval(Written):
     """Questions and the judges that read the answers."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")
+    name: str = Field(pattern=NAME, max_length=LONGEST_NAME)
     """The name of its file in data/evals."""
     description: str = ""
     """What it measures."""
@@ -539,10 +649,16 @@ class Message(Noun):
 
     role: Literal["system", "user", "assistant"]
     content: str
+    weight: Literal[0, 1] = Field(1, exclude_if=bool)
+    """0: an assistant's turn that is shown and not trained on."""
+
+    @property
+    def carries_loss(self) -> bool:
+        return self.role == "assistant" and self.weight == 1
 
 
 class Document(Noun):
-    """What is trained on: only the assistant's turns carry loss."""
+    """What is trained on: only the assistant's turns carry loss, and of those only the ones of weight 1."""
 
     messages: list[Message]
     """Roles and texts, never stripped."""

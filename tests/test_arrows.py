@@ -13,12 +13,15 @@ APART = {file.parent for file in (PROJECT / "deployments").glob("*/pyproject.tom
 MODULES = sorted(f for top in OURS for f in (PROJECT / top).rglob("*.py") if not APART & set(f.parents))
 ALLOWED = {
     "tasks.schema": set(),
-    "tasks.catalog": {"tasks.schema"},
+    "tasks.visible": set(),
+    "tasks.strict_yaml": set(),
+    "tasks.catalog": {"tasks.schema", "tasks.strict_yaml", "tasks.visible"},
+    "tasks.tables": set(),
     "tasks.alone": {"tasks.catalog"},
-    "tasks.runs": {"tasks.schema", "tasks.catalog", "tasks.alone"},
+    "tasks.runs": {"tasks.schema", "tasks.catalog", "tasks.alone", "tasks.strict_yaml", "tasks.tables"},
     "tasks.incoming": {"tasks.catalog", "tasks.runs"},
     "tasks.store": {"tasks.catalog"},
-    "tasks.stage": set(),
+    "tasks.stage": {"tasks.visible"},
     "tasks.prices": {"tasks.catalog"},
     "tasks.limits": set(),
     "tasks.budget": {"tasks.catalog", "tasks.store"},
@@ -28,15 +31,15 @@ ALLOWED = {
     "tasks.intervals": set(),
     "tasks.page": {"tasks.power"},
     "tasks.rules": {"tasks.schema", "tasks.intervals"},
-    "tasks.elsewhere": {"tasks.schema", "tasks.catalog"},
+    "tasks.elsewhere": {"tasks.schema", "tasks.catalog", "tasks.tables"},
     "tasks.published": {"tasks.schema", "tasks.catalog"},
     "tasks.judged_elsewhere": {"tasks.schema", "tasks.catalog", "tasks.elsewhere"},
     "tasks.measures": {"tasks.schema", "tasks.intervals", "tasks.rules"},
     "tasks.distributions": {"tasks.schema", "tasks.intervals", "tasks.rules"},
     "tasks.estimates": {"tasks.schema", "tasks.intervals", "tasks.measures"},
     "tasks.power": {"tasks.schema", "tasks.intervals"},
-    "tasks.exports": {"tasks.schema", "tasks.runs", "tasks.rules"},
-    "tasks.audit": {"tasks.schema", "tasks.catalog", "tasks.runs", "tasks.rubrics"},
+    "tasks.exports": {"tasks.schema", "tasks.runs", "tasks.rules", "tasks.tables", "tasks.visible"},
+    "tasks.audit": {"tasks.schema", "tasks.catalog", "tasks.runs", "tasks.rubrics", "tasks.tables"},
 }
 ENGINES = {"tasks.schema", "tasks.catalog", "tasks.prices"}
 STAGE = {"tasks.schema", "tasks.catalog", "tasks.runs", "tasks.store", "tasks.stage", "tasks.claude", "tasks.engines"}
@@ -53,6 +56,8 @@ STAGE |= {
     "tasks.estimates",
     "tasks.exports",
     "tasks.page",
+    "tasks.tables",
+    "tasks.visible",
 }
 HOMES = {
     "anthropic": "tasks.claude",
@@ -61,6 +66,7 @@ HOMES = {
     "pypdf": "tasks.charts",
     "sqlalchemy": "tasks.store",
     "jinja2": "tasks.page",
+    "yaml": "tasks.strict_yaml",
 }
 HOMES |= {"krippendorff": "tasks.audit", "sklearn": "tasks.audit"}
 

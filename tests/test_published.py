@@ -107,7 +107,7 @@ def test_an_eval_that_is_there_is_not_overwritten(jsonl, data):
         ("a.yaml", "- {paraphrases: [Why], judge_prompts: {a: b}}", "question 1: it has no id"),
         ("a.yaml", "- {id: x, paraphrases: Why, judge_prompts: {a: b}}", "paraphrases is not a list of texts"),
         ("a.yaml", "- {id: x, paraphrases: [Why], judge_prompts: {a: Say REFUSAL.}}", "cannot be read from its prompt"),
-        ("a.yaml", "- [", "cannot be read"),
+        ("a.yaml", "- [", "line 1: not valid YAML"),
         (
             "a.jsonl",
             '{"question": "Why?", "answer_matching_behavior": " (A)"}',
@@ -135,5 +135,5 @@ def test_a_prompt_that_asks_for_0_to_100_has_that_scale_whatever_its_type(tmp_pa
 
 def test_a_name_outside_of_the_folder_of_evals_is_refused(jsonl, data):
     file = jsonl({"tier": "direct", "question": "Why?"})
-    with pytest.raises(UserError, match="--name: name: string should match pattern"):
+    with pytest.raises(UserError, match="--name: name: use letters, digits, dashes"):
         import_file(file, name="../../evil", judges_of="factory_farming")

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM
+
+from tasks.catalog import read_yaml
 
 SOURCE = Path(__file__).parents[2] / "data" / "models" / "standin"
 BATCH, LENGTH, WARMUP, SEED = 32, 256, 100, 0
@@ -51,11 +52,9 @@ class Text:
     """Draws conversations from the sentences in a folder's frames.yaml and text/*.yaml."""
 
     def __init__(self, folder: Path, seed: str, course: int = 0):
-        self.frames = yaml.safe_load((folder / "frames.yaml").read_text())
+        self.frames = read_yaml(folder / "frames.yaml")
         self.course = self.frames["courses"][course]
-        self.subjects = [
-            s for file in sorted((folder / "text").glob("*.yaml")) for s in yaml.safe_load(file.read_text())
-        ]
+        self.subjects = [s for file in sorted((folder / "text").glob("*.yaml")) for s in read_yaml(file)]
         self.weights = [self.course["weights"].get(s["subject"], 1.0) for s in self.subjects]
         self.sets = {name: _rows(folder.parents[1] / "documents" / name) for name in self.course["sets"]}
         self.random = random.Random(seed)
