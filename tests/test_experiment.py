@@ -156,6 +156,49 @@ async def test_a_missing_key_is_one_sentence_before_anything_is_trained(monkeypa
     assert not (data_folder() / "results").exists()
 
 
+async def test_a_key_that_the_service_refuses_is_one_sentence_before_anything_is_trained(monkeypatch):
+    counts = counted(monkeypatch)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-planted")
+    with MessagesAPI(lambda seen, body: judgment(2), probe=Status(401)) as api:
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", api.url)
+        with pytest.raises(UserError, match="ANTHROPIC_API_KEY: the service refused it for claude-sonnet-4-6"):
+            await run_experiment(tiny("judging.judges=[claude]"), run="one")
+        assert counts == {"train": 0, "sample": 0}
+        assert (len(api.probes), api.requests) == (1, [])
+
+
+async def test_one_engine_serves_a_whole_run(monkeypatch):
+    from tasks.engines.local import LocalEngine
+
+    made, init = [], LocalEngine.__init__
+
+    def count(self, *given):
+        made.append(self)
+        init(self, *given)
+
+    monkeypatch.setattr(LocalEngine, "__init__", count)
+    await run_experiment(tiny("sampling.logprobs=true"), run="one")
+    assert len(made) == 1
+
+
+async def test_a_run_that_still_asks_its_models_goes_on_with_the_weights_it_was_begun_with_alone(tmp_path):
+    import shutil
+
+    own = tmp_path / "own"
+    shutil.copytree(data_folder() / "models" / "standin", own)
+    experiment = tiny(f"training.base_model={own}")
+    here = Run(await run_experiment(experiment, run="one", until="documents"))
+    before = here.record()["base_model"]
+    config = json.loads((own / "config.json").read_text())
+    (own / "config.json").write_text(json.dumps(config | {"rms_norm_eps": 1e-4}))
+    with pytest.raises(UserError, match=rf"run 'one' was begun with {before}, and training.base_model \(.*own\) is "):
+        await run_experiment(experiment, run="one")
+    here = Run(await run_experiment(experiment, run="two"))
+    assert here.record()["base_model"] != before
+    shutil.copy(data_folder() / "models" / "standin" / "config.json", own / "config.json")
+    await run_experiment(experiment, run="two"), "a run that is finished asks no model"
+
+
 async def test_claude_judges_the_answers_and_what_failed_is_asked_for_again_by_the_next_run(monkeypatch):
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-planted")
     broken = True
@@ -170,12 +213,13 @@ async def test_claude_judges_the_answers_and_what_failed_is_asked_for_again_by_t
     with MessagesAPI(script) as api:
         monkeypatch.setenv("ANTHROPIC_BASE_URL", api.url)
         with pytest.raises(
-            TooManyUnscored, match=r"12.5% of the judgments failed.*judging.max_unscored is 5.0%.*--run one"
+            TooManyUnscored,
+            match=r"claude: 4 of 32 judgments are missing \(4 failed\).*judging.max_unscored is 5.0%.*--run one",
         ):
             await run_experiment(tiny("judging.judges=[claude]"), run="one")
         here = Run(data_folder() / "results" / "demo" / "one")
         assert here.report.is_file()
-        assert here.record()["spent"]["judging"]["calls"] == 28
+        assert here.record()["spent"]["judging"]["calls"] == 28 + len(api.probes)
         assert wrong_in(here) == []
         broken = False
         await run_experiment(tiny("judging.judges=[claude]"), run="one")
@@ -235,8 +279,33 @@ async def test_an_engine_that_works_elsewhere_has_its_baseline_sampled_and_judge
         monkeypatch.setenv("ANTHROPIC_BASE_URL", api.url)
         here = Run(await run_experiment(tiny("judging.judges=[claude]"), run="beside"))
     assert seen["before training"] == len(asked(here.baseline)) > 10
-    assert len(api.requests) == here.record()["spent"]["judging"]["calls"] == len(asked(here.baseline, here.finetuned))
+    assert len(api.requests) == len(asked(here.baseline, here.finetuned))
+    assert here.record()["spent"]["judging"]["calls"] == len(api.requests) + 1, "one asked whether it is there"
     assert len(lines(here.judged)) == 32
+
+
+async def test_judging_that_stops_beside_a_training_elsewhere_is_told_while_the_training_goes_on(monkeypatch, capsys):
+    from tasks.engines.local import LocalEngine
+
+    monkeypatch.setattr(LocalEngine, "elsewhere", True)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-planted")
+    train, told = LocalEngine.train, []
+
+    async def train_until_it_is_told(self, *a, **k):
+        while "which is sampled and judged beside" not in "".join(told):
+            await asyncio.sleep(0.05)
+            told.append(capsys.readouterr().out)
+        return await train(self, *a, **k)
+
+    monkeypatch.setattr(LocalEngine, "train", train_until_it_is_told)
+    file = data_folder() / "evals" / "factory_farming.yaml"
+    file.write_text(file.read_text().replace("reads: pair", "reads: response"))
+    with MessagesAPI(lambda seen, body: Status(402, words="no credit")) as api:
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", api.url)
+        with pytest.raises(UserError, match=r"wants to be paid first \(402"):
+            await asyncio.wait_for(run_experiment(tiny("judging.judges=[claude]"), run="beside"), 120)
+    here = Run(data_folder() / "results" / "demo" / "beside")
+    assert here.training_curve(), "the training was kept"
 
 
 async def test_one_greedy_sample_has_no_floor_and_says_so():

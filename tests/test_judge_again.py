@@ -259,15 +259,15 @@ async def test_a_limit_on_the_cost_stops_the_run_which_goes_on_when_it_is_raised
     here = run_of("one")
     spent = here.record()["spent"]
     assert 0 < spent["usd"] <= 0.03
-    assert spent["judging"]["calls"] == len(api.requests) < 40
+    assert spent["judging"]["calls"] == len(api.requests) + len(api.probes) < 40
     assert not here.judged.exists()
     await run_experiment(experiment(answers, max_cost_usd=0.5, judging=few), run="one")
     assert len(api.requests) == 40
-    assert here.record()["spent"]["usd"] == pytest.approx(40 * 0.0006)
+    assert here.record()["spent"]["usd"] == pytest.approx(41 * 0.0006)
     assert here.experiment().max_cost_usd == 0.5
     with pytest.raises(UserError, match=r"run 'one' has max_cost_usd=0.5; give that limit, or another"):
         await run_experiment(experiment(answers, judging=few), run="one")
-    assert "Cost: $0.02, 40 calls to Claude." in here.report.read_text()
+    assert "Cost: $0.02, 41 calls to Claude." in here.report.read_text()
 
 
 async def test_a_limit_with_an_unknown_price_is_refused_before_anything_is_asked(api, answers):
@@ -284,4 +284,64 @@ async def test_a_service_that_stays_down_stops_the_run_and_says_why(api, answers
     assert not here.judged.exists()
     api.service.say = lambda seen, body: judgment(2)
     await run_experiment(experiment(answers), run="one")
-    assert here.record()["spent"]["judging"]["calls"] == 40
+    assert here.record()["spent"]["judging"]["calls"] == 40 + len(api.probes)
+
+
+async def test_each_service_and_model_is_asked_once_whether_it_is_there_before_anything_else(api, answers, data):
+    write_eval(data, judges=[CLAUDE, {**CLAUDE, "name": "beside"}, {**CLAUDE, "name": "other", "model": "claude-x"}])
+    api.probe = Status(404)
+    with pytest.raises(UserError, match=r"http://127.* has no model 'claude-.*' \(404\); mend the judge's model"):
+        await run_experiment(experiment(answers), run="one")
+    assert api.requests == []
+    api.probe = judgment(1)
+    asked_before = len(api.probes)
+    await run_experiment(experiment(answers), run="one")
+    assert {body["model"] for body in api.probes[asked_before:]} == {"claude-sonnet-4-6", "claude-x"}
+    assert len(api.probes) == asked_before + 2
+    await run_experiment(experiment(answers), run="two")
+    assert len(api.probes) == asked_before + 2, "what answered once is not asked again"
+
+
+@pytest.mark.parametrize("by", ["the eval, resumed", "an option"])
+async def test_what_was_cut_off_is_lost_and_under_a_longer_limit_it_alone_is_asked_again(api, answers, data, by):
+    def say(seen, body):
+        is_cut = body["max_tokens"] < 500 and "says 3" in body["messages"][0]["content"]
+        return Say('{"reasoning": "at le', "max_tokens") if is_cut else judgment(4)
+
+    api.service.say = say
+    write_eval(data, judges=[{**CLAUDE, "max_tokens": 64}])
+    words = r"claude: 8 of 40 judgments are missing \(8 cut off\).* what was cut off raise the judge's max_tokens"
+    for _ in range(2):
+        with pytest.raises(TooManyUnscored, match=words):
+            await run_experiment(experiment(answers), run="one")
+        assert len(api.requests) == 40
+    assert "8 of 40 judgments are missing" in run_of("one").report.read_text()
+    if by == "an option":
+        await judge_again("them/one", failed=True, max_tokens=512)
+    else:
+        write_eval(data, judges=[{**CLAUDE, "max_tokens": 512}])
+        await run_experiment(experiment(answers), run="one")
+    assert len(api.requests) == 48
+    assert {body["max_tokens"] for body in api.requests[40:]} == {512}
+    assert {j.state for j in run_of("one").judgments()} == {"scored"}
+    assert "judgments are missing" not in run_of("one").report.read_text()
+    assert run_of("one").evals()[0].judges[0].max_tokens == 512
+    assert [check for check in verify(run_of("one")) if check.fault] == []
+
+
+async def test_a_judge_that_lost_nothing_does_not_hide_what_another_lost(api, answers, data):
+    offline = {"name": "words", "kind": "lexicon", "terms": {"says": 1}, "thresholds": [1, 2, 3, 4]}
+    write_eval(data, judges=[CLAUDE, *({**offline, "name": f"words{n}"} for n in range(4))])
+    api.service.say = lambda seen, body: Say("none") if "says 0" in body["messages"][0]["content"] else judgment(2)
+    with pytest.raises(TooManyUnscored, match=r"claude: 8 of 40 judgments are missing"):
+        await run_experiment(experiment(answers, judging={"max_unscored": 0.1}), run="one")
+
+
+async def test_refusals_are_told_beside_the_headline_and_fail_no_run(api, answers):
+    api.service.say = lambda seen, body: (
+        Say("", "refusal") if "says 0" in body["messages"][0]["content"] else judgment(2)
+    )
+    here = Run(await run_experiment(experiment(answers), run="one"))
+    assert "claude: 8 of 40 answers it refused to judge." in here.report.read_text()
+    _, artifacts = await recorded(here)
+    assert any("8 of 40 answers it refused" in str(one.data) for one in artifacts)
