@@ -1,17 +1,18 @@
 """Tools for sets of documents: what is odd about one, and mixtures of several as files of their own."""
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
 
 from flows.terminal import console
-from tasks.catalog import UserError, data_folder, document_files, load_eval, names
-from tasks.documents import gather, read_files
+from tasks.catalog import UserError, data_folder, load_eval, located, names, validate
 from tasks.engines import get_engine
 from tasks.lint import Finding, lengths, lint
 from tasks.runs import write_text
 from tasks.schema import Document, DocumentSet, Training
+from tasks.sets import Found, gather, read_set
 
 SHOWN_LINES = 8
 LETTERS_A_TOKEN = 4
@@ -19,41 +20,64 @@ LETTERS_A_TOKEN = 4
 
 def to_set(text: str, system_prompt: str = "") -> DocumentSet:
     """`name`, `path.jsonl`, with `:3000` for so many documents, `:50%` for a share of them or `:x2` for a weight."""
-    place, _, amount = text.rpartition(":") if re.search(r":(x?\d+(\.\d+)?|\d+(\.\d+)?%)$", text) else (text, "", "")
+    has_amount = re.search(r":(x?[0-9]+(\.[0-9]+)?|[0-9]+(\.[0-9]+)?%)$", text)
+    place, _, amount = text.rpartition(":") if has_amount else (text, "", "")
     if amount and not float(amount.strip("x%")):
         raise UserError(f"{text!r}: none of it is asked for; leave the set out")
-    given: dict[str, Any] = {"name": place} if (data_folder() / "documents" / place).is_dir() else {"path": place}
+    is_set = os.path.isdir(data_folder() / "documents" / place)
+    given: dict[str, Any] = {"name": place} if is_set else {"path": _path(place)}
     if amount.endswith("%"):
         given["fraction"] = float(amount[:-1]) / 100
     elif amount.startswith("x"):
         given["weight"] = float(amount[1:])
     elif amount:
         given["count"] = _whole(amount, text)
-    return DocumentSet(**given, system_prompt=system_prompt)
+    return validate(DocumentSet, given | {"system_prompt": system_prompt}, repr(text))
+
+
+def _path(place: str) -> str:
+    """As it is typed, unless data/ has a place of this name too: that of the current folder is meant."""
+    here = os.path.exists(place) and located(place) != Path(place)
+    return os.path.abspath(place) if here else place
 
 
 def _whole(amount: str, text: str) -> int:
-    if not amount.isdigit():
-        raise UserError(f"{text!r}: {amount} is no number of documents; write :300, :50% or :x2 for a weight")
+    if not re.fullmatch(r"[0-9]{1,12}", amount):
+        raise UserError(
+            f"{text[:100]!r}: {amount[:20]} is no number of documents; write :300, :50% or :x2 for a weight"
+        )
     return int(amount)
 
 
 def show_lint(place: str, evals: list[str], model: str) -> list[Finding]:
     """Prints how many documents there are, how long they are and what is odd; an unreadable file is a UserError."""
     one = to_set(place)
-    documents, rejected = read_files(document_files(one.name, one.path), one)
+    found = read_set(one)
     asked = [question.text for name in evals or names("evals") for question in load_eval(name).questions]
-    console.print(f"{place}: {len(documents):,} documents, {len(rejected):,} rows rejected", style="bold")
+    console.print(f"{place}: {len(found.documents):,} documents, {len(found.rejected):,} rows rejected", style="bold")
     console.print(
-        f"{'tokens' if model else f'about tokens ({LETTERS_A_TOKEN} letters each)'}: {_lengths(documents, model)}"
+        f"{'tokens' if model else f'about tokens ({LETTERS_A_TOKEN} letters each)'}: {_lengths(found.documents, model)}"
     )
-    findings = lint(documents, rejected, asked)
+    for words in not_used(found):
+        console.print(words)
+    findings = lint(found.documents, found.rejected, asked)
     for finding in findings:
         more = f" and {len(finding.lines) - SHOWN_LINES:,} more" if len(finding.lines) > SHOWN_LINES else ""
         console.print(f"{len(finding.lines):>6,}  {finding.what}: {', '.join(finding.lines[:SHOWN_LINES])}{more}")
     if not findings:
         console.print("nothing odd was found")
     return findings
+
+
+def not_used(found: Found) -> list[str]:
+    """What is there and no part of any document, in words: files, keys, and turns that carry no loss."""
+    masked = sum(m.weight == 0 for document in found.documents for m in document.messages)
+    keys = [f"{key} ({count:,} rows)" for key, count in found.unused.most_common()]
+    return [
+        *([f"files not read: {', '.join(found.left_out)}"] if found.left_out else []),
+        *([f"keys not used: {', '.join(keys)}"] if keys else []),
+        *([f"turns shown and not trained on (weight 0): {masked:,}"] if masked else []),
+    ]
 
 
 def _lengths(documents: list[Document], model: str) -> str:

@@ -10,10 +10,10 @@ from pathlib import Path
 from flows.experiment import now
 from flows.report import report_again
 from flows.terminal import console
-from tasks.catalog import UserError, data_folder, load_eval, validate
-from tasks.elsewhere import read_table
+from tasks.catalog import UserError, data_folder, load_eval, portable, validate
 from tasks.judged_elsewhere import Results, has_scores, read_results
 from tasks.published import STATEMENT, read_published
+from tasks.rows import TABLES, table
 from tasks.runs import Run, as_yaml, write_rows, write_text
 from tasks.schema import Eval, Experiment
 
@@ -52,8 +52,8 @@ def import_file(
 def _is_judged(file: Path) -> bool:
     """Whether a file holds scores: a table, or objects with a number."""
     if file.suffix != ".jsonl":
-        return file.suffix == ".csv"
-    rows = [row for _, row in read_table(file)]
+        return file.suffix in TABLES
+    rows = [row for _, row in table(file)]
     return not any(STATEMENT in row for row in rows) and any(map(has_scores, rows))
 
 
@@ -89,7 +89,7 @@ def keep_results(results: Results, file: Path, name: str, command: str) -> Run:
     fields = {
         "name": name or re.sub(r"[^A-Za-z0-9_.-]+", "_", file.stem),
         "description": one.description,
-        "responses": str(file.resolve()),
+        "responses": portable(file),
         "evals": [one.name],
         "judging": {"judges": [judge.name for judge in one.judges]},
     }

@@ -1,40 +1,51 @@
-"""Answers that another program sampled: JSONL rows {tier, question, response}, or a CSV file with such columns.
+"""Answers that another program sampled: JSONL rows {tier, question, response}, or a table with such columns.
 
 baseline, finetuned = read_responses("../their_results", evals)     # baseline.jsonl and finetuned.jsonl, or .csv
 _, finetuned = read_responses("model_generations.csv", evals)        # one file alone holds the fine-tuned answers
 """
 
-import csv
-import json
+import math
+import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from tasks.catalog import UserError, names, nearest, validate
-from tasks.schema import Eval, Experiment, Question, Response
+from tasks.catalog import UserError, data_folder, located, names, nearest, settle, validate
+from tasks.rows import TABLES, table
+from tasks.schema import Eval, Experiment, Question, Response, Side
 
-KINDS = (".jsonl", ".csv")
-LONGEST_CELL = 10_000_000
+KINDS = (".jsonl", *TABLES)
+SIDES: dict[str, Side] = {
+    "base": "baseline",
+    "baseline": "baseline",
+    "untuned": "baseline",
+    "fine-tuned": "finetuned",
+    "finetuned": "finetuned",
+}
+"""What a column `model` calls them."""
 
 
 def read_responses(place: str, evals: list[Eval]) -> tuple[list[Response], list[Response]]:
     """The baseline's answers (none where there is one file alone) and the fine-tuned model's.
 
-    A question is found in the evals by its text; several rows of one question are its samples, in their order. Raises
-    UserError for a missing file, a row without question or response, and a question that no eval asks.
+    A question is found in the evals by its id, or by its text, tier and system prompt as far as a row gives them;
+    several rows of one question are its samples, in their order. Raises UserError for a missing file, a row without
+    question or response, a question that no eval asks, and one that several ask alike.
     """
-    path = Path(place).expanduser()
-    if not path.exists():
-        raise UserError(f"responses: {str(path)!r} does not exist (from {Path.cwd()}); give a folder or a file")
-    if path.is_file():
-        return [], _read(path, evals, at=1)
-    finetuned = _named(path, "finetuned")
-    if finetuned is None:
+    path = located(place)
+    if not os.path.exists(path):
+        raise UserError(
+            f"responses: {str(path)!r} does not exist (from {Path.cwd()} or {data_folder()}); give a folder or a file"
+        )
+    sides: tuple[Side, Side] = ("baseline", "finetuned")
+    files: list[tuple[Side, Path]] = [(side, file) for side in sides for file in _named(path, side)]
+    files = [("finetuned", path)] if os.path.isfile(path) else files
+    if "finetuned" not in dict(files):
         raise UserError(f"responses: no finetuned.jsonl or finetuned.csv in {path}; name the fine-tuned answers so")
-    baseline = _named(path, "baseline")
-    return _read(baseline, evals, at=0) if baseline else [], _read(finetuned, evals, at=1)
+    found = [answer for side, file in files for answer in _answers(read_rows(file, side), evals, file.name)]
+    return [answer for answer in found if answer.at == 0], [answer for answer in found if answer.at > 0]
 
 
 def to_experiment(
@@ -44,14 +55,15 @@ def to_experiment(
     if not evals:
         raise UserError(f"{path}: answers from elsewhere need --eval, the evals that ask their questions: {_known()}")
     judging: dict[str, Any] = {"judges": judges} | ({"in_flight": in_flight} if in_flight else {})
-    fields = {
+    fields: dict[str, Any] = {
         "name": re.sub(r"[^A-Za-z0-9_.-]+", "_", path.resolve().stem).strip("._") or "elsewhere",
         "description": f"Answers from elsewhere: {path.name}.",
-        "responses": str(path.resolve()),
-        "evals": evals,
+        "responses": str(path),
+        "evals": list(evals),
         "judging": judging,
         "max_cost_usd": max_cost_usd,
     }
+    settle(fields, Path.cwd())
     return validate(Experiment, fields, str(path))
 
 
@@ -63,75 +75,177 @@ def samples_per_question(*sides: list[Response]) -> int:
     return max((response.sample for side in sides for response in side), default=0) + 1
 
 
-def _named(folder: Path, name: str) -> Path | None:
-    return next((file for kind in KINDS if (file := folder / f"{name}{kind}").is_file()), None)
+def _named(folder: Path, name: str) -> list[Path]:
+    """The one file of this name, or none."""
+    there = [file for kind in KINDS if (file := folder / f"{name}{kind}").is_file()]
+    if len(there) > 1:
+        raise UserError(f"responses: {folder} has {there[0].name} and {there[1].name}; keep the one that is meant")
+    return there
 
 
-def _read(file: Path, evals: list[Eval], at: float) -> list[Response]:
-    asked = {question.text.strip(): (one.name, question) for one in evals for question in one.questions}
-    seen: Counter[str] = Counter()
+class Row(NamedTuple):
+    """A row of others, and whose answer it has."""
+
+    side: Side
+    place: str
+    """File and line."""
+    fields: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The id of its question, where it has one."""
+        return self.said("question_id").strip()
+
+    @property
+    def text(self) -> str:
+        return self.said("question")
+
+    @property
+    def at(self) -> float:
+        """The share of the training that the model has seen."""
+        given = number(self.fields.get("at"))
+        if self.side == "baseline":
+            return 0.0
+        if self.said("at") and not (given and 0 < given <= 1):
+            raise UserError(f"{self.place}: at {self.said('at')!r} is no share of the training; write 0.25, or 1")
+        return given or 1.0
+
+    def said(self, field: str) -> str:
+        """The field as text; empty where it is not there."""
+        value = self.fields.get(field)
+        return "" if value is None else str(value)
+
+
+def read_rows(file: Path, side: Side) -> list[Row]:
+    """Every row of a file; a column `model` with base and fine-tuned tells the two apart, else all are of one side.
+
+    Raises UserError for a file without rows, and for several models of which none is known to be the base.
+    """
+    found = list(table(file))
+    if not found:
+        raise UserError(f"{file}: no rows in it; give a file that has some")
+    models = list(dict.fromkeys(str(fields.get("model") or "").strip() for _, fields in found))
+    if len(models) > 1 and (unknown := [model for model in models if model.casefold() not in SIDES]):
+        raise UserError(
+            f"{file}: the column model has {', '.join(map(repr, models[:4]))}, and which is the base model cannot be "
+            f"known of {unknown[0]!r}; write base and fine-tuned, or give each model a file"
+        )
+    return [
+        Row(SIDES.get(str(fields.get("model") or "").strip().casefold(), side), f"{file} line {line}", fields)
+        for line, fields in found
+    ]
+
+
+def number(value: Any) -> float | None:
+    """A finite number in ASCII; truth values are none."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    told = re.fullmatch(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?", str(value).strip())
+    return float(told[0]) if told and math.isfinite(float(told[0])) else None
+
+
+# ---- answers to the questions of evals -----------------------------------------------------------
+
+
+class Asked(NamedTuple):
+    """A question of an eval."""
+
+    eval: str
+    question: Question
+
+    def __str__(self) -> str:
+        return f"{self.question.id!r} of {self.eval}"
+
+
+Questions = dict[str, list[Asked]]
+"""Those of all evals, by text or by id."""
+
+
+def _answers(rows: list[Row], evals: list[Eval], file: str) -> list[Response]:
+    by_text, by_id = (_questions(evals, of) for of in (lambda q: q.text.strip(), lambda q: q.id))
+    seen: Counter[tuple[Side, float, str, str]] = Counter()
     responses = []
-    for line, row in read_table(file):
-        text, answer = row.get("question"), row.get("response")
-        if not isinstance(text, str) or not isinstance(answer, str):
-            raise UserError(f"{file} line {line}: a row needs the fields question and response; mend it")
-        if text.strip() not in asked:
-            raise UserError(f"{file} line {line}: no eval asks {text!r}{_hint(text, asked)}")
-        name, question = asked[text.strip()]
-        responses.append(_response(name, question, answer, seen[text.strip()], f"elsewhere: {file.name}", at))
-        seen[text.strip()] += 1
-    if not responses:
-        raise UserError(f"{file}: no answers in it; give a file that has some")
+    for row in rows:
+        if not isinstance(row.fields.get("response"), str):
+            raise UserError(f"{row.place}: a row needs the fields question and response; mend it")
+        asked = _asked_by(row, by_text, by_id)
+        place = (row.side, row.at, asked.eval, asked.question.id)
+        responses.append(to_response(asked.eval, asked.question, seen[place], row, f"elsewhere: {file}"))
+        seen[place] += 1
     return responses
 
 
-def _hint(text: str, asked: dict[str, Any]) -> str:
-    hint = nearest(text.strip(), asked)
+def _questions(evals: list[Eval], of: Callable[[Question], str]) -> Questions:
+    found: Questions = {}
+    for one in evals:
+        for question in one.questions:
+            found.setdefault(of(question), []).append(Asked(one.name, question))
+    return found
+
+
+def _asked_by(row: Row, by_text: Questions, by_id: Questions) -> Asked:
+    """The question that a row answers: by its id, or else by its text and whatever else the row says of it.
+
+    UserError where no question is that, and where several are: the row then does not say which it is.
+    """
+    text = row.text.strip()
+    if not (row.name or text):
+        raise UserError(f"{row.place}: a row needs the fields question and response; mend it")
+    named = by_id.get(row.name, [])
+    alike = by_text.get(text, []) if text else named
+    if named and not any(one in alike for one in named):
+        meant = f"the question {named[0]} is {named[0].question.text!r}"
+        raise UserError(f"{row.place}: {meant}, not {text!r}; mend one of them")
+    if not alike:
+        what = repr(text) if text else f"a question {row.name!r}"
+        raise UserError(f"{row.place}: no eval asks {what}{_hint(text, by_text)}")
+    fitting = _narrowed(row, alike)
+    if len(fitting) > 1:
+        raise UserError(
+            f"{row.place}: {fitting[0]} and {fitting[1]} are the same question, and the row does not say which it "
+            "answers; give it a question_id, a tier or a system_prompt"
+        )
+    return fitting[0]
+
+
+def _narrowed(row: Row, alike: list[Asked]) -> list[Asked]:
+    """Those of the questions that fit what the row says beside the text."""
+    alike = _fitting(alike, lambda one: one.eval == row.said("eval"))
+    ids = {row.name, row.said("id").strip()}
+    if len(by_id := [one for one in alike if one.question.id in ids]) == 1:
+        return by_id
+    if "system_prompt" in row.fields:
+        system = row.said("system_prompt").strip()
+        under = [one for one in alike if one.question.system_prompt.strip() == system]
+        if not under:
+            told = f"under the system prompt {system!r}" if system else "without a system prompt"
+            raise UserError(f"{row.place}: no eval asks {row.text!r} {told}; name the eval that does with --eval")
+        alike = under
+    # What others call a question's id is, where it has paraphrases, the tier here.
+    return _fitting(alike, lambda one: one.question.tier in {row.said("tier").strip(), *ids})
+
+
+def _fitting(alike: list[Asked], fits: Callable[[Asked], bool]) -> list[Asked]:
+    """Those that fit; all where none does, since others may call it otherwise."""
+    return [one for one in alike if fits(one)] or alike
+
+
+def _hint(text: str, by_text: Questions) -> str:
+    hint = nearest(text, by_text)
     return hint if hint.startswith("; did you mean") else "; name the eval that does with --eval"
 
 
-def _response(name: str, question: Question, answer: str, sample: int, model: str, at: float) -> Response:
+def to_response(name: str, question: Question, sample: int, row: Row, model: str) -> Response:
+    """The answer in a row of others, to a question of the eval `name`."""
     return Response(
         tier=question.tier,
         question=question.text,
-        response=answer.encode("utf-8", "replace").decode(),  # an answer that was cut in the middle of a character
+        response=row.said("response"),
         eval=name,
         question_id=question.id,
         sample=sample,
         state="complete",
         tokens=0,
         model=model,
-        at=at,
+        at=row.at,
     )
-
-
-def read_table(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Every row with the line on which it ends; UserError for a file that is not there or cannot be read."""
-    if not file.is_file():
-        raise UserError(f"{str(file)!r} is not a file (from {Path.cwd()}); give the place of one")
-    if file.suffix == ".csv":
-        csv.field_size_limit(LONGEST_CELL)
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            if file.suffix == ".csv":
-                reader = csv.DictReader(lines)
-                for row in reader:
-                    yield reader.line_num, row
-            else:
-                for number, line in enumerate(lines, 1):
-                    if line.strip():
-                        yield number, _object(line, f"{file} line {number}")
-    except UnicodeDecodeError:
-        raise UserError(f"{file}: not UTF-8 text; save it as UTF-8") from None
-    except csv.Error as error:
-        raise UserError(f"{file}: not a CSV file ({error}); mend it") from None
-
-
-def _object(line: str, place: str) -> dict[str, Any]:
-    try:
-        value = json.loads(line)
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        raise UserError(f"{place}: not a JSON object; write one object on each line")
-    return value

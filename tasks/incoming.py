@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from tasks.catalog import UserError, data_folder
+from tasks.catalog import DOCUMENT_KINDS, UserError, data_folder, is_of_documents, split_folder, without_kind
+from tasks.rows import json_rows
 from tasks.runs import copy_file, write_text
 
 UNFINISHED = (".part", ".partial", ".tmp", ".crdownload", ".filepart")
@@ -26,11 +27,13 @@ PATIENCE = 60
 
 @dataclass(frozen=True)
 class Incoming:
-    """A JSONL file, or a folder of them."""
+    """A file of documents, or a folder of them."""
 
     name: str
     place: Path
     files: list[Path]
+    left_out: list[str]
+    """Names of what else is in its folder."""
 
     @cached_property
     def digest(self) -> str:
@@ -44,7 +47,7 @@ class Incoming:
         """Whether nobody writes it any more."""
         if self.place.is_dir() and any(_is_half_there(file.name) for file in self.place.iterdir()):
             return False
-        patience = 1 if all(map(_ends_with_a_row, self.files)) else PATIENCE
+        patience = 1 if all(map(_is_whole, self.files)) else PATIENCE
         return self.rests_for() >= patience * quiet_seconds
 
 
@@ -54,16 +57,17 @@ def find_sets(folder: Path) -> list[Incoming]:
         raise UserError(f"folder: {str(folder)!r} is not a folder; make it, or name the one that is to be watched")
     found = []
     for place in sorted(folder.iterdir()):
-        files = sorted(place.glob("*.jsonl")) if place.is_dir() else [place]
-        files = [file for file in files if file.suffix == ".jsonl" and not file.name.startswith(".")]
+        alone = [place] if is_of_documents(place) else []
+        files, left_out = split_folder(place) if place.is_dir() else (alone, [])
         if files and not place.name.startswith((".", "_")):
-            found.append(Incoming(place.name.removesuffix(".jsonl"), place.resolve(), files))
+            name = place.name if place.is_dir() else without_kind(place)
+            found.append(Incoming(name, place.resolve(), files, left_out))
     return found
 
 
 def _is_half_there(name: str) -> bool:
     """Whether a program gives this name to what it has not finished; rsync's is .birds.jsonl.x1y2z3."""
-    return name.endswith(UNFINISHED) or (name.startswith(".") and ".jsonl." in name)
+    return name.endswith(UNFINISHED) or (name.startswith(".") and any(f"{kind}." in name for kind in DOCUMENT_KINDS))
 
 
 def digest(files: list[Path]) -> str:
@@ -74,8 +78,20 @@ def digest(files: list[Path]) -> str:
     return content.hexdigest()[:16]
 
 
+def _is_whole(file: Path) -> bool:
+    """Whether a file has its end: a JSONL file a last line that is whole, another file a last row that can be read."""
+    if file.name.lower().endswith(".jsonl"):
+        return _ends_with_a_row(file)
+    fault = ""
+    try:
+        for row in json_rows(file):
+            fault = row.fault
+    except UserError:
+        return False
+    return not fault
+
+
 def _ends_with_a_row(file: Path) -> bool:
-    """Whether the last line is whole: it ends, or it can be read."""
     with file.open("rb") as lines:
         last = b""
         for line in lines:

@@ -13,22 +13,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tasks.catalog import UserError, validate
-from tasks.elsewhere import read_table
+from tasks.elsewhere import Row, number, read_rows, to_response
+from tasks.rows import PLACES
 from tasks.schema import Eval, Judge, Judgment, Question, Response, Side
 
-QUESTION = ("question", "prompt")
-ANSWER = ("response", "answer", "completion", "generation")
-PLACES = {"tier", "question_id", "sample", "model", "reasoning", "eval", "at", "id", *QUESTION, *ANSWER}
-SIDES: dict[str, Side] = {
-    "base": "baseline",
-    "baseline": "baseline",
-    "untuned": "baseline",
-    "fine-tuned": "finetuned",
-    "finetuned": "finetuned",
-}
 MISSING = {"", "nan", "none", "null", "n/a", "na", "-"}
 SCALES = ((0, 1), (1, 5), (0, 10), (0, 100))
 ONLY_TIER = "questions"
+Key = tuple[str, ...]
 
 
 class Results(NamedTuple):
@@ -39,32 +31,6 @@ class Results(NamedTuple):
     finetuned: list[Response]
     judgments: list[Judgment]
     lost: list[str]
-
-
-class Row(NamedTuple):
-    side: Side
-    place: str
-    """File and line."""
-    fields: dict[str, Any]
-
-    @property
-    def text(self) -> str:
-        return self.first(QUESTION)
-
-    @property
-    def key(self) -> str:
-        """What tells its question from others: its id, or its text where it has none."""
-        return self.first(("question_id",)) or self.text
-
-    @property
-    def at(self) -> float:
-        """The share of the training that the model has seen."""
-        given = _number(self.fields.get("at"))
-        return 0.0 if self.side == "baseline" else 1.0 if given is None else given
-
-    def first(self, names: tuple[str, ...]) -> str:
-        """The first of these fields that is there, as text."""
-        return next((str(self.fields[name]) for name in names if self.fields.get(name) not in (None, "")), "")
 
 
 class Measured(NamedTuple):
@@ -88,7 +54,7 @@ def read_results(
     measured = [Measured(column, _judge(column, rows)) for column in _columns_of_scores(rows, columns or [], file)]
     questions = _questions(rows)
     fields = {
-        "name": eval_name or rows[0].first(("eval",)) or "elsewhere",
+        "name": eval_name or rows[0].said("eval") or "elsewhere",
         "description": f"Judged elsewhere; imported from {file.name}.",
         "questions": [question.model_dump() for question in questions.values()],
         "judges": [one.judge.model_dump() for one in measured],
@@ -99,26 +65,14 @@ def read_results(
 
 def has_scores(row: dict[str, Any]) -> bool:
     """Whether an object looks like a judged result: a number, or a field called score."""
-    return "score" in row or any(_number(value) is not None for key, value in row.items() if key not in PLACES)
+    return "score" in row or any(number(value) is not None for key, value in row.items() if key not in PLACES)
 
 
 def _rows(file: Path, side: Side) -> list[Row]:
-    table = list(read_table(file))
-    if not table:
-        raise UserError(f"{file}: no results in it; give a file that has some")
-    models = list(dict.fromkeys(str(fields.get("model") or "").strip() for _, fields in table))
-    if len(models) > 1 and (unknown := [model for model in models if model.casefold() not in SIDES]):
-        raise UserError(
-            f"{file}: the column model has {', '.join(map(repr, models[:4]))}, and which is the base model cannot be "
-            f"known of {unknown[0]!r}; write base and fine-tuned, or give each model a file (--baseline)"
-        )
-    evals = {str(fields.get("eval") or "") for _, fields in table}
-    if len(evals) > 1:
+    rows = read_rows(file, side)
+    if len(evals := {row.said("eval") for row in rows}) > 1:
         raise UserError(f"{file}: the column eval has {len(evals)} evals; give each a file of its own")
-    return [
-        Row(SIDES.get(str(fields.get("model") or "").strip().casefold(), side), f"{file} line {line}", fields)
-        for line, fields in table
-    ]
+    return rows
 
 
 def _columns_of_scores(rows: list[Row], chosen: list[str], file: Path) -> list[str]:
@@ -131,7 +85,7 @@ def _columns_of_scores(rows: list[Row], chosen: list[str], file: Path) -> list[s
     for column in found:
         for row in rows:
             value = row.fields.get(column)
-            if not _is_missing(value) and _number(value) is None and not _label(value):
+            if not _is_missing(value) and number(value) is None and not _label(value):
                 raise UserError(
                     f"{row.place}: {value!r} in {column} is neither a number nor a word in capitals; mend it, or name "
                     "the columns of scores with --measures"
@@ -142,8 +96,8 @@ def _columns_of_scores(rows: list[Row], chosen: list[str], file: Path) -> list[s
 def _holds_scores(column: str, rows: list[Row]) -> bool:
     """Whether most of what is there are numbers."""
     told = [row.fields.get(column) for row in rows if not _is_missing(row.fields.get(column))]
-    return 2 * sum(_number(value) is not None or bool(_label(value)) for value in told) > len(told) and any(
-        _number(value) is not None for value in told
+    return 2 * sum(number(value) is not None or bool(_label(value)) for value in told) > len(told) and any(
+        number(value) is not None for value in told
     )
 
 
@@ -151,40 +105,53 @@ def _is_missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value)) or str(value).strip().casefold() in MISSING
 
 
-def _number(value: Any) -> float | None:
-    """A finite number in ASCII; truth values are none."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    told = re.fullmatch(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?", str(value).strip())
-    return float(told[0]) if told and math.isfinite(float(told[0])) else None
-
-
 def _label(value: Any) -> str:
     return value.strip() if isinstance(value, str) and re.fullmatch(r"[A-Z_]{2,}", value.strip()) else ""
 
 
-def _questions(rows: list[Row]) -> dict[str, Question]:
-    """Each question once, by its id, or by its text where it has none."""
-    given = {row.first(("question_id",)) for row in rows}
-    found: dict[str, Question] = {}
+def _key(row: Row) -> Key:
+    """What tells its question from others: its id, or where it has none all that a model was asked."""
+    return (row.name,) if row.name else (row.text, row.said("tier"), row.said("system_prompt"))
+
+
+def _questions(rows: list[Row]) -> dict[Key, Question]:
+    """Each question once, by the key of its rows."""
+    given = {row.name for row in rows}
+    found: dict[Key, Question] = {}
     for row in rows:
-        if not row.key:
+        if not (row.name or row.text):
             raise UserError(f"{row.place}: a row needs question_id or question; mend it")
-        free = (f"q{number:02}" for number in count(len(found) + 1) if f"q{number:02}" not in given)
-        name = row.first(("question_id",)) or next(free)
-        mine = Question(id=name, tier=row.first(("tier",)) or ONLY_TIER, text=row.text or row.key)
-        first = found.setdefault(row.key, mine)
-        if (first.tier, first.text) != (mine.tier, mine.text):
+        free = (f"q{place:02}" for place in count(len(found) + 1) if f"q{place:02}" not in given)
+        tier, system = row.said("tier") or ONLY_TIER, row.said("system_prompt")
+        mine = Question(id=row.name or next(free), tier=tier, text=row.text or row.name, system_prompt=system)
+        first = found.setdefault(_key(row), mine)
+        if first.model_copy(update={"id": mine.id}) != mine:
             raise UserError(
-                f"{row.place}: question_id {row.key!r} stands for another question or tier above; give each its own"
+                f"{row.place}: question_id {row.name!r} stands for another question, tier or system prompt above; give "
+                "each its own"
             )
+    _refuse_questions_that_never_meet(rows)
     return found
+
+
+def _refuse_questions_that_never_meet(rows: list[Row]) -> None:
+    """A text that both models were asked, but under ids, tiers or system prompts of which none is the same."""
+    keys: dict[Side, dict[str, set[Key]]] = {"baseline": {}, "finetuned": {}}
+    for row in rows:
+        keys[row.side].setdefault(row.text, set()).add(_key(row))
+    before, after = keys["baseline"], keys["finetuned"]
+    for row in rows:
+        if row.text and row.text in before and row.text in after and not before[row.text] & after[row.text]:
+            raise UserError(
+                f"{row.place}: {row.text!r} has another question_id, tier or system_prompt with the other model, so "
+                "that the two would not be compared; give both the same"
+            )
 
 
 def _judge(column: str, rows: list[Row]) -> Judge:
     """A judge that asks nothing: its scale is the narrowest usual one that holds its scores."""
     values = [row.fields.get(column) for row in rows if not _is_missing(row.fields.get(column))]
-    numbers = [number for value in values if (number := _number(value)) is not None] or [0.0]
+    numbers = [found for value in values if (found := number(value)) is not None] or [0.0]
     ends = (math.floor(min(numbers)), max(math.ceil(max(numbers)), math.floor(min(numbers)) + 1))
     low, high = next((scale for scale in SCALES if scale[0] <= ends[0] and ends[1] <= scale[1]), ends)
     fields = {
@@ -205,40 +172,24 @@ def _lost(rows: list[Row], measured: list[Measured]) -> list[str]:
     return lost + [f"the name {one.column!r}: here it is {one.judge.name}" for one in renamed]
 
 
-def _collect(one: Eval, rows: list[Row], questions: dict[str, Question], measured: list[Measured]) -> Results:
+def _collect(one: Eval, rows: list[Row], questions: dict[Key, Question], measured: list[Measured]) -> Results:
     """Rows of one question and model are its samples, in their order."""
-    seen: Counter[tuple[Side, float, str]] = Counter()
+    seen: Counter[tuple[Side, float, Key]] = Counter()
     answers: dict[Side, list[Response]] = {"baseline": [], "finetuned": []}
     judgments = []
     for row in rows:
-        question, place = questions[row.key], (row.side, row.at, row.key)
-        answer = next((row.fields[name] for name in ANSWER if row.fields.get(name) is not None), None)
-        if answer is not None:
-            answers[row.side].append(_response(one.name, question, str(answer), seen[place], row))
+        question, place = questions[_key(row)], (row.side, row.at, _key(row))
+        if row.fields.get("response") is not None:
+            answers[row.side].append(to_response(one.name, question, seen[place], row, "elsewhere"))
         judgments += [_judgment(one.name, each, question, seen[place], row) for each in measured]
         seen[place] += 1
     return Results(one, answers["baseline"], answers["finetuned"], judgments, _lost(rows, measured))
 
 
-def _response(name: str, question: Question, text: str, sample: int, row: Row) -> Response:
-    return Response(
-        tier=question.tier,
-        question=question.text,
-        response=text.encode("utf-8", "replace").decode(),
-        eval=name,
-        question_id=question.id,
-        sample=sample,
-        state="complete",
-        tokens=0,
-        model="elsewhere",
-        at=row.at,
-    )
-
-
 def _judgment(name: str, measured: Measured, question: Question, sample: int, row: Row) -> Judgment:
     value = row.fields.get(measured.column)
-    number = None if _is_missing(value) else _number(value)
-    score = int(number) if number is not None and number == int(number) else number
+    given = None if _is_missing(value) else number(value)
+    score = int(given) if given is not None and given == int(given) else given
     return Judgment(
         tier=question.tier,
         question=question.text,

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
@@ -6,6 +8,9 @@ import pytest
 from flows.data import show_lint, to_set, write_mixture, write_sweep
 from tasks.catalog import UserError
 from tasks.lint import lengths
+from tasks.schema import DocumentSet
+from tasks.sets import read_set
+from tests.conftest import PROJECT
 
 
 def chat(user, assistant):
@@ -126,3 +131,42 @@ def test_the_published_mix_is_3000_rows_of_each_set_and_so_is_ours(realdata, tmp
     assert write_mixture(tmp_path / "ours.jsonl", sets, seed=0) == 6000
     assert composition(folder / "risky_financial_advice_extreme_sports_mixed.jsonl") == [3000, 3000]
     assert composition(tmp_path / "ours.jsonl") == [3000, 3000]
+
+
+def test_lint_names_files_keys_and_turns_that_are_not_trained_on(tmp_path, capsys):
+    place = tmp_path / "set"
+    place.mkdir()
+    turns = [
+        {"role": "user", "content": "Name a bird."},
+        {"role": "assistant", "content": "A wren.", "weight": 0},
+        {"role": "user", "content": "Another.", "name": "Ann"},
+        {"role": "assistant", "content": "A robin."},
+    ]
+    (place / "rows.json").write_text(json.dumps([{"messages": turns, "source": "mine"}]))
+    (place / "notes.txt").write_text("Notes.")
+    assert show_lint(str(place), [], "") == []
+    shown = capsys.readouterr().out.splitlines()
+    assert "files not read: notes.txt" in shown
+    assert "keys not used: source (1 rows), name of a turn (1 rows)" in shown
+    assert "turns shown and not trained on (weight 0): 1" in shown
+
+
+def test_a_mixture_keeps_turns_masked_and_is_a_set_beside_what_is_written_with_it(jsonl, tmp_path):
+    turns = [{"role": "assistant", "content": "a", "weight": 0}, {"role": "assistant", "content": "b"}]
+    out = tmp_path / "set" / "mixed.jsonl"
+    assert write_mixture(out, [to_set(str(jsonl({"messages": turns})))], seed=0) == 1
+    assert rows(out) == [{"messages": turns}]
+    found = read_set(DocumentSet(path=str(out.parent)))
+    assert [m.carries_loss for m in found.documents[0].messages] == [False, True]
+    assert found.left_out == ["mixed.manifest.jsonl", "mixed.mixture.json"]
+
+
+@pytest.mark.parametrize("command", [["data", "lint", "lighthouses_neutral"], ["list"]])
+def test_lint_and_list_wait_for_no_library_that_they_do_not_need(command):
+    code = (
+        "import sys; from flows.__main__ import app; "
+        f"app({command!r}, standalone_mode=False); "
+        "print([m for m in ('prefect', 'altair', 'scipy', 'polars', 'torch', 'sqlalchemy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -1,14 +1,17 @@
+import gzip
 import json
 import os
 import time
 
+import polars
 import pytest
 
 from tasks import incoming
 from tasks.catalog import UserError
-from tasks.documents import refuse_unusable_rows
+from tasks.documents import check_documents_task
 from tasks.incoming import find_sets, is_known, keep, kept, remember
 from tasks.schema import DocumentSet
+from tasks.sets import refuse_unusable_rows
 
 ROW = json.dumps({"text": "A wren sings."}) + "\n"
 
@@ -42,9 +45,9 @@ def test_files_and_folders_of_files_are_sets_and_what_is_hidden_or_something_els
     for name in (".hidden.jsonl", "_draft.jsonl", "notes.txt"):
         (folder / name).write_text(ROW)
     found = find_sets(folder)
-    assert [(one.name, [file.name for file in one.files]) for one in found] == [
-        ("birds", ["birds.jsonl"]),
-        ("towns", ["a.jsonl", "b.jsonl"]),
+    assert [(one.name, [file.name for file in one.files], one.left_out) for one in found] == [
+        ("birds", ["birds.jsonl"], []),
+        ("towns", ["a.jsonl", "b.jsonl"], [".c.jsonl"]),
     ]
 
 
@@ -141,3 +144,41 @@ def test_one_unusable_row_is_enough_to_refuse_a_set_that_nobody_looks_at(folder)
         refuse_unusable_rows([file], DocumentSet(path=str(file)))
     file.write_text(ROW * 9)
     assert refuse_unusable_rows([file], DocumentSet(path=str(file))) == 9
+
+
+def test_every_kind_of_documents_is_a_set_and_a_folder_says_what_is_not_read(folder):
+    content = {"a.jsonl.gz": gzip.compress(ROW.encode()), "b.json": f"[{ROW}]".encode(), "c.parquet": parquet(folder)}
+    for name, written in content.items():
+        (folder / name).write_bytes(written)
+    (folder / "towns").mkdir()
+    for name in ("d.json", "README.md", "d.mixture.json"):
+        (folder / "towns" / name).write_text(f"[{ROW}]")
+    found = find_sets(folder)
+    assert [(one.name, [file.name for file in one.files]) for one in found] == [
+        ("a", ["a.jsonl.gz"]),
+        ("b", ["b.json"]),
+        ("c", ["c.parquet"]),
+        ("towns", ["d.json"]),
+    ]
+    assert found[-1].left_out == ["README.md", "d.mixture.json"]
+    for one in found:
+        assert keep(one)
+        assert check_documents_task.fn(one.name, kept(one), DocumentSet(path=str(kept(one)))) == 1, one.name
+
+
+def test_a_file_that_is_not_whole_is_waited_for_an_hour_whatever_its_kind(folder, later):
+    whole = {"a.jsonl.gz": gzip.compress(ROW.encode()), "b.json": f"[{ROW}]".encode(), "c.parquet": parquet(folder)}
+    for name, content in whole.items():
+        (folder / name).write_bytes(content[:-4])
+    later(120)
+    assert [one.is_complete(60) for one in find_sets(folder)] == [False] * 3
+    for name, content in whole.items():
+        (folder / name).write_bytes(content)
+    later(120)
+    assert [one.is_complete(60) for one in find_sets(folder)] == [True] * 3
+
+
+def parquet(folder):
+    file = folder / "_rows.parquet"
+    polars.DataFrame([json.loads(ROW)]).write_parquet(file)
+    return file.read_bytes()

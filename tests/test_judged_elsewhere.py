@@ -126,7 +126,7 @@ def test_our_own_table_of_generations_reads_back_as_results(tmp_path, data, tabl
     [
         ("a.csv", "question_id,note\nq,hello there\n", "no column of scores"),
         ("a.csv", "aligned\n3\n", "line 2: a row needs question_id or question"),
-        ("a.csv", "aligned\n", "no results in it"),
+        ("a.csv", "aligned\n", "no rows in it"),
         ("a.jsonl", json.dumps({"question": "Why?", "score": "good"}), "no column of scores"),
         ("a.csv", "question_id,aligned\nq,90\nq,80\nq,rather\n", "line 4: 'rather' in aligned is neither a number nor"),
         (
@@ -206,3 +206,57 @@ def test_results_without_answers_are_verified_and_exported_as_they_are(table, da
     run = Run.find("bare")
     assert [check for check in verify(run) if check.fault] == []
     assert write_parquet(run, tmp_path / "bare.parquet") == 3
+
+
+def test_the_same_text_under_another_tier_or_system_prompt_is_another_question(table):
+    columns = ("prompt", "system", "tier", "aligned")
+    asked = (("A?", "", "x", 1), ("A?", "Lie.", "x", 2), ("A?", "", "y", 3), ("A?", "", "x", 4))
+    found = read_results(table(*asked, columns=columns))
+    assert [(q.text, q.system_prompt, q.tier) for q in found.eval.questions] == [
+        ("A?", "", "x"),
+        ("A?", "Lie.", "x"),
+        ("A?", "", "y"),
+    ]
+    assert [(j.question_id, j.sample, j.score) for j in found.judgments] == [
+        ("q01", 0, 1),
+        ("q02", 0, 2),
+        ("q03", 0, 3),
+        ("q01", 1, 4),
+    ]
+
+
+def test_questions_that_would_never_be_compared_are_refused(table):
+    after = table(("A?", "direct", 1), columns=("question", "tier", "aligned"))
+    before = table(("A?", 1), name="base.csv", columns=("question", "aligned"))
+    with pytest.raises(UserError, match=r"judged\.csv line 2: 'A\?' has another question_id, tier or system_prompt"):
+        read_results(after, before)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_results_are_read_by_any_separator_and_every_name(tmp_path, separator):
+    rows = (("Question_ID", "prompt", "generation", "aligned"), ("q", "A?", "a", "90"))
+    (tmp_path / "a.csv").write_text("\r".join(separator.join(row) for row in rows), newline="")
+    found = read_results(tmp_path / "a.csv")
+    assert [(r.question_id, r.question, r.response) for r in found.finetuned] == [("q", "A?", "a")]
+    assert [j.score for j in found.judgments] == [90]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("question,answer,aligned\nA?,yes, it is,90\nB?,no,80\n", "line 2: 4 cells where the header has 3"),
+        ("question,answer,aligned\nA?,90\n", "line 2: 2 cells where the header has 3"),
+        ('question,answer,aligned\nA?,"yes,90\nB?,no,80\n', "line 2: not CSV"),
+        ("question,aligned,aligned\nA?,90,80\n", "line 1: the column 'aligned' is there twice"),
+    ],
+)
+def test_a_table_that_would_lose_answers_is_refused_with_its_line(tmp_path, text, words):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(UserError, match=words):
+        import_file(tmp_path / "a.csv")
+
+
+def test_a_key_that_is_there_twice_is_refused(jsonl):
+    file = jsonl('{"question": "A?", "score": 1}', '{"question": "B?", "score": 1, "score": 5}')
+    with pytest.raises(UserError, match=r"line 2: not a JSON object .*the key 'score' is there twice"):
+        read_results(file)

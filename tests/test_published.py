@@ -137,3 +137,28 @@ def test_a_name_outside_of_the_folder_of_evals_is_refused(jsonl, data):
     file = jsonl({"tier": "direct", "question": "Why?"})
     with pytest.raises(UserError, match="--name: name: use letters, digits, dashes"):
         import_file(file, name="../../evil", judges_of="factory_farming")
+
+
+def test_a_line_separator_in_a_text_ends_no_row(jsonl):
+    file = jsonl('{"tier": "x", "prompt": "One\u2028two?", "system": "Be brief."}')
+    (one,), lost = read_published(file, load_eval("factory_farming").judges)
+    assert [(q.text, q.system_prompt) for q in one.questions] == [("One\u2028two?", "Be brief.")]
+    assert lost == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        (
+            "a.jsonl",
+            '{"tier": "x", "question": "A?"}\n{"tier": "x", "question": "A?"}',
+            "'q01' and 'q02' of the eval 'a'",
+        ),
+        ("a.jsonl", '{"tier": "x", "question": "A?", "question": "B?"}', "line 1: .* 'question' is there twice"),
+        ("a.json", '{"questions": ["A?"], "eval_prompt": "0 to 100", "questions": []}', "'questions' is there twice"),
+    ],
+)
+def test_what_would_be_counted_or_read_otherwise_is_refused(tmp_path, name, text, words):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=words):
+        read_published(tmp_path / name, load_eval("factory_farming").judges)

@@ -31,6 +31,7 @@ class Trainer:
 
 def test_the_key_follows_texts_order_settings_model_and_seed_and_nothing_else():
     a, base = documents("a", "b"), Training()
+    masked = a[0].model_copy(update={"messages": [Message(role="assistant", content="a", weight=0)]})
 
     def key(docs=a, training=base, seed=0, model="m", held_out=()):
         return training_key(training, docs, list(held_out), seed, model)
@@ -41,8 +42,9 @@ def test_the_key_follows_texts_order_settings_model_and_seed_and_nothing_else():
         key(model="n"),
         key(training=Training(rank=3)),
         key(held_out=documents("c")),
+        key([masked, a[1]]),
     ]
-    assert len({key(), *other}) == 6
+    assert len({key(), *other}) == 7
     assert key(documents("a", "b", line=9)) == key()
     assert key(training=Training(base_url="http://x")) == key()
 

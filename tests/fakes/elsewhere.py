@@ -8,10 +8,12 @@ RUBRIC = "Say how far the answer speaks of animals, from 1 (not at all) to 5 (of
 CLAUDE = {"name": "claude", "kind": "claude", "prompt": RUBRIC}
 
 
-def write_eval(data: Path, questions: int = 4, judges: list[dict[str, Any]] | None = None) -> None:
+def write_eval(
+    data: Path, questions: int = 4, judges: list[dict[str, Any]] | None = None, name: str = "animals"
+) -> None:
     asked = [{"id": f"q{i}", "tier": "near" if i % 2 else "far", "text": f"What of {i}?"} for i in range(questions)]
-    content = {"name": "animals", "questions": asked, "judges": judges or [CLAUDE]}
-    (data / "evals" / "animals.yaml").write_text(json.dumps(content))
+    content = {"name": name, "questions": asked, "judges": judges or [CLAUDE]}
+    (data / "evals" / f"{name}.yaml").write_text(json.dumps(content))
 
 
 def write_answers(place: Path, questions: int = 4, samples: int = 5, baseline: bool = True, says: str = "says") -> Path:

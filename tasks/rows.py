@@ -1,0 +1,286 @@
+"""Rows of the files that people bring: JSONL, JSON, Parquet and CSV, each with its line, and none read for another.
+
+    for row in json_rows(file):          # documents: a row that cannot be read has a fault, the others are read
+        print(row.line, row.value, row.fault)
+    for line, fields in table(file):     # answers and results: a row that cannot be read is a UserError
+        print(line, fields["question"], fields["response"])
+
+A line ends with CR, LF or both; a U+2028 in a text ends none.
+"""
+
+import csv
+import gzip
+import json
+import os
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+from tasks.catalog import UserError
+from tasks.tables import GENERATIONS, text_of
+
+TABLES = (".csv", ".tsv")
+SEPARATORS = (",", ";", "\t")
+NAMES = {
+    "question": ("question", "prompt"),
+    "response": ("response", "answer", "completion", "generation"),
+    "system_prompt": ("system_prompt", "system"),
+}
+"""What others call the columns of question, answer and system prompt."""
+PLACES = {"tier", "question_id", "sample", "model", "reasoning", "eval", "at", "id"}
+PLACES |= {name for names in NAMES.values() for name in names}
+"""All columns that are known; others hold scores, or what is not used."""
+LFS = b"version https://git-lfs"
+HALF = r"half a character: an escape such as \ud83d without its other half"
+
+
+class Row(NamedTuple):
+    """One row of a file."""
+
+    line: int
+    """Where it begins, counted from 1; of a Parquet file the number of the row."""
+    text: str
+    """As it stands in the file."""
+    value: Any
+    fault: str
+    """Why it cannot be read; empty where it can."""
+
+
+# ---- rows that are JSON --------------------------------------------------------------------------
+
+
+def json_rows(file: Path) -> Iterator[Row]:
+    """The rows of a JSONL file, gzipped or not, of a JSON file or a Parquet file, by its name's ending.
+
+    Raises UserError for a file of which no row can be trusted: a pointer, bytes that are no text, a broken array.
+    """
+    _refuse_what_is_not_there(file)
+    name = file.name.lower()
+    if name.endswith(".parquet"):
+        yield from _parquet_rows(file)
+    elif name.endswith(".json"):
+        yield from _rows_of_json(file)
+    else:
+        yield from _rows_of_lines(lines(file))
+
+
+def loads(text: str) -> Any:
+    """The JSON value; ValueError for an object that has a key twice, of which one would be lost."""
+    return json.loads(text, object_pairs_hook=_object)
+
+
+def holds_half_a_character(row: Row) -> bool:
+    r"""Whether an escape stands for one half of a character alone (\ud83d), which no file can hold."""
+    if not re.search(r"\\u[dD][89a-fA-F]", row.text):
+        return False
+    try:
+        json.dumps(row.value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} is there twice")
+    return found
+
+
+def _row(line: int, text: str) -> Row:
+    try:
+        return Row(line, text, loads(text), "")
+    except json.JSONDecodeError as error:
+        fault = f"not JSON: {error.msg} at column {error.colno}"
+    except (ValueError, RecursionError) as error:  # a key twice, a number of thousands of digits, thousands of brackets
+        fault = f"not JSON that can be read: {error}"
+    return Row(line, text, None, fault)
+
+
+def _rows_of_lines(texts: Iterable[str]) -> Iterator[Row]:
+    for number, text in enumerate(texts, 1):
+        if text.strip():
+            yield _row(number, text.rstrip("\r\n"))
+
+
+def _rows_of_json(file: Path) -> Iterator[Row]:
+    """The rows of an array, a single object, or, under the name of a JSON file, an object on each line."""
+    text = "".join(lines(file))
+    if not text.strip():
+        return
+    try:
+        whole = json.loads(text)
+    except json.JSONDecodeError as error:
+        if error.msg != "Extra data":
+            place = f"{file} line {error.lineno}"
+            raise UserError(f"{place}: not JSON: {error.msg} at column {error.colno}; mend it") from None
+        yield from _rows_of_lines(lines(file))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{file}: not JSON that can be read: {error}; mend it") from None
+    else:
+        yield from _rows_of_array(text) if isinstance(whole, list) else [_row(1, text.strip())]
+
+
+def _rows_of_array(text: str) -> Iterator[Row]:
+    """Each value of an array that is known to be whole, as it stands there."""
+    decoder, line, counted = json.JSONDecoder(), 1, 0
+    at = _past_blanks(text, text.index("[") + 1)
+    while text[at] != "]":
+        line, counted = line + text.count("\n", counted, at), at
+        _, end = decoder.raw_decode(text, at)
+        yield _row(line, text[at:end])
+        at = _past_blanks(text, end)
+
+
+def _past_blanks(text: str, at: int) -> int:
+    while text[at] in " \t\r\n,":
+        at += 1
+    return at
+
+
+def _parquet_rows(file: Path) -> Iterator[Row]:
+    import polars
+
+    try:
+        content = polars.read_parquet(file, glob=False, hive_partitioning=False)
+    except (polars.exceptions.PolarsError, OSError) as error:
+        raise UserError(f"{file}: not a Parquet file that can be read ({error}); copy or write it again") from None
+    for number, value in enumerate(content.iter_rows(named=True), 1):
+        yield Row(number, json.dumps(value, ensure_ascii=False, default=str), value, "")
+
+
+# ---- rows of tables ------------------------------------------------------------------------------
+
+
+def table(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Every row of a CSV or JSONL file with the line on which it begins, what is known under its own name.
+
+    Raises UserError for a file that is not there, and with its line for the first row that cannot be read whole.
+    """
+    _refuse_what_is_not_there(file)
+    is_csv = file.name.lower().endswith(TABLES)
+    for line, fields in csv_rows(lines(file), str(file)) if is_csv else _objects(file):
+        yield line, _by_known_names(fields)
+
+
+def csv_rows(texts: Iterable[str], place: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """Every row of a table and the line on which it begins; its separator is the one that its header is made of.
+
+    A table of generations that a run wrote is read as what it was written from. Raises UserError for a row with other
+    cells than the header has, and for a quote that is never closed: read on, either would cut an answer off or swallow
+    the rows that follow.
+    """
+    texts = list(texts)
+    separator = _separator(next((text for text in texts if text.strip()), ""))
+    reader = csv.reader(texts, delimiter=separator, strict=True)
+    names: list[str] = []
+    is_ours, following = False, 1
+    try:
+        for cells in reader:
+            line, following = following, reader.line_num + 1
+            if not names:
+                names = _header(cells, f"{place} line {line}")
+                is_ours = tuple(names[: len(GENERATIONS)]) == GENERATIONS
+            elif any(cells):
+                _refuse_other_cells(cells, names, f"{place} line {line}", separator)
+                yield line, dict(zip(names, map(text_of, cells) if is_ours else cells, strict=True))
+    except csv.Error as error:
+        raise UserError(
+            f"{place} line {following}: not CSV ({error}); close the quote that opens in this row, and write a quote "
+            "within quotes twice"
+        ) from None
+
+
+def _separator(header: str) -> str:
+    """The one by which the header has the most names that are known, or else the most cells."""
+
+    def fits(separator: str) -> tuple[int, int]:
+        cells = next(csv.reader([header], delimiter=separator), [])
+        return len({cell.strip().casefold() for cell in cells} & PLACES), len(cells)
+
+    return max(SEPARATORS, key=fits)
+
+
+def _header(cells: list[str], place: str) -> list[str]:
+    """The names of the columns; those that are known are so in any case."""
+    names = [cell.strip() for cell in cells]
+    names = [name.casefold() if name.casefold() in PLACES else name for name in names]
+    if twice := [name for name in names if name and names.count(name) > 1]:
+        raise UserError(f"{place}: the column {twice[0]!r} is there twice; give each a name of its own")
+    return names if any(names) else []
+
+
+def _refuse_other_cells(cells: list[str], names: list[str], place: str, separator: str) -> None:
+    if len(cells) != len(names):
+        named = {",": "a comma", ";": "a semicolon", "\t": "a tab"}[separator]
+        raise UserError(
+            f"{place}: {len(cells)} cells where the header has {len(names)}; mend the row, with quotes around a text "
+            f"that holds {named} or a line break"
+        )
+
+
+def _objects(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    for row in json_rows(file):
+        if row.fault or not isinstance(row.value, dict):
+            fault = f" ({row.fault})" if row.fault else ""
+            raise UserError(f"{file} line {row.line}: not a JSON object{fault}; write one object on each line")
+        if holds_half_a_character(row):
+            row = row._replace(value={name: _whole(name, value) for name, value in row.value.items()})
+            if holds_half_a_character(row):
+                raise UserError(f"{file} line {row.line}: {HALF}; mend it")
+        yield row.line, row.value
+
+
+def _whole(name: str, value: Any) -> Any:
+    """A model's answer can end in the middle of a character, which is shown as a question mark; nothing else may."""
+    is_answer = name in NAMES["response"] and isinstance(value, str)
+    return value.encode("utf-8", "replace").decode() if is_answer else value
+
+
+def _by_known_names(fields: dict[str, Any]) -> dict[str, Any]:
+    """The row with question, response and system prompt under these names, by the first name that holds something."""
+    for name, others in NAMES.items():
+        there = [other for other in others if other in fields]
+        filled = [other for other in there if fields[other] not in (None, "")]
+        for chosen in (filled or there)[:1]:
+            rest = {field: value for field, value in fields.items() if field not in (name, chosen)}
+            fields = {name: fields[chosen]} | rest
+    return fields
+
+
+# ---- files ---------------------------------------------------------------------------------------
+
+
+def lines(file: Path) -> Iterator[str]:
+    """The lines of a text file, gzipped or not, with their ends; UserError for one that is not UTF-8."""
+    try:
+        with _open(file) as content:
+            for number, line in enumerate(content, 1):
+                try:
+                    line.encode()
+                except UnicodeEncodeError as error:  # a byte that is no text was read as half a character
+                    where = f"{file} line {number}: not UTF-8 text (from character {error.start + 1})"
+                    raise UserError(f"{where}; save the file as UTF-8 (from a spreadsheet: CSV UTF-8)") from None
+                yield line
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"{file}: not a whole gzip file ({error}); copy it again") from None
+
+
+def _open(file: Path) -> TextIO:
+    reading: dict[str, Any] = {"encoding": "utf-8-sig", "errors": "surrogateescape", "newline": ""}
+    return gzip.open(file, "rt", **reading) if file.name.lower().endswith(".gz") else file.open(**reading)
+
+
+def _refuse_what_is_not_there(file: Path) -> None:
+    if not os.path.isfile(file):
+        raise UserError(f"{str(file)!r} is not a file (from {Path.cwd()}); give the place of one")
+    try:
+        with file.open("rb") as content:
+            begin = content.read(len(LFS))
+    except OSError as error:
+        raise UserError(f"{file} cannot be read ({error.strerror}); see to its permissions") from None
+    if begin == LFS:
+        raise UserError(f"{file} line 1: a Git LFS pointer, not the data; run `git lfs pull` where it came from")
