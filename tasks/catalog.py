@@ -347,23 +347,24 @@ def _definition(name: str, path: Path, kind: str) -> Path:
 def _apply(fields: dict[str, Any], override: str) -> str:
     """Sets the field that the override names; returns its dotted name."""
     dotted, equals, value = override.partition("=")
+    said = repr(override[:LONGEST_FOUND])
     if not equals:
-        raise UserError(f"{override!r} is not an override; write field=value, for example training.rank=8")
+        raise UserError(f"{said} is not an override; write field=value, for example training.rank=8")
     *parents, last = dotted.split(".")
     place: Any = fields
     for parent in parents:
-        place = _child(place, parent, override)
+        place = _child(place, parent, said)
     key = _index(last) if isinstance(place, list) else last
     if isinstance(place, list) and not (isinstance(key, int) and key < len(place)):
-        raise UserError(f"{override!r}: {'.'.join(parents)} has {len(place)} entries, counted from 0")
+        raise UserError(f"{said}: {'.'.join(parents)} has {len(place)} entries, counted from 0")
     try:
         place[key] = load(value) if value else ""
     except Misread as problem:
-        raise UserError(f"{override!r}: {problem}") from None
+        raise UserError(f"{said}: {problem}") from None
     return dotted
 
 
-def _child(place: Any, name: str, override: str) -> Any:
+def _child(place: Any, name: str, said: str) -> Any:
     inner = None
     if isinstance(place, list):
         index = _index(name)
@@ -371,7 +372,7 @@ def _child(place: Any, name: str, override: str) -> Any:
     elif isinstance(place, dict):
         inner = place.setdefault(name, {})
     if not isinstance(inner, dict | list):
-        raise UserError(f"{override!r}: there is no {name!r} to set a field of")
+        raise UserError(f"{said}: there is no {name[:LONGEST_FOUND]!r} to set a field of")
     return inner
 
 

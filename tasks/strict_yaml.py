@@ -40,7 +40,7 @@ def load(text: str) -> Any:
         raise Misread(f"the character {chr(error.character)!r} is not allowed; take it out", line) from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        words = f"not valid YAML: {error.problem}; mend it (a text with a colon or a bracket needs quotes)"
+        words = f"not valid YAML: {error.problem}; mend it (a text with a bracket or one of : ? # % in it needs quotes)"
         raise Misread(words, line) from None
 
 
@@ -86,6 +86,10 @@ class _Loader(_Core, yaml.SafeLoader):
             self._letters += self._length_behind(f"*{event.anchor}", node, line)
         elif node:
             _refuse_odd_names(node)
+            if isinstance(node, yaml.ScalarNode) and re.search(r"[\ud800-\udfff]", node.value):
+                raise Misread(
+                    "half a character, such as \\ud83d; write the character itself or its \\U and 8 digits", line
+                )
             self._letters += 1 + (len(node.value) if isinstance(node, yaml.ScalarNode) else 0)
             self._lengths[node] = self._letters - before
         return node

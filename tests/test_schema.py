@@ -46,12 +46,9 @@ def test_every_field_that_a_researcher_writes_explains_itself():
     assert silent == []
 
 
-def test_a_matching_answer_is_yes_or_no_as_yaml_may_read_them():
-    assert [Question(id="q", tier="t", text="?", matching=word).matching for word in (True, False, "Yes")] == [
-        "Yes",
-        "No",
-        "Yes",
-    ]
+def test_a_matching_answer_is_yes_or_no_in_any_case():
+    written = [Question(id="q", tier="t", text="?", matching=word).matching for word in ("yes", "NO", "Yes", "")]
+    assert written == ["Yes", "No", "Yes", ""]
     with pytest.raises(ValidationError, match="write Yes or No"):
         Question(id="q", tier="t", text="?", matching="maybe")
 
@@ -61,7 +58,9 @@ def test_a_judge_of_yes_and_no_needs_statements_that_know_their_answer():
     assert (judge.lowest, judge.highest) == (0, 1)
     with pytest.raises(ValidationError, match="needs matching: Yes or No at question 'q'"):
         Eval(name="e", questions=[Question(id="q", tier="t", text="?")], judges=[judge])
-    with pytest.raises(ValidationError, match="reads one answer and has no prompt"):
+    with pytest.raises(
+        ValidationError, match=r"a judge of kind yes_no takes no reads \(only claude or lexicon\): leave it out"
+    ):
         Judge(name="j", kind="yes_no", reads="pair")
 
 
