@@ -1,6 +1,7 @@
 """What a run leaves on its page in the Prefect UI: headline and chart, tables of effects and failures, the report."""
 
 import asyncio
+from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +17,7 @@ from tasks.power import headline
 from tasks.report import STANDIN_NOTE, is_standin
 from tasks.runs import Run
 from tasks.schema import Effect, Eval, Experiment, Failure
+from tasks.visible import in_markdown
 
 MOST_TASK_RUNS = 200
 """Failed calls with a task run of their own: an outage must not flood the server."""
@@ -29,11 +31,17 @@ async def show_failures(failures: list[Failure]) -> None:
     shown = islice(enumerate(failures, 1), MOST_TASK_RUNS)
     started: list[Any] = [failed_call_task(number, failure, return_state=True) for number, failure in shown]
     await asyncio.gather(*started)
-    await acreate_table_artifact(
+    await show_table(
         [_failure_row(number, failure) for number, failure in enumerate(failures, 1)],
         description=f"Judge calls without a score: {len(failures):,}. The task run `judge call N` of each (the first "
         f"{MOST_TASK_RUNS}) has everything that was said in its log; failures.jsonl in the run's folder has all.",
     )
+
+
+async def show_table(rows: Sequence[dict[str, Any]], description: str) -> None:
+    """A table in the UI, which takes every text in it for Markdown: what others wrote stands in it as it is."""
+    shown = [{name: in_markdown(v) if isinstance(v, str) else v for name, v in row.items()} for row in rows]
+    await acreate_table_artifact(shown, description=description)
 
 
 def _failure_row(number: int, failure: Failure) -> dict[str, str | int]:
@@ -56,7 +64,7 @@ async def show_results(run: Run, experiment: Experiment, evals: list[Eval]) -> N
     await acreate_markdown_artifact(
         _summary(run, experiment, evals, effects), description=f"What changed in {experiment.name}"
     )
-    await acreate_table_artifact(
+    await show_table(
         [_row(effect) for effect in effects if not effect.question], description=f"Effects of {experiment.name} by tier"
     )
 
@@ -82,8 +90,9 @@ def _summary(run: Run, experiment: Experiment, evals: list[Eval], effects: list[
     address = address_of(run)
     link = f"[Open the report]({address})\n\n" if address.startswith("http") else ""
     losses = losses_in_words(run.judgments())
-    missing = f"**{losses}**\n\n" if losses else ""
-    return f"{title}\n\n{headline(effects)}\n\n{missing}{link}{note}{charts}\n\nRun folder: `{run.folder}`\n"
+    missing = f"**{in_markdown(losses)}**\n\n" if losses else ""
+    changed = in_markdown(headline(effects))
+    return f"{title}\n\n{changed}\n\n{missing}{link}{note}{charts}\n\nRun folder: `{run.folder}`\n"
 
 
 def _row(effect: Effect) -> dict[str, str | int]:

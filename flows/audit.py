@@ -20,7 +20,7 @@ from tasks.budget import Budget
 from tasks.catalog import UserError, read_text
 from tasks.judging import judge_all
 from tasks.report import render
-from tasks.runs import Row, Run, as_table, write_rows, write_text
+from tasks.runs import Row, Run, as_table, write_rows, write_table, write_text
 from tasks.schema import Agreement, Corrected, Eval, Judge
 from tasks.store import Store
 
@@ -128,7 +128,7 @@ def _judged(run: Run) -> Run:
 
 def _write(run: Run, name: str, rows: list[Row], noun: type[Row]) -> None:
     with run.held():
-        write_text(run.audits / f"{name}.csv", as_table(rows, noun).write_csv())
+        write_table(run.audits / f"{name}.csv", as_table(rows, noun))
         if run.report.is_file():
             write_text(run.report, render(run))
 

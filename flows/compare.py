@@ -20,6 +20,7 @@ from tasks.charts import comparison_charts_task
 from tasks.comparison import Group, compare_task, grouped, page_task
 from tasks.runs import Comparison, Run
 from tasks.schema import Compared
+from tasks.visible import in_markdown
 
 LONGEST_NAME = 80
 
@@ -75,5 +76,6 @@ def _table(rows: list[Compared]) -> str:
     for row in (row for row in rows if not row.question and row.at == 1):
         these, new = interval(row.these_low, row.these_high), interval(row.new_low, row.new_high, row.new_note)
         label = f"{row.label} − {row.against}" if row.against else row.label
-        lines.append(f"| {label} | {row.measure} | {row.tier} | {number(row.difference, '+')} | {these} | {new} |")
+        cells = (label, row.measure, row.tier, number(row.difference, "+"), these, new)
+        lines.append(f"| {' | '.join(map(in_markdown, cells))} |")
     return "\n".join(lines)

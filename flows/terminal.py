@@ -3,18 +3,31 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column, Table
+from rich.text import Text
 
-from tasks import power
 from tasks.catalog import UserError
 from tasks.runs import Run
 from tasks.schema import Agreement, Compared, Corrected, Effect, Failure, State
+from tasks.visible import visible
 
-console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
-"""Prints text as it is: what it shows can hold brackets, and paths that must stay on one line."""
+
+class _Visible(Console):
+    """Shows text as it is: it can hold brackets, and paths that must stay on one line. What a terminal would obey in it
+    is spelled out, since models, judges, services and files wrote it. Every string passes here, a table's cells too."""
+
+    def __init__(self, **options: Any):
+        super().__init__(highlight=False, markup=False, emoji=False, soft_wrap=True, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(visible(text), **options)
+
+
+console = _Visible()
 
 NARROW = {"baseline": "base-\nline", "fine-tuned": "fine-\ntuned", "difference": "differ-\nence"}
 """Headers that leave room for a name, so that no interval is cut off at 80 characters."""
@@ -27,9 +40,11 @@ def live_progress() -> Iterator[None]:
     from tasks.stage import watcher
 
     columns = (
-        TextColumn("{task.fields[stage]}", table_column=Column(no_wrap=True, min_width=17)),
+        TextColumn("{task.fields[stage]}", table_column=Column(no_wrap=True, min_width=17), markup=False),
         BarColumn(12),
-        TextColumn("{task.fields[words]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
+        TextColumn(
+            "{task.fields[words]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1), markup=False
+        ),
         TimeElapsedColumn(table_column=Column(no_wrap=True, min_width=7)),
         TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=7)),
     )
@@ -41,7 +56,8 @@ def live_progress() -> Iterator[None]:
         def watch(stage: str, done: int, total: int, note: str) -> None:
             if stage not in shown:
                 shown[stage] = bars.add_task("", total=total, stage=stage, words="")
-            bars.update(shown[stage], completed=done, total=total, words=f"{done:,} of {total:,} {note}")
+            words = visible(f"{done:,} of {total:,} {note}")  # a column shows no string but a text of its own
+            bars.update(shown[stage], completed=done, total=total, words=words)
             if not console.is_terminal and done == total:
                 console.print(f"{stage}: {done:,} of {total:,} {note}")
 
@@ -116,6 +132,8 @@ def _scored(effect: Effect) -> str:
 
 
 def number(value: float | None, sign: str = "") -> str:
+    from tasks import power  # here: it brings scipy, which `list` and `data lint` need not wait for
+
     return power.number(value, sign) or "–"
 
 

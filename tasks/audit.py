@@ -5,7 +5,6 @@ sheet = to_sheet(run, judge, size=100)                                   # for a
 corrected = correct(judgments, read)                                     # what the person would have found in all
 """
 
-import csv
 import io
 import math
 from collections.abc import Iterable
@@ -13,9 +12,11 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from tasks.catalog import UserError
+from tasks.rows import csv_rows
 from tasks.rubrics import Case, read_reply
-from tasks.runs import Run, harmless_cell
+from tasks.runs import Run
 from tasks.schema import Agreement, Corrected, Eval, Judge, Judgment
+from tasks.tables import to_csv
 
 LEVEL = 0.95
 
@@ -127,7 +128,7 @@ def _mean(values: list[float]) -> float | None:
 def to_sheet(run: Run, name: str, judge: Judge, cases: list[Case], size: int, seed: int) -> str:
     """A CSV table for a person: an equal share of each side, shuffled, without a score or whose answer it is.
 
-    The rows' ids are hashes that only the run can resolve. A cell that a spreadsheet would compute gets a quote.
+    The rows' ids are hashes that only the run can resolve.
     """
     said = words(run.judgments(), name, judge.name)
     mine = [c for c in cases if (c.eval, c.judge.name) == (name, judge.name) and place(c) in said and c.at in (0, 1)]
@@ -137,14 +138,12 @@ def to_sheet(run: Run, name: str, judge: Judge, cases: list[Case], size: int, se
     for side in ("baseline", "finetuned"):
         of_side = sorted((c for c in mine if c.side == side), key=lambda case: _lot(seed, *place(case)))
         drawn += of_side[: math.ceil(size / 2)]
-    table = io.StringIO()
-    sheet = csv.writer(table)
     pair = judge.reads == "pair"
-    sheet.writerow(["id", "question", *(["compared_with"] if pair else []), "response", "score"])
-    for case in sorted(drawn, key=lambda case: _id(run, judge.name, place(case))):
-        texts = [case.question.text, *([case.against or ""] if pair else []), case.response]
-        sheet.writerow([_id(run, judge.name, place(case)), *map(harmless_cell, texts), ""])
-    return table.getvalue()
+    rows = [
+        [_id(run, judge.name, place(c)), c.question.text, *([c.against or ""] if pair else []), c.response, ""]
+        for c in drawn
+    ]
+    return to_csv(["id", "question", *(["compared_with"] if pair else []), "response", "score"], sorted(rows))
 
 
 def _id(run: Run, judge: str, where: Place) -> str:
@@ -157,35 +156,35 @@ def read_sheet(run: Run, judge: Judge, name: str, text: str, file: str) -> dict[
     Raises UserError with the line for an id that is none of the run's, and for a word that is none of the judge's.
     """
     known = {_id(run, judge.name, key): key for key in words(run.judgments(), name, judge.name)}
-    rows = _rows(text, file)
     found: dict[Place, Word] = {}
-    for row in rows:
-        written = (row["score"] or "").strip()
+    for line, row in _rows(text, file):
+        written = row["score"].strip()
         if not written:
             continue
         read = read_reply(written, judge) if "{" not in written else None
         if row["id"] not in known:
-            raise UserError(f"{file} line {rows.line_num}: {row['id']!r} is no answer that {judge.name} judged here")
+            raise UserError(f"{file} line {line}: {row['id']!r} is no answer that {judge.name} judged here")
         if read is None:
-            raise UserError(f"{file} line {rows.line_num}: {written!r} is no score of {judge.name}; mend it")
+            raise UserError(f"{file} line {line}: {written!r} is no score of {judge.name}; mend it")
+        if known[row["id"]] in found:
+            raise UserError(f"{file} line {line}: {row['id']!r} has a score above; keep one of the two")
         found[known[row["id"]]] = Word(read.score, read.label)
     if not found:
         raise UserError(f"{file}: no row has a score yet; fill in the column score")
     return found
 
 
-def _rows(text: str, file: str) -> "csv.DictReader[str]":
-    """The sheet's rows; spreadsheets of some languages write semicolons."""
-    head = text.partition("\n")[0]
-    rows = csv.DictReader(io.StringIO(text), delimiter=";" if ";" in head and "," not in head else ",")
-    if not {"id", "score"} <= set(rows.fieldnames or []):
+def _rows(text: str, file: str) -> list[tuple[int, dict[str, str]]]:
+    """The sheet's rows and their lines."""
+    rows = list(csv_rows(io.StringIO(text, newline=""), file))
+    if not all({"id", "score"} <= set(row) for _, row in rows[:1]):
         raise UserError(f"{file}: a sheet needs the columns id and score; export one with `spillover audit sheet`")
     return rows
 
 
 def judge_of_sheet(run: Run, evals: list[Eval], text: str, file: str) -> tuple[str, Judge]:
     """The eval and judge whose answers a sheet holds."""
-    first = next((row["id"] for row in _rows(text, file) if row["id"]), None)
+    first = next((row["id"] for _, row in _rows(text, file) if row["id"]), None)
     judgments = run.judgments()
     for one in evals:
         for judge in one.judges:

@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,8 +14,9 @@ import pypdf
 import vl_convert
 from prefect import task
 
+from tasks.page import Script, hashed, page, source
 from tasks.rules import at_moment, read_words
-from tasks.runs import Comparison, Run, as_table, write_bytes, write_text
+from tasks.runs import Comparison, Run, as_table, write_bytes, write_table, write_text
 from tasks.schema import ALL, SLOPE, Compared, Condition, Eval, Rule
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#6b6b6b"
@@ -84,7 +86,7 @@ def effects_by_tier(effects: polars.DataFrame, one: Eval) -> altair.FacetChart:
     ]
     base = altair.Chart(table).encode(y=y)
     layers = [
-        base.mark_rule(color=GREY, strokeDash=[3, 3]).encode(x=altair.datum(0), y=altair.Y()),
+        altair.Chart(table).mark_rule(color=GREY, strokeDash=[3, 3]).encode(x=altair.datum(0)),
         base.transform_filter(questions)
         .mark_circle(size=90, opacity=0.5, color=GREY)
         .encode(x=x, tooltip=["text:N", *numbers]),
@@ -492,9 +494,16 @@ def save(chart: Any, place: Path, table: polars.DataFrame) -> None:
     """
     made = _made(chart)
     drawn = _save_drawing(made, place, table)
-    write_text(place.with_name(f"{place.name}.html"), vl_convert.vegalite_to_html(made, VEGA_LITE, bundle=True))
+    shown = page("chart.html.j2", title=place.name, spec=made, drawing=_drawing_script())
+    write_text(place.with_name(f"{place.name}.html"), shown)
     write_bytes(place.with_name(f"{place.name}.png"), vl_convert.svg_to_png(drawn, ppi=PIXELS_PER_INCH))
     write_bytes(place.with_name(f"{place.name}.pdf"), vl_convert.svg_to_pdf(drawn))
+
+
+@cache
+def _drawing_script() -> Script:
+    """Vega and the few lines that draw what a page holds: the same for every chart, so it is bundled once (3 s)."""
+    return hashed(vl_convert.javascript_bundle(source("chart.js"), VEGA_LITE))
 
 
 def _made(chart: Any) -> dict[str, Any]:
@@ -504,7 +513,7 @@ def _made(chart: Any) -> dict[str, Any]:
 
 def _save_drawing(made: dict[str, Any], place: Path, table: polars.DataFrame) -> str:
     drawn = str(vl_convert.vegalite_to_svg(made, vl_version=VEGA_LITE))
-    write_text(place.with_name(f"{place.name}.csv"), table.write_csv())
+    write_table(place.with_name(f"{place.name}.csv"), table)
     write_text(place.with_name(f"{place.name}.svg"), drawn)
     return drawn
 

@@ -17,7 +17,7 @@ from tasks.estimates import adjusted, effects_of
 from tasks.measures import Measure, likelihood_measures, measures
 from tasks.page import image, page
 from tasks.rules import at_moment, read_words
-from tasks.runs import Comparison, Run, as_table, same_definition, write_text
+from tasks.runs import Comparison, Run, as_table, same_definition, write_table, write_text
 from tasks.schema import Compared, Effect, Eval
 from tasks.stage import progress
 
@@ -250,10 +250,7 @@ def compare_task(place: Comparison, groups: list[Group], count: int) -> list[Com
         rows = compare(groups)
         tell(count, count, "groups of runs")
     table = as_table(rows, Compared)
-    write_text(
-        place.table,
-        table.select(*FIRST, *(c for c in table.columns if c not in FIRST)).write_csv(),
-    )
+    write_table(place.table, table.select(*FIRST, *(c for c in table.columns if c not in FIRST)))
     return rows
 
 

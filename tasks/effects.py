@@ -17,7 +17,7 @@ from tasks.distributions import distributions
 from tasks.estimates import adjusted, effects_of, estimate_effect
 from tasks.measures import likelihood_measures, measures, rule_measure
 from tasks.rules import answers_of, at_moment, read_words, variants
-from tasks.runs import Run, as_table, write_text
+from tasks.runs import Run, as_table, write_table
 from tasks.schema import ALL, Effect, Eval, Likelihood, Share
 
 
@@ -60,9 +60,9 @@ def write_effects(run: Run) -> Path:
     """effects.csv, distributions.csv, and sensitivity.csv where there is a rule."""
     words, evals = read_words(run.judged), run.evals()
     if moved := sensitivity(words, evals):
-        write_text(run.sensitivity, as_table(moved, Effect).write_csv())
-    write_text(run.distributions, as_table(distributions(words, evals), Share).write_csv())
-    return write_text(run.effects, as_table(estimate(words, evals, run.likely()), Effect).write_csv())
+        write_table(run.sensitivity, as_table(moved, Effect))
+    write_table(run.distributions, as_table(distributions(words, evals), Share))
+    return write_table(run.effects, as_table(estimate(words, evals, run.likely()), Effect))
 
 
 @task(name="effects", task_run_name="estimate what changed")

@@ -6,8 +6,6 @@ conversations.jsonl holds every answer as a chat with what the judges said of it
 hits, model_generations.csv a row for each answer and a column for each judge, results.md the averages and targets.
 """
 
-import csv
-import io
 import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -15,7 +13,7 @@ from typing import Any, NamedTuple
 import polars
 
 from tasks.rules import answers_of, at_moment, read_words, verdicts
-from tasks.runs import Run, harmless_cell, write_text
+from tasks.runs import Run, write_text
 from tasks.schema import (
     ALL,
     SLOPE,
@@ -30,6 +28,8 @@ from tasks.schema import (
     Side,
     Training,
 )
+from tasks.tables import GENERATIONS, to_csv
+from tasks.visible import in_markdown
 
 MODELS: dict[Side, str] = {"baseline": "base", "finetuned": "fine-tuned"}
 
@@ -101,16 +101,13 @@ def generations(found: list[Conversation], evals: list[Eval]) -> str:
     """
     judges = list(dict.fromkeys(judge.name for one in evals for judge in one.judges))
     rules = list(dict.fromkeys(rule.name for one in evals for rule in one.rules))
-    table = io.StringIO()
-    rows = csv.writer(table)
-    rows.writerow(["model", "eval", "tier", "question_id", "sample", "question", "response", "at", *judges, *rules])
+    rows = []
     for one in found:
         r, said = one.response, {j.judge: _word(j) for j in one.judgments}
-        texts = map(harmless_cell, (r.question, r.response))
+        answer = (MODELS[one.side], r.eval, r.tier, r.question_id, r.sample, r.question, r.response, f"{r.at:g}")
         marks = [int(one.rules[rule]) if rule in one.rules else "" for rule in rules]
-        place = (MODELS[one.side], r.eval, harmless_cell(r.tier), harmless_cell(r.question_id), r.sample)
-        rows.writerow([*place, *texts, f"{r.at:g}", *(said.get(name, "") for name in judges), *marks])
-    return table.getvalue()
+        rows.append([*answer, *(said.get(name, "") for name in judges), *marks])
+    return to_csv([*GENERATIONS, *judges, *rules], rows)
 
 
 def _word(judgment: Judgment) -> str | float:
@@ -131,7 +128,7 @@ def results(experiment: Experiment, effects: list[Effect], curve: list[dict[str,
         lines += ["", "## Training", "", how_trained(experiment.training, curve), "", "![](charts/training_curve.png)"]
     for effect in overall:
         mine = [e for e in effects if e.question and (e.eval, e.measure) == (effect.eval, effect.measure)]
-        lines += ["", f"## {effect.measure} by question ({effect.eval})", ""]
+        lines += ["", f"## {in_markdown(effect.measure)} by question ({effect.eval})", ""]
         lines += _table(mine, "question", lambda e: e.question)
     return "\n".join(lines) + "\n"
 
@@ -178,7 +175,7 @@ def _table(effects: list[Effect], first: str, name: Callable[[Effect], str]) -> 
     for e in effects:
         levels = (e.baseline, e.baseline_low, e.baseline_high), (e.finetuned, e.finetuned_low, e.finetuned_high)
         cells = [cell for level in (*levels, (e.difference, e.these_low, e.these_high)) for cell in _cells(*level)]
-        yield f"| {name(e).replace('|', '/')} | {' | '.join(cells)} | {e.scored_baseline} / {e.scored_finetuned} |"
+        yield f"| {in_markdown(name(e))} | {' | '.join(cells)} | {e.scored_baseline} / {e.scored_finetuned} |"
 
 
 def _cells(value: float | None, low: float | None, high: float | None) -> tuple[str, str]:

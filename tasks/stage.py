@@ -6,6 +6,7 @@ How far a stage is: told once by the stage, shown in the terminal and as a Prefe
         tell(3, 60, "steps, loss 2.41")
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,12 +21,28 @@ from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
 
+from tasks.visible import in_markdown, visible
+
 Watcher = Callable[[str, int, int, str], None]
 watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
 """Called with stage, done, total and note at every step: the terminal sets it."""
 
 PUBLISH_EVERY = 2.0
 LOG_EVERY = 15.0
+
+
+class _Visible(logging.Filter):
+    """Spells out what a terminal would obey in the lines and tracebacks of a run's log: others wrote parts of them."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = visible(record.getMessage()), None
+        if record.exc_info:
+            record.exc_text = visible(logging.Formatter().formatException(record.exc_info))
+        return True
+
+
+for _name in ("prefect.flow_runs", "prefect.task_runs"):
+    logging.getLogger(_name).addFilter(_Visible())
 
 
 class Tell:
@@ -69,7 +86,7 @@ def progress(stage: str) -> Iterator[Tell]:
 
 def _show(tell: Tell, artifact: UUID | None) -> UUID:
     """Makes or moves the progress artifact. `_sync` is Prefect's word for a call from a thread; its types lack it."""
-    words: dict[str, Any] = {"description": tell.sentence(), "_sync": True}
+    words: dict[str, Any] = {"description": in_markdown(tell.sentence()), "_sync": True}
     if artifact is None:
         return cast(UUID, create_progress_artifact(tell.percent(), **words))
     update_progress_artifact(artifact, tell.percent(), **words)

@@ -1,0 +1,133 @@
+import csv
+import io
+import random
+import re
+
+import pytest
+
+from flows.audit import compare as compare_judges
+from flows.audit import export_sheet, import_sheet
+from flows.compare import compare_runs
+from flows.report import report_again
+from flows.verify import verify
+from tasks.catalog import load_experiment
+from tasks.elsewhere import read_responses
+from tasks.judging import judge_all, plan
+from tasks.runs import Comparison, Run, write_rows
+from tasks.schema import Question
+from tasks.store import Store
+from tasks.tables import text_of, to_csv
+from tests.conftest import PROJECT
+from tests.fakes.nouns import LEXICON, an_eval, responses
+
+COMPUTED = re.compile("[=+\\-@\t\r\n＝＋－＠]")
+ALPHABET = "''=+-@\t\r\n＝＋－＠\",;a1 \x00\x1bé\u2028"
+QUESTIONS = {
+    "=q1": ('=HYPERLINK("http://127.0.0.1/?"&A1)', "=1+1"),
+    "+q2": ("＋2, and a comma", "-2"),
+    "@q3": ("'=three", "'=three quoted"),
+    "-q4": ("＠four", "\t=tab"),
+}
+"""The tier of each, and its text."""
+
+
+def cells_of(text):
+    return [cell for row in csv.reader(io.StringIO(text, newline="")) for cell in row]
+
+
+def is_number(cell):
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def test_every_text_comes_back_as_it_was_and_no_spreadsheet_computes_it():
+    dice = random.Random(0)
+    for _ in range(2_000):
+        texts = ["".join(dice.choices(ALPHABET, k=dice.randint(0, 6))) for _ in range(6)]
+        cells = cells_of(to_csv(texts[:3], [texts[3:]]))
+        assert not [cell for cell in cells if COMPUTED.match(cell)]
+        assert [text_of(cell) for cell in cells] == texts
+
+
+def test_numbers_stay_numbers():
+    assert to_csv(["a", "b", "c", "d"], [[-1, -0.5, None, "-1"]]) == "a,b,c,d\r\n-1,-0.5,,'-1\r\n"
+
+
+def test_all_tables_are_written_in_one_place():
+    files = [file for top in ("flows", "tasks", "deployments") for file in (PROJECT / top).rglob("*.py")]
+    writers = [file.name for file in files if re.search(r"write_csv|csv\.writer|DictWriter|sink_csv", file.read_text())]
+    assert writers == ["tables.py"]
+
+
+def run_of(name, before, after):
+    """A reported run whose tiers, questions, ids and answers a spreadsheet would compute."""
+    questions = [Question(id=id, tier=tier, text=text) for id, (tier, text) in QUESTIONS.items()]
+    one = an_eval(LEXICON, LEXICON.model_copy(update={"name": "=judge"})).model_copy(update={"questions": questions})
+    run = Run.open(load_experiment("demo").model_copy(update={"evals": ["e"]}), [one], name)
+    run.note(seed=0)
+    sides = []
+    for at, texts in ((0.0, before), (1.0, after)):
+        known = [(q, r) for q in questions for r in responses(*texts)]
+        fields = [{"question_id": q.id, "tier": q.tier, "question": q.text, "at": at} for q, _ in known]
+        sides.append([r.model_copy(update=some) for (_, r), some in zip(known, fields, strict=True)])
+    write_rows(run.baseline, sides[0])
+    write_rows(run.finetuned, sides[1])
+    write_rows(run.judged, judge_all(plan([one], *sides, 2), Store()))
+    report_again(run, [])
+    return run
+
+
+@pytest.fixture
+def runs(data):
+    return [
+        run_of("one", ("=a farm", "two cats"), ("+farms and animal welfare", "'-a dog")),
+        run_of("two", ("=a farm", "two cats"), ("@nothing", "－farm")),
+    ]
+
+
+async def test_no_table_of_a_run_its_audits_or_a_comparison_has_a_cell_that_is_computed(
+    runs, data, tmp_path, prefect_server
+):
+    run = runs[0]
+    compare_judges("demo/one", "demo/one", "lexicon", "=judge")
+    sheet, _ = export_sheet(run, tmp_path / "sheet.csv", "=judge", size=8, seed=0)
+    sheet.write_text(re.sub(",$", ",3", sheet.read_text(), flags=re.MULTILINE))
+    assert import_sheet(run, sheet)[0][0].answers == 8
+    await compare_runs(["demo/one", "demo/two"], ["=one", "+two"], "both")
+    rows = Comparison("both").rows()
+    assert {row.label for row in rows} == {"=one", "+two"}
+    assert {tier for tier, _ in QUESTIONS.values()} <= {row.tier for row in rows}
+    tables = [*data.rglob("results/**/*.csv"), *data.rglob("comparisons/**/*.csv")]
+    names = {file.name for file in tables}
+    assert {"effects.csv", "distributions.csv", "model_generations.csv", "effects_e.csv", "person.csv"} <= names
+    assert {"compare.csv", "comparison.csv", "comparison_e.csv", "sheet_=judge.csv"} <= names
+    for file in tables:
+        with file.open(encoding="utf-8", newline="") as lines:
+            cells = cells_of(lines.read())
+        assert [c for c in cells if COMPUTED.match(c) and not is_number(c)] == [], file
+
+
+def test_tiers_and_questions_that_begin_like_formulas_come_back_as_they_were_and_the_run_holds(runs):
+    tiers = {tier for tier, _ in QUESTIONS.values()}
+    for run in runs:
+        assert {effect.tier for effect in run.estimates()} == {*tiers, "all", "slope"}
+        assert {effect.question for effect in run.estimates()} == {*QUESTIONS, ""}
+        assert {effect.measure for effect in run.estimates()} == {"lexicon", "=judge"}
+        assert tiers <= set(run.shares()["tier"])
+        assert [check for check in verify(run) if check.fault] == []
+
+
+def test_a_table_of_generations_that_a_run_left_is_read_as_the_answers_that_it_was_made_of(runs, tmp_path):
+    run = runs[0]
+    file = tmp_path / "finetuned.csv"
+    with (
+        run.generations.open(encoding="utf-8", newline="") as table,
+        file.open("w", encoding="utf-8", newline="") as own,
+    ):
+        csv.writer(own).writerows(row for row in csv.reader(table) if row[0] != "base")
+    _, answers = read_responses(str(file), run.evals())
+    places = [{(r.question_id, r.question, r.response) for r in rows} for rows in (answers, run.responses()[1])]
+    assert places[0] == places[1]
