@@ -19,7 +19,7 @@ ALLOWED = {
     "tasks.tables": set(),
     "tasks.alone": {"tasks.catalog"},
     "tasks.runs": {"tasks.schema", "tasks.catalog", "tasks.alone", "tasks.strict_yaml", "tasks.tables"},
-    "tasks.incoming": {"tasks.catalog", "tasks.runs"},
+    "tasks.incoming": {"tasks.catalog", "tasks.rows", "tasks.runs"},
     "tasks.store": {"tasks.catalog"},
     "tasks.stage": {"tasks.visible"},
     "tasks.prices": {"tasks.catalog"},
@@ -31,15 +31,18 @@ ALLOWED = {
     "tasks.intervals": set(),
     "tasks.page": {"tasks.power"},
     "tasks.rules": {"tasks.schema", "tasks.intervals"},
-    "tasks.elsewhere": {"tasks.schema", "tasks.catalog", "tasks.tables"},
-    "tasks.published": {"tasks.schema", "tasks.catalog"},
-    "tasks.judged_elsewhere": {"tasks.schema", "tasks.catalog", "tasks.elsewhere"},
+    "tasks.rows": {"tasks.catalog", "tasks.tables"},
+    "tasks.turns": {"tasks.schema"},
+    "tasks.sets": {"tasks.schema", "tasks.catalog", "tasks.rows", "tasks.turns"},
+    "tasks.elsewhere": {"tasks.schema", "tasks.catalog", "tasks.rows"},
+    "tasks.published": {"tasks.schema", "tasks.catalog", "tasks.rows"},
+    "tasks.judged_elsewhere": {"tasks.schema", "tasks.catalog", "tasks.rows", "tasks.elsewhere"},
     "tasks.measures": {"tasks.schema", "tasks.intervals", "tasks.rules"},
     "tasks.distributions": {"tasks.schema", "tasks.intervals", "tasks.rules"},
     "tasks.estimates": {"tasks.schema", "tasks.intervals", "tasks.measures"},
     "tasks.power": {"tasks.schema", "tasks.intervals"},
     "tasks.exports": {"tasks.schema", "tasks.runs", "tasks.rules", "tasks.tables", "tasks.visible"},
-    "tasks.audit": {"tasks.schema", "tasks.catalog", "tasks.runs", "tasks.rubrics", "tasks.tables"},
+    "tasks.audit": {"tasks.schema", "tasks.catalog", "tasks.runs", "tasks.rubrics", "tasks.rows", "tasks.tables"},
 }
 ENGINES = {"tasks.schema", "tasks.catalog", "tasks.prices"}
 STAGE = {"tasks.schema", "tasks.catalog", "tasks.runs", "tasks.store", "tasks.stage", "tasks.claude", "tasks.engines"}
@@ -58,6 +61,7 @@ STAGE |= {
     "tasks.page",
     "tasks.tables",
     "tasks.visible",
+    "tasks.sets",
 }
 HOMES = {
     "anthropic": "tasks.claude",
