@@ -1,7 +1,19 @@
 import pytest
 from pydantic import ValidationError
 
-from tasks.schema import DocumentSet, Eval, Experiment, Judge, Question, Sampling, Scale, Training
+from tasks.schema import (
+    DocumentSet,
+    Eval,
+    Experiment,
+    Judge,
+    Judging,
+    Question,
+    Rule,
+    Sampling,
+    Scale,
+    Training,
+    check_address,
+)
 
 
 def test_greedy_sampling_of_more_than_one_answer_is_refused():
@@ -75,3 +87,62 @@ def test_a_judge_of_yes_and_no_needs_statements_that_know_their_answer():
 def test_what_cannot_be_measured_is_refused(fields, words):
     with pytest.raises(ValidationError, match=words):
         Experiment(**{"name": "x", "evals": ["e"], "documents": [{"name": "a"}], **fields})
+
+
+QUESTION = Question(id="q", tier="t", text="?", matching="Yes")
+JUDGES = [
+    Judge(name="asked", kind="claude", prompt="p", temperature=0),
+    Judge(name="counted", kind="lexicon", terms={"a": 1}, thresholds=[1, 2, 3, 4]),
+    Judge(name="said", kind="yes_no"),
+    Judge(name="imported", kind="elsewhere", labels={"CODE": None}, scale=Scale(low=0, high=20_000)),
+]
+WRITTEN = [DocumentSet(name="a"), DocumentSet(path="b", weight=2), Training(), Sampling(), Judging(), QUESTION, Scale()]
+WRITTEN += [*JUDGES, Rule(name="r", hit="asked < 3"), Eval(name="e", questions=[QUESTION], judges=JUDGES)]
+WRITTEN += [Experiment(name="x", documents=[DocumentSet(name="a")], evals=["e"])]
+
+
+@pytest.mark.parametrize("one", WRITTEN, ids=lambda one: type(one).__name__)
+def test_what_is_written_down_and_read_again_is_the_same_to_the_letter(one):
+    """An int where a float is meant would be equal and have another key."""
+    whole, short = one.model_dump_json(), one.model_dump_json(exclude_defaults=True)
+    assert repr(type(one).model_validate_json(whole)) == repr(one)
+    assert repr(type(one).model_validate_json(short)) == repr(one)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("", ""),
+        ("http://localhost:8000", "http://localhost:8000"),
+        ("http://h/", "http://h"),
+        ("https://h/api//", "https://h/api"),
+        ("HTTPS://H.example:443/a/b", "HTTPS://H.example:443/a/b"),
+        ("http://[::1]:8000/", "http://[::1]:8000"),
+        ("http://127.0.0.1:4300", "http://127.0.0.1:4300"),
+        ("http://h/v1beta", "http://h/v1beta"),
+        ("http://h/at@home", "http://h/at@home"),
+    ],
+)
+def test_an_address_with_and_without_a_slash_at_its_end_is_one(written, meant):
+    assert check_address(written, "it", added="/v1/messages") == meant
+
+
+@pytest.mark.parametrize(
+    "wrong", ["/", "h", "h:80", "file:x", "ftp://h", "http:h", "http://", "http://:80", "http://h:0"]
+)
+@pytest.mark.parametrize("also", ["", " ", "?a=b", "#c", "\n", "\\"])
+def test_what_is_no_address_is_refused_by_the_name_of_its_field(wrong, also):
+    with pytest.raises(ValueError, match=r"ANTHROPIC_BASE_URL is no address: write http:// or https:// and a host"):
+        check_address(wrong + also, "ANTHROPIC_BASE_URL")
+
+
+def test_an_address_holds_no_secret_and_not_what_the_client_adds():
+    for secret in ("http://me:word@h", "https://me@h/x"):
+        with pytest.raises(ValueError, match="holds a user or a password: take it out") as refused:
+            check_address(secret, "it")
+        assert "word" not in str(refused.value).replace("password", "")
+    assert check_address("http://h/v1", "it") == "http://h/v1"
+    for ending in ("/v1", "/v1/", "/v1/messages"):
+        with pytest.raises(ValueError, match=r"leave that out, the client adds /v1/messages"):
+            check_address("http://h" + ending, "it", added="/v1/messages")
+    assert Training(base_url="http://h/").base_url == Training(base_url="http://h").base_url
