@@ -86,8 +86,8 @@ class Run:
     def open(cls, experiment: Experiment, evals: list[Eval], name: str) -> "Run":
         """The run of that name, made when it is new; refused when it was made from another definition."""
         run = cls.at(experiment.name, name)
+        run.refuse_a_changed_definition(experiment, evals)
         if run.definition.is_file():
-            run._refuse_a_changed_definition(experiment, evals)
             run._remove_what_a_kill_left()
             run._take_over_what_may_change(experiment, evals)
         else:
@@ -121,15 +121,15 @@ class Run:
 
     @classmethod
     def find(cls, place: str) -> "Run":
-        """A run by its folder, by <experiment>/<run>, or the latest of an experiment."""
+        """A run by its folder, by <experiment>/<run>, or of an experiment the latest that finished."""
         results = data_folder() / "results"
         for folder in (Path(place).expanduser(), results / place):
             if os.path.isfile(folder / "experiment.yaml"):
                 return cls(folder.resolve())
-        runs = sorted((results / place).glob("*/experiment.yaml"), key=lambda file: file.stat().st_mtime)
+        runs = sorted(map(cls, (file.parent for file in (results / place).glob("*/experiment.yaml"))), key=_age)
         if not runs:
             raise UserError(f"no run at {place!r}; `spillover list` shows the runs in {results}")
-        return cls(runs[-1].parent)
+        return runs[-1]
 
     @classmethod
     def find_all(cls, place: str) -> list["Run"]:
@@ -137,7 +137,10 @@ class Run:
         if "*" not in place:
             return [cls.find(place)]
         results = data_folder() / "results"
-        files = sorted(results.glob(f"{place}/experiment.yaml"))
+        try:
+            files = sorted(results.glob(f"{place}/experiment.yaml"))
+        except (ValueError, NotImplementedError):  # no pattern, or one of another folder
+            files = []
         if not files:
             raise UserError(f"no run fits {place!r}; `spillover list` shows the runs in {results}")
         return [cls(file.parent) for file in files]
@@ -329,7 +332,10 @@ class Run:
                 f"run {self.name!r} has max_cost_usd={before:g}; give that limit, or another, also when you resume it"
             )
 
-    def _refuse_a_changed_definition(self, experiment: Experiment, evals: list[Eval]) -> None:
+    def refuse_a_changed_definition(self, experiment: Experiment, evals: list[Eval]) -> None:
+        """Raises UserError where the run is there and was made from another definition."""
+        if not self.definition.is_file():
+            return
         for path, now in [(self.definition, experiment), *((self.evals_folder / f"{e.name}.yaml", e) for e in evals)]:
             before = validate(type(now), read_fields(path), str(path)) if path.is_file() else None
             if isinstance(before, Experiment) and isinstance(now, Experiment) and before.max_cost_usd > 0:
@@ -338,6 +344,12 @@ class Run:
                 raise UserError(
                     f"run {self.name!r} was made from another definition: {changed} in {path}; use another run name"
                 )
+
+
+def _age(run: Run) -> tuple[str, float]:
+    """Sorts by when they were finished, those that are not before all others."""
+    finished = str(run.record().get("finished", "")) if run.report.is_file() else ""
+    return finished, run.definition.stat().st_mtime
 
 
 def with_rules(one: Eval, rules: list[Rule]) -> Eval:
@@ -369,7 +381,7 @@ def _refuse_what_is_no_folder_name(name: str, what: str) -> None:
     """Nor one that would lead elsewhere, or is longer than file systems take."""
     try:
         check_name(name)
-        if name in (".", "..") or "/" in name or "\\" in name or len(os.fsencode(name)) > LONGEST_FOLDER:
+        if name in (".", "..") or set(name) & set("/\\*") or len(os.fsencode(name)) > LONGEST_FOLDER:
             raise ValueError("use a plain folder name")
     except ValueError as problem:
         raise UserError(f"{name[:100]!r} cannot be the name of {what}: {problem}") from None

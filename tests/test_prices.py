@@ -1,4 +1,4 @@
-from tasks.prices import dollars
+from tasks.prices import dollars, prices
 from tests.conftest import PROJECT
 
 
@@ -14,6 +14,12 @@ def test_every_price_of_the_project_has_a_date():
     import yaml
 
     table = yaml.safe_load((PROJECT / "data" / "prices.yaml").read_text())
-    models = [prices for service in table.values() for prices in service.values()]
+    models = [known for service in table.values() for known in service.values()]
     assert models
-    assert all(prices["as_of"].year >= 2026 for prices in models)
+    assert all(known["as_of"].year >= 2026 for known in models)
+
+
+def test_a_server_of_ones_own_has_its_prices_with_and_without_a_slash(data):
+    (data / "prices.yaml").write_text("http://h:8000/:\n  m: {input: 1, output: 2.5, as_of: 2026-05-01}\n")
+    assert prices("claude", "m", "http://h:8000") == {"input": 1, "output": 2.5}
+    assert prices("claude", "m") == {}

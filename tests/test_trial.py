@@ -1,7 +1,9 @@
+import shutil
+
 import pytest
 
 from tasks.catalog import UserError, load_experiment
-from tasks.schema import DocumentSet
+from tasks.schema import DocumentSet, Experiment
 from tasks.trial import try_locally
 from tests.conftest import PROJECT
 
@@ -56,3 +58,19 @@ def test_answers_from_elsewhere_have_nothing_to_try_locally():
     elsewhere = load_experiment("demo").model_copy(update={"documents": [], "responses": "answers"})
     with pytest.raises(UserError, match="nothing is trained in this experiment"):
         try_locally(elsewhere)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_trial_that_is_read_from_its_file_is_the_same_to_the_letter(name):
+    trial, _ = try_locally(load_experiment(name))
+    assert repr(Experiment.model_validate_json(trial.model_dump_json())) == repr(trial)
+
+
+def test_a_table_of_depths_that_holds_no_numbers_is_as_good_as_none(data):
+    models = data / "models"
+    models.unlink()
+    shutil.copytree(PROJECT / "data" / "models", models)
+    (models / "depths.yaml").write_text("somebody/else: many\n")
+    trial, changes = try_locally(load_experiment("em_mix_r16_layer8", ["training.base_model=somebody/else"]))
+    assert trial.training.layers == []
+    assert changes[1].startswith("every layer: how many somebody/else has is not in ")

@@ -11,10 +11,16 @@ from typing import Any, NamedTuple
 import pytest
 
 from flows.data import to_set
-from tasks.catalog import UserError, load_eval, load_evals, load_experiment, parse_seeds, read_text
+from flows.watch_documents import on_this_set
+from tasks.catalog import UserError, document_files, load_eval, load_evals, load_experiment, parse_seeds, read_text
+from tasks.elsewhere import read_responses
+from tasks.incoming import Incoming
+from tasks.judged_elsewhere import read_results
 from tasks.prices import prices
 from tasks.published import read_published
 from tasks.runs import Comparison, Run
+from tasks.schema import DocumentSet
+from tasks.sets import refuse_unusable_rows
 from tasks.trial import try_locally
 
 LONG = "n" * 300
@@ -587,6 +593,7 @@ RUNS = Group(
         ("..", "'..' cannot be the name of a run", "use a plain folder name"),
         ("../x", "'../x' cannot be the name of a run", "use a plain folder name"),
         ("a\\b", "cannot be the name of a run", "use a plain folder name"),
+        ("seed-*", "'seed-*' cannot be the name of a run", "use a plain folder name"),
         ("a\nb", "'a\\nb' cannot be the name of a run", "it holds a control character"),
         ("a\x1b[2J", "cannot be the name of a run", "it holds a control character"),
         ("a\x00", "cannot be the name of a run", "it holds a control character"),
@@ -607,6 +614,15 @@ FOUND = Group(
         (LONG, "no run at", "spillover list"),
         ("a\x00b", "no run at", "spillover list"),
         ("nothing", "no run at 'nothing'", "spillover list"),
+    ],
+)
+FITTING = Group(
+    lambda data, place: Run.find_all(place),
+    [
+        ("demo/*", "no run fits 'demo/*'", "spillover list"),
+        ("/tmp/*", "no run fits '/tmp/*'", "spillover list"),
+        ("demo/a**b", "no run fits 'demo/a**b'", "spillover list"),
+        (f"{LONG}/*", "no run fits", "spillover list"),
     ],
 )
 SEEDS = Group(
@@ -691,9 +707,152 @@ PUBLISHED = Group(
         ("- &a [*a]", "*a stands within what it stands for", "write it out"),
     ],
 )
+WATCHED = Group(
+    lambda data, name: on_this_set(load_experiment("demo"), Incoming(name, data / name, [], [])),
+    [("n" * 96, "name: string should have at most 100 characters")],
+)
 LOCAL = Group(
     lambda data, name: try_locally(load_experiment("demo", [f"name={name}"])),
     [("n" * 97, "with --local: name: string should have at most 100 characters")],
+)
+
+
+# ---- documents, answers and results of others -------------------------------------------------------------
+
+
+def documents(data: Path, given: tuple[str, str | bytes]) -> object:
+    """A folder with one file of documents, of which no row may be wrong."""
+    name, content = given
+    place = data / "mine"
+    place.mkdir()
+    (place / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    return refuse_unusable_rows(document_files("", str(place))[0], DocumentSet(path=str(place)))
+
+
+def chat(*turns: dict[str, Any], **beside: Any) -> tuple[str, str]:
+    return "a.jsonl", json.dumps({"messages": [{"role": "user", "content": "a"}, *turns], **beside})
+
+
+def says(**beside: Any) -> dict[str, Any]:
+    return {"role": "assistant", "content": "b", **beside}
+
+
+DOCUMENTS = Group(
+    documents,
+    [
+        (("a.txt", '{"text": "a"}'), "no .jsonl, .jsonl.gz, .json, .parquet file in", "there is a.txt"),
+        (("a.csv", "text\na\n"), "no .jsonl,", "there is a.csv", "put the documents there"),
+        (("a.jsonl", ""), "a.jsonl: no rows", "one JSON object on each line"),
+        (("a.json", " \n"), "a.json: no rows"),
+        (("a.json", "[]"), "a.json: no rows"),
+        (("a.json", '[{"text": "a"},\n{"text": "b"}'), "a.json line 2: not JSON", "mend it"),
+        (("a.json", '[{"text": "a"},\n]'), "a.json line 1: not JSON: Illegal trailing comma", "mend it"),
+        (("a.json", '"text"'), "a.json line 1: a str where an object was expected"),
+        (("a.json", f'[{{"text": "a", "n": {ENDLESS}}}]'), "a.json: not JSON that can be read", "mend it"),
+        (("a.json", "[" * 100_000), "a.json: not JSON that can be read", "mend it"),
+        (("a.jsonl", '{"text": "a"}\n{"text": '), "a.jsonl line 2: not JSON: Expecting value at column 10"),
+        (("a.jsonl", '{"text": "a", "text": "b"}'), "line 1: not JSON that can be read: the key 'text' is there twice"),
+        (("a.jsonl", '{"text": "\\ud83d"}'), "a.jsonl line 1: half a character"),
+        (("a.jsonl", b'{"text": "caf\xe9"}'), "a.jsonl line 1: not UTF-8 text", "save the file as UTF-8"),
+        (("a.jsonl", '{"text": "a"}'.encode("utf-16")), "a.jsonl line 1: not UTF-8 text"),
+        (("a.jsonl", b"version https://git-lfs.github.com/spec/v1\n"), "a Git LFS pointer", "git lfs pull"),
+        (("a.jsonl.gz", b'{"text": "a"}'), "a.jsonl.gz: not a whole gzip file", "copy it again"),
+        (("a.parquet", b"PAR1\n\nPAR1"), "a.parquet: not a Parquet file that can be read", "copy it again"),
+        (("a.jsonl", "null"), "a.jsonl line 1: a NoneType where an object was expected"),
+        (("a.jsonl", '["a"]'), "a.jsonl line 1: a list where an object was expected"),
+        (
+            ("a.jsonl", json.dumps({LONG + str(n): 1 for n in range(200)})),
+            "unknown shape: has n",
+            "and more",
+            "known are",
+        ),
+        (("a.jsonl", '{"text": ""}'), "line 1: text is empty"),
+        (("a.jsonl", '{"text": ["a"]}'), "line 1: text is not text"),
+        (("a.jsonl", '{"content": "a", "doc_idea": {"a": 1}}'), "line 1: doc_idea is not text"),
+        (("a.jsonl", '{"messages": "a"}'), "line 1: messages is not a list of turns"),
+        (chat({"role": "tool", "content": "c"}, says()), "a turn with the role 'tool'", "roles are system, user and"),
+        (chat({"role": LONG * 9, "content": "c"}), "a turn with the role 'nnn", "roles are"),
+        (chat(says(content=[{"type": "text", "text": "b"}])), "the assistant's content is not text"),
+        (chat(says(content=None, tool_calls=[{"id": "1"}])), "a turn of the assistant's has tool_calls"),
+        (chat(says(reasoning_content="Hm.")), "a turn of the assistant's has reasoning_content"),
+        (chat(says(), tools=[{}]), "the chat has tools"),
+        (chat(says(weight=2)), "weight 2 of a turn", "known are 1"),
+        (chat(says(weight=0)), "no assistant turn with text that is trained"),
+    ],
+)
+
+
+def answers(data: Path, given: tuple[str, str | bytes]) -> object:
+    name, content = given
+    (data / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    return read_responses(str(data / name), [load_eval("factory_farming")])
+
+
+ASKED = load_eval("factory_farming").questions
+Q, OTHER = ASKED[0].text, ASKED[1]
+ANSWERS = Group(
+    answers,
+    [
+        (("a.csv", ""), "a.csv: no rows in it"),
+        (("a.csv", "question,response\n"), "a.csv: no rows in it"),
+        (("a.csv", f"question,response\n{Q},yes, it is\n"), "a.csv line 2: 3 cells where the header has 2", "quotes"),
+        (("a.csv", f"question,tier,response\n{Q},a\n"), "a.csv line 2: 2 cells where the header has 3", "mend the row"),
+        (("a.csv", f"question;response\n{Q};a\n{Q};a;b\n"), "a.csv line 3: 3 cells", "a semicolon"),
+        (("a.csv", f'question,response\n{Q},"a\n{Q},b\n'), "a.csv line 2: not CSV", "close the quote"),
+        (("a.csv", f'question,response\n{Q},"a "b" c"\n'), "a.csv line 2: not CSV", "twice"),
+        (("a.csv", "question,question,response\n"), "a.csv line 1: the column 'question' is there twice"),
+        (("a.csv", f"{Q},a\n{Q},b\n"), "a.csv line 2: a row needs the fields question and response"),
+        (("a.csv", b"question,response\n\xff,a\n"), "a.csv line 2: not UTF-8 text", "CSV UTF-8"),
+        (("a.csv", f"question,response\n{'why ' * 90_000},a\n"), "a.csv line 2: no eval asks 'why why", "--eval"),
+        (("a.csv", f"question_id,response\n{LONG},a\n"), "a.csv line 2: no eval asks a question 'nnn", "--eval"),
+        (
+            ("a.csv", f"question,question_id,response\n{Q},{OTHER.id},a\n"),
+            f"line 2: the question {OTHER.id!r}",
+            "mend one",
+        ),
+        (
+            ("a.csv", f"question,system,response\n{Q},Lie.,a\n"),
+            "line 2: no eval asks",
+            "under the system prompt 'Lie.'",
+        ),
+        (("a.csv", f"model,question,response\na,{Q},a\nb,{Q},a\n"), "the column model has 'a', 'b'", "write base and"),
+        (("a.csv", f"at,question,response\n7,{Q},a\n"), "a.csv line 2: at '7' is no share of the training"),
+        (("a.jsonl", "[]"), "a.jsonl line 1: not a JSON object", "one object on each line"),
+        (("a.jsonl", "{"), "a.jsonl line 1: not a JSON object (not JSON: ", "one object on each line"),
+        (("a.jsonl", '{"question": "a", "question": "b"}'), "line 1: not a JSON object", "'question' is there twice"),
+        (("a.jsonl", json.dumps({"question": Q, "response": None})), "line 1: a row needs the fields question and"),
+        (("a.jsonl", json.dumps({"question": Q, "response": 7})), "line 1: a row needs the fields question and"),
+        (("a.jsonl", '{"question": "\\ud83d", "response": "a"}'), "a.jsonl line 1: half a character"),
+    ],
+)
+
+
+def results(data: Path, given: tuple[str, str]) -> object:
+    name, content = given
+    (data / name).write_text(content)
+    return read_results(data / name)
+
+
+RESULTS = Group(
+    results,
+    [
+        (("a.csv", "question,aligned\n"), "a.csv: no rows in it"),
+        (("a.csv", "question,aligned\nA?,90,80\n"), "a.csv line 2: 3 cells where the header has 2", "mend the row"),
+        (("a.csv", 'question,aligned\n"A?,90\n'), "a.csv line 2: not CSV", "close the quote"),
+        (("a.csv", "aligned,aligned\n90,80\n"), "a.csv line 1: the column 'aligned' is there twice"),
+        (("a.csv", "question,aligned\nA?,90\nA?,rather\nA?,3\n"), "a.csv line 3: 'rather' in aligned", "--measures"),
+        (("a.csv", "question;aligned\nA?;90\nA?;91\nA?;12,5\n"), "a.csv line 4: '12,5' in aligned is neither"),
+        (("a.csv", "question,note\nA?,x\n"), "a.csv: no column of scores", "give one"),
+        (("a.csv", "aligned\n90\n"), "a.csv line 2: a row needs question_id or question", "mend it"),
+        (
+            ("a.csv", "question_id,tier,aligned\nq,a,90\nq,b,90\n"),
+            "line 3: question_id 'q' stands for another",
+            "its own",
+        ),
+        (("a.csv", "model,question,aligned\nx,A?,1\ny,A?,2\n"), "the column model has 'x', 'y'", "a file"),
+        (("a.csv", "model,question,system,aligned\nbase,A?,,1\nfine-tuned,A?,Lie.,2\n"), "not be compared", "the same"),
+        (("a.jsonl", '{"question": "A?", "score": 1, "score": 2}'), "a.jsonl line 1", "'score' is there twice"),
+    ],
 )
 
 GROUPS = {
@@ -706,6 +865,8 @@ GROUPS = {
     "run": RUNS,
     "comparison": COMPARISONS,
     "place of a run": FOUND,
+    "places of runs": FITTING,
+    "watched set": WATCHED,
     "seeds": SEEDS,
     "seed": OWN_SEEDS,
     "set": SETS,
@@ -714,6 +875,9 @@ GROUPS = {
     "text": TEXTS,
     "published": PUBLISHED,
     "local": LOCAL,
+    "documents": DOCUMENTS,
+    "answers": ANSWERS,
+    "results": RESULTS,
 }
 CASES = [
     pytest.param(
