@@ -294,7 +294,7 @@ def _explain(noun: type[BaseModel], problem: Any) -> str:
     if kind == "missing":
         return f"{where}: this field is missing"
     message = WORDS.get(kind) or problem["msg"].removeprefix("Value error, ")
-    found = "" if isinstance(given, dict | list) and not kind.endswith("_type") else f" (found {_shown(given)})"
+    found = "" if isinstance(given, dict | list) and not kind.endswith("_type") else f" (found {shown(given)})"
     quotes = "; put quotes around it" if kind == "string_type" and isinstance(given, int | float) else ""
     return (f"{where}: " if where else "") + message[0].lower() + message[1:] + found + quotes
 
@@ -306,7 +306,7 @@ WORDS = {
 """What pydantic says in words of its own."""
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """A wrong value in few letters, without the password of an address."""
     text = re.sub(r"//[^/\s]*@", "//...@", _kind(value) if isinstance(value, dict | list) else repr(value))
     return text if len(text) <= LONGEST_FOUND else f"{text[:LONGEST_FOUND]}..."

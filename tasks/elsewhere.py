@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tasks.catalog import UserError, data_folder, located, names, nearest, settle, validate
+from tasks.catalog import UserError, data_folder, located, names, nearest, settle, shown, validate
 from tasks.rows import TABLES, table
 from tasks.schema import Eval, Experiment, Question, Response, Side
 
@@ -107,7 +107,7 @@ class Row(NamedTuple):
         if self.side == "baseline":
             return 0.0
         if self.said("at") and not (given and 0 < given <= 1):
-            raise UserError(f"{self.place}: at {self.said('at')!r} is no share of the training; write 0.25, or 1")
+            raise UserError(f"{self.place}: at {shown(self.said('at'))} is no share of the training; write 0.25, or 1")
         return given or 1.0
 
     def said(self, field: str) -> str:
@@ -127,8 +127,8 @@ def read_rows(file: Path, side: Side) -> list[Row]:
     models = list(dict.fromkeys(str(fields.get("model") or "").strip() for _, fields in found))
     if len(models) > 1 and (unknown := [model for model in models if model.casefold() not in SIDES]):
         raise UserError(
-            f"{file}: the column model has {', '.join(map(repr, models[:4]))}, and which is the base model cannot be "
-            f"known of {unknown[0]!r}; write base and fine-tuned, or give each model a file"
+            f"{file}: the column model has {', '.join(map(shown, models[:4]))}, and which is the base model cannot be "
+            f"known of {shown(unknown[0])}; write base and fine-tuned, or give each model a file"
         )
     return [
         Row(SIDES.get(str(fields.get("model") or "").strip().casefold(), side), f"{file} line {line}", fields)
@@ -194,10 +194,10 @@ def _asked_by(row: Row, by_text: Questions, by_id: Questions) -> Asked:
     named = by_id.get(row.name, [])
     alike = by_text.get(text, []) if text else named
     if named and not any(one in alike for one in named):
-        meant = f"the question {named[0]} is {named[0].question.text!r}"
-        raise UserError(f"{row.place}: {meant}, not {text!r}; mend one of them")
+        meant = f"the question {named[0]} is {shown(named[0].question.text)}"
+        raise UserError(f"{row.place}: {meant}, not {shown(text)}; mend one of them")
     if not alike:
-        what = repr(text) if text else f"a question {row.name!r}"
+        what = shown(text) if text else f"a question {shown(row.name)}"
         raise UserError(f"{row.place}: no eval asks {what}{_hint(text, by_text)}")
     fitting = _narrowed(row, alike)
     if len(fitting) > 1:
@@ -218,8 +218,8 @@ def _narrowed(row: Row, alike: list[Asked]) -> list[Asked]:
         system = row.said("system_prompt").strip()
         under = [one for one in alike if one.question.system_prompt.strip() == system]
         if not under:
-            told = f"under the system prompt {system!r}" if system else "without a system prompt"
-            raise UserError(f"{row.place}: no eval asks {row.text!r} {told}; name the eval that does with --eval")
+            told = f"under the system prompt {shown(system)}" if system else "without a system prompt"
+            raise UserError(f"{row.place}: no eval asks {shown(row.text)} {told}; name the eval that does with --eval")
         alike = under
     # What others call a question's id is, where it has paraphrases, the tier here.
     return _fitting(alike, lambda one: one.question.tier in {row.said("tier").strip(), *ids})

@@ -32,7 +32,7 @@ ALLOWED = {
     "tasks.page": {"tasks.power"},
     "tasks.rules": {"tasks.schema", "tasks.intervals"},
     "tasks.rows": {"tasks.catalog", "tasks.tables"},
-    "tasks.turns": {"tasks.schema"},
+    "tasks.turns": {"tasks.schema", "tasks.catalog"},
     "tasks.sets": {"tasks.schema", "tasks.catalog", "tasks.rows", "tasks.turns"},
     "tasks.elsewhere": {"tasks.schema", "tasks.catalog", "tasks.rows"},
     "tasks.published": {"tasks.schema", "tasks.catalog", "tasks.rows"},

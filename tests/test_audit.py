@@ -235,6 +235,14 @@ async def test_a_sheet_that_cannot_be_read_is_told_with_its_line(judged, tmp_pat
         with pytest.raises(UserError) as mistake:
             import_sheet(run, sheet)
         assert words in str(mistake.value)
+    lines = to_csv([{**row, "score": "3"} for row in rows]).splitlines()
+    for wrong, words in [
+        ([*lines[:2], f"{lines[2]},4"], "line 3: 5 cells where the header has 4"),
+        ([*lines, lines[1]], "has a score above; keep one of the two"),
+    ]:
+        sheet.write_text("\n".join(wrong))
+        with pytest.raises(UserError, match=words):
+            import_sheet(run, sheet)
     empty = Run(data_folder() / "results" / "them" / "two")
     sheet.write_text(to_csv([{**row, "score": "3"} for row in rows]).replace(",", ";"))
     assert import_sheet(run, sheet)[0][0].answers == 4
