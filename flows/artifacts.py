@@ -1,12 +1,23 @@
-"""What a run leaves on its page in the Prefect UI: headline and chart, tables of effects and failures, the report."""
+"""What a run leaves on its page in the Prefect UI: headline and chart, tables of effects and failures, the report.
+
+A run that is retried replaces what its earlier attempts left: nobody should read an old result first.
+"""
 
 import asyncio
+import json
 from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 from urllib.parse import quote
+from uuid import UUID
 
-from prefect.artifacts import acreate_link_artifact, acreate_markdown_artifact, acreate_table_artifact
+from prefect.artifacts import Artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactUpdate
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import StateType
+from prefect.context import FlowRunContext
+from prefect.states import Cancelled
 
 from flows.server import reports_address
 from flows.terminal import interval, number
@@ -22,26 +33,60 @@ from tasks.visible import in_markdown
 MOST_TASK_RUNS = 200
 """Failed calls with a task run of their own: an outage must not flood the server."""
 LONGEST_CELL = 300
+LOST_CALLS = "Judge calls without a score:"
 
 
 async def show_failures(failures: list[Failure]) -> None:
     """A failed task run for each call without a score, and a table of all of them."""
-    if not failures:
+    if not failures and not await _earlier(LOST_CALLS):
         return
     shown = islice(enumerate(failures, 1), MOST_TASK_RUNS)
     started: list[Any] = [failed_call_task(number, failure, return_state=True) for number, failure in shown]
     await asyncio.gather(*started)
     await show_table(
         [_failure_row(number, failure) for number, failure in enumerate(failures, 1)],
-        description=f"Judge calls without a score: {len(failures):,}. The task run `judge call N` of each (the first "
-        f"{MOST_TASK_RUNS}) has everything that was said in its log; failures.jsonl in the run's folder has all.",
+        LOST_CALLS,
+        f"{len(failures):,}. The task run `judge call N` of each (the first {MOST_TASK_RUNS}) has everything that was "
+        "said in its log; failures.jsonl in the run's folder has all.",
     )
 
 
-async def show_table(rows: Sequence[dict[str, Any]], description: str) -> None:
+async def show_table(rows: Sequence[dict[str, Any]], title: str, more: str = "") -> None:
     """A table in the UI, which takes every text in it for Markdown: what others wrote stands in it as it is."""
     shown = [{name: in_markdown(v) if isinstance(v, str) else v for name, v in row.items()} for row in rows]
-    await acreate_table_artifact(shown, description=description)
+    await _put("table", json.dumps(shown), title, more)
+
+
+async def _put(kind: str, data: str, title: str, more: str = "") -> None:
+    """Leaves an artifact, in the place of that with the same title from an earlier attempt of the flow run."""
+    words = f"{title} {more}".strip()
+    if earlier := await _earlier(title):
+        async with get_client() as client:
+            await client.update_artifact(earlier, ArtifactUpdate(data=data, description=words))
+    else:
+        await Artifact(type=kind, data=data, description=words).acreate()
+
+
+async def _earlier(title: str) -> UUID | None:
+    """The flow run's artifact whose description begins so."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return None
+    mine = FlowRunFilter(id=FlowRunFilterId(any_=[context.flow_run.id]))
+    async with get_client() as client:
+        found = await client.read_artifacts(flow_run_filter=mine)
+    return next((one.id for one in found if (one.description or "").startswith(title)), None)
+
+
+async def mark_cancelled(run: Run | None, why: str) -> None:
+    """A flow run that its user ended is not one that crashed."""
+    if not (known := run.record().get("prefect_run") if run else ""):
+        return
+    flow_run = UUID(known)
+    async with get_client() as client:
+        state = (await client.read_flow_run(flow_run)).state
+        if state and state.type == StateType.CRASHED:
+            await client.set_flow_run_state(flow_run, Cancelled(message=f"Cancelled: {why}."), force=True)
 
 
 def _failure_row(number: int, failure: Failure) -> dict[str, str | int]:
@@ -61,12 +106,9 @@ def _failure_row(number: int, failure: Failure) -> dict[str, str | int]:
 
 async def show_results(run: Run, experiment: Experiment, evals: list[Eval]) -> None:
     effects = run.estimates()
-    await acreate_markdown_artifact(
-        _summary(run, experiment, evals, effects), description=f"What changed in {experiment.name}"
-    )
-    await show_table(
-        [_row(effect) for effect in effects if not effect.question], description=f"Effects of {experiment.name} by tier"
-    )
+    await _put("markdown", _summary(run, experiment, evals, effects), f"What changed in {experiment.name}")
+    tiers = [_row(effect) for effect in effects if not effect.question]
+    await show_table(tiers, f"Effects of {experiment.name} by tier")
 
 
 def address_of(run: Run) -> str:
@@ -80,7 +122,7 @@ async def link_to_report(run: Run) -> None:
     """Where the report will be. A server of reports shows what there is so far until then."""
     address = address_of(run)
     words = "The report" if address.startswith("http") else "The report, a file on the machine of the run"
-    await acreate_link_artifact(address, link_text=str(run.report), description=words)
+    await _put("markdown", f"[{run.report}]({address})", words)
 
 
 def _summary(run: Run, experiment: Experiment, evals: list[Eval], effects: list[Effect]) -> str:

@@ -10,6 +10,7 @@ import os
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -27,7 +28,7 @@ from flows.forms import Seed
 from flows.judging import MOST_CHUNKS, ask, judge_what_is_missing, probe_judges, refuse_too_many_unscored, report
 from flows.terminal import console
 from tasks.budget import Budget
-from tasks.catalog import UserError, load_evals
+from tasks.catalog import UserError, document_files, load_evals
 from tasks.claude import check_key
 from tasks.documents import documents_task
 from tasks.elsewhere import read_responses
@@ -64,8 +65,7 @@ async def run_experiment(experiment: Experiment, seed: Seed = None, run: str = "
     """
     evals, engine = await preflight(experiment)
     name = run or default_run_name()
-    is_new = bool(experiment.responses) and not Run.at(experiment.name, name).finetuned.is_file()
-    given = read_elsewhere(experiment, evals) if is_new else ([], [])
+    given = given_answers(experiment, evals, name)
     with Run.at(experiment.name, name).held():
         here = Run.open(experiment, evals, name)
         budget = Budget(Store(), here.identity, experiment.max_cost_usd, here.raise_command)
@@ -127,8 +127,25 @@ async def answer(work: Work, engine: Engine) -> None:
         await sample(work, engine, checkpoint)
 
 
+looked_at: ContextVar[tuple[Experiment, list[Eval], Engine | None] | None] = ContextVar("looked_at", default=None)
+"""What `look_ahead` found, so that nothing is looked up twice."""
+
+
+async def look_ahead(experiment: Experiment, name: str) -> None:
+    """Raises UserError for what can be known to be wrong before there is a run, in the Prefect UI or as a folder."""
+    evals, engine = await preflight(experiment)
+    looked_at.set((experiment, evals, engine))
+    here = Run.at(experiment.name, name)
+    here.refuse_a_changed_definition(experiment, evals)
+    given_answers(experiment, evals, name)
+    for one in [] if here.documents.is_file() else experiment.documents:
+        document_files(one.name, one.path)
+
+
 async def preflight(experiment: Experiment) -> tuple[list[Eval], Engine | None]:
     """The experiment's evals and its engine, after all that can be known to be wrong before anything is spent."""
+    if (seen := looked_at.get()) and seen[0] == experiment:
+        return seen[1], seen[2]
     evals = load_evals(experiment)
     engine = None if experiment.responses else get_engine(experiment.training)
     check_judges(experiment, evals, engine)
@@ -169,6 +186,12 @@ def refuse_unknown_prices(judges: list[Judge], training: Training, engine: Engin
             f"max_cost_usd is set and the price of {model!r} is unknown; give {kinds} in data/prices.yaml under "
             f"{service!r}, or set no limit"
         )
+
+
+def given_answers(experiment: Experiment, evals: list[Eval], name: str) -> Answers:
+    """Answers from elsewhere, for a run that does not hold them yet."""
+    is_new = bool(experiment.responses) and not Run.at(experiment.name, name).finetuned.is_file()
+    return read_elsewhere(experiment, evals) if is_new else ([], [])
 
 
 def read_elsewhere(experiment: Experiment, evals: list[Eval]) -> Answers:

@@ -4,7 +4,7 @@ await judge_again("demo/one", judges=["claude"], name="by claude")
 await judge_again("demo/one", failed=True)
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from prefect import flow
 from prefect.runtime import flow_run
@@ -56,22 +56,48 @@ async def judge_again(
         max_cost_usd: The most that the run may cost; with `failed`, all that it cost before included. 0: as it has it.
         name: Name of the new run. Empty: a new one.
     """
-    parent = _answers_of(run, "" if failed else name or default_run_name())
-    experiment = with_limits(parent.experiment(), in_flight, max_cost_usd)
-    given = {"model": model, "prompt": prompt, "base_url": base_url, "max_tokens": max_tokens}
-    changes = {name: value for name, value in given.items() if value}
-    if failed:
-        evals = [_changed(one, changes) for one in parent.evals()]
-    else:
-        evals = other_judges(parent, judges or [], changes)
-        chosen = list(dict.fromkeys(judge.name for one in evals for judge in one.judges))
-        judging = experiment.judging.model_copy(update={"judges": chosen})
-        experiment = experiment.model_copy(update={"judging": judging})
-    check_judges(experiment, evals, None)
-    name = parent.name if failed else name or default_run_name()
-    with Run(parent.folder if failed else Run.at(experiment.name, name).folder).held():
-        here = parent if failed else Run.derive(parent, experiment, evals, name)
-        return await judge_and_report(here, experiment, evals, failed)
+    changes = {"model": model, "prompt": prompt, "base_url": base_url, "max_tokens": max_tokens}
+    name = "" if failed else name or default_run_name()
+    again = Again.of(run, failed, judges, in_flight=in_flight, max_cost_usd=max_cost_usd, name=name, **changes)
+    with again.place.held():
+        here = again.parent if failed else Run.derive(again.parent, again.experiment, again.evals, name)
+        return await judge_and_report(here, again.experiment, again.evals, failed)
+
+
+class Again(NamedTuple):
+    """What is judged again, and by whom."""
+
+    parent: Run
+    place: Run
+    """The run that is written: the parent itself, where it is asked again only for what has no score."""
+    experiment: Experiment
+    evals: list[Eval]
+
+    @classmethod
+    def of(
+        cls,
+        run: str,
+        failed: bool,
+        judges: list[str] | None,
+        *,
+        in_flight: int,
+        max_cost_usd: float,
+        name: str,
+        **changes: Any,
+    ) -> "Again":
+        """Raises UserError for what can be known to be wrong before there is a run."""
+        parent = _answers_of(run, "" if failed else name)
+        experiment = with_limits(parent.experiment(), in_flight, max_cost_usd)
+        changes = {field: value for field, value in changes.items() if value}
+        if failed:
+            evals = [_changed(one, changes) for one in parent.evals()]
+        else:
+            evals = other_judges(parent, judges or [], changes)
+            chosen = list(dict.fromkeys(judge.name for one in evals for judge in one.judges))
+            judging = experiment.judging.model_copy(update={"judges": chosen})
+            experiment = experiment.model_copy(update={"judging": judging})
+        check_judges(experiment, evals, None)
+        return cls(parent, parent if failed else Run.at(experiment.name, name), experiment, evals)
 
 
 async def judge_and_report(here: Run, experiment: Experiment, evals: list[Eval], failed: bool) -> str:

@@ -10,20 +10,24 @@ from typing import Any
 from uuid import uuid4
 
 from prefect import tags
+from prefect.exceptions import TerminationSignal
 
+from flows.artifacts import mark_cancelled
 from flows.audit import repeat_judgments
 from flows.automations import TAG
 from flows.compare import compare_runs, judged
-from flows.experiment import run_experiment
-from flows.judge_again import judge_again
+from flows.experiment import look_ahead, run_experiment
+from flows.judge_again import Again, judge_again
 from flows.server import ui_address
 from flows.terminal import console, live_progress, show_agreement, show_effects
 from tasks.catalog import UserError, data_folder, read_text
 from tasks.comparison import grouped
+from tasks.losses import losses_in_words
 from tasks.power import headline
 from tasks.report import STANDIN_NOTE, cost, is_standin
 from tasks.runs import Comparison, Run, default_name
 from tasks.schema import Agreement, Experiment, Until
+from tasks.store import StoreFailed
 
 
 def run_in_terminal(
@@ -33,8 +37,13 @@ def run_in_terminal(
     name = name or new_name()
     here = Run(data_folder() / "results" / experiment.name / name)
     resume = f"{command} {name}"
-    _introduce(f"{experiment.name}  run {name}", resume, address)
-    _watch(lambda: run_experiment(experiment, seed, name, until), here, resume)
+
+    async def run() -> str:
+        await look_ahead(experiment, name)
+        _introduce(f"{experiment.name}  run {name}", resume, address)
+        return await run_experiment(experiment, seed, name, until)
+
+    _watch(run, here, resume)
     if until == "report":
         _show(here)
     else:
@@ -50,6 +59,7 @@ def judge_in_terminal(place: str, given: dict[str, Any], rubric: str, failed: bo
     prompt = read_text(rubric, "--rubric") if rubric else ""
     cap = f" --max-cost-usd {given['max_cost_usd']:g}" if given["max_cost_usd"] else ""
     resume = f"spillover judge {shlex.quote(str(here.folder))} --failed{cap}"
+    Again.of(str(parent.folder), failed=failed, prompt=prompt, name=name, **given)
     _introduce(f"{parent.experiment().name}  run {name}, judged again", resume, address)
     _watch(lambda: judge_again(str(parent.folder), prompt=prompt, failed=failed, name=name, **given), here, resume)
     _show(here)
@@ -119,13 +129,19 @@ def _watch(start: Callable[[], Awaitable[str]], here: Run | None, resume: str) -
     try:
         with live_progress():
             asyncio.run(flow())
+    except StoreFailed as error:
+        raise UserError(f"{error}; go on with: {resume}") from None
     except UserError:
         # A run can fail after its report is written: too many answers without a score.
         if here and here.report.is_file():
             _show(here)
         raise
     except KeyboardInterrupt:
+        asyncio.run(mark_cancelled(here, "its user pressed Ctrl-C"))
         raise UserError(f"interrupted; go on with: {resume}") from None
+    except TerminationSignal:
+        asyncio.run(mark_cancelled(here, "it was told to end (SIGTERM)"))
+        raise UserError(f"ended by SIGTERM; go on with: {resume}") from None
     except Exception as error:
         if not is_disk_full(error):
             raise
@@ -137,6 +153,8 @@ def _show(run: Run) -> None:
     console.print()
     show_effects(effects)
     console.print(f"\n{headline(effects)}")
+    if words := losses_in_words(run.judgments()):
+        console.print(words)
     if is_standin(run.experiment()):
         console.print(STANDIN_NOTE, style="dim")
     _show_what_it_took(run)

@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from prefect import flow
-from prefect.artifacts import acreate_table_artifact
 from prefect.client.orchestration import get_client
 from prefect.events import Event, Resource
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from pydantic import Field
 
+from flows.artifacts import show_table
 from flows.forms import Seeds
-from tasks.catalog import UserError, data_folder, load_experiment
+from tasks.catalog import UserError, data_folder, load_experiment, portable, validate
 from tasks.documents import check_documents_task
 from tasks.incoming import Incoming, find_sets, is_known, keep, kept, remember
-from tasks.schema import DocumentSet, Experiment
+from tasks.schema import Experiment
 from tasks.store import content_key
 
 NEW_DOCUMENTS = "spillover.documents.new"
@@ -48,7 +48,7 @@ async def watch_documents(
     """Look for new or changed sets of documents, and announce each version once: the event runs the experiment on it.
 
     Args:
-        folder: JSONL files and folders of them, each a set. Empty: data/incoming.
+        folder: Files of documents (JSONL, JSON, Parquet) and folders of them, each a set. Empty: data/incoming.
         experiment: The experiment that is run, with the new set in place of its documents.
         seeds: A run for each of these seeds. Empty: the experiment's own.
         quiet_seconds: A set is taken when nothing was written to it for so many seconds.
@@ -64,7 +64,7 @@ async def watch_documents(
         except (UserError, OSError) as problem:
             broken.append(str(problem))
     if announced:
-        await acreate_table_artifact(announced, description=f"New documents, announced to be run as {experiment}")
+        await show_table(announced, f"New documents, announced to be run as {experiment}")
     if broken:
         raise BrokenDocuments("; ".join(broken))
     return [row["run"] for row in announced]
@@ -95,7 +95,7 @@ async def _look_at(one: Incoming, template: Experiment, seeds: list[int], quiet_
     if not unread and not (one.is_complete(quiet_seconds) and keep(one)):
         get_run_logger().info("%s is still being written and left alone", one.place)
         return []
-    problem = unread or await _problem(one, on_this_set(template, one).documents[0])
+    problem = unread or await _problem(one, template)
     rows = []
     for seed in wanted:
         rows += [] if problem else [await _announce(on_this_set(template, one), one, seed)]
@@ -114,9 +114,11 @@ def _why_unread(one: Incoming) -> str:
     return ""
 
 
-async def _problem(one: Incoming, like: DocumentSet) -> str:
-    """What is wrong with a row, or nothing, with the place of the user's file, not of our copy; a task is red then."""
+async def _problem(one: Incoming, template: Experiment) -> str:
+    """What is wrong with its name or a row, or nothing, with the place of the user's file, not of our copy; a task is
+    red then."""
     try:
+        like = on_this_set(template, one).documents[0]
         await asyncio.to_thread(check_documents_task, one.name, kept(one), like)
     except UserError as problem:
         theirs = one.place if one.place.is_dir() else one.place.parent
@@ -135,14 +137,16 @@ async def _announce(experiment: Experiment, one: Incoming, seed: int) -> dict[st
     async with get_client() as client:  # not by emit_event, which forgets an event that does not reach the server
         response = await client.request("POST", "/events", json=[event.model_dump(mode="json")])
         response.raise_for_status()
-    return {"set": one.name, "experiment": experiment.name, "seed": seed, "run": run}
+    left_out = {"not read": ", ".join(one.left_out)} if one.left_out else {}
+    return {"set": one.name, "experiment": experiment.name, "seed": seed, "run": run, **left_out}
 
 
 def on_this_set(template: Experiment, one: Incoming) -> Experiment:
     """The experiment under a name of its own, with the set in place of its documents, conditioned as the first was."""
     like = template.documents[0]
-    documents = [DocumentSet(path=str(kept(one)), conditioning=like.conditioning, system_prompt=like.system_prompt)]
-    return template.model_copy(update={"name": f"{template.name}.{_plain(one.name)}", "documents": documents})
+    documents = [{**like.model_dump(include={"conditioning", "system_prompt"}), "path": portable(kept(one))}]
+    fields = {"name": f"{template.name}.{_plain(one.name)}", "documents": documents}
+    return validate(Experiment, template.model_dump() | fields, str(one.place))
 
 
 def _plain(name: str) -> str:

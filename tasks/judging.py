@@ -16,7 +16,9 @@ from typing import NamedTuple, TypeVar, cast
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State as TaskState
 from prefect.logging import get_run_logger
+from prefect.states import Failed
 
 from tasks.catalog import UserError
 from tasks.claude import Call, CallFailed, Claude, Reply, to_reply
@@ -361,13 +363,12 @@ async def judge_calls_task(first: int, last: int, chunk: Chunk) -> list[Lost]:
     return await ask_claude(chunk.asks, chunk.claude, chunk.heard, chunk.again)
 
 
-class NoScore(Exception):
-    """A judge call that gave no score, so that it has a page of its own in the Prefect UI."""
-
-
 @task(name="judge call", task_run_name="judge call {number}: {failure.state}", cache_policy=NO_CACHE)
-async def failed_call_task(number: int, failure: Failure) -> None:
-    """Asks nothing: tells what was judged and every attempt, and fails."""
+async def failed_call_task(number: int, failure: Failure) -> TaskState[None]:
+    """Asks nothing: tells what was judged and every attempt, and fails, so that it has a page of its own in the UI.
+
+    It fails by its state: an exception would end its log in a traceback of nothing that went wrong there.
+    """
     log = get_run_logger()
     log.warning("Question (%s, %s): %s", failure.eval, failure.question_id, failure.question)
     log.warning("Response (%s, sample %s): %s", failure.side, failure.sample, failure.response)
@@ -375,7 +376,8 @@ async def failed_call_task(number: int, failure: Failure) -> None:
         log.warning("Beside the baseline's response: %s", failure.against)
     for attempt, said in enumerate(failure.attempts, 1):
         log.warning("Attempt %s: %s", attempt, said)
-    raise NoScore(f"judge call {number} ({failure.judge}, {failure.question_id}, {failure.side}) is {failure.state}")
+    place = f"{failure.judge}, {failure.question_id}, {failure.side}"
+    return Failed(message=f"judge call {number} ({place}) is {failure.state}")
 
 
 class Docket:

@@ -555,6 +555,14 @@ async def test_a_server_that_a_definition_names_never_gets_a_key_of_anthropic(mo
     assert any("own" in value for value in api.headers[-1].values())
 
 
+@pytest.mark.parametrize("address", ["localhost:8000", "file:///etc", "http://user:secret@x", "http://x/v1", "http://"])
+def test_an_address_in_the_environment_that_is_none_is_refused_in_a_sentence(monkeypatch, address):
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", address)
+    with pytest.raises(UserError, match="ANTHROPIC_BASE_URL ") as refused:
+        check_key("claude")
+    assert "secret" not in str(refused.value)
+
+
 def test_only_the_service_of_anthropic_needs_a_key(monkeypatch):
     monkeypatch.delenv("ANTHROPIC_API_KEY")
     check_key("local", "http://127.0.0.1:8000")

@@ -1,7 +1,6 @@
 """Thousands of calls on the real command line: a service on a bad day, and kills at every kind of instant."""
 
 import json
-import random
 import signal
 import subprocess
 import sys
@@ -9,9 +8,8 @@ from collections import Counter
 
 import pytest
 
-from tests.conftest import PROJECT
-from tests.fakes.elsewhere import CLAUDE, RUBRIC, write_answers, write_eval
-from tests.fakes.killed_run import CALLING, WRITING
+from tests.conftest import PROJECT, make_data_folder
+from tests.fakes.elsewhere import write_answers, write_eval
 from tests.fakes.messages_api import Faults, MessagesAPI, never_gives_a_number, question_of, score_of
 from tests.test_terminal import environment, place, spillover  # noqa: F401 # place is a fixture
 
@@ -83,34 +81,61 @@ def test_on_a_bad_day_of_the_service_every_answerable_call_is_scored_and_none_is
     assert KEY not in done.stdout + done.stderr + again.stdout
 
 
-@pytest.mark.timeout(600)
-def test_ten_kills_at_seeded_instants_repeat_at_most_what_was_in_flight_and_leave_the_same_file(place, tmp_path):  # noqa: F811
-    # A rubric of its own: the store of this folder holds what the other test asked.
-    write_eval(place, questions=10, judges=[{**CLAUDE, "prompt": f"{RUBRIC} Be brief."}])
-    answers = write_answers(tmp_path / "killed", questions=10, samples=60)
-    dice, in_flight = random.Random(4), 20
-    # Files are renamed before the calls and after them, so these kills come last; each leaves enough for the next.
-    kills = [(point, dice.randint(1, 9)) for point in (*CALLING, "mid-commit", "a reply is there")]
-    kills += [(point, dice.randint(1, 6)) for point in WRITING]
-    command = ["judge", str(answers), "--eval", "animals", "--in-flight", str(in_flight), "--name", "run"]
+# Each instant, how often it is passed before the process dies, and whether judge calls may be under way by then.
+KILLS = [
+    ("a step is trained", 3, False),
+    ("a step is trained", 6, False),
+    ("a batch is sampled", 1, False),
+    ("mid-commit", 2, False),
+    ("a batch is sampled", 2, False),
+    ("a chunk starts", 2, True),
+    ("a request leaves", 9, True),
+    ("a reply is there", 7, True),
+    ("before a commit", 5, True),
+    ("mid-commit", 6, True),
+    ("after a commit", 4, True),
+    ("a chart is drawn", 3, True),
+    ("before a file is renamed", 4, True),
+    ("the report is made", 1, False),
+    ("after a file is renamed", 2, False),
+]
+WHOLE = [
+    "documents.0.limit=40",
+    "training.held_out=2",
+    "training.epochs=2",
+    "training.rank=4",
+    "training.batch_size=8",
+    "sampling.n_samples=6",
+    "sampling.max_tokens=60",
+    "judging.judges=[claude]",
+    "judging.in_flight=4",
+]
+
+
+@pytest.mark.timeout(900)
+def test_kills_at_every_kind_of_instant_of_a_whole_run_lose_nothing_and_leave_the_same_files(place, tmp_path):  # noqa: F811
+    command = ["run", "demo", *WHOLE, "--run", "killed"]
     service = Counting(seed=1, only_words=True)
     with MessagesAPI(service, seconds=0.02) as api:
         more = {"ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": api.url}
-        for point, nth in kills:
+        for point, nth, _ in KILLS:
             process = [sys.executable, "-m", "tests.fakes.killed_run", point, str(nth), *command]
             done = subprocess.run(
-                process, cwd=PROJECT, env=environment(place, **more), capture_output=True, timeout=120
+                process, cwd=PROJECT, env=environment(place, **more), capture_output=True, timeout=200
             )
             assert done.returncode == -signal.SIGKILL, (point, nth, done.stdout, done.stderr)
         done = spillover(place, *command, **more)
         assert done.returncode == 0, done.stdout + done.stderr
         readings = sum(service.readings(question) for question in service.messages)
-        assert len(service.messages) == 1_200
-        assert readings <= service.messages.total() <= readings + len(kills) * in_flight
-        undisturbed = spillover(
-            place, *command[:-1], "undisturbed", SPILLOVER_STORE=f"sqlite:///{tmp_path / 'other.db'}", **more
-        )
+        asked = service.messages.total()
+        assert readings <= asked <= readings + 4 * sum(judges for *_, judges in KILLS)
+        other = make_data_folder(tmp_path / "another place")
+        with_server = {**more, "PREFECT_API_URL": json.loads((place / "prefect" / "server.json").read_text())["url"]}
+        undisturbed = spillover(other, *command, **with_server)
         assert undisturbed.returncode == 0, undisturbed.stdout + undisturbed.stderr
-    folder = place / "results" / "killed"
-    assert (folder / "run" / "judged.jsonl").read_bytes() == (folder / "undisturbed" / "judged.jsonl").read_bytes()
-    assert not [file for file in (folder / "run").iterdir() if file.name.startswith(".")]
+    run = place / "results" / "demo" / "killed"
+    for name in ("documents", "baseline", "finetuned", "judged"):
+        mine, its = (data / "results" / "demo" / "killed" / f"{name}.jsonl" for data in (place, other))
+        assert mine.read_bytes() == its.read_bytes(), name
+    assert not [file for file in run.iterdir() if file.name.startswith(".")]
+    assert files_with(place, KEY.encode()) == []

@@ -1,8 +1,8 @@
 """The command line in a process that kills itself (SIGKILL) at one instant of a run.
 
-    python -m tests.fakes.killed_run "mid-commit" 40 judge answers --eval animals --name killed
+    python -m tests.fakes.killed_run "mid-commit" 40 run demo judging.judges=[claude] --run killed
 
-dies the 40th time that a commit of answers is under way. Instants: see CALLING and WRITING.
+dies the 40th time that a commit of answers is under way. Instants: see MAKING, CALLING and WRITING.
 """
 
 import os
@@ -13,6 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+MAKING = ("a step is trained", "a batch is sampled", "a chart is drawn", "the report is made")
 CALLING = (
     "a chunk starts",
     "a request leaves",
@@ -44,10 +45,17 @@ def main() -> None:
 
 def watch(reached: Callable[[str], None]) -> None:
     """Calls `reached` at every instant; the real code runs between."""
+    import tasks.charts
+    import tasks.engines.generation
+    import tasks.engines.lora
     import tasks.judging
+    import tasks.report
     from tasks.claude import Claude
     from tasks.store import Store
 
+    made = (tasks.engines.lora, "take_step"), (tasks.engines.generation, "generate"), (tasks.charts, "_made")
+    for point, (module, name) in zip(MAKING, (*made, (tasks.report, "render")), strict=True):
+        setattr(module, name, _telling(getattr(module, name), point, reached))
     ask_chunk, ask_service, put, replace = tasks.judging.ask_claude, Claude._ask_service, Store.put, Path.replace
 
     async def chunk(*given: Any) -> Any:
@@ -82,6 +90,14 @@ def watch(reached: Callable[[str], None]) -> None:
     Claude._ask_service = service  # type: ignore[method-assign]
     Store.put = commit  # type: ignore[method-assign]
     Path.replace = rename  # type: ignore[method-assign,assignment]
+
+
+def _telling(call: Callable[..., Any], point: str, reached: Callable[[str], None]) -> Callable[..., Any]:
+    def tell_and_call(*given: Any, **more: Any) -> Any:
+        reached(point)
+        return call(*given, **more)
+
+    return tell_and_call
 
 
 if __name__ == "__main__":
