@@ -117,7 +117,7 @@ class Written(Noun):
 
 
 class DocumentSet(Written):
-    """One JSONL file, or a share of it. Several make a mixture."""
+    """Files of documents (JSONL, JSON or Parquet), or a share of them. Several sets make a mixture."""
 
     in_form = ("name", "path", "limit")
 
