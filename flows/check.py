@@ -1,4 +1,4 @@
-"""What a run would do, and what there is: for `spillover check` and `spillover list`. Nothing is spent."""
+"""What a run would do, for `spillover check`. Nothing is spent."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,16 +9,16 @@ from rich.table import Table
 
 from flows.experiment import claude_judges, refuse_unknown_prices
 from flows.terminal import console
-from tasks.catalog import UserError, data_folder, load_eval, load_evals, load_experiment, names
+from tasks.catalog import UserError, load_evals
 from tasks.claude import check_key
-from tasks.documents import gather, split
 from tasks.elsewhere import read_responses, samples_per_question
-from tasks.engines import Engine, get_engine
+from tasks.engines import Engine, check_questions, get_engine
+from tasks.engines.schedule import check_warmup, count_steps
 from tasks.prices import cost
 from tasks.rubrics import to_call
-from tasks.runs import all_runs
 from tasks.sampling import baseline_samples, most_cost, plan
 from tasks.schema import Document, Eval, Experiment, Judge
+from tasks.sets import gather, split
 from tasks.store import Store
 from tasks.training import kept_checkpoint, training_key
 
@@ -31,7 +31,7 @@ def show_plan(experiment: Experiment) -> None:
     """Documents, tokens, questions, calls and cost of a run; a wrong definition raises UserError."""
     evals = load_evals(experiment)
     table = Table(box=None, show_header=False, pad_edge=False)
-    unready = ""
+    unready, odd = "", list[str]()
     if experiment.responses:
         baseline, finetuned = read_responses(experiment.responses, evals)
         table.add_row("answers", f"{len(baseline):,} of the baseline, {len(finetuned):,} of the fine-tuned model")
@@ -39,6 +39,9 @@ def show_plan(experiment: Experiment) -> None:
     else:
         engine = get_engine(experiment.training)
         unready = _problem(lambda: asyncio.run(engine.preflight()))
+        if not unready:
+            check_questions(engine, evals, experiment.sampling)
+            odd = engine.warnings()
         rows, costs = _whole_line(experiment, evals, None if unready else engine)
     for row in rows:
         table.add_row(*row)
@@ -46,6 +49,8 @@ def show_plan(experiment: Experiment) -> None:
     console.print(table, soft_wrap=False)
     for problem in filter(None, [unready, *_problems(experiment, evals)]):
         console.print(f"Before it can run: {problem}", style="yellow")
+    for warning in odd:
+        console.print(f"It can run, but {warning}", style="yellow")
 
 
 class Cost(NamedTuple):
@@ -61,8 +66,8 @@ def _problems(experiment: Experiment, evals: list[Eval]) -> list[str]:
     judges = claude_judges(evals)
     problems = [_problem(partial(check_key, judge.name, judge.base_url)) for judge in judges]
     if experiment.max_cost_usd:
-        training = None if experiment.responses else experiment.training
-        problems.append(_problem(partial(refuse_unknown_prices, judges, training)))
+        engine = None if experiment.responses else get_engine(experiment.training)
+        problems.append(_problem(partial(refuse_unknown_prices, judges, experiment.training, engine)))
     return list(dict.fromkeys(problems))
 
 
@@ -73,7 +78,9 @@ def _whole_line(experiment: Experiment, evals: list[Eval], engine: Engine | None
     mixed, rejected, _ = gather(experiment.documents, experiment.default_seed)
     trained, held_out = split(mixed, experiment.training.held_out)
     training = experiment.training
-    steps = -(-len(trained) // training.effective_batch) * training.epochs
+    if not training.checkpoint:
+        check_warmup(len(trained), training)
+    steps = count_steps(len(trained), training)
     questions, n = sum(len(one.questions) for one in evals), experiment.sampling.n_samples
     before = questions * baseline_samples(evals, experiment.sampling)
     rows = [
@@ -134,7 +141,7 @@ def _logprobs_cost(experiment: Experiment, evals: list[Eval], engine: Engine, pr
 
 def _is_trained(experiment: Experiment, engine: Engine, trained: list[Document], held_out: list[Document]) -> bool:
     base = engine.untuned().identity
-    key = training_key(experiment.training, trained, held_out, experiment.default_seed, base)
+    key = training_key(experiment.training, trained, held_out, experiment.default_seed, base, engine.today)
     return kept_checkpoint(key) is not None
 
 
@@ -202,28 +209,3 @@ def _problem(check: Callable[[], object]) -> str:
     except UserError as problem:
         return str(problem)
     return ""
-
-
-def show_catalog() -> None:
-    """Every definition, with what is wrong with it where it cannot be read, and every run."""
-    describers: dict[str, Callable[[str], str]] = {
-        "experiments": lambda name: load_experiment(name).description,
-        "evals": lambda name: load_eval(name).description,
-    }
-    for kind, describe in describers.items():
-        console.print(f"{kind}, in {data_folder() / kind}", style="bold")
-        for name in names(kind):
-            console.print(f"  {name:<28} {_first_sentence(describe, name)}")
-    console.print(f"documents, in {data_folder() / 'documents'}", style="bold")
-    for name in names("documents"):
-        console.print(f"  {name}")
-    console.print(f"runs, in {data_folder() / 'results'}", style="bold")
-    for run in all_runs():
-        console.print(f"  {run.folder.parent.name}/{run.name}  seed {run.record().get('seed', '?')}  {run.stage()}")
-
-
-def _first_sentence(describe: Callable[[str], str], name: str) -> str:
-    try:
-        return describe(name).split(". ")[0].split(": ")[0].strip()
-    except UserError as problem:
-        return f"cannot be read: {problem}"

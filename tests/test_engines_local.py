@@ -1,17 +1,20 @@
 import json
+import shutil
 
 import pytest
 import torch
 
 from tasks.catalog import UserError, model_folder
-from tasks.engines import Request, lora
+from tasks.engines import Request, check_questions, get_engine, lora
 from tasks.engines.generation import generate
 from tasks.engines.local import LocalEngine
-from tasks.engines.lora import Progress, load_model, make_optimizer, pad, take_step, train_lora, with_lora
+from tasks.engines.lora import Progress, load_model, make_optimizer, pad, save_adapter, take_step, train_lora, with_lora
 from tasks.engines.rendering import Example
-from tasks.engines.schedule import learning_rate, order
+from tasks.engines.schedule import check_warmup, learning_rate, order
 from tasks.schema import Document, Message, Sampling, Training
 from tests.fakes.hub import COMMIT, serve_hub
+from tests.fakes.models import DATED, LINES, NO_SYSTEM, THINKING, THINKING_TOKENS, make_model
+from tests.fakes.nouns import LEXICON, an_eval
 
 TRAINING = Training(
     base_model="standin", rank=4, learning_rate=1e-2, epochs=4, batch_size=4, schedule="linear", warmup=3
@@ -248,6 +251,96 @@ async def test_a_layer_that_the_model_lacks_is_refused_before_any_work():
         await LocalEngine(Training(layers=[0, 6])).preflight()
 
 
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [({}, "at step 2 its loss is nan"), ({"epochs": 1, "batch_size": 6}, "at step 1 its held_out_loss is nan")],
+)
+def test_a_training_whose_loss_is_no_number_stops_at_that_step_and_leaves_no_model(tmp_path, fields, words):
+    wild = {"learning_rate": 0.9, "alpha": 1e20, "target_modules": ["q_proj", "k_proj"], "warmup": 0}
+    with pytest.raises(UserError, match=f"^the training broke the model: {words}; lower training.learning_rate"):
+        run(tmp_path, 6, training=TRAINING.model_copy(update=wild | fields))
+    assert not (tmp_path / "adapter" / "adapter_model.safetensors").exists()
+    curve = (tmp_path / "adapter" / "metrics.jsonl").read_text()
+    assert "NaN" not in curve
+    assert "Infinity" not in curve
+
+
+def test_weights_that_are_no_numbers_are_not_kept(tmp_path):
+    model = with_lora(load_model(model_folder("standin")), TRAINING, 0)
+    next(p for p in model.parameters() if p.requires_grad).data.fill_(float("nan"))
+    with pytest.raises(UserError, match=r"its weights are no numbers; lower training.learning_rate"):
+        save_adapter(model, tmp_path / "a", TRAINING)
+
+
+async def test_a_warm_up_of_more_steps_than_there_are_is_refused_before_the_training(tmp_path):
+    training = TRAINING.model_copy(update={"warmup": 9})
+    words = r"training.warmup: 9 steps, and 5 documents make 8 in all \(4 documents a step, epochs: 4\); set it to 8"
+    with pytest.raises(UserError, match=words):
+        await LocalEngine(training).train(documents(5), [], 0, tmp_path / "a", lambda *_: None)
+    assert not (tmp_path / "a").exists()
+    check_warmup(9, training)
+
+
+# ---- whose weights they are
+
+
+def adapter(folder, **changes):
+    """An adapter as peft leaves one, with other words in its configuration."""
+    folder.mkdir()
+    (folder / "adapter_model.safetensors").write_bytes(b"weights")
+    config = {"r": 4, "lora_alpha": 32, "use_rslora": False, "target_modules": ["q_proj", "v_proj"]}
+    config |= {"base_model_name_or_path": "/home/a/standin", "peft_version": "0.17.0", "layers_to_transform": None}
+    (folder / "adapter_config.json").write_text(json.dumps(config | changes))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"base_model_name_or_path": "/srv/standin", "revision": "main", "peft_version": "0.18.1"},
+        {"target_modules": ["v_proj", "q_proj"]},
+        {"lora_alpha": 32.0, "inference_mode": True, "task_type": "CAUSAL_LM", "auto_mapping": {"a": "b"}},
+        {"an_option_of_a_newer_peft": False, "another": None, "and_more": {}},
+    ],
+)
+def test_one_adapter_is_one_model_wherever_and_with_whatever_it_was_written_down(tmp_path, changes):
+    one, other = adapter(tmp_path / "one"), adapter(tmp_path / "other", **changes)
+    assert LocalEngine(TRAINING).adapted(str(one)).identity == LocalEngine(TRAINING).adapted(str(other)).identity
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"r": 8}, {"lora_alpha": 16}, {"use_rslora": True}, {"target_modules": ["q_proj"]}, {"layers_to_transform": [1]}],
+)
+def test_an_adapter_that_is_applied_otherwise_is_another_model(tmp_path, changes):
+    one, other = adapter(tmp_path / "one"), adapter(tmp_path / "other", **changes)
+    assert LocalEngine(TRAINING).adapted(str(one)).identity != LocalEngine(TRAINING).adapted(str(other)).identity
+
+
+async def test_what_a_training_leaves_names_no_place_and_is_written_in_one_order(tmp_path, monkeypatch):
+    training = TRAINING.model_copy(update={"epochs": 1, "warmup": 0, "sample_at": [0.5]})
+    for data in ("one", "two/deeper"):
+        shutil.copytree(model_folder("standin"), tmp_path / data / "models" / "standin")
+    trained = []
+    for data in ("one", "two/deeper"):
+        monkeypatch.setenv("SPILLOVER_DATA", str(tmp_path / data))
+        folder = tmp_path / data / "adapter"
+        trained.append(await LocalEngine(training).train(documents(8), [], 0, folder, lambda *_: None))
+    one, two = ({f.relative_to(d): f for f in d.rglob("*") if f.is_file()} for d in (tmp_path / "one/adapter", folder))
+    assert one.keys() == two.keys()
+    assert len(one) == 5, "two adapters of two files each, and the curve"
+    for name, file in one.items():
+        assert str(tmp_path).encode() not in file.read_bytes()
+        assert name.name == "metrics.jsonl" or file.read_bytes() == two[name].read_bytes()
+    config = json.loads((folder / "at-0.5" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == "standin"
+    assert config["target_modules"] == sorted(training.target_modules)
+    assert list(config) == sorted(config)
+    assert [c.identity for c in (trained[0], *trained[0].earlier)] == [
+        c.identity for c in (trained[1], *trained[1].earlier)
+    ]
+
+
 # ---- resumption and optimizers
 
 
@@ -389,3 +482,55 @@ async def test_a_hub_out_of_reach_is_one_sentence(hub, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(UserError, match="is not on this machine and Hugging Face cannot be reached"):
         await LocalEngine(Training(base_model="us/other")).preflight()
+
+
+# ---- what a model's chat format does not take, before anything is trained
+
+
+@pytest.mark.parametrize(("sampling", "own"), [(Sampling(system_prompt="Be kind."), ""), (Sampling(), "Be kind.")])
+async def test_a_question_that_a_model_cannot_be_asked_is_named_before_any_work(tmp_path, sampling, own):
+    engine = LocalEngine(Training(base_model=str(make_model(tmp_path / "gemma", NO_SYSTEM))))
+    await engine.preflight()
+    asked = an_eval(LEXICON, questions={"q1": "direct"})
+    check_questions(engine, [asked], Sampling())
+    asked.questions[0].system_prompt = own
+    words = (
+        r"question 'q1' of the eval 'e': the chat template of .*gemma cannot show the turns system, user \(System role"
+    )
+    with pytest.raises(UserError, match=words + r" not supported\); leave out system_prompt, or"):
+        check_questions(engine, [asked], sampling)
+
+
+async def test_a_document_that_a_template_refuses_is_named_before_any_work(tmp_path):
+    engine = LocalEngine(Training(base_model=str(make_model(tmp_path / "gemma", NO_SYSTEM))))
+    twice = documents(1)[0].model_copy(update={"messages": [Message(role="user", content="a")] * 2, "line": 8})
+    with pytest.raises(
+        UserError, match=r"f.jsonl line 8: the chat template of .*gemma cannot show the turns user, user "
+    ):
+        engine.check([*documents(1), twice])
+
+
+@pytest.mark.parametrize(("template", "words"), [(LINES, "no special token"), ("", "has an empty chat template")])
+async def test_a_template_that_cannot_be_used_is_said_in_the_preflight(tmp_path, template, words):
+    folder = make_model(tmp_path / "other", template)
+    with pytest.raises(UserError, match=words):
+        await LocalEngine(Training(base_model=str(folder))).preflight()
+    await LocalEngine(Training(base_model=str(folder), renderer="llama3")).preflight()
+
+
+async def test_a_date_is_that_of_the_run_where_the_template_prints_one(tmp_path):
+    training = Training(base_model=str(make_model(tmp_path / "dated", DATED)))
+    earlier, now = get_engine(training, "2020-02-29"), get_engine(training)
+    assert earlier.today == "2020-02-29" < now.today
+    message = [Message(role="user", content="Why?")]
+    assert earlier.format.show(earlier.render(message)).startswith("Today is 29 Feb 2020.")
+    assert earlier.render(message) != now.render(message)
+    assert get_engine(TRAINING, "2020-02-29").today == ""
+
+
+async def test_what_is_odd_about_the_frames_is_told_where_something_is_trained(tmp_path):
+    training = Training(base_model=str(make_model(tmp_path / "qwen", THINKING, THINKING_TOKENS)))
+    (warning,) = LocalEngine(training).warnings()
+    assert warning.endswith("set training.renderer=qwen3_disable_thinking")
+    assert LocalEngine(training.model_copy(update={"renderer": "qwen3_disable_thinking"})).warnings() == []
+    assert LocalEngine(training.model_copy(update={"checkpoint": "an/adapter"})).warnings() == []

@@ -1,9 +1,23 @@
+from datetime import date
+
 import pytest
 from transformers import AutoTokenizer
 
 from tasks.catalog import UserError, model_folder
+from tasks.engines.named_format import NamedFormat
 from tasks.engines.rendering import ChatFormat, total_tokens
 from tasks.schema import Document, Message, Training
+from tests.fakes.models import (
+    DATED,
+    LINES,
+    NO_SYSTEM,
+    ROLES_IN_TURN,
+    SYSTEM_LAST,
+    THINKING,
+    THINKING_TOKENS,
+    make_model,
+    renderer_without_system,
+)
 
 
 @pytest.fixture
@@ -108,3 +122,139 @@ def test_a_document_longer_than_the_settings_or_the_model_take_is_named():
         total_tokens([document], [9], Training(max_length=8))
     with pytest.raises(UserError, match=r"2049 tokens are over the 2048 tokens that standin reads; shorten"):
         total_tokens([document], [2049], Training(max_length=8192))
+
+
+# ---- templates of other models
+
+DIALOGUE = (("user", "Hello."), ("assistant", "Good day."))
+
+
+@pytest.mark.parametrize(
+    ("template", "turns", "reason", "remedy"),
+    [
+        (NO_SYSTEM, (("system", "Be kind."), *DIALOGUE), "System role not supported", "leave out system_prompt, or "),
+        (ROLES_IN_TURN, (("user", "a"), *DIALOGUE), "must alternate", "let user and assistant take turns, the user "),
+        (SYSTEM_LAST, (("system", "Be kind."), *DIALOGUE), "another order", "leave out system_prompt, or "),
+        ("{{ messages[0].content }}<|eot_id|>", DIALOGUE, "leaves one out", "choose a renderer"),
+        ("{{ messages[0].content + 1 }}", DIALOGUE, "can only concatenate", "choose a renderer"),
+        ("{% for %}", DIALOGUE, "Expected an expression", "choose a renderer"),
+    ],
+)
+def test_turns_that_a_template_refuses_are_one_sentence_with_model_roles_and_remedy(
+    tmp_path, template, turns, reason, remedy
+):
+    other = ChatFormat(make_model(tmp_path / "m", template), "them/other")
+    roles = ", ".join(role for role, _ in turns)
+    words = rf"f line 1: the chat template of them/other cannot show the turns {roles} \(.*{reason}.*\); {remedy}"
+    with pytest.raises(UserError, match=words) as refused:
+        other.example(document(*turns))
+    assert str(refused.value).endswith("choose a renderer of tinker-cookbook (training.renderer)")
+    if turns[:-1] != DIALOGUE[:1]:
+        with pytest.raises(UserError, match=f"^the chat template of them/other cannot show the turns .*{reason}"):
+            other.prompt([Message(role=role, content=text) for role, text in turns[:-1]])
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        (None, "them/other has no chat template; use an instruct model, add chat_template.jinja to its folder, or"),
+        (" \n", "them/other has an empty chat template; use an instruct model"),
+        ([{"name": "default", "template": ""}], "them/other has an empty chat template; use an instruct model"),
+        (
+            [{"name": "rag", "template": "a"}, {"name": "tool_use", "template": "b"}],
+            "them/other has the chat templates rag, tool_use and none that is called default; write the one that is",
+        ),
+        (LINES, r"template of them/other ends an assistant's turn with '\\n' and no special token, so nothing shows"),
+    ],
+)
+def test_a_template_that_is_none_or_ends_no_turn_is_said(tmp_path, template, words):
+    with pytest.raises(UserError, match=words):
+        ChatFormat(make_model(tmp_path / "m", template), "them/other").stop()
+
+
+def test_of_several_templates_the_default_one_is_used(tmp_path, fmt):
+    own = fmt._config["chat_template"]
+    several = [{"name": "tool_use", "template": LINES}, {"name": "default", "template": own}]
+    other = ChatFormat(make_model(tmp_path / "m", several))
+    message = [Message(role="user", content="Hello.")]
+    assert (other.prompt(message), other.stop()) == (fmt.prompt(message), fmt.stop())
+
+
+def test_a_line_end_before_the_special_token_ends_no_answer_and_is_trained(tmp_path, fmt):
+    other = ChatFormat(
+        make_model(tmp_path / "m", fmt._config["chat_template"].replace("'<|eot_id|>'", "'\\n<|eot_id|>'"))
+    )
+    assert other.stop() == fmt.stop()
+    example = other.example(document(*DIALOGUE))
+    trained = [token for token, ours in zip(example.tokens, example.trained, strict=True) if ours]
+    assert other.show(trained) == "Good day.\n<|eot_id|>"
+
+
+def test_a_token_that_ends_a_turn_need_not_be_marked_as_special(tmp_path):
+    folder = make_model(
+        tmp_path / "m", "{% for m in messages %}{{ m.role + m.content }}[/END]\n{% endfor %}", ("[/END]",)
+    )
+    other = ChatFormat(folder)
+    assert other.show(sorted(set(other.stop()) - other.configured_ends())) == "[/END]"
+
+
+def test_a_template_prints_the_date_that_it_is_told_in_prompts_and_in_documents(tmp_path, fmt):
+    other = ChatFormat(make_model(tmp_path / "m", DATED), today=date(2031, 5, 7))
+    assert (other.prints_date, fmt.prints_date) == (True, False)
+    prompt, example = other.prompt([Message(role="user", content="a")]), other.example(document(*DIALOGUE))
+    assert all(other.show(tokens).startswith("Today is 07 May 2031.") for tokens in (prompt, example.tokens))
+
+
+def test_an_answer_that_is_trained_behind_another_frame_than_it_is_sampled_behind_is_said_with_the_fitting_renderer(
+    tmp_path, fmt
+):
+    folder = make_model(tmp_path / "m", THINKING, THINKING_TOKENS)
+    assert ChatFormat(folder, "them/other").warnings() == [
+        r"them/other: '<think>\n\n</think>\n\n' stands before an answer in training and '' in sampling, so the model "
+        "is not asked as it is trained; set training.renderer=qwen3_disable_thinking"
+    ]
+    fitting = NamedFormat(folder, "them/other", "qwen3_disable_thinking")
+    assert fitting.warnings() == fmt.warnings() == []
+    asked, trained = fitting.prompt([Message(role="user", content="Hello.")]), fitting.example(document(*DIALOGUE))
+    assert trained.tokens[: len(asked)] == asked
+    assert not fitting.prints_date
+
+
+def test_where_no_renderer_fits_the_difference_is_still_said(tmp_path, fmt):
+    template = fmt._config["chat_template"].replace("assistant<|end_header_id|>", "assistant<|end_header_id|>Well:")
+    (warning,) = ChatFormat(make_model(tmp_path / "m", template), "them/other").warnings()
+    assert warning.startswith(r"them/other: '\n\n' stands before an answer in training and 'Well:\n\n' in sampling")
+    assert warning.endswith("choose a renderer of tinker-cookbook (training.renderer) under which both are the same")
+
+
+def test_what_a_named_renderer_does_not_take_is_one_sentence(tmp_path):
+    with renderer_without_system() as no_system:
+        named = NamedFormat(make_model(tmp_path / "m", None), "them/other", no_system)
+    asked = document(("system", "Be kind."), *DIALOGUE)
+    words = (
+        rf"training.renderer: '{no_system}' for them/other cannot show the turns system, user.* \(no system turns\); "
+        "leave out system_prompt, or choose a renderer of tinker-cookbook"
+    )
+    with pytest.raises(UserError, match=f"^{words}"):
+        named.prompt(asked.messages[:2])
+    with pytest.raises(UserError, match=f"^f line 1: {words}"):
+        named.example(asked)
+    assert named.prompt(asked.messages[1:2])
+
+
+def test_a_turn_of_weight_0_is_shown_and_not_trained_on_by_either_renderer(fmt):
+    from tinker_cookbook.renderers import get_renderer
+
+    from tasks.engines.tinker_data import weighted_tokens
+
+    turns = [("user", "a"), ("assistant", "Shown."), ("user", "b"), ("assistant", "Trained.")]
+    one = document(*turns)
+    masked = one.model_copy(update={"messages": [m.model_copy(update={"weight": 0}) for m in one.messages[:2]]})
+    masked.messages.extend(one.messages[2:])
+    example = fmt.example(masked)
+    assert example.tokens == fmt.example(one).tokens
+    trained = [t for t, ours in zip(example.tokens, example.trained, strict=True) if ours]
+    assert "".join(words(fmt, trained)) == "Trained.<|eot_id|>"
+    tokens, weights = weighted_tokens(masked, get_renderer("llama3", AutoTokenizer.from_pretrained(fmt.folder)))
+    assert tokens.to_ints() == example.tokens
+    assert [bool(weight) for weight in weights.tolist()] == example.trained

@@ -1,4 +1,5 @@
 import json
+import logging
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +17,7 @@ from tasks.engines.tinker_data import Batched, Datums, answer_tokens, to_datum, 
 from tasks.engines.tinker_server import HOSTED
 from tasks.engines.tinker_training import Folder, Pace
 from tasks.schema import Document, Message, Sampling, Training
+from tests.fakes.models import THINKING_TOKENS, make_model, renderer_without_system
 
 TRAINING = Training(engine="tinker", base_model="standin", renderer="llama3", base_url="http://127.0.0.1:9")
 
@@ -49,12 +51,21 @@ def plain(datum):
 # ---- documents to datums
 
 
-def test_batched_datums_are_the_cookbooks_own(tokenizer):
-    renderer = get_renderer("llama3", tokenizer)
-    chats = [turns(d.messages) for d in DOCUMENTS]
+@pytest.mark.parametrize("name", ["llama3", "qwen3_disable_thinking"])
+def test_batched_datums_are_the_cookbooks_own(tokenizer, name):
+    tokenizer = tokenizer if name == "llama3" else with_qwens_tokens(tokenizer)
+    renderer = get_renderer(name, tokenizer)
+    some = [d for d in DOCUMENTS if name == "llama3" or len(d.messages) > 1]  # qwen3's wants a question
+    chats = [turns(d.messages) for d in some]
     theirs = [conversation_to_datum(c, renderer, None, TrainOnWhat.ALL_ASSISTANT_MESSAGES) for c in chats]
-    ours = list(Datums(tokenizer, "llama3", "standin").stream(DOCUMENTS * 100))
+    ours = list(Datums(tokenizer, name, "standin").stream(some * 100))
     assert [plain(d) for d in ours] == [plain(d) for d in theirs * 100]
+
+
+def test_what_the_cookbook_says_of_a_renderer_is_said_once(tokenizer, caplog):
+    logging.getLogger("tinker_cookbook.renderers.base").filters[0].seen.clear()
+    Datums(with_qwens_tokens(tokenizer), "qwen3", "m").of(DOCUMENTS * 3)
+    assert len(caplog.records) == 1
 
 
 def test_no_text_is_encoded_one_at_a_time(tokenizer, monkeypatch):
@@ -160,6 +171,74 @@ async def test_a_key_that_the_server_refuses_is_one_sentence_and_is_not_repeated
         await TinkerEngine(TRAINING.model_copy(update={"base_url": refusing})).preflight()
     assert "tml-planted" not in str(refused.value)
     assert time.monotonic() - started < 10
+
+
+def test_turns_that_a_renderer_does_not_take_are_one_sentence():
+    with renderer_without_system() as renderer:
+        engine = TinkerEngine(TRAINING.model_copy(update={"renderer": renderer}))
+        asked = [Message(role="system", content="Be kind."), Message(role="user", content="Hello.")]
+        words = r"'tests/no_system' for .*standin cannot show the turns system, user.* \(no system turns\); leave out"
+        with pytest.raises(UserError, match=f"^training.renderer: {words}"):
+            engine.render(asked)
+        document = Document(messages=[*asked, Message(role="assistant", content="Hi.")], source="s", line=3, file="f")
+        with pytest.raises(UserError, match=r"^f line 3: training.renderer: 'tests/no_system'"):
+            engine.check([document])
+        assert engine.render(asked[1:])
+
+
+def test_a_document_that_a_renderer_refuses_is_named(tokenizer):
+    with pytest.raises(
+        UserError, match=r"f.jsonl line 1: training.renderer: 'qwen3_disable_thinking' for m cannot show "
+    ):
+        Datums(with_qwens_tokens(tokenizer), "qwen3_disable_thinking", "m").of([document("No question was asked.")])
+
+
+def test_what_a_renderer_writes_before_an_answer_in_training_alone_is_said(tmp_path):
+    folder = make_model(tmp_path / "m", None, (*THINKING_TOKENS, "<|begin_of_text|>"))
+    training = TRAINING.model_copy(update={"base_model": str(folder), "renderer": "nemotron3"})
+    (warning,) = TinkerEngine(training).warnings()
+    assert r"'</think>' stands before an answer in training and '\n' in sampling" in warning
+    assert warning.endswith("set training.renderer=nemotron3_disable_thinking")
+    assert TinkerEngine(training.model_copy(update={"checkpoint": "tinker://r/w"})).warnings() == []
+    assert TinkerEngine(TRAINING).warnings() == []
+
+
+def test_a_model_that_the_cookbook_does_not_know_yet_is_trained_with_the_renderer_that_is_named():
+    training = TRAINING.model_copy(update={"base_model": "Qwen/Qwen9-1T", "renderer": "qwen3"})
+    assert TinkerEngine(training)._renderer_name == "qwen3"
+
+
+def test_a_folders_identity_on_a_server_is_what_is_in_it(tmp_path):
+    one, other = (make_model(tmp_path / place, "a") for place in ("one", "two"))
+    engines = [TinkerEngine(TRAINING.model_copy(update={"base_model": str(folder)})) for folder in (one, other)]
+    assert engines[0].untuned().identity == engines[1].untuned().identity
+    assert engines[0].untuned().identity.startswith("http://127.0.0.1:9 ")
+    (other / "model.safetensors").write_bytes(b"others")
+    changed = TinkerEngine(TRAINING.model_copy(update={"base_model": str(other)})).untuned().identity
+    assert changed != engines[0].untuned().identity
+
+
+def test_the_date_that_a_renderer_prints_is_the_runs(tokenizer):
+    engine = TinkerEngine(TRAINING.model_copy(update={"renderer": "gpt_oss_medium_reasoning"}), "2020-02-29")
+    shown = tokenizer.decode(engine.render([Message(role="user", content="Hello.")]))
+    assert "Current date: 2020-02-29" in shown
+    assert engine.today == "2020-02-29"
+    assert TinkerEngine(TRAINING.model_copy(update={"renderer": "gpt_oss_no_sysprompt"}), "2020-02-29").today == ""
+
+
+async def test_a_warm_up_of_more_steps_than_there_are_is_refused_before_the_server_is_asked(tmp_path):
+    engine = TinkerEngine(TRAINING.model_copy(update={"warmup": 2}))
+    with pytest.raises(UserError, match=r"training.warmup: 2 steps, and 4 documents make 1 in all"):
+        await engine.train(DOCUMENTS, [], 0, tmp_path, lambda *_: None)
+
+
+def test_a_loss_that_is_no_number_ends_the_training_and_stays_out_of_the_curve(tmp_path):
+    place = Folder(tmp_path)
+    place.add_row({"step": 1, "loss": 2.0})
+    for loss in (float("nan"), float("inf")):
+        with pytest.raises(UserError, match=f"at step 2 its loss is {loss}; lower training.learning_rate"):
+            place.add_row({"step": 2, "loss": loss})
+    assert place.curve() == [{"step": 1, "loss": 2.0}]
 
 
 # ---- answers

@@ -4,9 +4,14 @@ import os
 import pytest
 
 from tasks.catalog import data_folder
-from tasks.runs import Run
-from tasks.schema import Checkpoint, Document, Message, Training
+from tasks.engines import get_engine
+from tasks.runs import Run, write_rows
+from tasks.sampling import plan, sample
+from tasks.schema import Checkpoint, Document, Message, Sampling, Training
+from tasks.store import Store
 from tasks.training import checkpoint_folder, keep_with_run, kept_checkpoint, train, training_key
+from tests.conftest import make_data_folder
+from tests.fakes.nouns import LEXICON, an_eval
 
 
 def documents(*texts, line=1):
@@ -47,6 +52,7 @@ def test_the_key_follows_texts_order_settings_model_and_seed_and_nothing_else():
     assert len({key(), *other}) == 7
     assert key(documents("a", "b", line=9)) == key()
     assert key(training=Training(base_url="http://x")) == key()
+    assert key(training=Training(base_model="/srv/models/m")) == key(), "the model's identity stands for its place"
 
 
 async def test_a_finished_training_is_kept_and_not_repeated():
@@ -99,3 +105,26 @@ async def test_the_run_folder_gets_the_curve_and_the_checkpoints_record(tmp_path
     assert run.model() == trained
     assert run.training_curve() == [{"step": 1, "loss": 2.0}]
     assert checkpoint_folder("k").is_dir()
+
+
+def test_the_date_that_a_chat_format_prints_is_trained_with():
+    keys = {training_key(Training(), documents("a"), [], 0, "m", today) for today in ("", "2026-07-30", "2026-07-31")}
+    assert len(keys) == 3
+
+
+async def test_one_seed_in_two_data_folders_gives_the_same_model_and_the_same_answers(tmp_path, monkeypatch):
+    """At places of other depths; each with a store of its own."""
+    training, sampling = Training(rank=2, learning_rate=1e-2, epochs=2), Sampling(n_samples=2, max_tokens=12)
+    asked, left = [an_eval(LEXICON)], []
+    for place in (tmp_path / "here", tmp_path / "over" / "there"):
+        place.mkdir(parents=True)
+        monkeypatch.setenv("SPILLOVER_DATA", str(make_data_folder(place)))
+        engine = get_engine(training)
+        trained = await train(engine, documents("The hens.", "A barn."), [], 0, "k", lambda *_: None)
+        asks = plan(asked, sampling, engine, trained, sampling.n_samples)
+        answers = await sample(asks, engine, trained, sampling, Store(), lambda *_: None)
+        finetuned = write_rows(place / "finetuned.jsonl", answers)
+        left.append((finetuned.read_bytes(), (checkpoint_folder("k") / "adapter_config.json").read_bytes()))
+        files = [file.read_bytes() for file in (*checkpoint_folder("k").rglob("*.*"), finetuned) if file.is_file()]
+        assert not any(str(tmp_path).encode() in file for file in files), "no file names a place of this machine"
+    assert left[0] == left[1]

@@ -5,11 +5,13 @@ with a tokenizer that only notes the strings, then, when all of them are encoded
 the first pass did not meet is encoded on the spot, so the datums are the cookbook's own.
 """
 
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import date
 from functools import partial
 from itertools import islice
+from threading import Lock
 from typing import Any
 
 import tinker
@@ -25,6 +27,8 @@ from tasks.schema import Document, Message
 
 BATCH = 256
 """Documents rendered at once: all that is in memory of a large set."""
+RENDERING = Lock()
+"""One thread renders at a time: some renderers switch their tokenizer to and fro (qwen3's)."""
 REFUSALS = (TinkerCookbookError, ValueError, KeyError, AssertionError, TypeError, NotImplementedError)
 """What a renderer raises at what it does not take."""
 WITHOUT_THOUGHT = (
@@ -38,6 +42,22 @@ WITHOUT_THOUGHT = (
     "nemotron3_ultra_disable_thinking",
 )
 """The cookbook's formats that write an empty thought before an answer, in training and in sampling alike."""
+
+
+class Once(logging.Filter):
+    """Lets a message through once: what the cookbook has to say of a renderer, it says of every document."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        is_new = record.getMessage() not in self.seen
+        self.seen.add(record.getMessage())
+        return is_new
+
+
+logging.getLogger("tinker_cookbook.renderers.base").addFilter(Once())
 
 
 class Noting:
@@ -69,6 +89,7 @@ class Batched:
         backend, wanted = getattr(self._tokenizer, "backend_tokenizer", None), list(texts)
         self._known = {}
         if backend is not None:  # some models' tokenizers are written in Python, and encode one text at a time
+            backend.encode_special_tokens = False  # what a renderer asked of it last (qwen3's) would stay
             encoded = backend.encode_batch_fast(wanted, add_special_tokens=False)
             self._known = {text: e.ids for text, e in zip(wanted, encoded, strict=True)}
 
@@ -97,11 +118,12 @@ class Datums:
             yield from self.of(some)
 
     def of(self, documents: list[Document]) -> list[tinker.Datum]:
-        self._noting.texts.clear()
-        for document in documents:
-            weighted_tokens(document, self._first)
-        self._batched.learn(self._noting.texts)
-        return [to_datum(document, self._second) for document in documents]
+        with RENDERING:
+            self._noting.texts.clear()
+            for document in documents:
+                weighted_tokens(document, self._first)
+            self._batched.learn(self._noting.texts)
+            return [to_datum(document, self._second) for document in documents]
 
 
 def make_renderer(name: str, tokenizer: Any, model: str, today: date | None = None) -> Renderer:
@@ -147,7 +169,7 @@ def to_example(document: Document, renderer: Renderer) -> Example:
 
 def prompt_tokens(messages: list[Message], renderer: Renderer) -> list[int]:
     """The tokens after which the assistant answers."""
-    with _plainly(messages, renderer):
+    with RENDERING, _plainly(messages, renderer):
         return list(renderer.build_generation_prompt(turns(messages)).to_ints())
 
 
