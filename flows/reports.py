@@ -6,6 +6,7 @@
 A browser follows no link from a page of the Prefect UI to a file, so what links to a report there needs an address.
 """
 
+import errno
 import os
 import socket
 import tempfile
@@ -13,18 +14,17 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from flows.server import free_port, reports_are_served
+from flows.guard import Guard
+from flows.server import listen_from, reports_are_served
 from flows.view import state_of, write_so_far
 from tasks.catalog import UserError, data_folder
 from tasks.page import page
@@ -32,17 +32,9 @@ from tasks.runs import Comparison, Run, all_comparisons, all_runs
 
 FIRST_PORT = 4300
 LOOPBACK = "127.0.0.1"
-ANSWERED_AS = [LOOPBACK, "localhost", "[::1]"]
-"""Other names are refused: a page elsewhere could have one that leads here."""
 
 
-def _public_name() -> list[str]:
-    """The machine's name in SPILLOVER_REPORTS, where a proxy shows the reports to others."""
-    name = urlsplit(os.environ.get("SPILLOVER_REPORTS", "")).hostname
-    return [name] if name else []
-
-
-def pages() -> Starlette:
+def pages() -> Guard:
     """An index, every run's report or what there is of it so far, and every comparison. Nothing is changed by it."""
     results, comparisons = data_folder() / "results", data_folder() / "comparisons"
     so_far = SoFar()
@@ -66,17 +58,30 @@ def pages() -> Starlette:
     def wrong(_: Request, problem: Exception) -> Response:
         return PlainTextResponse(str(problem), status_code=404)
 
-    return Starlette(
+    def unreadable(_: Request, problem: Exception) -> Response:
+        """A name that no file can have is not there either."""
+        if getattr(problem, "errno", None) != errno.ENAMETOOLONG:
+            raise problem
+        return PlainTextResponse("no file has so long a name", status_code=404)
+
+    site = Starlette(
         routes=[
             Route("/", index),
             Route("/runs/{experiment}/{run}", run),
-            Mount("/files", StaticFiles(directory=results, check_dir=False)),
+            Mount("/files", Files(directory=results, check_dir=False)),
             Route("/comparisons/{name}", comparison),
-            Mount("/comparisons", StaticFiles(directory=comparisons, check_dir=False)),
+            Mount("/comparisons", Files(directory=comparisons, check_dir=False)),
         ],
-        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=[*ANSWERED_AS, *_public_name()])],
-        exception_handlers={UserError: wrong},
+        exception_handlers={UserError: wrong, OSError: unreadable},
     )
+    return Guard(site, filter(None, [os.environ.get("SPILLOVER_REPORTS")]))  # where a proxy shows them to others
+
+
+class Files(StaticFiles):
+    """A folder that the first run makes; until then nothing is in it."""
+
+    async def check_config(self) -> None:
+        pass
 
 
 class SoFar:
@@ -101,9 +106,8 @@ class SoFar:
 @contextmanager
 def serve_reports(host: str = LOOPBACK, port: int = 0) -> Iterator[str]:
     """Serves them beside what else the process does; 0: the first free port from 4300 on."""
-    port = port or free_port(FIRST_PORT)
     try:
-        listening = socket.create_server((host, port))
+        listening = socket.create_server((host, port)) if port else listen_from(FIRST_PORT, host)
     except OSError as problem:
         raise UserError(
             f"--reports-port: {host}:{port} cannot be used ({os.strerror(problem.errno or 0)}); give another"
@@ -111,7 +115,7 @@ def serve_reports(host: str = LOOPBACK, port: int = 0) -> Iterator[str]:
     server = uvicorn.Server(uvicorn.Config(pages(), log_level="warning"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
-    address = f"http://{LOOPBACK}:{port}"
+    address = f"http://{LOOPBACK}:{listening.getsockname()[1]}"
     try:
         with reports_are_served(address):
             yield address

@@ -31,7 +31,7 @@ from prefect.settings import PREFECT_API_URL
 from flows.automations import NOTIFIER, put_automations
 from flows.deployments import ON_NEW_DOCUMENTS, deployments, problem_of
 from flows.reports import LOOPBACK, serve_reports
-from flows.server import is_healthy, restart_server_that_died, ui_address
+from flows.server import is_healthy, restart_server_that_died, ui_address, without_login
 from flows.terminal import console
 from flows.watch_documents import watched_folder
 from tasks.catalog import UserError, data_folder, names
@@ -148,7 +148,8 @@ async def _until_healthy() -> None:
     waits = False
     while not await asyncio.to_thread(is_healthy, PREFECT_API_URL.value()):
         if not waits:
-            console.print(f"No server answers at {PREFECT_API_URL.value()}; serving goes on when it does.")
+            where = without_login(PREFECT_API_URL.value())
+            console.print(f"No server answers at {where}; serving goes on when it does.")
         waits = True
         await asyncio.sleep(LOOK_EVERY)
 
@@ -156,7 +157,7 @@ async def _until_healthy() -> None:
 def _reason(error: BaseException) -> str:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    return f"{type(error).__name__}: {error}"
+    return without_login(f"{type(error).__name__}: {error}")
 
 
 def _introduce(served: int, reports: str) -> None:

@@ -7,24 +7,28 @@ Prefect's ephemeral API forgets most of a run.
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 import psutil
 from filelock import FileLock
 
 from tasks.catalog import UserError, data_folder
-from tasks.runs import is_alive, write_text
 
 FIRST_PORT = 4200
 START_SECONDS = 120.0
+END_SECONDS = 20.0
+PROGRAM = "flows.prefect_server"
 RECORDING = {
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "500",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
@@ -36,10 +40,27 @@ RECORDING = {
 """Without these a burst of task runs is left Running for ever in the database."""
 
 
+class Served(NamedTuple):
+    """Where a server of this machine is, and the process that answers there."""
+
+    url: str
+    pid: int
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rsplit(":", 1)[1].removesuffix("/api"))
+
+
 def folder() -> Path:
-    """data/prefect: the server's database, log and address, and the results that Prefect keeps."""
+    """data/prefect, its user's alone: the server's database, log and address, and the results that Prefect keeps."""
     place = data_folder() / "prefect"
-    place.mkdir(parents=True, exist_ok=True)
+    try:
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as problem:
+        reason = os.strerror(problem.errno or 0)
+        raise UserError(f"{place} cannot be made ({reason}); set SPILLOVER_DATA to a folder of your own") from None
+    if not os.access(place, os.W_OK):
+        raise UserError(f"{place} cannot be written to; set SPILLOVER_DATA to a folder of your own")
     return place
 
 
@@ -61,148 +82,261 @@ def use_server() -> str:
     os.environ.update(client_settings(address))
     # Prefect's log goes to the server and its UI; the terminal shows the stages, and errors as one line.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    _refuse_without_login(address)
     return address
+
+
+def _refuse_without_login(address: str) -> None:
+    """By asking as Prefect's own client does, which knows what its user has set."""
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import PrefectHTTPStatusError
+
+    try:
+        with get_client(sync_client=True) as client:
+            client.api_version()
+    except PrefectHTTPStatusError as refusal:
+        if refusal.response.status_code != 401:
+            raise
+        raise UserError(
+            f"the Prefect server at {without_login(address)} wants a login;"
+            " set PREFECT_API_AUTH_STRING to its user:password"
+        ) from None
 
 
 def ensure_server() -> str:
     """The API's address: PREFECT_API_URL where it is set, else the local server, started when there is none."""
     if url := os.environ.get("PREFECT_API_URL"):
-        if not is_healthy(url):
+        if problem := _problem_of(url):
             raise UserError(
-                f"PREFECT_API_URL: no server answers at {url}; start it, or unset the variable to use a local one"
+                f"PREFECT_API_URL: no server answers at {without_login(url)} ({problem});"
+                " start it, or unset the variable to use a local one"
             )
         return url
-    with FileLock(folder() / "server.lock"):
-        return running_server() or start_server()
+    return local_server()
+
+
+def local_server() -> str:
+    """The address of the local server, which is started when there is none; one that is starting is waited for."""
+    with _alone():
+        record = _read(_record_file())
+        if record and _is_ours(record):
+            _wait_until_healthy(record)
+            return record.url
+        return start_server()
 
 
 def running_server() -> str | None:
     """The address of the local server, if it is the one that was started here and it answers."""
-    record = _record()
-    return str(record["url"]) if record and _is_ours(record) and is_healthy(str(record["url"])) else None
+    record = _read(_record_file())
+    return record.url if record and _is_ours(record) and is_healthy(record.url) else None
 
 
 def start_server(port: int = 0) -> str:
-    """Starts the local server on loopback and returns when it answers; port 0: the first that is free."""
-    port = port or free_port(FIRST_PORT)
-    url = f"http://127.0.0.1:{port}/api"
-    settings = {**RECORDING, "PREFECT_HOME": str(folder()), "PREFECT_SERVER_UI_API_URL": url, "DO_NOT_TRACK": "1"}
-    command = [sys.executable, "-m", "prefect", "server", "start", *_address(port).split()]
-    log_file = folder() / "server.log"
-    with log_file.open("ab") as log:
-        process = subprocess.Popen(
-            command,
+    """Starts the local server on loopback and returns when it answers; port 0: the first that is free.
+
+    It is given a socket that listens already: who starts another one meanwhile gets another port.
+    """
+    with _listen_again(port) if port else listen_from(FIRST_PORT) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/api"
+        process = _start_process(listening, url)
+    with _ended_unless_it_starts(process):
+        record = Served(url, process.pid)
+        _write(_record_file(), record)
+        _wait_until_healthy(record)
+    return url
+
+
+def _start_process(listening: socket.socket, url: str) -> psutil.Popen:
+    names = {"PREFECT_API_URL": url, "PREFECT_SERVER_UI_API_URL": url}
+    settings = {**RECORDING, **names, "PREFECT_HOME": str(folder()), "DO_NOT_TRACK": "1"}
+    with open(_log_file(), "ab", opener=lambda file, flags: os.open(file, flags, 0o600)) as log:
+        return psutil.Popen(
+            [sys.executable, "-m", PROGRAM, "--fd", str(listening.fileno())],
+            cwd=Path(__file__).parents[1],
             env={**os.environ, **settings},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            pass_fds=[listening.fileno()],
             start_new_session=True,
         )
-    _wait_until_healthy(url, process, log_file)
-    _record_file().write_text(json.dumps({"url": url, "pid": process.pid}))
-    return url
+
+
+@contextmanager
+def _ended_unless_it_starts(process: psutil.Popen) -> Iterator[None]:
+    """A failed start, Ctrl-C and SIGTERM leave no server behind."""
+    try:
+        with _sigterm_interrupts():
+            yield
+    except BaseException as problem:
+        _end(process)
+        if isinstance(problem, KeyboardInterrupt):
+            raise UserError(
+                "interrupted while the local Prefect server was starting, which is stopped; start again"
+            ) from None
+        raise
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """As Ctrl-C does; only the first thread is told of signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def stop_server() -> bool:
     """Stops the local server that was started here; False where there is none."""
-    if not running_server():
-        _record_file().unlink(missing_ok=True)
-        return False
-    record = _record()
+    record = _read(_record_file())
     _record_file().unlink(missing_ok=True)  # first: what serves would start one again that died
-    os.killpg(int(record["pid"]), signal.SIGTERM)
-    for _ in range(100):
-        if not is_healthy(str(record["url"])):
-            break
-        time.sleep(0.2)
+    if not record or not _is_ours(record):
+        return False
+    _end(psutil.Process(record.pid))
     return True
 
 
-def _is_ours(record: dict[str, str | int]) -> bool:
-    """Whether the recorded process still is that server: after a crash its number and port may be somebody else's."""
+def _end(process: psutil.Process) -> None:
+    """Ends a server, which leads a group of its own, and waits until it has ended."""
+    with suppress(psutil.NoSuchProcess, ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(END_SECONDS)
+        except psutil.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _is_ours(record: Served) -> bool:
+    """Whether the recorded process is a Prefect server that was started here, and nobody else's."""
     try:
-        words = " ".join(psutil.Process(int(record["pid"])).cmdline())
-        return words.endswith(f"server start {_address(_port(record))}")
+        return PROGRAM in psutil.Process(record.pid).cmdline() and _owns_its_port(record)
     except psutil.Error:
         return False
 
 
-def _port(record: dict[str, str | int]) -> int:
-    return int(str(record["url"]).rsplit(":", 1)[1].removesuffix("/api"))
-
-
-def _address(port: object) -> str:
-    return f"--host 127.0.0.1 --port {port}"
+def _owns_its_port(record: Served) -> bool:
+    """After a crash the process and the port that were recorded may be somebody else's."""
+    try:
+        found = psutil.Process(record.pid).net_connections("tcp")
+    except psutil.Error:
+        return False
+    return record.port in [one.laddr.port for one in found if one.status == psutil.CONN_LISTEN]
 
 
 def is_healthy(url: str) -> bool:
+    return not _problem_of(url)
+
+
+def _problem_of(url: str) -> str:
+    """Why a server cannot be used; empty where it answers that it is well."""
     try:
-        return httpx.get(f"{url}/health", timeout=5).status_code == 200
-    except httpx.HTTPError:
-        return False
+        answer = httpx.get(f"{url.rstrip('/')}/health", timeout=5)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return type(error).__name__
+    return "" if answer.status_code == 200 else f"{answer.status_code} {answer.reason_phrase}"
 
 
 def ui_address(api_url: str) -> str:
-    return os.environ.get("PREFECT_UI_URL") or api_url.removesuffix("/").removesuffix("/api")
+    return without_login(os.environ.get("PREFECT_UI_URL") or api_url.removesuffix("/").removesuffix("/api"))
 
 
-def _wait_until_healthy(url: str, process: "subprocess.Popen[bytes]", log_file: Path) -> None:
+def without_login(text: str) -> str:
+    """The text without the users and passwords of the addresses in it."""
+    return re.sub(r"(?<=://)\S*@", "", text)
+
+
+def _wait_until_healthy(record: Served) -> None:
     until = time.monotonic() + START_SECONDS
-    while time.monotonic() < until:
-        if is_healthy(url):
-            return
-        if process.poll() is not None:
+    while not is_healthy(record.url):
+        if not _is_ours(record):
             raise UserError(
-                f"the Prefect server stopped while starting (exit {process.returncode}); its log is {log_file}"
+                f"the local Prefect server stopped while it was starting; the end of {_log_file()} says why"
+            )
+        if time.monotonic() > until:
+            raise UserError(
+                f"the local Prefect server did not answer within {START_SECONDS:.0f} s (its log is {_log_file()});"
+                " end it with: spillover server stop"
             )
         time.sleep(0.3)
-    os.killpg(process.pid, signal.SIGTERM)
-    raise UserError(f"the Prefect server did not answer within {START_SECONDS:.0f} s; its log is {log_file}")
 
 
 def restart_server_that_died() -> str:
     """Starts the local server again where it was, if it is gone and nobody stopped it; its address, or nothing."""
-    with FileLock(folder() / "server.lock"):
-        record = _record()
-        if record.get("url") != os.environ.get("PREFECT_API_URL") or _is_ours(record):
+    with _alone():
+        record = _read(_record_file())
+        if not record or record.url != os.environ.get("PREFECT_API_URL") or _is_ours(record):
             return ""  # another machine's, stopped on purpose, or alive
-        return start_server(_port(record))
+        return start_server(record.port)
 
 
-def free_port(first: int) -> int:
-    """The first port of loopback from this one on where nothing answers."""
+def listen_from(first: int, host: str = "127.0.0.1") -> socket.socket:
+    """A socket that listens, at the first port from this one on that is free; it is then nobody else's."""
     for port in range(first, first + 100):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if probe.connect_ex(("127.0.0.1", port)):
-                return port
+        with suppress(OSError):
+            return socket.create_server((host, port))
     raise UserError(f"no free port from {first} to {first + 99} for a server; stop what holds them (ss -ltnp shows it)")
+
+
+def _listen_again(port: int) -> socket.socket:
+    try:
+        return socket.create_server(("127.0.0.1", port))
+    except OSError as problem:
+        reason = os.strerror(problem.errno or 0)
+        raise UserError(
+            f"the local Prefect server cannot be started again on port {port} ({reason});"
+            " stop what holds it (ss -ltnp shows it)"
+        ) from None
 
 
 @contextmanager
 def reports_are_served(address: str) -> Iterator[None]:
     """Notes where the reports of this machine's runs are, for those that link to them."""
     file = folder() / "reports.json"
-    write_text(file, json.dumps({"url": address, "pid": os.getpid()}))
+    mine = Served(address, os.getpid())
+    _write(file, mine)
     try:
         yield
     finally:
-        if json.loads(file.read_text())["pid"] == os.getpid():
+        if _read(file) == mine:
             file.unlink()
 
 
 def reports_address() -> str:
     """SPILLOVER_REPORTS, or where `spillover serve` shows the reports; empty where nothing does."""
     if given := os.environ.get("SPILLOVER_REPORTS"):
-        return given.rstrip("/")
-    file = folder() / "reports.json"
-    record = json.loads(file.read_text()) if file.is_file() else {}
-    return str(record["url"]) if record and is_alive(int(record["pid"])) else ""
+        return without_login(given.rstrip("/"))
+    record = _read(folder() / "reports.json")
+    return record.url if record and _owns_its_port(record) else ""
+
+
+def _alone() -> FileLock:
+    """One process at a time looks for the server and starts it."""
+    return FileLock(folder() / "server.lock", mode=0o600)
 
 
 def _record_file() -> Path:
     return folder() / "server.json"
 
 
-def _record() -> dict[str, str | int]:
-    return json.loads(_record_file().read_text()) if _record_file().is_file() else {}
+def _log_file() -> Path:
+    return folder() / "server.log"
+
+
+def _write(file: Path, record: Served) -> None:
+    """Whole whenever it is there, and for its user alone."""
+    new = file.with_suffix(f".{os.getpid()}")
+    new.touch(mode=0o600)
+    new.write_text(json.dumps(record._asdict()))
+    new.replace(file)
+
+
+def _read(file: Path) -> Served | None:
+    try:
+        return Served(**json.loads(file.read_text()))
+    except FileNotFoundError:
+        return None

@@ -13,7 +13,7 @@ from flows.deployments import deployments
 from flows.experiment import run_experiment
 from flows.forms import form_of
 from flows.judge_again import judge_again
-from flows.server import RECORDING
+from flows.server import PROGRAM, RECORDING
 from flows.watch_documents import watch_documents
 from tasks.budget import BudgetSpent
 from tasks.catalog import load_experiment, names
@@ -120,11 +120,37 @@ def test_the_work_pools_deployments_name_flows_that_there_are_and_fit_their_form
     assert {one["work_pool"]["name"] for one in file["deployments"]} == {"spillover", "spillover-docker"}
 
 
+COMPOSE = PROJECT / "deployments" / "docker-compose.yaml"
+
+
+def test_no_value_of_a_secret_stands_in_the_compose_file():
+    text = COMPOSE.read_text()
+    environments = [one.get("environment", {}) for one in yaml.safe_load(text)["services"].values()]
+    secret = {k: v for one in environments for k, v in one.items() if k.endswith(("PASSWORD", "AUTH_STRING", "KEY"))}
+    assert secret.keys() >= {"POSTGRES_PASSWORD", "PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING"}
+    assert all(value.startswith("${") for value in secret.values())
+
+
+def test_what_is_private_in_a_data_folder_is_private_in_the_image():
+    assert "mkdir -p -m 700 data/store data/prefect" in (PROJECT / "deployments" / "Dockerfile").read_text()
+
+
+@pytest.mark.integration
+def test_compose_starts_nothing_without_a_login_for_the_server(tmp_path):
+    shutil.copy(COMPOSE, tmp_path)
+    (tmp_path / ".env").write_text("POSTGRES_PASSWORD=planted\n")
+    done = subprocess.run(["docker-compose", "config"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    assert "write PREFECT_API_AUTH_STRING=user:password into deployments/.env" in done.stderr
+
+
 @pytest.mark.integration
 def test_the_compose_file_is_read_by_compose_and_publishes_on_loopback_alone(tmp_path):
     place = tmp_path / "deployments"
     shutil.copytree(PROJECT / "deployments", place, ignore=shutil.ignore_patterns("tinker_server", "pictures"))
-    (place / ".env").write_text("POSTGRES_PASSWORD=planted\nOWNER=7:7\nANTHROPIC_API_KEY=sk-planted\n")
+    (place / ".env").write_text(
+        "POSTGRES_PASSWORD=planted\nPREFECT_API_AUTH_STRING=team:word\nOWNER=7:7\nANTHROPIC_API_KEY=sk-planted\n"
+    )
     command = ["docker-compose", "-f", str(place / "docker-compose.yaml"), "config"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -133,7 +159,13 @@ def test_the_compose_file_is_read_by_compose_and_publishes_on_loopback_alone(tmp
     published = [port for one in services.values() for port in one.get("ports", [])]
     assert sorted(published) == ["127.0.0.1:4200:4200/tcp", "127.0.0.1:4300:4300/tcp"]
     assert RECORDING.items() <= services["server"]["environment"].items()
+    assert services["server"]["command"][:3] == ["python", "-m", PROGRAM], (
+        "guarded, as the one on a machine of one's own"
+    )
+    assert services["server"]["environment"]["PREFECT_SERVER_API_AUTH_STRING"] == "team:word"
+    assert services["server"]["environment"]["PREFECT_API_URL"] == services["serve"]["environment"]["PREFECT_API_URL"]
     for name in ("serve", "worker"):
+        assert services[name]["environment"]["PREFECT_API_AUTH_STRING"] == "team:word"
         assert services[name]["environment"]["ANTHROPIC_API_KEY"] == "sk-planted"
         assert "ANTHROPIC_BASE_URL" not in services[name]["environment"], "unset is not empty"
         assert services[name]["user"] == "7:7"

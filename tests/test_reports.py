@@ -1,3 +1,6 @@
+import errno
+import json
+import os
 import socket
 
 import httpx
@@ -10,6 +13,8 @@ from flows.reports import pages, serve_reports
 from tasks.catalog import UserError, load_experiment
 from tasks.runs import Run, write_text
 from tests.fakes.nouns import LEXICON, an_eval
+
+PLACES = ("/runs/demo", "/files", "/files/demo/one", "/comparisons")
 
 
 @pytest.fixture
@@ -77,14 +82,64 @@ def test_a_comparison_is_served_by_its_name(data, browser):
         "/files/..%2F..%2Fprefect%2Fserver.json",
         "/files/%2Fetc%2Fpasswd",
         "/store",
+        *[f"{place}/{name}" for place in PLACES for name in ("x" * 300, "a%00b", "%FF", "x/" * 3000)],
     ],
+    ids=lambda path: path[:40],
 )
 def test_what_is_no_result_is_not_served(run, browser, path):
     assert browser.get(path).status_code == 404
 
 
-def test_another_name_for_this_machine_is_refused(run, browser):
-    assert browser.get("/", headers={"host": "evil.example"}).status_code == 400
+@pytest.mark.parametrize("path", [*PLACES, "/files/demo/one/report.html", "/comparisons/a_vs_b/comparison.html"])
+def test_before_the_first_run_nothing_is_there(data, browser, path):
+    assert not (data / "results").exists()
+    assert browser.get(path).status_code == 404
+    write_text(data / "results" / "demo" / "one" / "report.html", "<p>done</p>")
+    assert browser.get("/files/demo/one/report.html").text == "<p>done</p>"
+
+
+def test_what_the_disk_itself_refuses_is_no_missing_page(run, browser, monkeypatch):
+    def broken(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("flows.reports.all_runs", broken)
+    with pytest.raises(OSError, match="Input/output error"):
+        browser.get("/")
+
+
+@pytest.mark.parametrize("headers", [{"host": "evil.example"}, {"origin": "https://evil.example"}])
+def test_a_page_elsewhere_and_another_name_for_this_machine_are_refused(run, browser, headers):
+    assert browser.get("/", headers=headers).status_code == 403
+
+
+def test_the_name_under_which_a_proxy_shows_the_reports_is_its_own(run, monkeypatch):
+    monkeypatch.setenv("SPILLOVER_REPORTS", "https://lab.example/reports")
+    with TestClient(pages(), base_url="http://127.0.0.1:4300") as browser:
+        assert browser.get("/", headers={"host": "lab.example", "origin": "https://lab.example"}).status_code == 200
+        assert browser.get("/", headers={"host": "evil.example"}).status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/", "/runs/demo/one", "/files/demo/one/charts/effects.html", "/files/none", "/none"])
+def test_nothing_that_is_served_is_taken_for_something_else(run, browser, path):
+    write_text(run.charts / "effects.html", "<p>chart</p>")
+    assert browser.get(path).headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_server_of_reports_that_crashed_is_linked_to_no_more(run):
+    with serve_reports() as address:
+        noted = (server.folder() / "reports.json").read_text()
+    assert json.loads(noted) == {"url": address, "pid": os.getpid()}
+    (server.folder() / "reports.json").write_text(noted)  # and its number is another process's by now
+    assert server.reports_address() == ""
+
+
+def test_two_servers_of_reports_have_a_port_and_the_links_of_the_later_one_each(run):
+    with serve_reports() as later:
+        with serve_reports() as address:
+            assert address != later
+            assert server.reports_address() == address
+        assert server.reports_address() == ""
+        assert httpx.get(later).status_code == 200
 
 
 def test_a_run_links_to_the_server_of_reports_while_there_is_one(run, monkeypatch):

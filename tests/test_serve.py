@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from flows.serve import _reason
 from tests.conftest import PROJECT, make_data_folder
 from tests.fakes.elsewhere import write_answers, write_eval
 from tests.fakes.messages_api import MessagesAPI, Status, judgment
@@ -341,6 +342,11 @@ def test_two_runs_of_one_name_at_once_are_told_apart_and_one_of_them_is_refused(
     assert "run 'same' is being written by another process" in serving.run(failed)["state"]["message"]
     assert len(service.api.requests) - asked == 320
     service.api.seconds = 0.005
+
+
+def test_what_interrupts_serving_is_said_without_the_servers_password():
+    error = httpx.ConnectError("no answer from http://team:word@127.0.0.1:9/api")
+    assert _reason(ExceptionGroup("", [error])) == "ConnectError: no answer from http://127.0.0.1:9/api"
 
 
 def test_a_server_that_dies_is_started_again_and_serving_goes_on(serving):

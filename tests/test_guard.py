@@ -1,0 +1,99 @@
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
+
+from flows.guard import Guard
+
+OURS = {
+    "a program": {},
+    "a program that calls it localhost": {"host": "localhost:4200"},
+    "a program that calls it by IPv6": {"host": "[::1]:4200"},
+    "a program that calls it in capitals": {"host": "LOCALHOST:4200"},
+    "a program behind a tunnel of another port": {"host": "127.0.0.1:9000"},
+    "its own page": {"origin": "http://127.0.0.1:4200", "sec-fetch-site": "same-origin"},
+    "its own page under its other name": {"origin": "http://localhost:4200", "sec-fetch-site": "cross-site"},
+    "its own page, fetching without an origin": {"sec-fetch-site": "same-origin", "sec-fetch-dest": "script"},
+    "an address that was typed": {"sec-fetch-site": "none", "sec-fetch-dest": "document"},
+    "a link that was followed": {"sec-fetch-site": "cross-site", "sec-fetch-dest": "document"},
+    "a page behind the proxy": {"host": "lab.example", "origin": "https://lab.example"},
+    "a page behind a proxy that hides the name": {"origin": "https://lab.example"},
+    "a container": {"host": "server:4200"},
+}
+FOREIGN = {
+    "a page elsewhere": {"origin": "https://evil.example"},
+    "a page elsewhere at this port": {"origin": "http://evil.example:4200"},
+    "a page of another port": {"origin": "http://127.0.0.1:4300"},
+    "a page of another port of localhost": {"origin": "http://localhost"},
+    "a page of another scheme": {"origin": "https://127.0.0.1:4200"},
+    "a file, a sandbox or a redirect": {"origin": "null"},
+    "a page without a name": {"origin": ""},
+    "two origins": [("origin", "http://127.0.0.1:4200"), ("origin", "https://evil.example")],
+    "a name that begins like ours": {"origin": "http://127.0.0.1:4200.evil.example"},
+    "a name that was bound to loopback": {"host": "evil.example:4200", "origin": "http://evil.example:4200"},
+    "the same, reading": {"host": "evil.example:4200"},
+    "a host that ends like ours": {"host": "evil-localhost"},
+    "a host with a user": {"host": "evil@127.0.0.1"},
+    "no host": {"host": ""},
+    "a port of the proxy that is not its own": {"origin": "https://lab.example:8443"},
+    "the proxy's name without its TLS": {"origin": "http://lab.example"},
+    "a script of a page elsewhere": {"sec-fetch-site": "cross-site", "sec-fetch-dest": "script"},
+    "an image of a page at another port": {"sec-fetch-site": "same-site", "sec-fetch-dest": "image"},
+    "a frame in a page elsewhere": {"sec-fetch-site": "cross-site", "sec-fetch-dest": "iframe"},
+}
+
+
+@pytest.fixture
+def asked():
+    """What has reached the application."""
+    return []
+
+
+@pytest.fixture
+def browser(asked):
+    async def page(request):
+        asked.append(request.method)
+        return PlainTextResponse("all secrets")
+
+    async def socket(websocket):
+        asked.append("WEBSOCKET")
+        await websocket.accept()
+        await websocket.send_text("all secrets")
+        await websocket.close()
+
+    site = Starlette(routes=[Route("/", page, methods=["GET", "POST", "OPTIONS"]), WebSocketRoute("/ws", socket)])
+    guarded = Guard(site, ["https://user:word@Lab.example:443/api", "http://server:4200/api"])
+    with TestClient(guarded, base_url="http://127.0.0.1:4200") as client:
+        yield client
+
+
+@pytest.mark.parametrize("headers", OURS.values(), ids=OURS)
+def test_its_own_pages_and_programs_are_answered(browser, headers):
+    assert browser.get("/", headers=headers).text == "all secrets"
+    assert browser.post("/", headers=headers, content="{}").status_code == 200
+    with browser.websocket_connect("ws://127.0.0.1:4200/ws", headers=headers) as socket:
+        assert socket.receive_text() == "all secrets"
+
+
+@pytest.mark.parametrize("headers", FOREIGN.values(), ids=FOREIGN)
+def test_whatever_else_asks_gets_403_and_reaches_nothing(browser, headers, asked):
+    text = [("content-type", "text/plain"), *(headers if isinstance(headers, list) else headers.items())]
+    answers = [
+        browser.get("/", headers=headers),
+        browser.post("/", headers=text, content='{"name": "x"}'),
+        browser.options("/", headers=headers),
+    ]
+    assert [answer.status_code for answer in answers] == [403] * 3
+    assert all("access-control-allow-origin" not in answer.headers for answer in answers)
+    with pytest.raises(WebSocketDisconnect), browser.websocket_connect("ws://127.0.0.1:4200/ws", headers=dict(headers)):
+        pass
+    assert asked == []
+
+
+@pytest.mark.parametrize("headers", [{}, {"origin": "null"}], ids=["answered", "refused"])
+def test_what_is_served_is_what_it_is_called_and_stands_in_no_other_page(browser, headers):
+    served = browser.get("/", headers=headers).headers
+    assert served["x-content-type-options"] == "nosniff"
+    assert served["x-frame-options"] == "SAMEORIGIN"
