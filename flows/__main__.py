@@ -10,6 +10,7 @@ import typer
 
 from tasks.catalog import UserError
 from tasks.schema import Eval, Experiment, Until
+from tasks.visible import visible
 
 app = typer.Typer(
     name="spillover",
@@ -53,18 +54,18 @@ def run(
     seeds: Annotated[str, typer.Option(help="A run for each of these seeds: 0-5, or 0,3,7.")] = "",
 ) -> None:
     """Run an experiment: documents, fine-tune, sample before and after, judge, report."""
-    from tasks.catalog import parse_seeds
+    from tasks.catalog import check_seed, parse_seeds
 
     experiment = _load(name, overrides, local)
     command = ["spillover", "run", name, *(overrides or []), *(["--local"] if local else [])]
     if not seeds:
-        chosen = ["--seed", str(seed)] if seed is not None else []
+        chosen = ["--seed", str(check_seed(seed, "--seed"))] if seed is not None else []
         _run(experiment, shlex.join([*command, *chosen]), run, seed, until)
     # Each is a run like any other, under a name with its seed, and goes on by its own command.
     for one in parse_seeds(seeds):
         _run(experiment, shlex.join([*command, "--seed", str(one)]), f"{run or 'seed'}-{one}", one, until)
     if seeds and until == "report":
-        typer.echo(f"\nAll of them in one  spillover compare '{experiment.name}/{run or 'seed'}-*'")
+        _say(f"\nAll of them in one  spillover compare '{experiment.name}/{run or 'seed'}-*'")
 
 
 @app.command()
@@ -103,7 +104,7 @@ def plan_questions(
 @app.command("list")
 def list_everything() -> None:
     """Show the experiments, evals and document sets that there are, and the runs."""
-    from flows.check import show_catalog
+    from flows.listing import show_catalog
 
     show_catalog()
 
@@ -118,6 +119,9 @@ def judge(
     model: Annotated[str, typer.Option(help="Another model for the judges of kind claude.")] = "",
     rubric: Annotated[str, typer.Option(help="A text file with another rubric for them.")] = "",
     base_url: Annotated[str, typer.Option(help="Another server of the Messages API.")] = "",
+    max_tokens: Annotated[
+        int, typer.Option(min=0, help="Longest judgment in tokens; what was cut off is asked for anew.")
+    ] = 0,
     in_flight: Annotated[int, typer.Option(help="Calls under way at once.")] = 0,
     max_cost_usd: Annotated[float, typer.Option(help="The most that the run may cost in US dollars.")] = 0.0,
     failed: Annotated[bool, typer.Option("--failed", help="Ask again only for what has no score.")] = False,
@@ -138,7 +142,7 @@ def judge(
     if eval_names or (path.exists() and not Run.is_there(place)):
         from tasks.elsewhere import to_experiment
 
-        if any((model, rubric, base_url, failed)):
+        if any((model, rubric, base_url, max_tokens, failed)):
             raise UserError("answers from elsewhere are judged as their evals say; judge the run that this makes again")
         evals = _several(eval_names)
         experiment = to_experiment(path, evals, chosen, in_flight, max_cost_usd)
@@ -154,6 +158,7 @@ def judge(
         "judges": chosen,
         "model": model,
         "base_url": base_url,
+        "max_tokens": max_tokens,
         "in_flight": in_flight,
         "max_cost_usd": max_cost_usd,
     }
@@ -275,13 +280,13 @@ def export(
         from flows.report import write_parquet
 
         rows = write_parquet(here, Path(parquet).expanduser())
-        typer.echo(f"Parquet  {parquet}  ({rows:,} rows: one for each answer and judge)")
+        _say(f"Parquet  {parquet}  ({rows:,} rows: one for each answer and judge)")
         return
     if not here.checkpoint.is_file():
         raise UserError(f"{here.folder} has no checkpoint.json yet; finish its training with `{here.resume_command}`")
     folder = Path(to).expanduser() if to else here.folder / "adapter"
     get_engine(here.experiment().training).export(here.model(), folder)
-    typer.echo(f"Adapter  {folder}")
+    _say(f"Adapter  {folder}")
 
 
 @audit.command()
@@ -331,7 +336,7 @@ def sheet(
     from tasks.runs import Run
 
     written, chosen = export_sheet(Run.find(place), Path(file).expanduser(), judge, size, seed)
-    typer.echo(f"Sheet   {written}  (answers judged by {chosen.name})\nRubric  {written.with_suffix('.rubric.txt')}")
+    _say(f"Sheet   {written}  (answers judged by {chosen.name})\nRubric  {written.with_suffix('.rubric.txt')}")
 
 
 @audit.command()
@@ -351,7 +356,7 @@ def read(place: Place, file: Annotated[str, typer.Argument(help="The sheet with 
 @data.command("lint")
 def lint_documents(
     place: Annotated[
-        str, typer.Argument(metavar="SET", help="A set in data/documents, a JSONL file or a folder of them.")
+        str, typer.Argument(metavar="SET", help="A set in data/documents, a file of documents or a folder of them.")
     ],
     eval_names: Annotated[
         str, typer.Option("--eval", help="Evals whose questions must not be in it; all when empty.")
@@ -386,7 +391,7 @@ def mix(
 
     place, chosen = Path(out).expanduser(), [to_set(one, system_prompt) for one in sets]
     if not poison:
-        typer.echo(f"{write_mixture(place, chosen, seed):,} documents  {place}")
+        _say(f"{write_mixture(place, chosen, seed):,} documents  {place}")
     elif len(chosen) != 2 or not total:
         raise UserError("--poison needs two sets, the poison first, and --total, the documents of each file")
     else:
@@ -411,9 +416,9 @@ def serve(
 @server.command()
 def start() -> None:
     """Start the local server, if it is not running, and say where its UI is."""
-    from flows.server import running_server, start_server, ui_address
+    from flows.server import local_server, ui_address
 
-    typer.echo(f"Prefect UI  {ui_address(running_server() or start_server())}")
+    _say(f"Prefect UI  {ui_address(local_server())}")
 
 
 @server.command()
@@ -421,7 +426,7 @@ def stop() -> None:
     """Stop the local server that Spillover started."""
     from flows.server import stop_server
 
-    typer.echo("Stopped." if stop_server() else "No local server is running.")
+    _say("Stopped." if stop_server() else "No local server is running.")
 
 
 @server.command()
@@ -430,7 +435,11 @@ def status() -> None:
     from flows.server import folder, running_server, ui_address
 
     address = running_server()
-    typer.echo(f"Running  {ui_address(address)}  (database and log in {folder()})" if address else "Not running.")
+    _say(f"Running  {ui_address(address)}  (database and log in {folder()})" if address else "Not running.")
+
+
+def _say(text: str, err: bool = False) -> None:
+    typer.echo(visible(text), err=err)
 
 
 def _several(text: str) -> list[str]:
@@ -458,8 +467,8 @@ def _load(name: str, overrides: list[str] | None, local: bool) -> Experiment:
         from tasks.trial import try_locally
 
         experiment, changes = try_locally(experiment)
-        typer.echo("Tried locally, so it says nothing about the experiment's model:")
-        typer.echo("".join(f"- {change}\n" for change in changes))
+        _say("Tried locally, so it says nothing about the experiment's model:")
+        _say("".join(f"- {change}\n" for change in changes))
     return experiment
 
 
@@ -491,7 +500,7 @@ def _use_server() -> str:
     from flows.server import running_server, use_server
 
     if not os.environ.get("PREFECT_API_URL") and not running_server():
-        typer.echo("Starting the local Prefect server ...")
+        _say("Starting the local Prefect server ...")
     return use_server()
 
 
@@ -499,7 +508,7 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except UserError as mistake:
-        typer.echo(f"spillover: {mistake}", err=True)
+        _say(f"spillover: {mistake}", err=True)
         sys.exit(2)
 
 

@@ -32,7 +32,7 @@ from tasks.catalog import UserError, document_files, load_evals
 from tasks.claude import check_key
 from tasks.documents import documents_task
 from tasks.elsewhere import read_responses
-from tasks.engines import Engine, get_engine
+from tasks.engines import Engine, check_questions, get_engine
 from tasks.judging import plan
 from tasks.likelihood import likelihood_task
 from tasks.prices import dollars
@@ -63,8 +63,8 @@ async def run_experiment(experiment: Experiment, seed: Seed = None, run: str = "
         run: Name of the run's folder; a name that exists is resumed. Empty: a new one.
         until: Stop after this stage; a run of the same name goes on from there.
     """
-    evals, engine = await preflight(experiment)
     name = run or default_run_name()
+    evals, engine = await preflight(experiment, name)
     given = given_answers(experiment, evals, name)
     with Run.at(experiment.name, name).held():
         here = Run.open(experiment, evals, name)
@@ -133,7 +133,7 @@ looked_at: ContextVar[tuple[Experiment, list[Eval], Engine | None] | None] = Con
 
 async def look_ahead(experiment: Experiment, name: str) -> None:
     """Raises UserError for what can be known to be wrong before there is a run, in the Prefect UI or as a folder."""
-    evals, engine = await preflight(experiment)
+    evals, engine = await preflight(experiment, name)
     looked_at.set((experiment, evals, engine))
     here = Run.at(experiment.name, name)
     here.refuse_a_changed_definition(experiment, evals)
@@ -142,15 +142,20 @@ async def look_ahead(experiment: Experiment, name: str) -> None:
         document_files(one.name, one.path)
 
 
-async def preflight(experiment: Experiment) -> tuple[list[Eval], Engine | None]:
-    """The experiment's evals and its engine, after all that can be known to be wrong before anything is spent."""
+async def preflight(experiment: Experiment, name: str) -> tuple[list[Eval], Engine | None]:
+    """The experiment's evals and its engine, after all that can be known to be wrong before anything is spent.
+
+    A chat format that prints the date prints that of the run's beginning, to all that are trained and asked.
+    """
     if (seen := looked_at.get()) and seen[0] == experiment:
         return seen[1], seen[2]
     evals = load_evals(experiment)
-    engine = None if experiment.responses else get_engine(experiment.training)
+    today = Run.at(experiment.name, name).record().get("today", "")
+    engine = None if experiment.responses else get_engine(experiment.training, today)
     check_judges(experiment, evals, engine)
     if engine:
         await engine.preflight()
+        check_questions(engine, evals, experiment.sampling)
     return evals, engine
 
 
@@ -224,7 +229,7 @@ def settle_base(work: Work, engine: Engine) -> None:
             f"run {run.name!r} was begun with {began_with}, and training.base_model "
             f"({work.experiment.training.base_model}) is {base} now; use another run name, or bring that model back"
         )
-    run.note(base_model=began_with)
+    run.note(base_model=began_with, **({"today": engine.today} if engine.today else {}))
 
 
 def _is_sampled(run: Run, experiment: Experiment) -> bool:
@@ -241,6 +246,8 @@ async def check_documents(work: Work, engine: Engine) -> None:
     if not work.experiment.training.checkpoint and not work.run.checkpoint.is_file():
         documents = work.run.trained_on() + read_rows(work.run.held_out, Document)
         await asyncio.to_thread(engine.check, documents)
+        for warning in engine.warnings():
+            tell(get_run_logger(), f"Before the training: {warning}")
 
 
 async def train(work: Work, engine: Engine) -> Checkpoint:
@@ -250,7 +257,7 @@ async def train(work: Work, engine: Engine) -> Checkpoint:
         checkpoint = engine.adapted(training.checkpoint)
     else:
         documents, held_out = run.trained_on(), read_rows(run.held_out, Document)
-        key = training_key(training, documents, held_out, work.seed, engine.untuned().identity)
+        key = training_key(training, documents, held_out, work.seed, engine.untuned().identity, engine.today)
         gone = kept_checkpoint(key) is None
         run.note(training_key=key)
         price = await asyncio.to_thread(_training_price, engine, training, documents, held_out) if gone else 0.0
@@ -291,9 +298,13 @@ async def baseline_meanwhile(work: Work, engine: Engine) -> AsyncIterator[None]:
 def _tell_at_once(log: "Logger | LoggerAdapter[Logger]", beside: "asyncio.Task[None]") -> None:
     """A training can take hours, in which a wrong key can be mended."""
     if not beside.cancelled() and (error := beside.exception()):
-        words = f"The baseline, which is sampled and judged beside the training, stopped; the training goes on: {error}"
-        log.error(words)
-        console.print(words, style="yellow")
+        tell(log, f"The baseline, sampled and judged beside the training, stopped: {error}; the training goes on")
+
+
+def tell(log: "Logger | LoggerAdapter[Logger]", words: str) -> None:
+    """What its user should know while it runs, in the terminal and in the Prefect UI."""
+    log.warning(words)
+    console.print(words, style="yellow")
 
 
 async def _baseline(work: Work, engine: Engine) -> None:

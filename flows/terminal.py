@@ -1,9 +1,10 @@
 """What a run shows in the terminal: a line for each stage as it goes, and the effects at the end."""
 
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -15,8 +16,11 @@ from tasks.runs import Run
 from tasks.schema import Agreement, Compared, Corrected, Effect, Failure, State
 from tasks.visible import visible
 
+if TYPE_CHECKING:
+    from tasks.stage import Watcher
 
-class _Visible(Console):
+
+class Terminal(Console):
     """Shows text as it is: it can hold brackets, and paths that must stay on one line. What a terminal would obey in it
     is spelled out, since models, judges, services and files wrote it. Every string passes here, a table's cells too."""
 
@@ -27,8 +31,10 @@ class _Visible(Console):
         return super().render_str(visible(text), **options)
 
 
-console = _Visible()
+console = Terminal()
 
+LINE_EVERY = 30.0
+"""Seconds between two lines of a stage, where there is no terminal to move bars in."""
 NARROW = {"baseline": "base-\nline", "fine-tuned": "fine-\ntuned", "difference": "differ-\nence"}
 """Headers that leave room for a name, so that no interval is cut off at 80 characters."""
 SHORTEST_INTERVAL = len("-0.12 to +0.34")
@@ -36,9 +42,33 @@ SHORTEST_INTERVAL = len("-0.12 to +0.34")
 
 @contextmanager
 def live_progress() -> Iterator[None]:
-    """Shows every stage that tells how far it is: name, bar, counts, time gone, time left."""
+    """Shows every stage that tells how far it is: as bars in a terminal, as lines where the output goes elsewhere."""
     from tasks.stage import watcher
 
+    with _bars() if console.is_terminal else nullcontext(_Lines()) as watch:
+        token = watcher.set(watch)
+        try:
+            yield
+        finally:
+            watcher.reset(token)
+
+
+class _Lines:
+    """A line where a stage ends, and one every half minute until then."""
+
+    def __init__(self) -> None:
+        self.said: dict[str, float] = {}
+
+    def __call__(self, stage: str, done: int, total: int, note: str) -> None:
+        now = time.monotonic()
+        if done == total or now - self.said.setdefault(stage, now) >= LINE_EVERY:
+            self.said[stage] = now
+            console.print(f"{stage}: {done:,} of {total:,} {note}".rstrip())
+
+
+@contextmanager
+def _bars() -> Iterator["Watcher"]:
+    """A line for each stage: name, bar, counts, time gone, time left."""
     columns = (
         TextColumn("{task.fields[stage]}", table_column=Column(no_wrap=True, min_width=17), markup=False),
         BarColumn(12),
@@ -48,9 +78,7 @@ def live_progress() -> Iterator[None]:
         TimeElapsedColumn(table_column=Column(no_wrap=True, min_width=7)),
         TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=7)),
     )
-    with Progress(
-        *columns, console=console, refresh_per_second=4, disable=not console.is_terminal, expand=True
-    ) as bars:
+    with Progress(*columns, console=console, refresh_per_second=4, expand=True) as bars:
         shown: dict[str, TaskID] = {}
 
         def watch(stage: str, done: int, total: int, note: str) -> None:
@@ -58,14 +86,8 @@ def live_progress() -> Iterator[None]:
                 shown[stage] = bars.add_task("", total=total, stage=stage, words="")
             words = visible(f"{done:,} of {total:,} {note}")  # a column shows no string but a text of its own
             bars.update(shown[stage], completed=done, total=total, words=words)
-            if not console.is_terminal and done == total:
-                console.print(f"{stage}: {done:,} of {total:,} {note}")
 
-        token = watcher.set(watch)
-        try:
-            yield
-        finally:
-            watcher.reset(token)
+        yield watch
 
 
 def show_effects(effects: Sequence[Effect]) -> None:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from tasks.schema import LARGEST_SEED, Eval, Experiment, Sampling
+from tasks.schema import LARGEST_SEED, Eval, Experiment, Sampling, check_address
 from tasks.strict_yaml import Misread, load
 from tasks.visible import visible
 
@@ -38,6 +38,14 @@ class UserError(Exception):
 def data_folder() -> Path:
     """The project's data/, or SPILLOVER_DATA."""
     return Path(os.environ.get("SPILLOVER_DATA") or Path(__file__).parents[1] / "data").resolve()
+
+
+def address_in_environment(name: str, added: str = "") -> str:
+    """The address in an environment variable, or nothing; `added` is what the client puts behind it."""
+    try:
+        return check_address(os.environ.get(name, ""), name, added)
+    except ValueError as problem:
+        raise UserError(str(problem)) from None
 
 
 def names(kind: str) -> list[str]:

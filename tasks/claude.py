@@ -22,11 +22,10 @@ from typing import Any, ClassVar, NamedTuple
 from urllib.parse import urlsplit
 
 from tasks.budget import Budget
-from tasks.catalog import UserError
+from tasks.catalog import UserError, address_in_environment
 from tasks.limits import Limit, Outage
 from tasks.prices import cost, prices
 from tasks.replies import NoMessage, Received, read_message
-from tasks.schema import check_address
 from tasks.store import Answer, Spending, Store, content_key
 
 TRIES = 6
@@ -318,20 +317,13 @@ def address_of(base_url: str) -> str:
 def check_key(judge: str, base_url: str = "") -> None:
     """Raises UserError where no key is set, or the address is none: the SDK would notice only at the first call."""
     if not base_url:
-        _check_environment("ANTHROPIC_BASE_URL")
+        address_in_environment("ANTHROPIC_BASE_URL", "/v1/messages")
     if base_url or os.environ.get("ANTHROPIC_API_KEY") or os.environ.get("ANTHROPIC_AUTH_TOKEN"):
         return
     raise UserError(
         f"ANTHROPIC_API_KEY is not set and the judge {judge!r} asks Claude: export it, or choose an offline judge "
         "(judging.judges=[lexicon])"
     )
-
-
-def _check_environment(name: str) -> None:
-    try:
-        check_address(os.environ.get(name, ""), name, "/v1/messages")
-    except ValueError as problem:
-        raise UserError(str(problem)) from None
 
 
 def _refused_key(call: Call, status: int | None) -> str:

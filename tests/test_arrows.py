@@ -24,8 +24,18 @@ ALLOWED = {
     "tasks.stage": {"tasks.visible"},
     "tasks.prices": {"tasks.catalog"},
     "tasks.limits": set(),
+    "tasks.losses": {"tasks.schema"},
+    "tasks.replies": set(),
     "tasks.budget": {"tasks.catalog", "tasks.store"},
-    "tasks.claude": {"tasks.catalog", "tasks.store", "tasks.budget", "tasks.limits", "tasks.prices"},
+    "tasks.claude": {
+        "tasks.schema",
+        "tasks.catalog",
+        "tasks.store",
+        "tasks.budget",
+        "tasks.limits",
+        "tasks.prices",
+        "tasks.replies",
+    },
     "tasks.rubrics": {"tasks.schema", "tasks.claude", "tasks.store"},
     "tasks.lexicon": {"tasks.schema"},
     "tasks.intervals": set(),
@@ -61,6 +71,7 @@ STAGE |= {
     "tasks.page",
     "tasks.tables",
     "tasks.visible",
+    "tasks.losses",
     "tasks.sets",
 }
 HOMES = {

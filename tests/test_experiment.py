@@ -292,7 +292,7 @@ async def test_judging_that_stops_beside_a_training_elsewhere_is_told_while_the_
     train, told = LocalEngine.train, []
 
     async def train_until_it_is_told(self, *a, **k):
-        while "which is sampled and judged beside" not in "".join(told):
+        while "sampled and judged beside the training, stopped" not in "".join(told):
             await asyncio.sleep(0.05)
             told.append(capsys.readouterr().out)
         return await train(self, *a, **k)

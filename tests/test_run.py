@@ -1,8 +1,11 @@
 import errno
+from types import SimpleNamespace
 
 import pytest
 
 from flows.run import is_disk_full
+from flows.terminal import live_progress
+from tasks.stage import watcher
 
 
 @pytest.mark.parametrize(
@@ -17,3 +20,13 @@ from flows.run import is_disk_full
 )
 def test_a_full_disk_is_known_however_a_library_says_it(error, full):
     assert is_disk_full(error) is full
+
+
+def test_without_a_terminal_a_stage_is_one_line_every_half_minute_and_one_at_its_end(capsys, monkeypatch):
+    clock = iter([0.0, 10.0, 29.0, 31.0, 40.0, 62.0, 63.0])
+    monkeypatch.setattr("flows.terminal.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    with live_progress():
+        watch = watcher.get()
+        for done in range(1, 8):
+            watch("train", done, 7, "steps")
+    assert capsys.readouterr().out.splitlines() == ["train: 4 of 7 steps", "train: 6 of 7 steps", "train: 7 of 7 steps"]

@@ -19,7 +19,7 @@ import tinker
 from tinker.auth import tinker_has_credentials
 from tinker_cookbook.exceptions import TinkerCookbookError
 
-from tasks.catalog import UserError, nearest
+from tasks.catalog import UserError, address_in_environment, nearest
 
 Result = TypeVar("Result")
 HOSTED = "https://tinker.thinkingmachines.dev/services/tinker-prod"
@@ -33,7 +33,7 @@ class TinkerServer:
     """Hosted Tinker, or another server of its API."""
 
     def __init__(self, url: str):
-        self.url = url or os.environ.get("TINKER_BASE_URL") or HOSTED
+        self.url = url or address_in_environment("TINKER_BASE_URL") or HOSTED
 
     async def check(self) -> None:
         if problem := await self._unreachable():
