@@ -1,3 +1,4 @@
+import asyncio
 import json
 import shutil
 
@@ -263,6 +264,18 @@ def test_a_training_whose_loss_is_no_number_stops_at_that_step_and_leaves_no_mod
     curve = (tmp_path / "adapter" / "metrics.jsonl").read_text()
     assert "NaN" not in curve
     assert "Infinity" not in curve
+
+
+async def test_a_training_that_is_cancelled_says_what_it_waits_for(tmp_path):
+    told, engine = [], LocalEngine(TRAINING)
+    training = asyncio.create_task(engine.train(documents(40), [], 0, tmp_path / "a", lambda *a: told.append(a)))
+    while not told:
+        await asyncio.sleep(0.01)
+    training.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await training
+    assert told[-1][2] == "steps, cancelled: it ends with the step that is under way"
+    assert told[-1][0] == told[-2][0] < told[-1][1] == 40
 
 
 def test_weights_that_are_no_numbers_are_not_kept(tmp_path):

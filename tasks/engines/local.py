@@ -203,14 +203,19 @@ class LocalEngine:
 @contextmanager
 def _stoppable(tell: Callable[[int, int, str], None]) -> Iterator[Callable[[int, int, str], None]]:
     """A `tell` that ends its thread at the next step once the caller is gone: nothing else can end a thread."""
-    gone = False
+    gone, last = False, (0, 1)
 
     def tell_or_stop(done: int, total: int, note: str) -> None:
+        nonlocal last
         if gone:
             raise InterruptedError("training was cancelled")
+        last = done, total
         tell(done, total, note)
 
     try:
         yield tell_or_stop
+    except asyncio.CancelledError:
+        tell(*last, "steps, cancelled: it ends with the step that is under way")
+        raise
     finally:
         gone = True
