@@ -269,7 +269,7 @@ def test_a_training_whose_loss_is_no_number_stops_at_that_step_and_leaves_no_mod
 async def test_a_training_that_is_cancelled_says_what_it_waits_for(tmp_path):
     told, engine = [], LocalEngine(TRAINING)
     training = asyncio.create_task(engine.train(documents(40), [], 0, tmp_path / "a", lambda *a: told.append(a)))
-    while not told:
+    while not told:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     training.cancel()
     with pytest.raises(asyncio.CancelledError):
