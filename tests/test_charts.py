@@ -1,3 +1,6 @@
+import json
+import re
+
 import pytest
 
 from tasks.charts import (
@@ -8,12 +11,14 @@ from tasks.charts import (
     effects_by_tier,
     matrix,
     overall,
+    save,
     scores,
     two_judges,
     without_slope,
 )
 from tasks.distributions import distributions
 from tasks.effects import estimate, write_effects
+from tasks.page import hashed
 from tasks.rules import as_words
 from tasks.runs import Run, as_table, write_rows
 from tasks.schema import DocumentSet, Effect, Experiment, Judge, Rule, Scale, Share
@@ -110,3 +115,23 @@ def test_a_run_of_several_measures_leaves_every_chart_with_its_table(data):
     for name in names:
         kinds = {file.suffix for file in run.charts.glob(f"{name}.*")}
         assert kinds == {".csv", ".html", ".svg", ".png", ".pdf"}
+
+
+def test_a_chart_runs_no_script_but_its_own_whatever_a_question_says(data):
+    hostile = "</script><script>alert(1)</script><!--<script>"
+    one = one_eval()
+    asked = [q.model_copy(update={"text": hostile + q.text}) for q in one.questions]
+    run = Run.open(Experiment(name="x", evals=["e"], documents=[DocumentSet(name="a")]), [one], "r")
+    effects = as_table(estimate(as_words(said()), [one]), Effect)
+    save(effects_by_tier(effects, one.model_copy(update={"questions": asked})), run.charts / "effects_e", effects)
+    save(matrix(effects, ["measure"]), run.charts / "matrix", effects)
+    pages = [(run.charts / f"{name}.html").read_text() for name in ("effects_e", "matrix")]
+    scripts = [re.findall(r"<script([^>]*)>(.*?)</script>", page, re.DOTALL) for page in pages]
+    (_, spec), (_, drawing) = scripts[0]
+    assert "<" not in spec
+    assert {row["text"] for row in json.loads(spec)["datasets"].popitem()[1]} == {None, *(q.text for q in asked)}
+    assert scripts[1][1] == ("", drawing), "the same script in all of them"
+    policies = {re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page)[1] for page in pages}
+    assert policies == {
+        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src '{hashed(drawing).source}'"
+    }

@@ -1,15 +1,22 @@
 import io
+import os
 import subprocess
 import sys
 
+import pytest
 from rich.console import Console
 
-from flows.terminal import effects_table
+from flows import terminal
+from flows.terminal import Terminal, effects_table
+from tasks.catalog import load_experiment
 from tasks.effects import estimate
 from tasks.rules import as_words
-from tasks.schema import Rule
+from tasks.runs import Run, write_rows
+from tasks.schema import Failure, Rule
+from tasks.stage import watcher
+from tasks.visible import HIDDEN
 from tests.conftest import PROJECT
-from tests.fakes.nouns import LEXICON, an_eval, judgments
+from tests.fakes.nouns import CLAUDE, LEXICON, an_eval, judgments
 
 HEAVY = {
     "prefect",
@@ -24,6 +31,31 @@ HEAVY = {
     "scipy",
     "httpx",
 }
+TITLE, CLIPBOARD, LINK = "\x1b]0;mine\x07", "\x1b]52;c;cm0gLXJm\x07", "\x1b]8;;http://127.0.0.1\x1b\\here\x1b]8;;\x1b\\"
+PLANTED = f"{TITLE} {CLIPBOARD} {LINK} \u202egpj.exe\u202c \x9b2J overwritten\rforged\x08 [/bold]"
+SPELLED_OUT = (
+    r"\x1b]0;mine\x07",
+    r"\x1b]52;c;cm0gLXJm\x07",
+    r"\x1b]8;;http://127.0.0.1\x1b\here",
+    r"\u202egpj.exe\u202c",
+)
+
+
+def spillover(*arguments, **options):
+    """The command line as a process of its own, in the test's data folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "flows", *arguments], cwd=PROJECT, stderr=subprocess.PIPE, check=False, **options
+    )
+
+
+@pytest.fixture
+def lost(data):
+    """A run with judge calls that gave no score; what was said in them would drive a terminal."""
+    run = Run.open(load_experiment("demo").model_copy(update={"evals": ["e"]}), [an_eval(CLAUDE)], "lost")
+    place = {"eval": "e", "judge": "claude", "question_id": "q1", "side": "finetuned", "at": 1, "state": "unreadable"}
+    said = {"question": PLANTED, "response": PLANTED, "against": PLANTED, "attempts": [PLANTED], "answers": 1}
+    write_rows(run.failures, [Failure(**place, **said, sample=n) for n in range(2_000)])
+    return run
 
 
 def test_help_imports_nothing_heavy():
@@ -72,3 +104,68 @@ def test_no_number_is_cut_off_where_several_measures_share_the_table():
     for effect in effects:
         assert f"{effect.these_low:+.2f} to {effect.these_high:+.2f}" in shown
         assert f"{effect.new_low:+.2f} to {effect.new_high:+.2f}" in shown
+
+
+# ---- text of others ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [[], ["1"]])
+def test_what_models_and_judges_said_is_spelled_out_where_it_would_drive_the_terminal(lost, number):
+    done = spillover("failures", "demo/lost", *number, stdout=subprocess.PIPE, env={**os.environ, "COLUMNS": "400"})
+    shown = done.stdout.decode()
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert HIDDEN.findall(shown) == []
+    assert [words for words in SPELLED_OUT if words not in shown] == []
+    assert "[/bold]" in shown
+
+
+def test_a_mistake_that_names_a_hostile_file_is_one_visible_sentence(lost, tmp_path):
+    place = tmp_path / "\x1b]0;mine\x07\u202e" / "run"
+    place.parent.mkdir()
+    lost.folder.rename(place)
+    done = spillover("report", str(place), stdout=subprocess.PIPE)
+    told = done.stderr.decode()
+    assert (done.returncode, done.stdout, told.count("\n")) == (2, b"", 1)
+    assert r"\x1b]0;mine\x07\u202e/run has no judged.jsonl yet" in told
+    assert HIDDEN.findall(told) == []
+
+
+def test_a_tier_in_a_table_is_spelled_out():
+    hostile = [j.model_copy(update={"tier": PLANTED}) for j in judgments("q1", "finetuned", [3, 5])]
+    effects = estimate(as_words(hostile), [an_eval(LEXICON, questions={"q1": "direct"})])
+    shown = io.StringIO()
+    effects = [effect.model_copy(update={"tier": TITLE, "eval": CLIPBOARD}) for effect in effects]
+    Terminal(file=shown, width=200).print(effects_table(effects))
+    assert HIDDEN.findall(shown.getvalue()) == []
+    assert SPELLED_OUT[0] in shown.getvalue()
+    assert SPELLED_OUT[1] in shown.getvalue()
+
+
+def test_progress_shows_the_words_of_a_service_as_they_are(monkeypatch):
+    shown = io.StringIO()
+    monkeypatch.setattr(terminal, "console", Terminal(file=shown, width=200, force_terminal=True))
+    with terminal.live_progress():
+        watcher.get()("judge", 1, 2, f"calls, down: {TITLE}[/bold]")
+    assert rf"1 of 2 calls, down: {SPELLED_OUT[0]}[/bold]" in shown.getvalue()
+    assert TITLE not in shown.getvalue()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["--help"],
+        ["failures", "demo/lost"],
+        ["failures", "demo/lost", "1"],
+        ["list"],
+        ["check", "demo", "--local"],
+        ["plan", "--within", "0.8", "--between", "0.3", "--effect", "0.3"],
+        ["server", "status"],
+    ],
+    ids=" ".join,
+)
+def test_output_that_nobody_reads_any_more_ends_a_command_quietly(lost, command):
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = spillover(*command, stdout=writing)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")

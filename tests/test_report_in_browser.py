@@ -196,6 +196,41 @@ def test_a_script_that_is_not_the_reports_own_is_refused_by_the_page_itself(plan
     page.close()
 
 
+def test_every_chart_is_drawn_from_disk_by_its_own_script_with_what_a_point_says(planted, open_page):
+    for file in planted.charts.glob("*.html"):
+        page = open_page(file)
+        expect(page.locator("#chart svg .mark-group path").first).to_be_attached()
+        assert page.evaluate("window.caught") is None, file
+    page = open_page(planted.charts / "effects_e.html")
+    page.locator("#chart svg .mark-symbol path").first.dispatch_event("pointermove")  # the tier's point lies over it
+    expect(page.locator("#vg-tooltip-element")).to_contain_text("Text of q1? " + PLANTED)
+    assert page.evaluate("window.caught") is None
+    assert page.locator("#vg-tooltip-element script, #vg-tooltip-element img, #vg-tooltip-element b").count() == 0
+    page.locator("summary").click()
+    assert page.locator(".vega-actions a").all_inner_texts() == ["Save as SVG", "Save as PNG"]
+    with page.expect_download() as saved:
+        page.get_by_text("Save as PNG").click()
+    assert saved.value.path().read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_picture_of_a_chart_runs_nothing_when_it_is_opened_by_itself(planted, open_page):
+    for file in planted.charts.glob("*.svg"):
+        assert open_page(file).evaluate("window.caught") is None, file
+
+
+def test_a_script_that_is_not_a_charts_own_is_refused_by_the_page_itself(planted, browser):
+    file = planted.charts / "effects_e.html"
+    file.write_text(file.read_text().removesuffix("</body>\n</html>") + "<script>window.caught = 3</script>")
+    page = browser.new_page()
+    refused = []
+    page.on("console", lambda message: refused.append(message.text))
+    page.goto(file.as_uri())
+    expect(page.locator("#chart svg.marks")).to_be_attached()
+    assert page.evaluate("window.caught") is None
+    assert ["Content Security Policy" in words for words in refused] == [True]
+    page.close()
+
+
 def test_nothing_but_tables_and_charts_is_wider_than_a_phone(demo, open_page):
     page = open_page(demo.report, viewport=PHONE)
     page.keyboard.press("o")
