@@ -33,6 +33,7 @@ from tasks.claude import check_key
 from tasks.documents import documents_task
 from tasks.elsewhere import read_responses
 from tasks.engines import Engine, check_questions, get_engine
+from tasks.engines.schedule import check_warmup
 from tasks.judging import plan
 from tasks.likelihood import likelihood_task
 from tasks.prices import dollars
@@ -244,8 +245,9 @@ async def read_documents(work: Work) -> None:
 async def check_documents(work: Work, engine: Engine) -> None:
     """Raises UserError for a document that would stop the training, before anything is paid."""
     if not work.experiment.training.checkpoint and not work.run.checkpoint.is_file():
-        documents = work.run.trained_on() + read_rows(work.run.held_out, Document)
-        await asyncio.to_thread(engine.check, documents)
+        documents = work.run.trained_on()
+        check_warmup(len(documents), work.experiment.training)
+        await asyncio.to_thread(engine.check, documents + read_rows(work.run.held_out, Document))
         for warning in engine.warnings():
             tell(get_run_logger(), f"Before the training: {warning}")
 
