@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PROJECT, make_data_folder
-from tests.fakes.messages_api import MessagesAPI, judgment
 
 pytestmark = pytest.mark.integration
 TINY = [
@@ -154,22 +153,19 @@ def trainings(folder: Path) -> dict[Path, int]:
     return {file: file.stat().st_mtime_ns for file in folder.glob("checkpoints/*/adapter_model.safetensors")}
 
 
-def test_a_kill_while_claude_judges_costs_at_most_the_calls_then_in_flight(place):
-    slow = [*TINY, "judging.judges=[claude]", "judging.in_flight=4"]
-    with MessagesAPI(lambda seen, body: judgment(2), seconds=0.2) as api:
-        more = {"ANTHROPIC_API_KEY": "sk-planted", "ANTHROPIC_BASE_URL": api.url}
-        process = begin(place, "run", "demo", *slow, "--run", "killed", **more)
-        stop_when(process, lambda: len(api.requests) > 20, signal.SIGKILL)
-        done = spillover(place, "run", "demo", *slow, "--run", "killed", **more)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert 96 <= len(api.requests) <= 96 + 4
-        undisturbed = spillover(place, "run", "demo", *slow, "--run", "undisturbed", **more)
-        assert undisturbed.returncode == 0
-        assert len(api.requests) <= 96 + 4
-    folder = place / "results" / "demo"
-    assert (folder / "killed" / "judged.jsonl").read_bytes() == (folder / "undisturbed" / "judged.jsonl").read_bytes()
-    logs = [file for file in place.rglob("*") if file.is_file() and not {"models", "documents"} & set(file.parts)]
-    assert [file for file in logs if b"sk-planted" in file.read_bytes()] == []
+@pytest.mark.parametrize("lines", [5, 7])
+def test_a_run_whose_output_nobody_reads_any_more_ends_quietly_and_goes_on_by_its_command(place, lines):
+    command = ["run", "demo", *TINY, f"sampling.temperature=0.8{lines}", "--run", f"unread-{lines}"]
+    spoken = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    started = [sys.executable, "-m", "flows", *command]
+    with subprocess.Popen(started, cwd=PROJECT, env=environment(place), text=True, **spoken) as process:
+        for _ in range(lines):
+            process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
+    assert spillover(place, *command).returncode == 0
+    assert every_file_is_whole(place / "results" / "demo" / f"unread-{lines}")
 
 
 @pytest.mark.parametrize(
