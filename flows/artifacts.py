@@ -6,17 +6,20 @@ A run that is retried replaces what its earlier attempts left: nobody should rea
 import asyncio
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
+import httpx
 from prefect.artifacts import Artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import StateType
 from prefect.context import FlowRunContext
+from prefect.exceptions import PrefectException
 from prefect.states import Cancelled
 
 from flows.server import reports_address
@@ -83,10 +86,11 @@ async def mark_cancelled(run: Run | None, why: str) -> None:
     if not (known := run.record().get("prefect_run") if run else ""):
         return
     flow_run = UUID(known)
-    async with get_client() as client:
-        state = (await client.read_flow_run(flow_run)).state
-        if state and state.type == StateType.CRASHED:
-            await client.set_flow_run_state(flow_run, Cancelled(message=f"Cancelled: {why}."), force=True)
+    with suppress(TimeoutError, httpx.HTTPError, PrefectException):  # where the server is away too it stays as it is
+        async with asyncio.timeout(10), get_client() as client:
+            state = (await client.read_flow_run(flow_run)).state
+            if state and state.type == StateType.CRASHED:
+                await client.set_flow_run_state(flow_run, Cancelled(message=f"Cancelled: {why}."), force=True)
 
 
 def _failure_row(number: int, failure: Failure) -> dict[str, str | int]:

@@ -18,7 +18,7 @@ from flows.automations import TAG
 from flows.compare import compare_runs, judged
 from flows.experiment import look_ahead, run_experiment
 from flows.judge_again import Again, judge_again
-from flows.server import ui_address
+from flows.server import local_server_is_kept, ui_address
 from flows.terminal import console, live_progress, show_agreement, show_effects
 from tasks.catalog import UserError, data_folder, read_text
 from tasks.comparison import grouped
@@ -123,8 +123,9 @@ def _watch(start: Callable[[], Awaitable[str]], here: Run | None, resume: str) -
     """Shows the flow's progress; a user's mistake, an interruption and a full disk end in one sentence."""
 
     async def flow() -> None:
-        with tags(TAG):
-            await start()
+        async with local_server_is_kept(console.print):
+            with tags(TAG):
+                await start()
 
     try:
         with live_progress():

@@ -31,13 +31,10 @@ from prefect.settings import PREFECT_API_URL
 from flows.automations import NOTIFIER, put_automations
 from flows.deployments import ON_NEW_DOCUMENTS, deployments, problem_of
 from flows.reports import LOOPBACK, serve_reports
-from flows.server import is_healthy, restart_server_that_died, ui_address, without_login
+from flows.server import LOOK_EVERY, is_healthy, local_server_is_kept, ui_address, without_login
 from flows.terminal import console
 from flows.watch_documents import watched_folder
-from tasks.catalog import UserError, data_folder, names
-
-LOOK_EVERY = 5.0
-"""Seconds between two looks at the local server, and at what there is to serve."""
+from tasks.catalog import data_folder, names
 
 
 def serve(at_once: int, reports_host: str = LOOPBACK, reports_port: int = 0) -> None:
@@ -61,8 +58,7 @@ class _Runner(Runner):
 
 async def keep_serving(at_once: int, ready: Callable[[int], None] = lambda served: None) -> None:
     """A runner, and another one whenever the server was away for longer than the first could wait."""
-    server = asyncio.create_task(_keep_local_server())
-    try:
+    async with local_server_is_kept(console.print):
         while True:
             await _until_healthy()
             try:
@@ -71,8 +67,6 @@ async def keep_serving(at_once: int, ready: Callable[[int], None] = lambda serve
             except Exception as error:  # a server that is away ends the runner in many ways
                 console.print(f"Serving was interrupted ({_reason(error)}); it goes on in {LOOK_EVERY:.0f} s.")
                 await asyncio.sleep(LOOK_EVERY)
-    finally:
-        server.cancel()
 
 
 async def _run_what_is_due(at_once: int, ready: Callable[[int], None]) -> None:
@@ -132,16 +126,6 @@ def _definitions() -> object:
     """Changes whenever the deployments do."""
     files = [file for kind in ("experiments", "evals") for file in (data_folder() / kind).glob("*.yaml")]
     return [(file, file.stat().st_mtime_ns) for file in sorted(files)], names("documents")
-
-
-async def _keep_local_server() -> None:
-    while True:
-        await asyncio.sleep(LOOK_EVERY)
-        try:
-            if await asyncio.to_thread(restart_server_that_died):
-                console.print("The local Prefect server had stopped and was started again.")
-        except UserError as problem:
-            console.print(str(problem), style="yellow")
 
 
 async def _until_healthy() -> None:

@@ -5,6 +5,7 @@
 Prefect's ephemeral API forgets most of a run.
 """
 
+import asyncio
 import json
 import os
 import re
@@ -14,8 +15,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +29,8 @@ from tasks.catalog import UserError, data_folder
 FIRST_PORT = 4200
 START_SECONDS = 120.0
 END_SECONDS = 20.0
+LOOK_EVERY = 5.0
+"""Seconds between two looks at the local server."""
 PROGRAM = "flows.prefect_server"
 RECORDING = {
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "500",
@@ -272,6 +275,26 @@ def restart_server_that_died() -> str:
         if not record or record.url != os.environ.get("PREFECT_API_URL") or _is_ours(record):
             return ""  # another machine's, stopped on purpose, or alive
         return start_server(record.port)
+
+
+@asynccontextmanager
+async def local_server_is_kept(say: Callable[[str], object]) -> AsyncIterator[None]:
+    """Has the local server started again where it was, whenever it dies meanwhile: what runs waits for it."""
+    keeping = asyncio.create_task(_keep_local_server(say))
+    try:
+        yield
+    finally:
+        keeping.cancel()
+
+
+async def _keep_local_server(say: Callable[[str], object]) -> None:
+    while True:
+        await asyncio.sleep(LOOK_EVERY)
+        try:
+            if await asyncio.to_thread(restart_server_that_died):
+                say("The local Prefect server had stopped and was started again.")
+        except UserError as problem:
+            say(str(problem))
 
 
 def listen_from(first: int, host: str = "127.0.0.1") -> socket.socket:

@@ -399,3 +399,10 @@ async def test_a_rule_that_is_changed_is_applied_when_the_run_is_resumed_and_not
     await run_experiment(tiny(), seed=0, run="ruled")  # with nothing left to do
     assert wrong_in(run) == []
     assert run.moved()
+
+
+async def test_what_makes_no_sense_beside_the_documents_is_refused_before_anything_is_trained(monkeypatch):
+    counts = counted(monkeypatch)
+    with pytest.raises(UserError, match=r"training\.warmup"):
+        await run_experiment(tiny("training.warmup=3"), run="one")
+    assert counts == {"train": 0, "sample": 0}
