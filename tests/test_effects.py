@@ -6,7 +6,7 @@ from statsmodels.stats.multitest import multipletests
 
 from tasks.effects import estimate
 from tasks.rules import as_words
-from tasks.runs import Run, as_table, write_text
+from tasks.runs import Run, as_table, write_table
 from tasks.schema import Effect, Rule
 from tests.fakes.nouns import LEXICON, TIERS, an_eval, judgments
 
@@ -137,7 +137,7 @@ def test_answers_from_along_the_training_are_compared_with_the_same_baseline():
 def test_effects_come_back_from_their_csv_unchanged(tmp_path):
     run = Run(tmp_path)
     made = list(effects(both("q1", [1, 2], [2, 3])).values())
-    write_text(run.effects, as_table(made, Effect).write_csv())
+    write_table(run.effects, as_table(made, Effect))
     assert run.estimates() == made
 
 

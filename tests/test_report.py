@@ -9,7 +9,7 @@ from tasks.effects import estimate
 from tasks.page import script
 from tasks.report import render
 from tasks.rules import as_words
-from tasks.runs import Run, as_table, write_rows, write_text
+from tasks.runs import Run, as_table, write_rows, write_table, write_text
 from tasks.schema import Effect
 from tests.fakes.nouns import LEXICON, TIERS, an_eval, judgments, responses
 
@@ -28,7 +28,7 @@ def run():
     scores = {"q1": [3, 5], "q2": [2, 4], "q3": [1, 2], "q4": [None, None]}
     rows = [r for q in TIERS for r in judgments(q, "baseline", [1, 2]) + judgments(q, "finetuned", scores[q])]
     write_rows(run.judged, [r.model_copy(update={"reasoning": HTML, "raw": HTML}) for r in rows])
-    write_text(run.effects, as_table(estimate(as_words(rows), evals), Effect).write_csv())
+    write_table(run.effects, as_table(estimate(as_words(rows), evals), Effect))
     write_text(run.metrics, '{"held_out_loss": 3.0, "step": 1, "loss": 2.5}\n{"step": 1, "held_out_loss": 2.0}\n')
     draw(run)
     return run
