@@ -6,6 +6,7 @@
 deployments/prefect.yaml has them for a work pool.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, cast
 
@@ -23,6 +24,10 @@ from flows.watch_documents import watch_documents
 from tasks.catalog import UserError, load_experiment, names
 from tasks.schema import Experiment
 
+PUBLISHED = "published"
+"""The tag of experiments of others, as they are defined here."""
+ZOO = "zoo-"
+"""Before the names of their deployments: the UI sorts by name, and the demo and one's own come first."""
 WATCHED_EVERY = timedelta(minutes=5)
 WEEKLY_SEEDS = (0, 1, 2)
 ON_NEW_DOCUMENTS = "on-new-documents"
@@ -61,7 +66,8 @@ def of_experiment(experiment: Experiment) -> RunnerDeployment:
         Cron(f"0 {6 + place} * * 1", active=False, slug=f"weekly-seed-{seed}", parameters={"seed": seed})
         for place, seed in enumerate(WEEKLY_SEEDS)
     ]
-    return deployment(run_experiment, experiment.name, prefilled(experiment), experiment.description, weekly)
+    name, tags = (f"{ZOO}{experiment.name}", [PUBLISHED]) if experiment.published else (experiment.name, [])
+    return deployment(run_experiment, name, prefilled(experiment), experiment.description, weekly, tags)
 
 
 def on_new_documents() -> RunnerDeployment:
@@ -81,6 +87,7 @@ def deployment(
     parameters: dict[str, Any],
     description: str = "",
     schedules: list[Schedule] | None = None,
+    tags: Sequence[str] = (),
     **more: Any,
 ) -> RunnerDeployment:
     made = cast(
@@ -90,7 +97,7 @@ def deployment(
             parameters=parameters,
             description=description or None,
             schedules=schedules,
-            tags=[TAG],
+            tags=[TAG, *tags],
             entrypoint_type=EntrypointType.MODULE_PATH,
             **more,
         ),

@@ -1,6 +1,8 @@
 """How the parameters of a flow look in the form of the Prefect UI: names, drop-downs, and no choice between types.
 
 schema = form_of(run_experiment)
+
+Its first values are accepted as they are, and a value out of bounds is refused at its own field.
 """
 
 from contextlib import suppress
@@ -10,27 +12,54 @@ from prefect import Flow
 from pydantic import WithJsonSchema
 
 from tasks.catalog import UserError, load_eval, load_experiment, names
-from tasks.schema import Experiment
+from tasks.schema import LARGEST_SEED, Experiment
 
-Seed = Annotated[int | None, WithJsonSchema({"type": "integer", "minimum": 0})]
+_SEED = {"type": "integer", "minimum": 0, "maximum": LARGEST_SEED}
+Seed = Annotated[int | None, WithJsonSchema(_SEED)]
 Words = Annotated[list[str] | None, WithJsonSchema({"type": "array", "items": {"type": "string"}})]
 Numbers = Annotated[list[float] | None, WithJsonSchema({"type": "array", "items": {"type": "number"}})]
-Seeds = Annotated[list[int] | None, WithJsonSchema({"type": "array", "items": {"type": "integer", "minimum": 0}})]
+Seeds = Annotated[list[int] | None, WithJsonSchema({"type": "array", "items": _SEED})]
 """Python may say None; a form would show two tabs for it, and an empty field says the same."""
+
+BOUNDS = {
+    "minimum": "at least {:,.12g}",
+    "exclusiveMinimum": "above {:,.12g}",
+    "maximum": "at most {:,.12g}",
+    "exclusiveMaximum": "below {:,.12g}",
+    "minLength": "",
+    "maxLength": "at most {} letters",
+    "pattern": "",
+}
+"""The words of each keyword of JSON schema that bounds a value; none where the field's own words say it."""
 
 
 def form_of(flow: Flow[..., Any]) -> dict[str, Any]:
     """The flow's parameters as JSON schema, with drop-downs of what there is in data/ now."""
     schema = flow.parameters.model_dump()
     for name, field in schema["properties"].items():
-        field["title"] = name.replace("_", " ").replace("usd", "(US dollars)").capitalize()
+        title = name.replace("_", " ").replace("usd", "(US dollars)")
+        field["title"] = title[0].upper() + title[1:]
         if name == "experiment" and field.get("type") == "string":
             field["enum"] = names("experiments")
+        if field.get("default", "") is None:
+            del field["default"]  # a form would send it, and null is none of the types that a field may have
     for noun, field, choices in _choices():
         if noun in schema["definitions"]:
             shown = schema["definitions"][noun]["properties"][field]
             (shown["items"] if shown["type"] == "array" else shown)["enum"] = choices
+    for shown in (schema, *schema["definitions"].values()):
+        for field in shown["properties"].values():
+            _show_bounds(field)
     return schema
+
+
+def _show_bounds(field: dict[str, Any]) -> None:
+    """Bounds in the help text, and under `allOf`: the older of Prefect's two UIs (3.8.8) loses them anywhere else."""
+    bounds = {keyword: field.pop(keyword) for keyword in BOUNDS if keyword in field}
+    if bounds:
+        words = ", ".join(filter(None, (BOUNDS[keyword].format(bound) for keyword, bound in bounds.items())))
+        field["allOf"] = [bounds]
+        field["description"] += f" {words.capitalize()}." if words else ""
 
 
 def _choices() -> list[tuple[str, str, list[str]]]:

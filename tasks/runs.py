@@ -494,7 +494,7 @@ def _compared(noun: BaseModel) -> dict[str, Any]:
     fields = noun.model_dump()
     if isinstance(noun, Experiment):
         free = {"in_flight", "max_unscored", "max_outage"}
-        fields = noun.model_dump(exclude={"max_cost_usd": True, "targets": True, "judging": free})
+        fields = noun.model_dump(exclude={"published": True, "max_cost_usd": True, "targets": True, "judging": free})
     elif isinstance(noun, Eval):
         fields = noun.model_dump(exclude={"rules": True, "matters": True, "judges": {"__all__": {"max_tokens"}}})
     return fields

@@ -168,7 +168,7 @@ class Training(Written):
     """Use this checkpoint and do not train: a folder of a LoRA adapter (relative as documents are), or a tinker:// path
     of sampler weights."""
     rank: int = Field(16, ge=1, le=512)
-    """Rank of the LoRA, 1 to 512."""
+    """Rank of the LoRA."""
     alpha: float = Field(32, gt=0, le=1e6)
     """LoRA scale: the update is multiplied by alpha / rank (local engine)."""
     rslora: bool = False
@@ -190,13 +190,13 @@ class Training(Written):
     weight_decay: float = Field(0, ge=0, lt=1)
     """Decoupled weight decay (local engine)."""
     learning_rate: float = Field(1e-4, gt=0, lt=1, title="Learning rate")
-    """Peak learning rate of Adam, between 0 and 1."""
+    """Peak learning rate of Adam."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     """How the learning rate falls towards 0 after the warm-up."""
     warmup: int = Field(0, ge=0, le=MOST)
     """Steps over which the learning rate rises from 0."""
     epochs: int = Field(1, ge=1, le=10_000)
-    """How often each document is trained on, at least once."""
+    """How often each document is trained on."""
     batch_size: int = Field(8, ge=1, le=100_000, title="Batch size")
     """Documents in one forward and backward pass."""
     accumulation: int = Field(1, ge=1, le=100_000)
@@ -241,7 +241,7 @@ class Sampling(Written):
     n_samples: int = Field(10, ge=1, le=100_000, title="Samples")
     """Answers per question and model."""
     temperature: float = Field(1.0, ge=0, le=2)
-    """0 to 2. 0 is greedy, and then one sample per question is all there is."""
+    """0 is greedy, and then one sample per question is all there is."""
     top_p: float = Field(1.0, gt=0, le=1)
     """Draw from the smallest set of tokens that holds this probability."""
     max_tokens: int = Field(512, ge=1, le=1_000_000, title="Longest answer")
@@ -266,7 +266,7 @@ class Judging(Written):
     judges: list[str] = []
     """Names of judges of the evals. Empty: all of them."""
     in_flight: int = Field(50, ge=1, le=2000, title="In flight")
-    """Calls to Claude under way at once, over all judges, 1 to 2000."""
+    """Calls to Claude under way at once, over all judges."""
     max_unscored: float = Field(0.05, ge=0, le=1)
     """Share of failed and unreadable judgments above which the run fails, after its report is written."""
     max_outage: int = Field(1800, ge=0, le=2_592_000)
@@ -282,6 +282,8 @@ class Experiment(Written):
     """Also the name of its folder in data/results: letters, digits, dashes, underscores, and dots within."""
     description: str = ""
     """What is asked, in a sentence or two."""
+    published: bool = False
+    """Its settings are those of an experiment of others; in the Prefect UI it stands behind your own."""
     documents: list[DocumentSet] = []
     """What is trained on; several sets are mixed and shuffled."""
     responses: str = ""

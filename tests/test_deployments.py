@@ -1,17 +1,19 @@
 """What is served, and its forms: no server is needed to see them."""
 
+import inspect
 import shutil
 import subprocess
 
 import jsonschema
 import pytest
 import yaml
+from prefect.utilities.schema_tools.validation import validate
 
 from flows.automations import mark_dead_runs, tell_of_budget
 from flows.compare import compare_runs
-from flows.deployments import deployments
+from flows.deployments import ON_NEW_DOCUMENTS, PUBLISHED, ZOO, deployments
 from flows.experiment import run_experiment
-from flows.forms import form_of
+from flows.forms import BOUNDS, form_of
 from flows.judge_again import judge_again
 from flows.server import PROGRAM, RECORDING
 from flows.watch_documents import watch_documents
@@ -26,11 +28,22 @@ FLOWS = {flow.name: flow for flow in (run_experiment, compare_runs, judge_again,
 def test_every_experiment_has_a_deployment_with_its_form_prefilled():
     made = {f"{one.flow_name}/{one.name}": one for one in deployments()}
     others = {"run-experiment/on-new-documents", "watch-documents/watch-documents", "judge-again/judge-again"}
-    assert made.keys() == {f"run-experiment/{name}" for name in names("experiments")} | others | {"compare/compare"}
-    for name in names("experiments"):
-        prefilled = made[f"run-experiment/{name}"].parameters["experiment"]
+    served = {f"run-experiment/{'' if name == 'demo' else ZOO}{name}": name for name in names("experiments")}
+    assert made.keys() == served.keys() | others | {"compare/compare"}
+    for place, name in served.items():
+        prefilled = made[place].parameters["experiment"]
         assert Experiment.model_validate(prefilled) == load_experiment(name)
-        jsonschema.validate(made[f"run-experiment/{name}"].parameters, form_of(run_experiment))
+        jsonschema.validate(made[place].parameters, form_of(run_experiment))
+
+
+def test_the_demo_and_ones_own_experiments_come_before_those_of_others_by_name(data):
+    demo = (data / "experiments" / "demo.yaml").read_text()
+    (data / "experiments" / "zebras.yaml").write_text(demo.replace("name: demo", "name: zebras", 1))
+    by_name = sorted(deployments(), key=lambda one: one.name)
+    own = [place for place, one in enumerate(by_name) if one.name in ("demo", "zebras")]
+    published = [place for place, one in enumerate(by_name) if PUBLISHED in one.tags]
+    assert max(own) < min(published)
+    assert len(published) == len(names("experiments")) - 2
 
 
 def test_a_definition_with_a_mistake_does_not_keep_the_others_from_being_served(data):
@@ -62,6 +75,52 @@ def test_every_field_that_is_shown_has_a_title_a_help_text_and_one_type(flow):
         assert "$ref" in field or field["title"][0].isupper(), name
         assert "$ref" in field or field["description"], name  # a noun's own docstring stands there
         assert "anyOf" not in field, f"{name}: a form would show tabs"
+
+
+def first_values(schema, prefilled):
+    """What a form sends that nobody touched: of each field what was prefilled, else its default."""
+    return {name: field["default"] for name, field in schema["properties"].items() if "default" in field} | prefilled
+
+
+def problems(schema, values):
+    """What the server says of them, as it checks what a form sends."""
+    return [error.message for error in validate(values, schema)]
+
+
+WANTED = {"judge-again": ["'run' is a required property"], "compare": ["'runs' is a required property"]}
+"""What a form cannot know by itself."""
+
+
+def test_the_first_values_of_every_form_are_accepted_but_for_what_it_cannot_know():
+    for one in deployments():
+        schema = one._parameter_openapi_schema.model_dump()
+        wanted = ["'experiment' is a required property"] if one.name == ON_NEW_DOCUMENTS else WANTED.get(one.name, [])
+        assert problems(schema, first_values(schema, one.parameters)) == wanted, one.name
+
+
+@pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
+def test_a_field_may_be_left_empty_where_python_may_say_none(flow):
+    schema = form_of(flow)
+    empty = {name: None for name, one in inspect.signature(flow.fn).parameters.items() if one.default is None}
+    assert set(problems(schema, empty)) <= {f"{name!r} is a required property" for name in schema["required"]}
+
+
+@pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
+def test_bounds_stand_in_the_help_text_and_where_no_form_loses_them(flow):
+    schema = form_of(flow)
+    fields = [field for one in (schema, *schema["definitions"].values()) for field in one["properties"].values()]
+    for field in fields:
+        assert BOUNDS.keys().isdisjoint(field), field["title"]
+        for keyword, bound in field.get("allOf", [{}])[0].items():
+            words = BOUNDS[keyword].format(bound)
+            assert words.lower() in field["description"].lower(), field["title"]
+
+
+def test_the_bounds_of_a_field_are_said_in_plain_words():
+    shown = form_of(run_experiment)["definitions"]["Training"]["properties"]
+    assert shown["rank"]["description"] == "Rank of the LoRA. At least 1, at most 512."
+    assert shown["learning_rate"]["description"].endswith(". Above 0, below 1.")
+    assert form_of(judge_again)["properties"]["max_cost_usd"]["title"] == "Max cost (US dollars)"
 
 
 def test_few_choices_are_drop_downs_of_what_there_is(data):
@@ -115,8 +174,9 @@ def test_the_work_pools_deployments_name_flows_that_there_are_and_fit_their_form
     for one in file["deployments"]:
         path, _, function = one["entrypoint"].partition(":")
         assert f"def {function}(" in (PROJECT / path).read_text()
-        if "parameters" in one:
-            jsonschema.validate(one["parameters"], form_of(known[function]))
+        for schema in (known[function].parameters.model_dump(), form_of(known[function])):
+            found = problems(schema, first_values(schema, one.get("parameters", {})))
+            assert found == WANTED.get(one["name"].removesuffix("-in-pool"), []), one["name"]
     assert {one["work_pool"]["name"] for one in file["deployments"]} == {"spillover", "spillover-docker"}
 
 
