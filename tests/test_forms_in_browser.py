@@ -78,15 +78,16 @@ def api(tmp_path_factory):
     """A server with the deployments, and nothing that runs them."""
     folder = make_data_folder(tmp_path_factory.mktemp("forms"))
     (folder / "experiments" / f"{MINE}.yaml").write_text(json.dumps({**QUICK, "name": MINE}))
-    started = spillover(folder, "server", "start").stdout
-    url = f"{started.strip().rsplit(' ', 1)[1]}/api"
-    with pytest.MonkeyPatch.context() as patch, temporary_settings({PREFECT_API_URL: url}):
-        patch.setenv("SPILLOVER_DATA", str(folder))
-        for one in deployments():
-            one.apply()
-    with httpx.Client(base_url=url, timeout=60) as client:
-        yield client
-    spillover(folder, "server", "stop")
+    url = f"{spillover(folder, 'server', 'start').stdout.strip().rsplit(' ', 1)[1]}/api"
+    try:
+        with pytest.MonkeyPatch.context() as patch, temporary_settings({PREFECT_API_URL: url}):
+            patch.setenv("SPILLOVER_DATA", str(folder))
+            for one in deployments():
+                one.apply()
+        with httpx.Client(base_url=url, timeout=60) as client:
+            yield client
+    finally:
+        spillover(folder, "server", "stop")
 
 
 @pytest.fixture(scope="module")
