@@ -13,7 +13,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 import httpx
-from prefect.artifacts import Artifact
+from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
@@ -57,17 +57,23 @@ async def show_failures(failures: list[Failure]) -> None:
 async def show_table(rows: Sequence[dict[str, Any]], title: str, more: str = "") -> None:
     """A table in the UI, which takes every text in it for Markdown: what others wrote stands in it as it is."""
     shown = [{name: in_markdown(v) if isinstance(v, str) else v for name, v in row.items()} for row in rows]
-    await _put("table", json.dumps(shown), title, more)
-
-
-async def _put(kind: str, data: str, title: str, more: str = "") -> None:
-    """Leaves an artifact, in the place of that with the same title from an earlier attempt of the flow run."""
     words = f"{title} {more}".strip()
-    if earlier := await _earlier(title):
-        async with get_client() as client:
-            await client.update_artifact(earlier, ArtifactUpdate(data=data, description=words))
-    else:
-        await Artifact(type=kind, data=data, description=words).acreate()
+    if not await _is_replaced(title, json.dumps(shown), words):
+        await acreate_table_artifact(shown, description=words)
+
+
+async def _show_text(markdown: str, title: str) -> None:
+    if not await _is_replaced(title, markdown, title):
+        await acreate_markdown_artifact(markdown, description=title)
+
+
+async def _is_replaced(title: str, data: str, description: str) -> bool:
+    """Whether an earlier attempt of the flow run left an artifact with this title, in whose place this one now is."""
+    if (earlier := await _earlier(title)) is None:
+        return False
+    async with get_client() as client:
+        await client.update_artifact(earlier, ArtifactUpdate(data=data, description=description))
+    return True
 
 
 async def _earlier(title: str) -> UUID | None:
@@ -110,7 +116,7 @@ def _failure_row(number: int, failure: Failure) -> dict[str, str | int]:
 
 async def show_results(run: Run, experiment: Experiment, evals: list[Eval]) -> None:
     effects = run.estimates()
-    await _put("markdown", _summary(run, experiment, evals, effects), f"What changed in {experiment.name}")
+    await _show_text(_summary(run, experiment, evals, effects), f"What changed in {experiment.name}")
     tiers = [_row(effect) for effect in effects if not effect.question]
     await show_table(tiers, f"Effects of {experiment.name} by tier")
 
@@ -126,7 +132,7 @@ async def link_to_report(run: Run) -> None:
     """Where the report will be. A server of reports shows what there is so far until then."""
     address = address_of(run)
     words = "The report" if address.startswith("http") else "The report, a file on the machine of the run"
-    await _put("markdown", f"[{run.report}]({address})", words)
+    await _show_text(f"[{run.report}]({address})", words)
 
 
 def _summary(run: Run, experiment: Experiment, evals: list[Eval], effects: list[Effect]) -> str:

@@ -259,7 +259,7 @@ def document_files(name: str, path: str) -> tuple[list[Path], list[str]]:
 def split_folder(place: Path) -> tuple[list[Path], list[str]]:
     """The files of documents in a folder, sorted, and the names of all else that is there."""
     found = sorted(place.iterdir())
-    files = [one for one in found if one.is_file() and is_of_documents(one)]
+    files = [one for one in found if not one.is_dir() and is_of_documents(one)]  # a link to nowhere is one, and missed
     return files, [f"{one.name}/" if one.is_dir() else one.name for one in found if one not in files]
 
 
