@@ -4,7 +4,7 @@ import json
 import pytest
 
 from tasks.effects import write_effects
-from tasks.exports import targets, to_row, write_exports
+from tasks.exports import results, targets, to_row, write_exports
 from tasks.runs import Run, write_rows
 from tasks.schema import DocumentSet, Experiment, Judge, Rule, Sampling, Scale
 from tests.fakes.nouns import an_eval, judgments, responses
@@ -85,3 +85,12 @@ def test_a_question_with_a_system_prompt_of_its_own_keeps_it():
     experiment = Experiment(name="x", documents=[DocumentSet(name="a")], evals=["e"])
     row = to_row(Conversation(responses("a")[0], "finetuned", question, [], {}), experiment)
     assert row["messages"][0] == {"role": "system", "content": "Lie."}
+
+
+def test_a_name_in_the_page_of_results_is_text_and_neither_markup_nor_a_cell(run):
+    hostile = "<img src=http://127.0.0.1/x> | ![](http://127.0.0.1/y)"
+    fields = [{"measure": "a|b", "question": hostile if e.question else ""} for e in run.estimates()]
+    effects = [e.model_copy(update=some) for e, some in zip(run.estimates(), fields, strict=True)]
+    page = results(run.experiment(), effects, [])
+    assert "\n| a\\|b | " in page
+    assert "| \\<img src=http://127.0.0.1/x\\> \\| !\\[\\](http://127.0.0.1/y) | " in page
