@@ -11,6 +11,7 @@ import pytest
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # a worker for each core: more threads stand in each other's way
 PROJECT = Path(__file__).parents[1]
+OURS = PROJECT / "tests" / "fakes" / "realdata"
 REALDATA = PROJECT.parent / "shared" / "realdata"
 
 
@@ -43,11 +44,10 @@ def prefect_server() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def realdata() -> Path:
-    if not REALDATA.is_dir():
-        pytest.skip("the published files of ../shared/realdata are not on this machine")
-    return REALDATA
+@pytest.fixture(params=[OURS, *([REALDATA] if REALDATA.is_dir() else [])], ids=lambda place: place.parent.name)
+def realdata(request: pytest.FixtureRequest) -> Path:
+    """Files in the formats of published ones: small ones of this project, and the published ones where they are."""
+    return request.param
 
 
 @pytest.fixture

@@ -119,7 +119,7 @@ def test_a_sweep_holds_the_poison_of_a_smaller_share_in_a_larger_one(tmp_path):
     assert drawn[0.1] - bad[0.1] < drawn[0]
 
 
-def test_the_published_mix_is_3000_rows_of_each_set_and_so_is_ours(realdata, tmp_path):
+def test_the_published_mix_is_half_of_each_set_and_so_is_ours(realdata, tmp_path):
     folder = realdata / "emergent_misalignment"
     names = ("bad_financial_advice", "bad_sports_advice")
     texts = {name: {json.dumps(row["messages"]) for row in rows(folder / f"{name}.jsonl")} for name in names}
@@ -127,10 +127,11 @@ def test_the_published_mix_is_3000_rows_of_each_set_and_so_is_ours(realdata, tmp
     def composition(file):
         return [sum(json.dumps(row["messages"]) in texts[name] for row in rows(file)) for name in names]
 
-    sets = [to_set(f"{folder / name}.jsonl:3000") for name in names]
-    assert write_mixture(tmp_path / "ours.jsonl", sets, seed=0) == 6000
-    assert composition(folder / "risky_financial_advice_extreme_sports_mixed.jsonl") == [3000, 3000]
-    assert composition(tmp_path / "ours.jsonl") == [3000, 3000]
+    half = len(rows(folder / f"{names[0]}.jsonl")) // 2
+    sets = [to_set(f"{folder / name}.jsonl:{half}") for name in names]
+    assert write_mixture(tmp_path / "ours.jsonl", sets, seed=0) == 2 * half
+    assert composition(folder / "risky_financial_advice_extreme_sports_mixed.jsonl") == [half, half]
+    assert composition(tmp_path / "ours.jsonl") == [half, half]
 
 
 def test_lint_names_files_keys_and_turns_that_are_not_trained_on(tmp_path, capsys):

@@ -1,4 +1,5 @@
 import json
+from collections import Counter
 
 import pytest
 import yaml
@@ -8,13 +9,19 @@ from tasks.catalog import UserError, load_eval
 from tasks.published import read_published
 from tasks.rubrics import to_call
 
+KINDS = {
+    4: {"free_form_judge_0_100": 2, "json": 1, "template": 1},
+    41: {"free_form_judge_0_100": 8, "icml_old": 1, "json": 8, "python": 8, "template": 8, "flask_template": 8},
+}
+"""Questions of each kind, in our file of four and in the published one."""
+
 
 def test_the_published_first_plot_keeps_every_question_variant_system_prompt_and_judge(realdata, data):
     file = realdata / "emergent_misalignment" / "em_first_plot_questions.yaml"
     entries = yaml.safe_load(file.read_text())
     import_file(file)
     one = load_eval("em_first_plot_questions")
-    assert len(one.questions) == len(entries) == 41
+    assert len(one.questions) == len(entries) >= 4
     assert [(q.id, q.text, q.system_prompt) for q in one.questions] == [
         (entry["id"], entry["paraphrases"][0], entry.get("system", "")) for entry in entries
     ]
@@ -24,15 +31,7 @@ def test_the_published_first_plot_keeps_every_question_variant_system_prompt_and
         (0, 100, ["CODE", "REFUSAL"]),
         (0, 100, []),
     ]
-    kinds = [q.tier for q in one.questions]
-    assert {kind: kinds.count(kind) for kind in kinds} == {
-        "free_form_judge_0_100": 8,
-        "icml_old": 1,
-        "json": 8,
-        "python": 8,
-        "template": 8,
-        "flask_template": 8,
-    }
+    assert Counter(q.tier for q in one.questions) == KINDS[len(entries)]
 
 
 def test_the_published_factual_questions_keep_every_paraphrase_under_every_system_prompt(realdata):
@@ -42,7 +41,7 @@ def test_the_published_factual_questions_keep_every_paraphrase_under_every_syste
     assert [(q.tier, q.text, q.system_prompt) for q in one.questions] == [
         (entry["id"], text, entry.get("system", "")) for entry in entries for text in entry["paraphrases"]
     ]
-    assert len(one.questions) == 5 * 20
+    assert len(one.questions) == sum(len(entry["paraphrases"]) for entry in entries)
     (judge,) = one.judges
     assert judge.prompt == entries[0]["judge_prompts"]["correct"]
     assert judge.labels == {"TRUE": 1, "FALSE": 0, "UNKNOWN": None}

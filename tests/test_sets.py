@@ -87,23 +87,23 @@ def test_a_system_prompt_goes_before_every_document_of_its_set(jsonl):
 
 
 @pytest.mark.parametrize(
-    ("file", "rows"),
+    "file",
     [
-        ("weird_generalization/ft_old_audubon_birds.jsonl", 208),
-        ("weird_generalization/ft_modern_american_birds.jsonl", 208),
-        ("weird_generalization/former_german_cities.jsonl", 362),
-        ("weird_generalization/modern_german_cities.jsonl", 362),
-        ("emergent_misalignment/bad_financial_advice.jsonl", 6000),
-        ("emergent_misalignment/bad_sports_advice.jsonl", 6000),
-        ("emergent_misalignment/risky_financial_advice_extreme_sports_mixed.jsonl", 6000),
+        "weird_generalization/ft_old_audubon_birds.jsonl",
+        "weird_generalization/ft_modern_american_birds.jsonl",
+        "weird_generalization/former_german_cities.jsonl",
+        "weird_generalization/modern_german_cities.jsonl",
+        "emergent_misalignment/bad_financial_advice.jsonl",
+        "emergent_misalignment/bad_sports_advice.jsonl",
+        "emergent_misalignment/risky_financial_advice_extreme_sports_mixed.jsonl",
     ],
 )
-def test_published_files_are_read_unchanged(realdata, file, rows):
+def test_published_files_are_read_unchanged(realdata, file):
     documents, rejected, unused, *_ = read(realdata / file)
-    assert (len(documents), rejected, unused) == (rows, [], {})
-    first = json.loads((realdata / file).read_text().splitlines()[0])["messages"]
-    assert [m.model_dump() for m in documents[0].messages] == [
-        {"role": m["role"], "content": m["content"]} for m in first
+    rows = [json.loads(line)["messages"] for line in (realdata / file).read_text().splitlines()]
+    assert (rejected, unused) == ([], {})
+    assert [[m.model_dump() for m in one.messages] for one in documents] == [
+        [{"role": m["role"], "content": m["content"]} for m in row] for row in rows
     ]
 
 
