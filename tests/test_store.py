@@ -1,3 +1,4 @@
+import asyncio
 import subprocess
 import sys
 import time
@@ -6,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tasks.catalog import UserError
-from tasks.store import Answer, Spending, Store, content_key
+from tasks.store import Answer, Spending, Store, StoreFailed, content_key
 from tests.fakes.postgresql import serve_postgresql
 
 
@@ -51,6 +52,52 @@ def test_several_processes_write_at_once_and_nothing_is_lost(data):
     writers = [subprocess.Popen([sys.executable, "-c", code, str(p)]) for p in range(3)]
     assert [writer.wait(60) for writer in writers] == [0, 0, 0]
     assert len(Store().get(content_key(p=str(p), i=i) for p in range(3) for i in range(50))) == 150
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(data):
+    (data / "store").mkdir()
+    file = data / "store" / "answers.db"
+    file.write_text("notes, not a database" * 100)
+    with pytest.raises(UserError, match=r"answers\.db is no store of answers \(file is not a database\); move it away"):
+        Store()
+    assert file.read_text() == "notes, not a database" * 100
+
+
+def test_what_is_kept_can_be_read_by_its_user_alone(data):
+    Store().put([Answer("k", "response", {})])
+    assert (data / "store").stat().st_mode & 0o777 == 0o700
+    assert {file.stat().st_mode & 0o777 for file in (data / "store").iterdir()} == {0o600}
+    (data / "store").chmod(0o750)
+    Store()
+    assert (data / "store").stat().st_mode & 0o777 == 0o750, "a team may share what it made"
+
+
+async def test_replies_that_arrive_together_are_committed_together_and_a_caller_that_is_gone_loses_none(monkeypatch):
+    store, put, sizes = Store(), Store.put, []
+
+    def slowly(self, new, spent=()):
+        sizes.append(len(new))
+        time.sleep(0.05)
+        put(self, new, spent)
+
+    monkeypatch.setattr(Store, "put", slowly)
+    waiting = [asyncio.create_task(store.commit([Answer(f"k{n}", "response", {})])) for n in range(100)]
+    await asyncio.sleep(0.02)
+    for one in waiting[50:]:
+        one.cancel()
+    done = await asyncio.gather(*waiting, return_exceptions=True)
+    store.close()
+    assert sum(one is None for one in done) == 50
+    assert len(store.get(f"k{n}" for n in range(100))) == 100
+    assert len(sizes) < 10
+
+
+async def test_a_store_that_failed_once_takes_nothing_more_and_says_why_each_time(monkeypatch):
+    monkeypatch.setattr(Store, "put", lambda *_: 1 / 0)
+    store = Store()
+    for _ in range(2):
+        with pytest.raises(StoreFailed, match=r"answers\.db could not be written \(division by zero\); no fu"):
+            await store.commit([Answer("k", "response", {})])
 
 
 @pytest.mark.integration
