@@ -4,7 +4,7 @@ import math
 import os
 import shlex
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -131,38 +131,44 @@ def judge(
     ] = "",
 ) -> None:
     """Judge the answers of a run again, or ask again for what has no score. Nothing is sampled."""
-    from pathlib import Path
-
     if failed and any((judges, model, rubric, base_url, name)):
         raise UserError("--failed asks the run's own judges again: it takes no other judges, model, rubric or name")
-    from tasks.runs import Run
-
-    path = Path(place).expanduser()
-    chosen = _several(judges)
-    if eval_names or (path.exists() and not Run.is_there(place)):
-        from tasks.elsewhere import to_experiment
-
+    limits = {"in_flight": in_flight, "max_cost_usd": max_cost_usd}
+    if eval_names or _is_no_run(place):
         if any((model, rubric, base_url, max_tokens, failed)):
             raise UserError("answers from elsewhere are judged as their evals say; judge the run that this makes again")
-        evals = _several(eval_names)
-        experiment = to_experiment(path, evals, chosen, in_flight, max_cost_usd)
-        given = {"--eval": eval_names, "--judges": judges, "--in-flight": in_flight, "--max-cost-usd": max_cost_usd}
-        command = ["spillover", "judge", place, *(str(p) for pair in given.items() if pair[1] for p in pair)]
-        _run(experiment, shlex.join(command), name, resume="--name")
+        _judge_answers(place, eval_names, judges, limits, name)
         return
+    from tasks.runs import Run
+
     Run.find(place)
     address = _use_server()
     from flows.run import judge_in_terminal
 
-    given = {
-        "judges": chosen,
-        "model": model,
-        "base_url": base_url,
-        "max_tokens": max_tokens,
-        "in_flight": in_flight,
-        "max_cost_usd": max_cost_usd,
-    }
+    given = {"judges": _several(judges), "model": model, "base_url": base_url, "max_tokens": max_tokens, **limits}
     judge_in_terminal(place, given, rubric, failed, name, address)
+
+
+def _is_no_run(place: str) -> bool:
+    """Whether there is a file or a folder that is none of a run."""
+    from pathlib import Path
+
+    from tasks.runs import Run
+
+    return Path(place).expanduser().exists() and not Run.is_there(place)
+
+
+def _judge_answers(place: str, evals: str, judges: str, limits: dict[str, Any], name: str) -> None:
+    """Answers from elsewhere become a run, and are judged."""
+    from pathlib import Path
+
+    from tasks.elsewhere import to_experiment
+
+    experiment = to_experiment(Path(place).expanduser(), _several(evals), _several(judges), **limits)
+    given = {"--eval": evals, "--judges": judges, "--in-flight": limits["in_flight"]}
+    given["--max-cost-usd"] = limits["max_cost_usd"]
+    command = ["spillover", "judge", place, *(str(part) for pair in given.items() if pair[1] for part in pair)]
+    _run(experiment, shlex.join(command), name, resume="--name")
 
 
 @app.command()

@@ -11,9 +11,8 @@ import asyncio
 import gc
 import shlex
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 from prefect.logging import get_run_logger
@@ -48,7 +47,7 @@ from tasks.report import report_task
 from tasks.rubrics import Case
 from tasks.runs import Run
 from tasks.schema import Eval, Experiment, State
-from tasks.stage import progress
+from tasks.stage import Tell, progress
 
 MOST_CHUNKS = 20
 """Task runs of one run that ask: with those of the stages they stay under 40 on its page."""
@@ -56,10 +55,6 @@ FEWEST_CALLS = 10
 """Of a task run that asks, where there are so many."""
 NOTE_EVERY = 5.0
 """Seconds between two notes of what is spent in run.json."""
-
-
-FanOut = Callable[[list[Ask], int], Awaitable[list[Lost]]]
-"""Has calls answered by at most so many task runs."""
 
 
 class TooManyUnscored(UserError):
@@ -155,63 +150,96 @@ async def ask(
     """Has Claude's judges answer what the store lacks, each after those that it waits for; returns what was lost."""
     if not any(case.judge.kind == "claude" for case in cases):
         return []
-    lost: list[Lost] = []
-    asked: list[Case] = []
-    judging = experiment.judging
     with progress(stage) as tell:
-        log, trouble, noted = get_run_logger(), [""], [time.monotonic()]
-
-        def show() -> None:
-            tell(tell.done, tell.total, f"calls to Claude {budget.words()} {trouble[0]}".strip())
-            if time.monotonic() - noted[0] > NOTE_EVERY:
-                noted[0] = time.monotonic()
-                run.note(spent=budget.summary())
-
-        def say(words: str) -> None:
-            trouble[0] = words if "is down" in words else ""
-            log.warning(words)
-            console.print(words, style="yellow")
-            show()
-
-        def heard() -> None:
-            tell.done += 1
-            show()
-
+        told = Told(run, budget, tell)
+        limits = experiment.judging.in_flight, budget, experiment.judging.max_outage
         try:
-            async with Claude(budget.store, judging.in_flight, budget, judging.max_outage, say) as claude:
-                turns = rounds(cases)
-                fan_out = partial(_ask_in_chunks, claude=claude, heard=heard, again=again)
-                for some in turns:
-                    if asked:
-                        some = admitted(some, judge_all(asked, budget.store, lost))
-                    asks = to_asks(some)
-                    missing = unanswered(asks, budget.store, again)
-                    tell.total += len(asks)
-                    tell.done += len(asks) - len(missing)
-                    show()
-                    lost += await _ask_once(run, some, missing, fan_out, most_chunks // len(turns), say)
-                    asked += some
+            async with Claude(budget.store, *limits, told.say) as claude:
+                return await Asking(run, claude, told, again, most_chunks).ask(cases)
         finally:
             run.note(spent=budget.summary())
-    return lost
 
 
-async def _ask_once(
-    run: Run, cases: list[Case], missing: list[Ask], fan_out: FanOut, most: int, say: Callable[[str], None]
-) -> list[Lost]:
-    """Asks what is missing. Of several runs at once one asks, and the others find what it was told in the store: the
-    baseline's answers are those of every run of an eval, the fine-tuned model's those of every run of that model."""
+class Told:
+    """How far the calls are, what they cost so far, and what troubles their service."""
 
-    async def in_turn(turn: str, asks: list[Ask]) -> list[Lost]:
-        async with alone(f"judging {turn}", say):
-            return await fan_out(asks, most // len(grouped))
+    def __init__(self, run: Run, budget: Budget, tell: Tell):
+        self.run, self.budget, self.tell = run, budget, tell
+        self.log, self.trouble, self.noted = get_run_logger(), "", time.monotonic()
 
-    model = _model_of(run)
-    turns = {case.call.key: case.eval if case.side == "baseline" else model for case in cases}
-    grouped: dict[str, list[Ask]] = {}
-    for one in missing:
-        grouped.setdefault(turns[one.call.key], []).append(one)
-    return [one for lost in await all_of([in_turn(*group) for group in grouped.items()]) for one in lost]
+    def show(self) -> None:
+        self.tell(self.tell.done, self.tell.total, f"calls to Claude {self.budget.words()} {self.trouble}".strip())
+        if time.monotonic() - self.noted > NOTE_EVERY:
+            self.noted = time.monotonic()
+            self.run.note(spent=self.budget.summary())
+
+    def say(self, words: str) -> None:
+        self.trouble = words if "is down" in words else ""
+        self.log.warning(words)
+        console.print(words, style="yellow")
+        self.show()
+
+    def found(self, asks: int, held: int) -> None:
+        """So many calls more, of which the store holds some."""
+        self.tell.total += asks
+        self.tell.done += held
+        self.show()
+
+    def heard(self) -> None:
+        self.tell.done += 1
+        self.show()
+
+
+class Asking:
+    """The fan-out of one stage: rounds of judges that wait for one another, in each of them chunks of calls."""
+
+    def __init__(self, run: Run, claude: Claude, told: Told, again: frozenset[str], most_chunks: int):
+        self.run, self.claude, self.told, self.again, self.most_chunks = run, claude, told, again, most_chunks
+
+    async def ask(self, cases: list[Case]) -> list[Lost]:
+        """Judges of a later round read what those before them let through."""
+        lost: list[Lost] = []
+        asked: list[Case] = []
+        turns = rounds(cases)
+        for some in turns:
+            if asked:
+                some = admitted(some, judge_all(asked, self.claude.store, lost))
+            lost += await self._ask_round(some, self.most_chunks // len(turns))
+            asked += some
+        return lost
+
+    async def _ask_round(self, cases: list[Case], most: int) -> list[Lost]:
+        asks = to_asks(cases)
+        missing = unanswered(asks, self.claude.store, self.again)
+        self.told.found(len(asks), len(asks) - len(missing))
+        grouped = self._by_answerer(cases, missing)
+        done = await all_of(self._ask_alone(*group, most // len(grouped)) for group in grouped.items())
+        return [one for lost in done for one in lost]
+
+    def _by_answerer(self, cases: list[Case], missing: list[Ask]) -> dict[str, list[Ask]]:
+        """The calls by whose answers they judge: the baseline's are those of every run of an eval, the fine-tuned
+        model's those of every run of that model."""
+        model = _model_of(self.run)
+        whose = {case.call.key: case.eval if case.side == "baseline" else model for case in cases}
+        grouped: dict[str, list[Ask]] = {}
+        for one in missing:
+            grouped.setdefault(whose[one.call.key], []).append(one)
+        return grouped
+
+    async def _ask_alone(self, whose: str, asks: list[Ask], most: int) -> list[Lost]:
+        """Of several runs at once one asks, and the others find what it was told in the store."""
+        async with alone(f"judging {whose}", self.told.say):
+            return await self._ask_in_chunks(asks, most)
+
+    async def _ask_in_chunks(self, asks: list[Ask], most: int) -> list[Lost]:
+        """By at most so many task runs."""
+        size = max(FEWEST_CALLS, -(-len(asks) // max(1, most)))
+        chunks = [(first, asks[first : first + size]) for first in range(0, len(asks), size)]
+        calls = (
+            judge_calls_task(first + 1, first + len(some), Chunk(some, self.claude, self.told.heard, self.again))
+            for first, some in chunks
+        )
+        return [lost for chunk in await all_of(calls) for lost in chunk]
 
 
 def _model_of(run: Run) -> str:
@@ -219,17 +247,6 @@ def _model_of(run: Run) -> str:
     if run.checkpoint.is_file():
         return run.model().identity
     return run.finetuned.read_text() if run.finetuned.is_file() else ""
-
-
-async def _ask_in_chunks(
-    asks: list[Ask], most: int, claude: Claude, heard: Callable[[], None], again: frozenset[str]
-) -> list[Lost]:
-    size = max(FEWEST_CALLS, -(-len(asks) // max(1, most)))
-    chunks = [(first, asks[first : first + size]) for first in range(0, len(asks), size)]
-    calls = (
-        judge_calls_task(first + 1, first + len(some), Chunk(some, claude, heard, again)) for first, some in chunks
-    )
-    return [lost for chunk in await all_of(calls) for lost in chunk]
 
 
 async def report(run: Run, experiment: Experiment, evals: list[Eval]) -> None:
