@@ -23,6 +23,7 @@ from flows.judge_again import judge_again
 from flows.watch_documents import watch_documents
 from tasks.catalog import UserError, load_experiment, names
 from tasks.schema import Experiment
+from tasks.visible import in_markdown
 
 PUBLISHED = "published"
 """The tag of experiments of others, as they are defined here."""
@@ -95,7 +96,7 @@ def deployment(
         flow.to_deployment(
             name,
             parameters=parameters,
-            description=description or None,
+            description=in_markdown(description) or None,
             schedules=schedules,
             tags=[TAG, *tags],
             entrypoint_type=EntrypointType.MODULE_PATH,

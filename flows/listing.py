@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from flows.terminal import console
 from tasks.catalog import UserError, data_folder, load_eval, load_experiment, names
-from tasks.runs import all_runs
+from tasks.runs import Run, all_runs
 
 
 def show_catalog() -> None:
@@ -25,7 +25,15 @@ def show_catalog() -> None:
         console.print(f"  {name}")
     console.print(f"runs, in {data_folder() / 'results'}", style="bold")
     for run in all_runs():
-        console.print(f"  {run.folder.parent.name}/{run.name}  seed {run.record().get('seed', '?')}  {run.stage()}")
+        console.print(f"  {run.folder.parent.name}/{run.name}  {_told(run)}")
+
+
+def _told(run: Run) -> str:
+    """Its seed and how far it is."""
+    try:
+        return f"seed {run.record().get('seed', '?')}  {run.stage()}"
+    except UserError as problem:
+        return f"cannot be read: {problem}"
 
 
 def _first_sentence(describe: Callable[[str], str], name: str) -> str:

@@ -40,7 +40,9 @@ def pages() -> Guard:
     so_far = SoFar()
 
     def index(_: Request) -> Response:
-        return HTMLResponse(page("reports.html.j2", runs=all_runs()[::-1], comparisons=all_comparisons()[::-1]))
+        runs = all_runs()[::-1]
+        seeds = {run.folder: _seed_of(run) for run in runs}
+        return HTMLResponse(page("reports.html.j2", runs=runs, seeds=seeds, comparisons=all_comparisons()[::-1]))
 
     def run(request: Request) -> Response:
         here = Run.at(request.path_params["experiment"], request.path_params["run"])
@@ -82,6 +84,14 @@ class Files(StaticFiles):
 
     async def check_config(self) -> None:
         pass
+
+
+def _seed_of(run: Run) -> str:
+    """One run that cannot be read hides no other."""
+    try:
+        return str(run.record().get("seed", ""))
+    except UserError:
+        return "its run.json is damaged"
 
 
 class SoFar:

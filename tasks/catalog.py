@@ -65,7 +65,8 @@ def load_experiment(name: str, overrides: list[str] | tuple[str, ...] = ()) -> E
         settle(fields, path.parent, definition=path)
     for override in overrides:
         settle(fields, Path.cwd(), within=_apply(fields, override))
-    return validate(Experiment, fields, str(path) if not overrides else f"{path} with {' '.join(overrides)}")
+    changed = f" with {without_login(' '.join(overrides))}" if overrides else ""
+    return validate(Experiment, fields, f"{path}{changed}")
 
 
 def load_eval(name: str) -> Eval:
@@ -314,9 +315,15 @@ WORDS = {
 """What pydantic says in words of its own."""
 
 
+def without_login(text: str) -> str:
+    """A text without the users, passwords and queries of the addresses in it, whether or not they name a scheme."""
+    text = re.sub(r"(?<![^\s=/'\"])[^\s=/'\"]+:[^@/'\"]*@|(?<=//)[^/'\"]*@", "...@", text)
+    return re.sub(r"(://[^\s?'\"]*\?)[^\s'\"]+", r"\1...", text)
+
+
 def shown(value: Any) -> str:
     """A wrong value in few letters, without the password of an address."""
-    text = re.sub(r"//[^/\s]*@", "//...@", _kind(value) if isinstance(value, dict | list) else repr(value))
+    text = without_login(_kind(value) if isinstance(value, dict | list) else repr(value))
     return text if len(text) <= LONGEST_FOUND else f"{text[:LONGEST_FOUND]}..."
 
 

@@ -212,7 +212,13 @@ class Run:
 
     def record(self) -> dict[str, Any]:
         """run.json: seed, versions, times, tokens and costs; empty for a run that has none yet."""
-        return json.loads(self.record_file.read_text()) if self.record_file.is_file() else {}
+        try:
+            record = json.loads(self.record_file.read_text()) if self.record_file.is_file() else {}
+        except ValueError:
+            record = None
+        if not isinstance(record, dict):
+            raise UserError(f"{self.record_file} is damaged; restore it from a copy, or remove the run's folder")
+        return record
 
     def note(self, **facts: Any) -> None:
         """Adds facts to run.json; a fact that is a dict is merged into what is there."""

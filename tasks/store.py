@@ -36,7 +36,7 @@ from sqlalchemy import (
     insert,
     select,
 )
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, OperationalError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
@@ -234,8 +234,9 @@ def content_key(**parts: Any) -> str:
 def _default_url() -> str:
     """In a folder that its user alone can read: answers may be what nobody else should see."""
     folder = data_folder() / "store"
-    if not folder.is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
+    is_new = not folder.is_dir()
+    folder.mkdir(parents=True, exist_ok=True)
+    if is_new or folder.stat().st_mode & 0o007:  # a group that shares it was let in on purpose, all others were not
         folder.chmod(0o700)
     return f"sqlite:///{folder / 'answers.db'}"
 
@@ -248,28 +249,40 @@ def _engine(url: str) -> Engine:
         raise UserError(f"SPILLOVER_STORE is no address; write it as {EXAMPLE}") from None
     if parts.get_backend_name() not in ("sqlite", "postgresql"):
         raise UserError(f"SPILLOVER_STORE: {parts.get_backend_name()} is not supported; use SQLite or {EXAMPLE}")
-    if parts.get_backend_name() == "sqlite":
-        _keep_private(parts.database)
-        engine = create_engine(parts)
-        event.listen(engine, "connect", _prepare_sqlite)
-    else:
-        engine = create_engine(parts.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+    is_file = parts.get_backend_name() == "sqlite"
+    place = parts.database if is_file else parts.host
     try:
+        engine = _sqlite(parts) if is_file else _postgresql(parts)
         engine.connect().close()
-    except OperationalError as error:
-        place = parts.host or parts.database
+    except (OperationalError, OSError, ArgumentError) as error:
         raise UserError(f"SPILLOVER_STORE: no database answers at {place}: {_reason(error)}") from None
     except DatabaseError as error:
-        raise UserError(
-            f"{parts.database} is no store of answers ({_reason(error)}); move it away, or set SPILLOVER_STORE"
-        ) from None
+        remedy = "move it away, or set SPILLOVER_STORE" if is_file else f"write the address as {EXAMPLE}"
+        raise UserError(f"{place} is no store of answers ({_reason(error)}); {remedy}") from None
     return engine
 
 
+def _sqlite(address: URL) -> Engine:
+    if address.host:
+        raise ArgumentError(f"a file has no host, write sqlite:////{address.database}")
+    _keep_private(address.database)
+    engine = create_engine(address)
+    event.listen(engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def _postgresql(address: URL) -> Engine:
+    return create_engine(address.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+
+
 def _keep_private(database: str | None) -> None:
-    """A new file is made for its user alone; SQLite's files beside it get the same mode."""
-    if database and database != ":memory:" and not (file := Path(database)).exists() and file.parent.is_dir():
+    """The file is its user's alone, a new one from its first moment; SQLite's files beside it get the same mode."""
+    if not database or database == ":memory:" or not (file := Path(database)).parent.is_dir():
+        return
+    if not file.exists():
         os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+    elif file.stat().st_mode & 0o007:
+        file.chmod(0o600)
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -18,6 +18,7 @@ from tasks.catalog import (
     portable,
     read_text,
     validate,
+    without_login,
 )
 from tasks.elsewhere import read_responses
 from tasks.rubrics import rubric_hash, to_call
@@ -379,3 +380,18 @@ def test_a_file_that_may_not_be_read_is_said_in_a_sentence(data, monkeypatch):
     monkeypatch.setattr(Path, "read_text", refused)
     with pytest.raises(UserError, match=r"demo.yaml cannot be read \(Permission denied\); see to its permissions"):
         read_text(data / "experiments" / "demo.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("training.base_url=http://bob:sekret@h:9 training.rank=8", "training.base_url=http://...@h:9 training.rank=8"),
+        ("bob:sekret@h:9/api", "...@h:9/api"),
+        ("http://bob:sek ret@h/api", "http://...@h/api"),
+        ("//bob:sekret@h", "//...@h"),
+        ("http://h:9?key=sekret", "http://h:9?..."),
+        ("somebody@h is asked", "somebody@h is asked"),
+    ],
+)
+def test_a_text_without_logins_keeps_all_else(text, shown):
+    assert without_login(text) == shown

@@ -11,7 +11,7 @@ from prefect.utilities.schema_tools.validation import validate
 
 from flows.automations import mark_dead_runs, tell_of_budget
 from flows.compare import compare_runs
-from flows.deployments import ON_NEW_DOCUMENTS, PUBLISHED, ZOO, deployments
+from flows.deployments import ON_NEW_DOCUMENTS, PUBLISHED, ZOO, deployments, of_experiment
 from flows.experiment import run_experiment
 from flows.forms import BOUNDS, form_of
 from flows.judge_again import judge_again
@@ -233,3 +233,12 @@ def test_the_compose_file_is_read_by_compose_and_publishes_on_loopback_alone(tmp
 
 def test_a_key_that_stands_beside_the_compose_file_is_in_no_image():
     assert "**/.env" in (PROJECT / ".dockerignore").read_text().splitlines()
+
+
+def test_what_a_definition_says_of_itself_loads_nothing_in_the_ui(data):
+    words = "Asks ![x](http://somewhere/track.png) and <img src=http://somewhere/t.png> of birds."
+    experiment = load_experiment("demo").model_copy(update={"description": words})
+    shown = of_experiment(experiment).description
+    assert "![x](" not in shown
+    assert "<img" not in shown.replace("\\<img", "")
+    assert "of birds" in shown

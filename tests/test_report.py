@@ -58,7 +58,7 @@ def test_every_question_answer_score_and_state_is_on_the_page(run):
     assert page.count("plain &amp; simple") == 4
     assert page.count("lexicon unreadable") == 2
     assert "stand-in" in page
-    assert "spillover run demo --seed 0" in page
+    assert "spillover run experiment.yaml --seed 0" in page
 
 
 def test_charts_are_written_whole_in_every_format_with_their_table(run):

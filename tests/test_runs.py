@@ -3,6 +3,7 @@ import shlex
 import pytest
 import yaml
 
+from flows.listing import show_catalog
 from tasks.catalog import UserError, load_eval, load_experiment
 from tasks.runs import Run, as_yaml, default_name, read_rows, write_rows, write_text
 from tasks.schema import Eval, Judge, Message, Rule
@@ -130,3 +131,17 @@ def test_a_definition_with_texts_of_several_lines_reads_back_as_it_was():
     for text in (as_yaml(one), as_yaml(one, defaults=False)):
         assert Eval.model_validate(yaml.safe_load(text)) == one
     assert "system_prompt" not in as_yaml(one, defaults=False)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null"])
+def test_a_record_that_is_damaged_is_one_sentence_and_hides_no_other_run(data, capsys, text):
+    for name in ("whole", "damaged"):
+        write_text(Run.at("demo", name).definition, "name: demo\n")
+    Run.at("demo", "whole").note(seed=3)
+    write_text(Run.at("demo", "damaged").record_file, text)
+    with pytest.raises(UserError, match=r"damaged/run\.json is damaged; restore it from a copy"):
+        Run.at("demo", "damaged").record()
+    show_catalog()
+    told = capsys.readouterr().out
+    assert "demo/whole  seed 3  begun" in told
+    assert "demo/damaged  cannot be read: " in told

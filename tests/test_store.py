@@ -70,6 +70,10 @@ def test_what_is_kept_can_be_read_by_its_user_alone(data):
     (data / "store").chmod(0o750)
     Store()
     assert (data / "store").stat().st_mode & 0o777 == 0o750, "a team may share what it made"
+    (data / "store").chmod(0o755)
+    (data / "store" / "answers.db").chmod(0o644)
+    Store()
+    assert [p.stat().st_mode & 0o777 for p in (data / "store", data / "store" / "answers.db")] == [0o700, 0o600]
 
 
 async def test_replies_that_arrive_together_are_committed_together_and_a_caller_that_is_gone_loses_none(monkeypatch):
@@ -127,6 +131,12 @@ def test_a_store_on_postgresql_keeps_what_one_on_sqlite_keeps():
         ("postgresql://u:secret@host:port/y", r"SPILLOVER_STORE is no address"),
         ("sqlite:////no/such/folder/x.db", r"SPILLOVER_STORE: no database answers at /no/such/folder"),
         ("postgresql://u:secret@127.0.0.1:9/y", r"SPILLOVER_STORE: no database answers at 127\.0\.0\.1: "),
+        (
+            "postgresql://u:secret@127.0.0.1:9/y?nonsense=x",
+            r"127\.0\.0\.1 is no store .*nonsense.*write the address as post",
+        ),
+        ("sqlite://u:secret@h/x.db", r"SPILLOVER_STORE: no database answers at x\.db: "),
+        ("sqlite:////proc/x.db", r"SPILLOVER_STORE: no database answers at /proc/x\.db: "),
     ],
 )
 def test_a_wrong_address_of_a_store_is_refused_without_its_password(url, words):
