@@ -516,6 +516,22 @@ def main() -> None:
     except UserError as mistake:
         _say(f"spillover: {mistake}", err=True)
         sys.exit(2)
+    except OSError as problem:
+        if not _drops_output():
+            raise
+        reason = os.strerror(problem.errno or 0)
+        _say(f"spillover: the output cannot be written ({reason}); free some space or send it elsewhere", err=True)
+        sys.exit(2)
+
+
+def _drops_output() -> bool:
+    """Whether the output cannot be written; what is left of it is dropped, so that the end does not fail again."""
+    try:
+        print(end="", flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 if __name__ == "__main__":

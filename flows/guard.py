@@ -30,10 +30,15 @@ class Guard:
     """An ASGI application before another one."""
 
     def __init__(self, app: ASGIApp, addresses: Iterable[str] = ()) -> None:
-        """`addresses`: the URLs under which others find it, by a proxy or in a network of containers."""
+        """`addresses`: the URLs under which others find it, by a proxy or in a network of containers.
+
+        Raises ValueError for one without a scheme or a host, of which no name could be learned.
+        """
         self.app = app
         known = [urlsplit(one.lower()) for one in addresses]
         hosts = [one.netloc.rpartition("@")[2] for one in known]
+        if not all(one.scheme and _name(host) for one, host in zip(known, hosts, strict=True)):
+            raise ValueError("an address without http:// or https:// and a host says no name")
         self.names = {*LOOPBACK, *map(_name, hosts)}
         self.origins = {_origin(one.scheme, host) for one, host in zip(known, hosts, strict=True)}
 

@@ -16,12 +16,19 @@ from prefect.server.api.server import create_app
 from prefect.settings import get_current_settings
 
 from flows.guard import Guard
+from flows.server import checked_address
+from tasks.catalog import UserError
 
 
 def main() -> None:
     listening = _listening()
     settings = get_current_settings()
-    api, addresses = settings.server.api, [settings.api.url, settings.server.ui.api_url]
+    api = settings.server.api
+    given = {"PREFECT_API_URL": settings.api.url, "PREFECT_SERVER_UI_API_URL": settings.server.ui.api_url}
+    try:
+        addresses = [checked_address(address or "", variable) for variable, address in given.items()]
+    except UserError as mistake:
+        raise SystemExit(f"prefect_server: {mistake}") from None
     app = create_app(final=True)  # unpacks the UI beside Prefect, for every user of that
     os.umask(0o077)  # the database is for this one
     config = uvicorn.Config(

@@ -24,7 +24,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from flows.guard import Guard
-from flows.server import listen_from, reports_are_served
+from flows.server import address_in, listen_from, reports_are_served
 from flows.view import state_of, write_so_far
 from tasks.catalog import UserError, data_folder
 from tasks.page import page
@@ -76,7 +76,7 @@ def pages() -> Guard:
         ],
         exception_handlers={UserError: wrong, OSError: unreadable},
     )
-    return Guard(site, filter(None, [os.environ.get("SPILLOVER_REPORTS")]))  # where a proxy shows them to others
+    return Guard(site, filter(None, [address_in("SPILLOVER_REPORTS")]))  # where a proxy shows them to others
 
 
 class Files(StaticFiles):

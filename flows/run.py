@@ -140,6 +140,9 @@ def _watch(start: Callable[[], Awaitable[str]], here: Run | None, resume: str) -
     except KeyboardInterrupt:
         asyncio.run(mark_cancelled(here, "its user pressed Ctrl-C"))
         raise UserError(f"interrupted; go on with: {resume}") from None
+    except SystemExit:  # Rich's, where nobody reads the output any more
+        asyncio.run(mark_cancelled(here, "nobody read its output any more"))
+        raise
     except TerminationSignal:
         asyncio.run(mark_cancelled(here, "it was told to end (SIGTERM)"))
         raise UserError(f"ended by SIGTERM; go on with: {resume}") from None

@@ -18,13 +18,15 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import httpx
 import psutil
 from filelock import FileLock
+from pydantic import Field, TypeAdapter
 
 from tasks.catalog import UserError, data_folder
+from tasks.schema import check_address
 
 FIRST_PORT = 4200
 START_SECONDS = 120.0
@@ -44,14 +46,19 @@ RECORDING = {
 
 
 class Served(NamedTuple):
-    """Where a server of this machine is, and the process that answers there."""
+    """Where a server of this machine is, the process that answers there, and whose folder it serves."""
 
-    url: str
-    pid: int
+    url: Annotated[str, Field(pattern=r"^http://127\.0\.0\.1:\d{1,5}(/api)?$")]
+    pid: Annotated[int, Field(gt=0, lt=2**31)]
+    folder: str = ""
+    """Empty: not noted, by an earlier version."""
 
     @property
     def port(self) -> int:
         return int(self.url.rsplit(":", 1)[1].removesuffix("/api"))
+
+
+RECORD = TypeAdapter(Served)
 
 
 def folder() -> Path:
@@ -81,6 +88,8 @@ def client_settings(api_url: str) -> dict[str, str]:
 
 def use_server() -> str:
     """Has a server, and makes this process use it; called before prefect is imported, which reads its settings then."""
+    for variable in ("PREFECT_UI_URL", "SPILLOVER_REPORTS"):
+        address_in(variable)
     address = ensure_server()
     os.environ.update(client_settings(address))
     # Prefect's log goes to the server and its UI; the terminal shows the stages, and errors as one line.
@@ -108,10 +117,11 @@ def _refuse_without_login(address: str) -> None:
 
 def ensure_server() -> str:
     """The API's address: PREFECT_API_URL where it is set, else the local server, started when there is none."""
-    if url := os.environ.get("PREFECT_API_URL"):
+    if shown := address_in("PREFECT_API_URL"):
+        url = os.environ["PREFECT_API_URL"]
         if problem := _problem_of(url):
             raise UserError(
-                f"PREFECT_API_URL: no server answers at {without_login(url)} ({problem});"
+                f"PREFECT_API_URL: no server answers at {shown} ({problem});"
                 " start it, or unset the variable to use a local one"
             )
         return url
@@ -139,14 +149,25 @@ def start_server(port: int = 0) -> str:
 
     It is given a socket that listens already: who starts another one meanwhile gets another port.
     """
+    _close_to_others(folder())
     with _listen_again(port) if port else listen_from(FIRST_PORT) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/api"
         process = _start_process(listening, url)
     with _ended_unless_it_starts(process):
-        record = Served(url, process.pid)
+        record = Served(url, process.pid, str(folder()))
         _write(_record_file(), record)
         _wait_until_healthy(record)
     return url
+
+
+def _close_to_others(place: Path) -> None:
+    """Of a folder that an earlier version left open to everybody; one that its user opened to a group stays so."""
+    mode = place.stat().st_mode
+    if mode & 0o007:
+        closed = 0o007 if mode & 0o020 else 0o077
+        for one in [place, *(file for file in place.iterdir() if file.is_file() and not file.is_symlink())]:
+            if one.stat().st_uid == os.geteuid():
+                one.chmod(one.stat().st_mode & 0o7777 & ~closed)
 
 
 def _start_process(listening: socket.socket, url: str) -> psutil.Popen:
@@ -217,13 +238,15 @@ def _end(process: psutil.Process) -> None:
 def _is_ours(record: Served) -> bool:
     """Whether the recorded process is a Prefect server that was started here, and nobody else's."""
     try:
-        return PROGRAM in psutil.Process(record.pid).cmdline() and _owns_its_port(record)
+        return PROGRAM in psutil.Process(record.pid).cmdline() and _is_there(record)
     except psutil.Error:
         return False
 
 
-def _owns_its_port(record: Served) -> bool:
-    """After a crash the process and the port that were recorded may be somebody else's."""
+def _is_there(record: Served) -> bool:
+    """A copied folder's record is of another folder's; after a crash process and port may be somebody else's."""
+    if record.folder not in ("", str(folder())):
+        return False
     try:
         found = psutil.Process(record.pid).net_connections("tcp")
     except psutil.Error:
@@ -245,12 +268,25 @@ def _problem_of(url: str) -> str:
 
 
 def ui_address(api_url: str) -> str:
-    return without_login(os.environ.get("PREFECT_UI_URL") or api_url.removesuffix("/").removesuffix("/api"))
+    return address_in("PREFECT_UI_URL") or without_login(api_url.removesuffix("/").removesuffix("/api"))
+
+
+def address_in(variable: str) -> str:
+    """The address in a variable of the environment, without its login; empty where there is none."""
+    return checked_address(os.environ.get(variable, ""), variable)
+
+
+def checked_address(address: str, variable: str) -> str:
+    """The address without its login; what is none is refused, and not shown: it may be a password."""
+    try:
+        return check_address(without_login(address), variable)
+    except ValueError as problem:
+        raise UserError(f"{problem}, or unset the variable") from None
 
 
 def without_login(text: str) -> str:
-    """The text without the users and passwords of the addresses in it."""
-    return re.sub(r"(?<=://)\S*@", "", text)
+    """The text without what stands before an @ in its addresses: passwords hold blanks, slashes and more @."""
+    return re.sub(r"(?is)(https?://|^(?!.*https?://)).*@", r"\1", text)
 
 
 def _wait_until_healthy(record: Served) -> None:
@@ -320,7 +356,7 @@ def _listen_again(port: int) -> socket.socket:
 def reports_are_served(address: str) -> Iterator[None]:
     """Notes where the reports of this machine's runs are, for those that link to them."""
     file = folder() / "reports.json"
-    mine = Served(address, os.getpid())
+    mine = Served(address, os.getpid(), str(folder()))
     _write(file, mine)
     try:
         yield
@@ -331,10 +367,10 @@ def reports_are_served(address: str) -> Iterator[None]:
 
 def reports_address() -> str:
     """SPILLOVER_REPORTS, or where `spillover serve` shows the reports; empty where nothing does."""
-    if given := os.environ.get("SPILLOVER_REPORTS"):
-        return without_login(given.rstrip("/"))
+    if given := address_in("SPILLOVER_REPORTS"):
+        return given
     record = _read(folder() / "reports.json")
-    return record.url if record and _owns_its_port(record) else ""
+    return record.url if record and _is_there(record) else ""
 
 
 def _alone() -> FileLock:
@@ -359,7 +395,8 @@ def _write(file: Path, record: Served) -> None:
 
 
 def _read(file: Path) -> Served | None:
+    """What was noted; a file that holds anything else counts as none."""
     try:
-        return Served(**json.loads(file.read_text()))
-    except FileNotFoundError:
+        return RECORD.validate_json(file.read_bytes())
+    except (FileNotFoundError, ValueError):
         return None

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import pytest
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
@@ -6,6 +10,9 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from flows.guard import Guard
+from flows.reports import pages
+from tasks.catalog import UserError
+from tests.conftest import PROJECT
 
 OURS = {
     "a program": {},
@@ -90,6 +97,30 @@ def test_whatever_else_asks_gets_403_and_reaches_nothing(browser, headers, asked
     with pytest.raises(WebSocketDisconnect), browser.websocket_connect("ws://127.0.0.1:4200/ws", headers=dict(headers)):
         pass
     assert asked == []
+
+
+@pytest.mark.parametrize(
+    "address", ["lab.example:4300", "lab.example", "//lab.example", "http://", "https://:443", "/"]
+)
+def test_an_address_that_says_no_name_is_refused(address):
+    with pytest.raises(ValueError, match="says no name"):
+        Guard(PlainTextResponse("all secrets"), [address])
+
+
+def test_a_name_for_the_reports_without_a_scheme_is_one_sentence_before_anything_is_served(monkeypatch):
+    monkeypatch.setenv("SPILLOVER_REPORTS", "lab.example:4300")
+    with pytest.raises(UserError, match="SPILLOVER_REPORTS is no address: write http"):
+        pages()
+
+
+@pytest.mark.parametrize("variable", ["PREFECT_API_URL", "PREFECT_SERVER_UI_API_URL"])
+def test_a_name_for_the_server_without_a_scheme_is_one_sentence_before_anything_is_served(variable, tmp_path):
+    environment = {**os.environ, "PREFECT_HOME": str(tmp_path), variable: "lab.example:4200/api"}
+    command = [sys.executable, "-m", "flows.prefect_server", "--port", "0"]
+    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"prefect_server: {variable} is no address: write http")
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("headers", [{}, {"origin": "null"}], ids=["answered", "refused"])

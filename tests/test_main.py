@@ -169,3 +169,11 @@ def test_output_that_nobody_reads_any_more_ends_a_command_quietly(lost, command)
     done = spillover(*command, stdout=writing)
     os.close(writing)
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize("command", [["--help"], ["list"], ["server", "status"]], ids=" ".join)
+def test_output_that_cannot_be_written_is_one_sentence(lost, command):
+    with open("/dev/full", "w") as full:
+        done = spillover(*command, stdout=full)
+    told = "spillover: the output cannot be written (No space left on device); free some space or send it elsewhere\n"
+    assert (done.returncode, done.stderr.decode()) == (2, told)

@@ -128,7 +128,7 @@ def test_nothing_that_is_served_is_taken_for_something_else(run, browser, path):
 def test_a_server_of_reports_that_crashed_is_linked_to_no_more(run):
     with serve_reports() as address:
         noted = (server.folder() / "reports.json").read_text()
-    assert json.loads(noted) == {"url": address, "pid": os.getpid()}
+    assert json.loads(noted) == {"url": address, "pid": os.getpid(), "folder": str(server.folder())}
     (server.folder() / "reports.json").write_text(noted)  # and its number is another process's by now
     assert server.reports_address() == ""
 

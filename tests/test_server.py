@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import socket
 import socketserver
@@ -54,6 +55,68 @@ def test_a_server_that_took_the_port_of_one_that_crashed_is_neither_used_nor_sto
     assert server.is_healthy(somebody_elses)
 
 
+NO_RECORDS = ["", "{", "{}", "null", "[]", '"x"', "[[]]", b"\xff".decode("latin-1")] + [
+    json.dumps({"url": "http://127.0.0.1:4200/api", "pid": 1} | changes)
+    for changes in ({"pid": "abc"}, {"pid": -1}, {"pid": 10**30}, {"pid": None}, {"url": "x"}, {"unknown": 1})
+]
+
+
+@pytest.mark.parametrize("text", NO_RECORDS)
+def test_a_record_that_cannot_be_read_counts_as_none(text):
+    for name in ("server.json", "reports.json"):
+        (server.folder() / name).write_text(text, encoding="latin-1")
+    assert server.running_server() is None
+    assert server.reports_address() == ""
+    assert server.restart_server_that_died() == ""
+    assert server.stop_server() is False
+    with server.reports_are_served("http://127.0.0.1:4300"):
+        assert json.loads((server.folder() / "reports.json").read_text())["pid"] == os.getpid()
+
+
+LISTENS = """import socket, time
+with socket.create_server(("127.0.0.1", 0)) as one:
+    print(one.getsockname()[1], flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_copied_folder_does_not_take_the_server_of_the_other_for_its_own(data, tmp_path, monkeypatch):
+    command = [sys.executable, "-c", LISTENS, server.PROGRAM]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
+        address = f"http://127.0.0.1:{int(process.stdout.readline())}"
+        record = server.Served(f"{address}/api", process.pid, str(server.folder()))
+        (server.folder() / "server.json").write_text(json.dumps(record._asdict()))
+        (server.folder() / "reports.json").write_text(json.dumps(record._replace(url=address)._asdict()))
+        shutil.copytree(data / "prefect", tmp_path / "copy" / "prefect")
+        monkeypatch.setattr(server, "is_healthy", lambda url: True)
+        assert (server.running_server(), server.reports_address()) == (record.url, address)
+        with monkeypatch.context() as copied:
+            copied.setenv("SPILLOVER_DATA", str(tmp_path / "copy"))
+            assert (server.running_server(), server.reports_address()) == (None, "")
+            assert server.stop_server() is False
+        assert process.poll() is None
+        assert server.stop_server() is True
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(0o755, (0o700, 0o600)), (0o775, (0o770, 0o660)), (0o750, (0o750, 0o664)), (0o2770, (0o2770, 0o664))],
+    ids=lambda value: oct(value) if isinstance(value, int) else "",
+)
+def test_a_start_closes_a_folder_that_an_earlier_version_left_open_to_everybody(monkeypatch, tmp_path, before, after):
+    file, elsewhere = server.folder() / "prefect.db", tmp_path / "theirs"
+    for one in (file, elsewhere):
+        one.touch()
+        one.chmod(0o664)
+    (server.folder() / "link").symlink_to(elsewhere)
+    server.folder().chmod(before)
+    monkeypatch.setattr(server, "PROGRAM", "flows.no_such_server")
+    with pytest.raises(server.UserError, match="stopped while it was starting"):
+        server.start_server()
+    assert (server.folder().stat().st_mode & 0o7777, file.stat().st_mode & 0o777) == after
+    assert elsewhere.stat().st_mode & 0o777 == 0o664
+
+
 def test_a_server_that_died_takes_nobody_elses_port_and_says_so(somebody_elses, monkeypatch):
     (server.folder() / "server.json").write_text(json.dumps({"url": somebody_elses, "pid": 2**22 + 1}))
     monkeypatch.setenv("PREFECT_API_URL", somebody_elses)
@@ -69,8 +132,7 @@ def test_a_server_that_died_takes_nobody_elses_port_and_says_so(somebody_elses, 
         ("http://127.0.0.1:9/api", "http://127.0.0.1:9/api (ConnectError)"),
         ("http://team:p@ss-word@127.0.0.1:9/api", "http://127.0.0.1:9/api (ConnectError)"),
         ("http://team:pass/word@127.0.0.1:9/api", "http://127.0.0.1:9/api (InvalidURL)"),
-        ("localhost:9/api", "localhost:9/api (UnsupportedProtocol)"),
-        ("http://[::1/api", "http://[::1/api (InvalidURL)"),
+        ("http://team:se kret@127.0.0.1:9/api", "http://127.0.0.1:9/api (ConnectError)"),
     ],
 )
 def test_an_address_that_does_not_answer_is_refused_with_what_to_do_and_without_its_password(monkeypatch, url, shown):
@@ -79,6 +141,36 @@ def test_an_address_that_does_not_answer_is_refused_with_what_to_do_and_without_
         server.ensure_server()
     words = "start it, or unset the variable to use a local one"
     assert str(refusal.value) == f"PREFECT_API_URL: no server answers at {shown}; {words}"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "localhost:9/api",
+        "http://[::1/api",
+        "team:sekret@127.0.0.1:9/api",
+        "//team:sekret@127.0.0.1:9/api",
+        "http:/team:sekret@127.0.0.1:9/api",
+        "ftp://team:sek ret@127.0.0.1:9/api",
+        "team:sek://ret@127.0.0.1:9/api",
+        "http://team:sekret@",
+        "/api",
+    ],
+)
+@pytest.mark.parametrize("variable", ["PREFECT_API_URL", "PREFECT_UI_URL", "SPILLOVER_REPORTS"])
+def test_what_is_no_address_is_refused_at_the_start_and_not_shown(monkeypatch, variable, address):
+    monkeypatch.setenv(variable, address)
+    with pytest.raises(server.UserError) as refusal:
+        server.use_server()
+    words = "write http:// or https:// and a host, as http://localhost:8000, or unset the variable"
+    assert str(refusal.value) == f"{variable} is no address: {words}"
+
+
+@pytest.mark.parametrize("text", ["team:sekret@lab.example", "//team:sek@ret@lab.example", "https://a:sekret b@lab"])
+def test_nothing_before_an_at_sign_is_shown_of_an_address(text):
+    shown = server.without_login(text)
+    assert "@" not in shown
+    assert "ret" not in shown
 
 
 def test_what_answers_but_not_as_a_server_that_is_well_says_how(somebody_elses, monkeypatch):

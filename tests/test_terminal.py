@@ -86,6 +86,11 @@ def states(folder: Path) -> list[str]:
         return [state for (state,) in connection.execute("select state_name from task_run")]
 
 
+def flow_run_state(folder: Path, made: str) -> str:
+    with sqlite3.connect(f"file:{folder / 'prefect' / 'prefect.db'}?mode=ro", uri=True) as connection:
+        return connection.execute("select state_name from flow_run where id = ?", [made]).fetchone()[0]
+
+
 def every_file_is_whole(run: Path) -> bool:
     for file in run.rglob("*.json*"):
         rows = file.read_text().splitlines() if file.suffix == ".jsonl" else [file.read_text()]
@@ -164,6 +169,8 @@ def test_a_run_whose_output_nobody_reads_any_more_ends_quietly_and_goes_on_by_it
         process.stdout.close()
         assert process.stderr.read() == ""
     assert process.returncode == 1
+    made = json.loads((place / "results" / "demo" / f"unread-{lines}" / "run.json").read_text())["prefect_run"]
+    assert flow_run_state(place, made) == "Cancelled"
     assert spillover(place, *command).returncode == 0
     assert every_file_is_whole(place / "results" / "demo" / f"unread-{lines}")
 
