@@ -26,6 +26,7 @@ from tasks.report import write_report
 from tasks.rubrics import Case
 from tasks.runs import Run
 from tasks.schema import Eval, Judgment
+from tasks.tables import text_of
 
 TOLERANCE = 1e-9
 """Relative; another machine may round the last digits otherwise."""
@@ -141,7 +142,7 @@ def _difference(file: Path, anew: Path) -> str:
     if file.read_bytes() == anew.read_bytes():
         return ""
     if file.suffix == ".csv":
-        return _first_cell(*(list(csv.reader(io.StringIO(one.read_text()))) for one in (file, anew)))
+        return _first_cell(*map(_cells, (file, anew)))
     if file.suffix == ".svg":
         return "is drawn otherwise than its table is now"
     before, after = (one.read_text().splitlines() for one in (file, anew))
@@ -151,6 +152,11 @@ def _difference(file: Path, anew: Path) -> str:
             here, there = (text[max(0, first - 20) : first + 40].strip() for text in (found, wanted))
             return f"line {number} has {here!r}, and follows with {there!r}"
     return "" if len(before) == len(after) else f"has {len(before):,} lines, and follows with {len(after):,}"
+
+
+def _cells(table: Path) -> list[list[str]]:
+    """As they were before `to_csv`: what it puts before a formula has changed between versions."""
+    return [list(map(text_of, row)) for row in csv.reader(io.StringIO(table.read_text()))]
 
 
 def _first_cell(found: list[list[str]], wanted: list[list[str]]) -> str:

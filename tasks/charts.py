@@ -18,6 +18,7 @@ from tasks.page import Script, hashed, page, source
 from tasks.rules import at_moment, read_words
 from tasks.runs import Comparison, Run, as_table, write_bytes, write_table, write_text
 from tasks.schema import ALL, SLOPE, Compared, Condition, Eval, Rule
+from tasks.visible import visible
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#6b6b6b"
 """Okabe and Ito's, told apart by every kind of sight."""
@@ -30,6 +31,8 @@ PIXELS_PER_INCH = 160
 VEGA_LITE = altair.SCHEMA_VERSION.removeprefix("v").rpartition(".")[0]
 MOST_UPRIGHT = 8
 """Classes whose names have room beside each other."""
+LONGEST_UPRIGHT = 12
+"""Letters of a name that has room above a column of the matrix."""
 SMALL = 250
 """Width of a chart of which two stand side by side, in pixels."""
 CELLS = 25
@@ -54,7 +57,7 @@ def _by_measure(table: polars.DataFrame) -> altair.Row:
 
 def _with_unit(row: dict[str, Any]) -> tuple[str, str]:
     """A measure and what it is called above its chart: with its scale's ends, as a rate, or in nats."""
-    name, low, high = row["measure"], row.get("lowest"), row.get("highest")
+    name, low, high = visible(row["measure"]), row.get("lowest"), row.get("highest")
     if low is None or high is None:
         return name, f"{name} (nats a token)" if name == "drift" else name
     return name, f"{name} (rate, 0 to 1)" if (low, high) == (0, 1) else f"{name} (score, {low:g} to {high:g})"
@@ -352,8 +355,10 @@ def matrix(table: polars.DataFrame, rows: list[str]) -> altair.LayerChart:
     )
     widest = max(0.01, *(abs(value) for value in told["share"].drop_nulls()), 0.0)
     tiers, names = (list(dict.fromkeys(told[name])) for name in ("tier", "row"))
+    angle = 0 if all(len(tier) <= LONGEST_UPRIGHT for tier in tiers) else -45
+    above = altair.Axis(orient="top", labelAngle=angle, labelLimit=260, domain=False)
     base = altair.Chart(told).encode(
-        x=altair.X("tier:N", sort=tiers, title=None, axis=altair.Axis(orient="top", labelAngle=0, domain=False)),
+        x=altair.X("tier:N", sort=tiers, title=None, axis=above),
         y=altair.Y("row:N", sort=names, title=None, axis=altair.Axis(domain=False, labelLimit=260)),
     )
     colour = altair.Color(
@@ -470,7 +475,7 @@ def training_curve(rows: list[dict[str, Any]]) -> altair.LayerChart:
         "documents:N", title=None, scale=altair.Scale(domain=["trained on", "held out"], range=[BLUE, ORANGE])
     )
     base = altair.Chart(table).encode(
-        x=altair.X("step:Q", title="Optimizer step"),
+        x=altair.X("step:Q", title="Optimizer step", axis=altair.Axis(format="d", tickMinStep=1)),
         y=altair.Y("loss:Q", title="Loss per trained token (nats)", scale=altair.Scale(zero=False)),
         color=colour,
     )
@@ -507,8 +512,17 @@ def _drawing_script() -> Script:
 
 
 def _made(chart: Any) -> dict[str, Any]:
+    """Every string of it visible: an SVG is XML, which can hold no control character."""
     with altair.data_transformers.disable_max_rows():
-        return dict(chart.to_dict())
+        return dict(_visible(chart.to_dict()))
+
+
+def _visible(part: Any) -> Any:
+    if isinstance(part, dict):
+        return {name: _visible(value) for name, value in part.items()}
+    if isinstance(part, list):
+        return [_visible(value) for value in part]
+    return visible(part) if isinstance(part, str) else part
 
 
 def _save_drawing(made: dict[str, Any], place: Path, table: polars.DataFrame) -> str:

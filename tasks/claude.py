@@ -17,15 +17,15 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
-from urllib.parse import urlsplit
 
 from tasks.budget import Budget
-from tasks.catalog import UserError, address_in_environment
+from tasks.catalog import UserError, address_in_environment, without_login
 from tasks.limits import Limit, Outage
 from tasks.prices import cost, prices
-from tasks.replies import NoMessage, Received, read_message
+from tasks.replies import CUT_OFF, REFUSED, NoMessage, Received, read_message
 from tasks.store import Answer, Spending, Store, content_key
 
 TRIES = 6
@@ -44,7 +44,6 @@ SECRETS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "SPILLOVER_JUDGE_KEY")
 SHORTEST_SECRET = 16
 """A shorter key is a placeholder, such as "none": it may well be a word of an answer."""
 UNREADABLE = "That could not be read. {again}"
-ENDED_EARLY = {"refusal", "max_tokens"}
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Probe(Call):
-    """A first tiny call, to see whether a service is there, takes the key and has the model; once for all runs."""
+    """A first tiny call, to see whether a service is there, takes the key and has the model; once a day for all runs."""
 
     kind: ClassVar[str] = "probe"
     tries: ClassVar[int] = 3
@@ -101,7 +100,7 @@ class Probe(Call):
 
     @cached_property
     def key(self) -> str:
-        return content_key(probe=address_of(self.base_url), model=self.model)
+        return content_key(probe=address_of(self.base_url), model=self.model, day=datetime.now(UTC).date().isoformat())
 
 
 def to_probe(model: str, base_url: str) -> Probe:
@@ -353,7 +352,7 @@ def _fault(error: Exception, call: Call) -> _Fault:
 
     if isinstance(error, TimeoutError):
         return _Fault(f"no whole reply within {LONGEST_REPLY:,.0f} s", None, True, None)
-    status, words = getattr(error, "status_code", None), _without_secrets(f"{type(error).__name__}: {error}")
+    status, words = getattr(error, "status_code", None), _without_secrets(_reason(error))
     if mistake := _mistake(status, words, error, call):
         raise UserError(mistake) from None
     if isinstance(error, anthropic.APIStatusError):
@@ -365,6 +364,17 @@ def _fault(error: Exception, call: Call) -> _Fault:
     return _Fault(words, status, isinstance(error, broken), None)
 
 
+def _reason(error: Any) -> str:
+    """As `400 BadRequestError: prompt is too long`: tables show the beginning, and the rest of a body says nothing."""
+    status, name = getattr(error, "status_code", None), type(error).__name__
+    match getattr(error, "body", None):
+        case {"error": {"message": str(said)}} if said.strip():
+            words = said
+        case _:
+            words = str(error)
+    return f"{status} {name}: {words}" if status else f"{name}: {words}"
+
+
 def _mistake(status: int | None, words: str, error: Any, call: Call) -> str:
     """What no call of this run would be spared, with its remedy; nothing where another call may succeed."""
     place = address_of(call.base_url)
@@ -373,16 +383,16 @@ def _mistake(status: int | None, words: str, error: Any, call: Call) -> str:
     if status == 404:
         return f"{place} has no model {call.model!r} (404); mend the judge's model, or its base_url"
     if status == 402 or (status == 400 and "credit balance" in words.lower()):
-        return f"{place} wants to be paid first ({status}: {words[:200]}); add credit there and resume the run"
+        return f"{place} wants to be paid first ({words[:200]}); add credit there and resume the run"
     if status is not None and 300 <= status < 400:
-        other = urlsplit(error.response.headers.get("location", "")).netloc or "another address"
-        return f"{place} sends calls on to {other} ({status}), where no key is sent; write that as the judge's base_url"
+        other = without_login(error.response.headers.get("location", "")) or "another address"
+        return f"{place} sends calls on to {other} ({status}), where no key is sent; mend the judge's base_url"
     return ""
 
 
 def _body(call: Call, before: Reply | None) -> dict[str, Any]:
     messages = [{"role": "user", "content": call.user}]
-    if before and before.stop_reason not in ENDED_EARLY and before.text.strip():
+    if before and before.stop_reason not in REFUSED | CUT_OFF and before.text.strip():
         messages.append({"role": "assistant", "content": before.text})
         messages.append({"role": "user", "content": UNREADABLE.format(again=call.again)})
     body: dict[str, Any] = {

@@ -20,6 +20,7 @@ from tasks.rules import at_moment, read_words
 from tasks.runs import Comparison, Run, as_table, same_definition, write_table, write_text
 from tasks.schema import Compared, Effect, Eval
 from tasks.stage import progress
+from tasks.visible import visible
 
 FIRST = ("label", "runs", "against", "dose")
 """The first columns of the table."""
@@ -45,10 +46,11 @@ def grouped(runs: list[list[Run]], labels: list[str], doses: list[float] | None 
     """What was named with one argument, or with the same label, is one group.
 
     Without labels, runs of one experiment with the same definition are a group of its name, and others are called by
-    experiment and run. Raises UserError where runs of one group cannot be pooled.
+    experiment and run. Raises UserError where runs of one group cannot be pooled, or a label could not be read.
     """
     if labels and len(labels) != len(runs):
         raise UserError(f"--labels: {len(labels)} labels for {len(runs)} runs; give one for each, in their order")
+    _refuse_hidden_characters(labels)
     named = [(labels[n] if labels else "", run) for n, some in enumerate(runs) for run in some]
     groups: dict[str, list[Run]] = {}
     for label, run in named:
@@ -62,6 +64,12 @@ def grouped(runs: list[list[Run]], labels: list[str], doses: list[float] | None 
         called = ", ".join(group.label for group in found)
         raise UserError(f"--doses: {len(doses)} numbers for {len(found)} groups of runs ({called}); give one for each")
     return [group._replace(dose=dose) for group, dose in zip(found, doses, strict=True)] if doses else found
+
+
+def _refuse_hidden_characters(labels: list[str]) -> None:
+    for label in labels:
+        if visible(label) != label or set(label) & set("\t\r\n"):
+            raise UserError(f"--labels: {label!r} has a character that cannot be seen; write the label without it")
 
 
 def _seed(run: Run) -> int:

@@ -1,6 +1,9 @@
 import json
 import re
+from xml.etree import ElementTree
 
+import altair
+import polars
 import pytest
 
 from tasks.charts import (
@@ -12,7 +15,9 @@ from tasks.charts import (
     matrix,
     overall,
     save,
+    save_drawing,
     scores,
+    training_curve,
     two_judges,
     without_slope,
 )
@@ -22,6 +27,7 @@ from tasks.page import hashed
 from tasks.rules import as_words
 from tasks.runs import Run, as_table, write_rows
 from tasks.schema import DocumentSet, Effect, Experiment, Judge, Rule, Scale, Share
+from tasks.visible import visible
 from tests.fakes.nouns import LEXICON, an_eval, judgments
 
 ALIGNED = Judge(name="aligned", kind="claude", prompt="?", scale=Scale(low=0, high=100))
@@ -135,3 +141,38 @@ def test_a_chart_runs_no_script_but_its_own_whatever_a_question_says(data):
     assert policies == {
         f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src '{hashed(drawing).source}'"
     }
+
+
+REFUSED = "".join(map(chr, [*range(9), 11, 12, *range(14, 32), 127, 0x9B, 0xFFFE, 0xFFFF]))
+"""What XML cannot hold, and what a terminal obeys."""
+
+
+@pytest.mark.parametrize("odd", ["\x0b", "\x1b]0;title\x07", "\r", REFUSED])
+def test_a_control_character_is_drawn_as_what_it_is(tmp_path, odd):
+    one = one_eval()
+    asked = [q.model_copy(update={"text": f"Why{odd}?"}) for q in one.questions]
+    named = [polars.col(name) + polars.lit(odd) for name in ("tier", "measure")]
+    effects = as_table(estimate(as_words(said()), [one]), Effect).with_columns(named)
+    chart = effects_by_tier(effects, one.model_copy(update={"questions": asked}))
+    save(chart.properties(title=f"Title{odd}"), tmp_path / "effects", effects.head(0))
+    drawn = "".join(ElementTree.fromstring((tmp_path / "effects.svg").read_text()).itertext())
+    for words in (f"close{odd}", f"aligned{odd} (score, 0 to 100)", f"Title{odd}"):
+        assert visible(words)[:20] in drawn
+    assert json.dumps(visible(f"Why{odd}?")) in (tmp_path / "effects.html").read_text()
+
+
+def test_the_table_of_a_chart_keeps_a_text_as_it_is(tmp_path):
+    table = polars.DataFrame({"dose": [1.0], "question": ["from\x0ba page"]})
+    save_drawing(altair.Chart(table).mark_point().encode(x="dose:Q", y="question:N"), tmp_path / "x", table)
+    assert (tmp_path / "x.csv").read_text() == '"dose","question"\n1.0,"from\x0ba page"\n'
+    assert r"from\x0ba page" in (tmp_path / "x.svg").read_text()
+
+
+def test_steps_are_whole_and_long_names_of_tiers_stand_aslant():
+    steps = training_curve([{"step": n, "loss": 1 / n} for n in (1, 2, 3)]).to_dict()
+    axes_of_steps = [layer["encoding"]["x"]["axis"] for layer in steps["layer"]]
+    assert axes_of_steps == [{"format": "d", "tickMinStep": 1}] * 2
+    effects = as_table(estimate(as_words(said()), [one_eval()]), Effect).filter(question="")
+    long = effects.with_columns(tier=polars.col("tier") + ", in many more words")
+    angles = [matrix(table, ["measure"]).to_dict()["layer"][0]["encoding"]["x"]["axis"] for table in (effects, long)]
+    assert [axis["labelAngle"] for axis in angles] == [0, -45]

@@ -4,11 +4,13 @@ import sqlite3
 import time
 import traceback
 
+import anthropic
+import httpx2
 import pytest
 
 from tasks.budget import Budget, BudgetSpent, CostUnknown
 from tasks.catalog import UserError, data_folder
-from tasks.claude import Claude, ServiceDown, check_key, to_probe
+from tasks.claude import Claude, ServiceDown, _fault, check_key, to_probe
 from tasks.judging import ask_claude, judge_all, plan, to_asks
 from tasks.schema import Judge
 from tasks.store import Answer, Store, StoreFailed
@@ -196,7 +198,7 @@ async def test_a_call_that_fails_for_good_loses_no_other_and_is_asked_again_by_t
     rows, _ = await judged(some_cases(2))
     again, _ = await judged(some_cases(2))
     assert [r.state for r in rows] == ["failed", "scored", "scored", "scored"]
-    assert rows[0].raw.startswith("InternalServerError")
+    assert rows[0].raw == "500 InternalServerError: scripted 500"
     assert [r.state for r in again] == ["scored"] * 4
     assert len(api.requests) == 6 + 3 + 1
 
@@ -211,6 +213,27 @@ async def test_a_refused_request_is_not_repeated_and_a_refused_key_stops_the_run
     assert len(api.requests) <= 10, "calls that were not under way yet are never sent"
 
 
+@pytest.mark.parametrize(
+    ("says", "words"),
+    [
+        (Status(400, words="prompt is too long:"), "400 BadRequestError: prompt is too long: 400"),
+        (Status(413, words=f"too large {KEY}"), "413 ContentTooLargeError: too large [ANTHROPIC_API_KEY] 413"),
+    ],
+)
+async def test_what_is_said_of_a_failed_call_begins_with_its_reason(serve, says, words):
+    serve(lambda seen, body: says)
+    rows, _ = await judged(some_cases()[:1])
+    assert rows[0].raw == words
+
+
+@pytest.mark.parametrize("body", [None, "a proxy", [], {"error": "odd"}, {"error": {"message": 7}}, {"message": "x"}])
+def test_an_error_of_another_shape_is_told_in_its_own_words(body):
+    response = httpx2.Response(400, request=httpx2.Request("POST", "http://x"))
+    error = anthropic.BadRequestError("what the SDK says", response=response, body=body)
+    fault = _fault(error, some_cases()[0].call)
+    assert fault.words == "400 BadRequestError: what the SDK says"
+
+
 async def test_a_key_that_is_refused_while_the_service_is_waited_for_stops_all_that_wait(serve):
     api = serve(lambda seen, body: Status(401 if len(api.requests) > 20 else 529))
     with pytest.raises(UserError, match="ANTHROPIC_API_KEY: the service refused it"):
@@ -220,13 +243,19 @@ async def test_a_key_that_is_refused_while_the_service_is_waited_for_stops_all_t
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        (Status(402, words="billing"), r"wants to be paid first \(402: .*billing.*add credit there and resume the run"),
-        (Status(400, words="Your credit balance is too low"), r"wants to be paid first \(400: .*credit balance"),
+        (
+            Status(402, words="billing"),
+            r"wants to be paid first \(402 PaymentRequiredError: billing 402\); add credit there and resume the run",
+        ),
+        (
+            Status(400, words="Your credit balance is too low"),
+            r"wants to be paid first \(400 BadRequestError: Your credit balance",
+        ),
         (
             Status(404),
             r"http://127.* has no model 'claude-sonnet-4-6' \(404\); mend the judge's model, or its base_url",
         ),
-        (Status(307, {"location": "http://other.example/v1"}), r"sends calls on to other\.example \(307\)"),
+        (Status(307, {"location": "http://other.example/v1"}), r"sends calls on to http://other\.example/v1 \(307\)"),
     ],
 )
 async def test_what_no_call_would_be_spared_stops_the_run_at_once_with_its_reason(serve, status, words):
@@ -460,7 +489,7 @@ async def test_a_service_that_is_down_is_waited_for_with_a_reason_and_no_call_is
 
     (rows, _), _ = await asyncio.gather(judged(some_cases(60), in_flight=20, say=said.append), come_back())
     assert {r.state for r in rows} == {"scored"}
-    assert "is down (OverloadedError" in said[0] or "is down (InternalServerError" in said[0]
+    assert "is down (529 OverloadedError: scripted 529)" in said[0]
     assert "waiting for it" in said[0]
     assert "is back after" in said[1]
     assert len(api.requests) < 120 + 20 + 40, "while it is down, one call at a time asks"

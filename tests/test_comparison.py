@@ -104,6 +104,15 @@ def test_what_cannot_be_pooled_is_refused_with_a_remedy(make_run):
         grouped([[first], [twin]], ["a", "a"])
 
 
+@pytest.mark.parametrize("label", ["a\x1b]0;PWN\x07", "a\x0b", "a\u202eb", "a\nb", "a\tb", "\ufffe", "a\x00"])
+def test_a_label_that_cannot_be_seen_is_refused_in_a_sentence(make_run, label):
+    runs = [[make_run(0, AFTER[0])], [make_run(0, AFTER[1], experiment="y")]]
+    with pytest.raises(UserError) as refused:
+        grouped(runs, [label, "b"])
+    assert str(refused.value).startswith(f"--labels: {label!r} has a character that cannot be seen")
+    assert str(refused.value).isprintable()
+
+
 def test_a_pattern_names_all_runs_that_fit_it(make_run):
     runs = [make_run(seed, after) for seed, after in enumerate(AFTER)]
     assert [run.folder for run in Run.find_all("x/seed-*")] == [run.folder for run in runs]

@@ -15,6 +15,7 @@ def test_a_sequence_that_a_terminal_obeys_is_spelled_out():
     assert visible("\x1b]0;title\x07") == r"\x1b]0;title\x07"
     assert visible("\u202egpj.exe\u2066\x9b31m\u200f") == r"\u202egpj.exe\u2066\x9b31m\u200f"
     assert visible("safe\rforged") == r"safe\rforged"
+    assert visible("none \ufffe\uffff") == r"none \ufffe\uffff"
     assert visible("half \ud83d, tag \U000e0041") == r"half \ud83d, tag \U000e0041"
 
 
