@@ -28,7 +28,7 @@ from flows.forms import Seed
 from flows.judging import MOST_CHUNKS, ask, judge_what_is_missing, probe_judges, refuse_too_many_unscored, report
 from flows.terminal import console
 from tasks.budget import Budget
-from tasks.catalog import UserError, document_files, load_evals
+from tasks.catalog import UserError, load_evals
 from tasks.claude import check_key
 from tasks.documents import documents_task
 from tasks.elsewhere import read_responses
@@ -40,6 +40,7 @@ from tasks.prices import dollars
 from tasks.runs import Run, default_name, read_rows, write_rows
 from tasks.sampling import sample_task
 from tasks.schema import Checkpoint, Document, Eval, Experiment, Judge, Response, Sampling, Training, Until
+from tasks.sets import gather, split
 from tasks.store import Store
 from tasks.training import keep_with_run, kept_checkpoint, train_task, training_key
 
@@ -132,15 +133,18 @@ looked_at: ContextVar[tuple[Experiment, list[Eval], Engine | None] | None] = Con
 """What `look_ahead` found, so that nothing is looked up twice."""
 
 
-async def look_ahead(experiment: Experiment, name: str) -> None:
+async def look_ahead(experiment: Experiment, name: str, seed: int | None = None) -> None:
     """Raises UserError for what can be known to be wrong before there is a run, in the Prefect UI or as a folder."""
     evals, engine = await preflight(experiment, name)
     looked_at.set((experiment, evals, engine))
     here = Run.at(experiment.name, name)
     here.refuse_a_changed_definition(experiment, evals)
     given_answers(experiment, evals, name)
-    for one in [] if here.documents.is_file() else experiment.documents:
-        document_files(one.name, one.path)
+    if experiment.documents and not here.documents.is_file():
+        mixed, *_ = gather(experiment.documents, experiment.default_seed if seed is None else seed)
+        trained, _ = split(mixed, experiment.training.held_out)
+        if not experiment.training.checkpoint:
+            check_warmup(len(trained), experiment.training)
 
 
 async def preflight(experiment: Experiment, name: str) -> tuple[list[Eval], Engine | None]:

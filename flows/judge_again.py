@@ -103,7 +103,7 @@ class Again(NamedTuple):
 async def judge_and_report(here: Run, experiment: Experiment, evals: list[Eval], failed: bool) -> str:
     if failed:
         write_text(here.definition, as_yaml(experiment))
-        here.keep_evals(evals)
+        here.write_evals(evals)
     here.note(started=here.record().get("started") or now(), **origin())
     await link_to_report(here)
     budget = Budget(Store(), here.identity, experiment.max_cost_usd, here.raise_command)
@@ -142,10 +142,10 @@ def other_judges(run: Run, chosen: list[str], changes: dict[str, Any]) -> list[E
     """
     before = run.evals()
     after = [_with_judges(one, chosen, changes) for one in before]
-    if after == before:
+    if _asked_elsewhere(after) == _asked_elsewhere(before):
         raise UserError(
-            f"these judges have judged {run.name!r} already; name others with --judges, --model, --rubric or "
-            "--base-url, or use --failed"
+            f"these judges have judged {run.name!r} already, and what a model said is kept wherever it was asked; name "
+            "others with --judges, --model or --rubric, or use --failed"
         )
     return after
 
@@ -172,3 +172,11 @@ def _changed(one: Eval, changes: dict[str, Any]) -> Eval:
     """The eval with these fields in each of Claude's judges."""
     judges = [{**judge.model_dump(), **(changes if judge.kind == "claude" else {})} for judge in one.judges]
     return validate(Eval, one.model_dump() | {"judges": judges}, f"judges of {one.name}")
+
+
+def _asked_elsewhere(evals: list[Eval]) -> list[Eval]:
+    """The evals but for where their judges are asked."""
+    return [
+        one.model_copy(update={"judges": [judge.model_copy(update={"base_url": ""}) for judge in one.judges]})
+        for one in evals
+    ]

@@ -62,7 +62,7 @@ class TooManyUnscored(UserError):
 
 
 async def probe_judges(experiment: Experiment, evals: list[Eval], budget: Budget) -> None:
-    """One tiny call to each service and model, before anything else is spent; none to those that answered a run once.
+    """One tiny call to each service and model, before anything else is spent; none to those that answered one today.
 
     Raises UserError where one is not there, refuses the key or lacks the model.
     """

@@ -92,7 +92,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Probe(Call):
-    """A first tiny call, to see whether a service is there, takes the key and has the model; once a day for all runs."""
+    """A first tiny call, to see whether a service is there, takes the key and has the model; one a day for all runs."""
 
     kind: ClassVar[str] = "probe"
     tries: ClassVar[int] = 3

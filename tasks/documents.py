@@ -29,12 +29,13 @@ def write_documents(run: Run, experiment: Experiment, seed: int) -> int:
 
 
 def not_trained_on(mixture: dict[str, Any]) -> str:
-    """How many rows were rejected, and which files of a set's folder were not read; nothing where all was."""
+    """How many rows were rejected, which files and which fields of rows were not read; nothing where all was."""
     rejected = sum(one["rejected"] for one in mixture["sets"])
     left_out = [name for one in mixture["sets"] for name in one["left_out"]]
-    return (f", {rejected:,} rows rejected" if rejected else "") + (
-        f", not read: {', '.join(left_out)}" if left_out else ""
-    )
+    unused = dict.fromkeys(key for one in mixture["sets"] for key in one["unused"])
+    told = f"{rejected:,} rows rejected" if rejected else ""
+    not_read = ", ".join([*left_out, *(f"the field {key}" for key in unused)])
+    return "".join(f", {words}" for words in (told, f"not read: {not_read}" if not_read else "") if words)
 
 
 @task(name="documents", task_run_name="read the documents of {experiment.name}")

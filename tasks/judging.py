@@ -24,6 +24,7 @@ from tasks.catalog import UserError
 from tasks.claude import Call, CallFailed, Claude, Reply, to_reply
 from tasks.lexicon import count_terms, read_yes_no
 from tasks.losses import LOST
+from tasks.replies import CUT_OFF, REFUSED
 from tasks.rubrics import Case, is_swapped, read_reply, rubric_hash
 from tasks.runs import Run, write_rows
 from tasks.schema import Condition, Eval, Failure, Judge, Judgment, Question, Response, State
@@ -145,9 +146,13 @@ def _place(name: str, judge: str, one: Case | Judgment) -> tuple[object, ...]:
 
 
 def to_asks(cases: Iterable[Case]) -> list[Ask]:
-    """What Claude's judges are to be asked: the same text is judged once."""
-    asks = (Ask(case.call, case.judge) for case in cases if case.judge.kind == "claude")
-    return list({ask.call.key: ask for ask in asks}.values())
+    """What Claude's judges are to be asked: the same text is judged once, by the one that may say most of it."""
+    asks: dict[str, Ask] = {}
+    for case in (case for case in cases if case.judge.kind == "claude"):
+        ask = asks.setdefault(case.call.key, Ask(case.call, case.judge))
+        if case.call.max_tokens > ask.call.max_tokens:
+            asks[case.call.key] = Ask(case.call, case.judge)
+    return list(asks.values())
 
 
 def unanswered(asks: list[Ask], store: Store, again: frozenset[str] = frozenset()) -> list[Ask]:
@@ -222,8 +227,8 @@ class Verdict(NamedTuple):
 
 def verdict(reply: Reply, judge: Judge) -> Verdict:
     """What a reply amounts to. A label that stands for no score is the state "not scored"."""
-    stops: dict[str, State] = {"refusal": "refused", "max_tokens": "truncated"}
-    if stopped := stops.get(reply.stop_reason):
+    if reply.stop_reason in REFUSED | CUT_OFF:
+        stopped: State = "refused" if reply.stop_reason in REFUSED else "truncated"
         return Verdict(stopped, None, "", "", reply.model, reply.text)
     read = read_reply(reply.text, judge)
     if read is None:

@@ -27,6 +27,8 @@ IN_TIERS: dict[Verdict, str] = {
     "no interval": "no interval",
 }
 SIGNIFICANT = 0.05
+ROUNDING = 1e-12
+"""A smaller number is what sums leave of 0."""
 MOST_SENTENCES = 4
 SAMPLES = (1, 2, 5, 10, 20, 40, 80)
 MOST_QUESTIONS = 10_000
@@ -114,6 +116,8 @@ def number(value: float | None, sign: str = "") -> str:
     """With two digits behind the point, or with as many as a small number needs to be told from 0."""
     if value is None:
         return ""
+    if abs(value) < ROUNDING:
+        value = 0.0
     return f"{value:{sign}.2f}" if value == 0 or abs(value) >= 0.005 else f"{value:{sign}.2g}"
 
 

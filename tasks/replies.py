@@ -14,6 +14,9 @@ USAGE = {
 }
 ALWAYS_COUNTED = {"input", "output"}
 """A service that says nothing of these has not told what the reply cost."""
+REFUSED = {"refusal"}
+CUT_OFF = {"max_tokens", "length", "model_context_window_exceeded"}
+"""Why a reply can have ended but by itself, in the words of the API and of servers that imitate it."""
 MOST_TOKENS = 10**9
 """No reply has as many: a greater count is none."""
 
@@ -34,25 +37,31 @@ class Received(NamedTuple):
 
 
 def read_message(content: bytes) -> Received:
-    """The reply in a response's body. A body nested too deep to be read is kept whole, as the text of the reply.
+    """The reply in a response's body. One that is odd, or nested too deep to be read, is kept whole as its text.
 
     Raises NoMessage for what is no message of the API.
     """
+    body = content.decode("utf-8-sig", "replace")
     try:
-        return _received(json.loads(content, parse_int=_whole))
+        message = json.loads(body, parse_int=_whole)
+        text = _text(message, body)
     except RecursionError:
-        return Received(content.decode("utf-8", "replace"), "", "", None)
+        return Received(body, "", "", None)
     except ValueError:
-        raise NoMessage(f"the reply is no message: {content[:200]!r}") from None
-
-
-def _received(message: Any) -> Received:
-    blocks = message.get("content") if isinstance(message, dict) else None
-    if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
-        raise NoMessage(f"the reply is no message: {str(message)[:200]}")
-    text = "".join(_words(block.get("text", "")) for block in blocks if block.get("type") == "text")
+        raise NoMessage(f"the reply is no message: {body[:200]!r}") from None
     stop_reason, model = (one if isinstance(one, str) else "" for one in map(message.get, ("stop_reason", "model")))
     return Received(_writable(text), _writable(stop_reason), _writable(model), _tokens(message.get("usage")))
+
+
+def _text(message: Any, body: str) -> str:
+    """What a message says; of one whose content is odd the whole body. Raises ValueError for what is no message."""
+    content = message.get("content") if isinstance(message, dict) else None
+    if isinstance(content, list) and all(isinstance(block, dict) for block in content):
+        return "".join(_words(block.get("text", "")) for block in content if block.get("type") == "text")
+    is_message = isinstance(message, dict) and (message.get("type") == "message" or "usage" in message)
+    if not is_message:
+        raise ValueError("no message")
+    return content if isinstance(content, str) else body
 
 
 def _tokens(usage: Any) -> dict[str, int] | None:

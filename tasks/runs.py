@@ -310,12 +310,18 @@ class Run:
             with_rules(one, now.rules).model_copy(update={"matters": now.matters, "judges": now.judges})
             for one, now in ((one, known[one.name]) for one in before)
         ]
-        if after != before or self.experiment().targets != experiment.targets:
+        measures = [[(one.rules, one.matters) for one in evals] for evals in (before, after)]
+        if measures[0] != measures[1] or self.experiment().targets != experiment.targets:
             self.keep_evals(after)
+        elif after != before:
+            self.write_evals(after)
 
     def keep_evals(self, evals: list[Eval]) -> None:
         """The run's evals with other rules; effects and report are to be made anew."""
         self._remove_what_effects_made()  # first: a kill between the two must not leave effects of other rules
+        self.write_evals(evals)
+
+    def write_evals(self, evals: list[Eval]) -> None:
         for one in evals:
             write_text(self.evals_folder / f"{one.name}.yaml", as_yaml(one))
 

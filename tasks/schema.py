@@ -75,7 +75,7 @@ def check_address(text: str, field: str, added: str = "") -> str:
 def _has_host(address: str) -> bool:
     try:
         parts = urlsplit(address)
-        return bool(parts.hostname) and parts.port != 0
+        return bool(parts.hostname) and parts.netloc.isascii() and parts.port != 0
     except ValueError:  # a port beyond 65535, a bracket that does not close
         return False
 

@@ -15,8 +15,9 @@ import json
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,7 +38,7 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from tasks.catalog import UserError, data_folder
@@ -126,7 +127,7 @@ class Store:
         """All attempts of each key that is held, in their order."""
         wanted = list(dict.fromkeys(keys))
         held: dict[str, list[Answer]] = {}
-        with self.engine.connect() as connection:
+        with self._read(), self.engine.connect() as connection:
             for start in range(0, len(wanted), LOOK_UP_AT_ONCE):
                 some = answers.c.key.in_(wanted[start : start + LOOK_UP_AT_ONCE])
                 for key, attempt, kind, body in connection.execute(select(answers).where(some)):
@@ -171,7 +172,8 @@ class Store:
                 waited = time.monotonic() - started
                 if not _passes(error) or waited > LONGEST_WAIT:
                     raise
-                self.say(f"the answer store cannot be written ({_reason(error)}); waited {waited:,.0f} s for it so far")
+                with suppress(RuntimeError):  # whoever listened may be gone: what is paid is committed all the same
+                    self.say(f"the answer store cannot be written ({_reason(error)}); waited {waited:,.0f} s for it")
                 time.sleep(min(1.0, 0.05 + waited))
 
     def _failed(self) -> StoreFailed:
@@ -199,9 +201,20 @@ class Store:
     def spending(self, run: str) -> list[Spending]:
         """Everything that a run has paid."""
         columns = spending.c.run, spending.c.stage, spending.c.model, spending.c.tokens, spending.c.usd
-        with self.engine.connect() as connection:
+        with self._read(), self.engine.connect() as connection:
             rows = connection.execute(select(*columns).where(spending.c.run == run))
             return [Spending(run, stage, model, json.loads(tokens), usd) for _, stage, model, tokens, usd in rows]
+
+    @contextmanager
+    def _read(self) -> Iterator[None]:
+        """What cannot be read, because its file is damaged or another program's, is one sentence."""
+        try:
+            yield
+        except (SQLAlchemyError, ValueError) as error:
+            raise StoreFailed(
+                f"the answer store {self._name} could not be read ({_reason(error)}); restore it from a copy, or set "
+                "SPILLOVER_STORE"
+            ) from None
 
     def _create_tables(self) -> None:
         """`metadata.create_all` looks first and then creates: of two processes that begin at once, one would fail."""
@@ -266,7 +279,7 @@ def _sqlite(address: URL) -> Engine:
     if address.host:
         raise ArgumentError(f"a file has no host, write sqlite:////{address.database}")
     _keep_private(address.database)
-    engine = create_engine(address)
+    engine = create_engine(address.set(drivername="sqlite"))
     event.listen(engine, "connect", _prepare_sqlite)
     return engine
 

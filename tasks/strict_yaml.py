@@ -135,7 +135,8 @@ class _Dumper(_Core, yaml.SafeDumper):
     """Writes texts of several lines as they are, where YAML can."""
 
     def represent_text(self, text: str) -> yaml.ScalarNode:
-        return self.represent_scalar(TAG + "str", text, style="|" if "\n" in text else None)
+        style = '"' if "\x85" in text else "|" if "\n" in text else None  # else U+0085 would come back as a blank
+        return self.represent_scalar(TAG + "str", text, style=style)
 
 
 _Dumper.add_representer(str, _Dumper.represent_text)

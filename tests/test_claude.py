@@ -3,6 +3,8 @@ import json
 import sqlite3
 import time
 import traceback
+from datetime import datetime
+from types import SimpleNamespace
 
 import anthropic
 import httpx2
@@ -255,6 +257,8 @@ async def test_a_key_that_is_refused_while_the_service_is_waited_for_stops_all_t
             Status(404),
             r"http://127.* has no model 'claude-sonnet-4-6' \(404\); mend the judge's model, or its base_url",
         ),
+        (Status(307, {"location": "http://[bad"}), r"sends calls on to http://\[bad \(307\)"),
+        (Status(302, {"location": "/elsewhere"}), r"sends calls on to /elsewhere \(302\)"),
         (Status(307, {"location": "http://other.example/v1"}), r"sends calls on to http://other\.example/v1 \(307\)"),
     ],
 )
@@ -333,6 +337,38 @@ async def test_a_model_or_a_stop_reason_that_is_no_text_loses_no_reply(serve, od
     assert isinstance(rows[0].model, str)
 
 
+@pytest.mark.parametrize(
+    ("content", "state", "raw"),
+    [
+        (None, "unreadable", '"content": null'),
+        (judgment(4).text, "scored", "because"),
+        (["a four"], "unreadable", '"a four"'),
+        ({"type": "text", "text": "a four"}, "unreadable", '"a four"'),
+    ],
+    ids=str,
+)
+async def test_a_content_that_is_no_list_of_blocks_is_kept_and_asked_for_twice_at_most(serve, content, state, raw):
+    api = serve(lambda seen, body: odd_reply({"content": content}))
+    rows, budget = await judged(some_cases()[:1])
+    assert [r.state for r in rows] == [state]
+    assert raw in rows[0].raw
+    assert len(api.requests) == budget.spent["judging"]["calls"] == (1 if state == "scored" else 2)
+    assert budget.spent["judging"]["output"] == 20 * len(api.requests)
+
+
+async def test_a_refusal_without_content_is_a_refusal(serve):
+    serve(lambda seen, body: odd_reply({"content": None, "stop_reason": "refusal"}))
+    rows, _ = await judged(some_cases()[:1])
+    assert rows[0].state == "refused"
+
+
+async def test_a_byte_that_is_no_utf8_loses_no_reply(serve):
+    body = json.dumps(message("m", judgment(4, "it is caf@").text)).encode().replace(b"@", b"\xe9")
+    serve(lambda seen, _: Raw(body))
+    rows, _ = await judged(some_cases()[:1])
+    assert (rows[0].score, rows[0].reasoning) == (4, "it is caf\ufffd")
+
+
 async def test_a_body_too_deep_to_be_read_is_kept_word_for_word(serve):
     deep = json.dumps(message("m", judgment(4).text)).replace('{"input_tokens": 100', '{"x": ' + "[" * 200_000, 1)
     api = serve(lambda seen, body: Raw(deep.encode()))
@@ -395,6 +431,25 @@ async def test_a_store_that_another_program_has_locked_is_waited_for_while_the_c
     assert "the answer store cannot be written (database is locked); waited" in said[0]
 
 
+async def test_what_waits_for_a_lock_is_committed_though_nobody_listens_any_more(monkeypatch):
+    monkeypatch.setattr("tasks.store.BUSY_SECONDS", 0)
+    store = Store()
+    store.say = lambda words: _closed()
+    with sqlite3.connect(data_folder() / "store" / "answers.db", check_same_thread=False) as other:
+        other.execute("BEGIN IMMEDIATE")
+        waiting = asyncio.create_task(store.commit([Answer("k", "judgment", {})]))
+        await asyncio.sleep(0.3)
+        waiting.cancel()
+        other.rollback()
+    other.close()
+    store.close()
+    assert list(Store().get(["k"])) == ["k"]
+
+
+def _closed():
+    raise RuntimeError("Event loop is closed")
+
+
 async def test_more_calls_than_a_pool_of_the_transport_holds_by_itself_are_under_way(serve):
     api = serve(lambda seen, body: judgment(1), seconds=2.0)
     await judged(some_cases(550), in_flight=1_100)
@@ -445,6 +500,14 @@ async def test_a_service_that_does_not_answer_a_first_call_is_refused_with_its_r
     api = serve(lambda seen, body: judgment(1), probe=says)
     with pytest.raises(UserError, match=words):
         await asyncio.wait_for(probed(api), 5)
+
+
+def test_a_first_call_counts_for_a_day(monkeypatch):
+    today = to_probe("m", "http://x").key
+    assert to_probe("m", "http://x").key == today
+    later = SimpleNamespace(now=lambda zone: datetime(2099, 1, 1, tzinfo=zone))
+    monkeypatch.setattr("tasks.claude.datetime", later)
+    assert to_probe("m", "http://x").key != today
 
 
 @pytest.mark.parametrize("says", [Status(429), Status(529), Status(500), Say("", "refusal"), Say("", "max_tokens")])

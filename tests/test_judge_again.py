@@ -157,7 +157,11 @@ async def test_another_rubric_or_a_judge_that_the_eval_got_since_judges_anew(api
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({}, "these judges have judged 'one' already; name others with --judges, --model, --rubric"),
+        (
+            {},
+            "these judges have judged 'one' already, and what a model said is kept wherever it was asked; name others",
+        ),
+        ({"base_url": "http://127.0.0.1:9"}, "these judges have judged 'one' already"),
         ({"judges": ["who"]}, "--judges: animals has no judge 'who'; there is claude"),
         ({"model": "claude-x", "name": "one"}, "has these judgments already; give the new one another name"),
         ({"run": "them/none", "model": "x"}, "no run at 'them/none'"),
@@ -345,3 +349,13 @@ async def test_refusals_are_told_beside_the_headline_and_fail_no_run(api, answer
     assert "claude: 8 of 40 answers it refused to judge." in here.report.read_text()
     _, artifacts = await recorded(here)
     assert any("8 of 40 answers it refused" in str(one.data) for one in artifacts)
+
+
+async def test_a_service_that_refuses_the_key_leaves_the_report_of_earlier_judgments_alone(api, answers):
+    api.service.say = lambda seen, body: Say("none") if "says 0 of 0" in body["messages"][0]["content"] else judgment(2)
+    here = Run(await run_experiment(experiment(answers, judging={"max_unscored": 0.1}), run="one"))
+    before = {file: file.read_bytes() for file in (here.report, here.effects, here.judged)}
+    api.service.say = lambda seen, body: Status(401)
+    with pytest.raises(UserError, match="refused it"):
+        await judge_again("them/one", failed=True)
+    assert {file: file.read_bytes() for file in before} == before

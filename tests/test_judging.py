@@ -206,3 +206,10 @@ def test_failures_list_each_call_once_with_all_that_was_said():
     ]
     assert (rows[0].question, rows[0].response, rows[0].against) == ("Text of q1?", "same", "b0")
     assert len(to_asks(some)) == 3
+
+
+def test_of_two_judges_that_ask_the_same_the_one_that_may_say_more_is_asked():
+    brief, long = (CLAUDE.model_copy(update={"name": str(n), "max_tokens": n}) for n in (100, 1024))
+    for judges in ((brief, long), (long, brief)):
+        planned = plan([an_eval(*judges, questions=ONE)], responses("b0", "b1"), responses("f0"), 1)
+        assert {ask.call.max_tokens for ask in to_asks(planned)} == {1024}

@@ -6,7 +6,7 @@ from statsmodels.stats.power import TTestPower
 
 from tasks.effects import estimate
 from tasks.intervals import Cell, new_questions
-from tasks.power import Spread, findings, headline, plan, spread_of, verdict
+from tasks.power import Spread, findings, headline, number, plan, spread_of, verdict
 from tasks.rules import as_words
 from tests.fakes.nouns import LEXICON, TIERS, an_eval, judgments
 
@@ -117,3 +117,7 @@ def test_a_pilot_tells_the_spread_of_answers_from_that_of_questions():
     )
     assert spread_of(cells[:1]) is None
     assert spread_of([(Cell(1, 1, math.nan, 0), Cell(1, 1, math.nan, 0))] * 5) is None
+
+
+def test_what_sums_leave_of_nothing_is_shown_as_nothing():
+    assert (number(-4.4e-16, "+"), number(4.4e-16), number(0.0004, "+")) == ("+0.00", "0.00", "+0.0004")

@@ -1,4 +1,5 @@
 import asyncio
+import sqlite3
 import subprocess
 import sys
 import time
@@ -61,6 +62,22 @@ def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(data):
     with pytest.raises(UserError, match=r"answers\.db is no store of answers \(file is not a database\); move it away"):
         Store()
     assert file.read_text() == "notes, not a database" * 100
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("update answers set body = 'no JSON'", r"could not be read \(Expecting value"),
+        ("alter table answers rename column body to other", r"could not be read \(no such column"),
+    ],
+)
+def test_a_store_that_cannot_be_read_is_one_sentence(data, statement, words):
+    Store().put([Answer("k", "response", {})])
+    with sqlite3.connect(data / "store" / "answers.db") as connection:
+        connection.execute(statement)
+    connection.close()
+    with pytest.raises(StoreFailed, match=words):
+        Store().get(["k"])
 
 
 def test_what_is_kept_can_be_read_by_its_user_alone(data):

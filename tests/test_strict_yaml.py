@@ -100,3 +100,8 @@ def test_no_short_text_takes_long():
         with pytest.raises(Misread):
             load(text)
     assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize("text", ["What is\x85good?", "a\x85\nb", "\u2028x\u2029", "\ufeffx", "\tx ", "x\r\ny"])
+def test_a_text_of_rare_separators_comes_back_as_it_was(text):
+    assert load(dump({"text": text})) == {"text": text}

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.catalog import UserError, located, model_folder, names
+from tasks.catalog import UserError, located, model_folder, names, nearest
 from tasks.engines import Reply, Request, Text
 from tasks.engines.identity import CONFIG, WEIGHTS, adapter_identity, base_identity
 from tasks.engines.rendering import PROBE, ChatFormat, total_tokens
@@ -92,6 +92,7 @@ class LocalEngine:
         self.render(PROBE.messages[:1])
         self.stop()
         self._refuse_layers_that_are_not_there()
+        self._refuse_modules_that_are_not_there()
         if self.training.checkpoint:
             self.adapted(self.training.checkpoint)
 
@@ -100,6 +101,15 @@ class LocalEngine:
         if depth and (wrong := [layer for layer in self.training.layers if not 0 <= layer < depth]):
             raise UserError(
                 f"training.layers: {wrong[0]} is no layer of {self.training.base_model}; it has {depth}, counted from 0"
+            )
+
+    def _refuse_modules_that_are_not_there(self) -> None:
+        """By the names of the weights; of a model that is fetched later by peft, which names them too."""
+        files = [] if self._hosted else sorted(self.folder.glob("*.safetensors"))
+        known = {name.split(".")[-2] for file in files for name in _tensors(file) if name.count(".") > 1}
+        if known and (wrong := [one for one in self.training.target_modules if one.split(".")[-1] not in known]):
+            raise UserError(
+                f"training.target_modules: {self.training.base_model} has no {wrong[0]!r}{nearest(wrong[0], known)}"
             )
 
     def warnings(self) -> list[str]:
@@ -198,6 +208,13 @@ class LocalEngine:
         from peft import PeftModel
 
         return PeftModel.from_pretrained(model, str(located(checkpoint.path))).merge_and_unload().eval()
+
+
+def _tensors(file: Path) -> list[str]:
+    from safetensors import safe_open
+
+    with safe_open(file, framework="np") as weights:
+        return list(weights.keys())
 
 
 @contextmanager
