@@ -118,7 +118,7 @@ def judge(
     judges: Annotated[str, typer.Option(help="Judges of the run's evals, as data/evals has them now: a,b")] = "",
     model: Annotated[str, typer.Option(help="Another model for the judges of kind claude.")] = "",
     rubric: Annotated[str, typer.Option(help="A text file with another rubric for them.")] = "",
-    base_url: Annotated[str, typer.Option(help="Another server of the Messages API.")] = "",
+    base_url: Annotated[str, typer.Option(help="Another server of the Messages API, for what is asked.")] = "",
     max_tokens: Annotated[
         int, typer.Option(min=0, help="Longest judgment in tokens; what was cut off is asked for anew.")
     ] = 0,
@@ -131,7 +131,7 @@ def judge(
     ] = "",
 ) -> None:
     """Judge the answers of a run again, or ask again for what has no score. Nothing is sampled."""
-    if failed and any((judges, model, rubric, base_url, name)):
+    if failed and any((judges, model, rubric, name)):
         raise UserError("--failed asks the run's own judges again: it takes no other judges, model, rubric or name")
     limits = {"in_flight": in_flight, "max_cost_usd": max_cost_usd}
     if eval_names or _is_no_run(place):

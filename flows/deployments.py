@@ -28,7 +28,7 @@ from tasks.visible import in_markdown
 PUBLISHED = "published"
 """The tag of experiments of others, as they are defined here."""
 ZOO = "zoo-"
-"""Before the names of their deployments: the UI sorts by name, and the demo and one's own come first."""
+"""Before the names of their deployments: the UI sorts by name, so that they stand together, behind all others."""
 WATCHED_EVERY = timedelta(minutes=5)
 WEEKLY_SEEDS = (0, 1, 2)
 ON_NEW_DOCUMENTS = "on-new-documents"

@@ -35,11 +35,11 @@ def run_in_terminal(
 ) -> None:
     """The name of the run is settled here, so that the command that resumes it can be shown from the start."""
     name = name or new_name()
-    here = Run(data_folder() / "results" / experiment.name / name)
+    here = Run.at(experiment.name, name)
     resume = f"{command} {name}"
 
     async def run() -> str:
-        await look_ahead(experiment, name)
+        await look_ahead(experiment, name, seed)
         _introduce(f"{experiment.name}  run {name}", resume, address)
         return await run_experiment(experiment, seed, name, until)
 
@@ -55,7 +55,7 @@ def judge_in_terminal(place: str, given: dict[str, Any], rubric: str, failed: bo
     """Judges a run again under a new name, or asks again for what has no score."""
     parent = Run.find(place)
     name = parent.name if failed else name or new_name()
-    here = parent if failed else Run(data_folder() / "results" / parent.experiment().name / name)
+    here = parent if failed else Run.at(parent.experiment().name, name)
     prompt = read_text(rubric, "--rubric") if rubric else ""
     cap = f" --max-cost-usd {given['max_cost_usd']:g}" if given["max_cost_usd"] else ""
     resume = f"spillover judge {shlex.quote(str(here.folder))} --failed{cap}"
