@@ -66,16 +66,29 @@ def guarded(port: int, **env: str):
             process.terminate()
 
 
+def made(api, path, body):
+    """What the server made; while it migrates or schedules, SQLite may be busy, and it says 503."""
+    for _ in range(20):
+        answer = api.post(path, json=body)
+        if answer.status_code != 503:
+            break
+        time.sleep(0.5)
+    return answer.raise_for_status().json()
+
+
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     """Of a server that Spillover started, with a deployment."""
     folder = make_data_folder(tmp_path_factory.mktemp("guarded"))
     address = spillover(folder, "server", "start").stdout.split()[-1]
-    with httpx.Client(base_url=f"{address}/api") as api:
-        flow = api.post("/flows/", json={"name": "run-experiment"}).json()
-        api.post("/deployments/", json={"name": "the demo", "flow_id": flow["id"]}).raise_for_status()
-    yield address
-    assert spillover(folder, "server", "stop").stdout == "Stopped.\n"
+    try:
+        with httpx.Client(base_url=f"{address}/api", timeout=60) as api:
+            flow = made(api, "/flows/", {"name": "run-experiment"})
+            made(api, "/deployments/", {"name": "the demo", "flow_id": flow["id"]})
+        yield address
+    finally:
+        stopped = spillover(folder, "server", "stop").stdout
+    assert stopped == "Stopped.\n"
     log = (folder / "prefect" / "server.log").read_text()
     assert "Traceback" not in log
     assert "ERROR" not in log
