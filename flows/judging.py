@@ -58,7 +58,7 @@ NOTE_EVERY = 5.0
 
 
 class TooManyUnscored(UserError):
-    """More judgments failed or could not be read than the experiment allows."""
+    """One judge lost more judgments than the experiment allows."""
 
 
 async def probe_judges(experiment: Experiment, evals: list[Eval], budget: Budget) -> None:

@@ -268,7 +268,8 @@ class Judging(Written):
     in_flight: int = Field(50, ge=1, le=2000, title="In flight")
     """Calls to Claude under way at once, over all judges."""
     max_unscored: float = Field(0.05, ge=0, le=1)
-    """Share of failed and unreadable judgments above which the run fails, after its report is written."""
+    """Share of one judge's judgments that failed, could not be read or were cut off; above it the run fails, after its
+    report is written."""
     max_outage: int = Field(1800, ge=0, le=2_592_000)
     """Seconds (30 days at most) for which a service that is down is waited for; then the run stops, to be resumed."""
 
