@@ -249,7 +249,7 @@ def _default_url() -> str:
     folder = data_folder() / "store"
     is_new = not folder.is_dir()
     folder.mkdir(parents=True, exist_ok=True)
-    if is_new or folder.stat().st_mode & 0o007:  # a group that shares it was let in on purpose, all others were not
+    if is_new or _is_ours_and_open(folder):
         folder.chmod(0o700)
     return f"sqlite:///{folder / 'answers.db'}"
 
@@ -294,8 +294,14 @@ def _keep_private(database: str | None) -> None:
         return
     if not file.exists():
         os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
-    elif file.stat().st_mode & 0o007:
+    elif _is_ours_and_open(file):
         file.chmod(0o600)
+
+
+def _is_ours_and_open(place: Path) -> bool:
+    """Whether anybody may read it: a group that shares it was let in on purpose, all others were not."""
+    found = place.stat()
+    return found.st_uid == os.getuid() and bool(found.st_mode & 0o007)
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
