@@ -174,6 +174,8 @@ def csv_rows(texts: Iterable[str], place: str) -> Iterator[tuple[int, dict[str, 
     the rows that follow.
     """
     texts = list(texts)
+    if texts and re.fullmatch(r"sep=.\s*", texts[0], re.IGNORECASE):  # a spreadsheet's own word on its separator
+        texts[0] = "\n"
     separator = _separator(next((text for text in texts if text.strip()), ""))
     reader = csv.reader(texts, delimiter=separator, strict=True)
     names: list[str] = []

@@ -158,3 +158,9 @@ def test_our_own_table_of_generations_is_read_as_what_it_was_written_from(tmp_pa
     file = write(tmp_path, "a.csv", to_csv(GENERATIONS, [row]))
     ((_, fields),) = table(file)
     assert (fields["question"], fields["response"]) == ("=1+1?", "- a list")
+
+
+def test_a_spreadsheets_own_line_on_its_separator_is_no_row(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("sep=;\nquestion;response\nWhy?;So, that.\n")
+    assert list(table(file)) == [(3, {"question": "Why?", "response": "So, that."})]
