@@ -72,6 +72,7 @@ STAGE |= {
     "tasks.tables",
     "tasks.visible",
     "tasks.losses",
+    "tasks.replies",
     "tasks.sets",
 }
 HOMES = {
