@@ -13,7 +13,7 @@ from prefect.cache_policies import NO_CACHE
 from tasks.catalog import document_files
 from tasks.runs import Run, write_rows, write_text
 from tasks.schema import DocumentSet, Experiment
-from tasks.sets import gather, refuse_unusable_rows, split
+from tasks.sets import LABELS, gather, refuse_unusable_rows, split
 from tasks.stage import progress
 
 
@@ -32,7 +32,7 @@ def not_trained_on(mixture: dict[str, Any]) -> str:
     """How many rows were rejected, which files and which fields of rows were not read; nothing where all was."""
     rejected = sum(one["rejected"] for one in mixture["sets"])
     left_out = [name for one in mixture["sets"] for name in one["left_out"]]
-    unused = dict.fromkeys(key for one in mixture["sets"] for key in one["unused"])
+    unused = dict.fromkeys(key for one in mixture["sets"] for key in one["unused"] if key not in LABELS)
     told = f"{rejected:,} rows rejected" if rejected else ""
     not_read = ", ".join([*left_out, *(f"the field {key}" for key in unused)])
     return "".join(f", {words}" for words in (told, f"not read: {not_read}" if not_read else "") if words)

@@ -19,6 +19,9 @@ from tasks.turns import SHAPES, Unusable, to_messages, unused
 
 USABLE_SHARE = 0.6
 
+LABELS = {"fact", "universe_context_id", "is_true"}
+"""What published synthetic documents say of themselves; nobody misses it in the training."""
+
 
 class Found(NamedTuple):
     """What the files of a set hold."""

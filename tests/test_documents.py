@@ -44,3 +44,8 @@ def test_a_turn_without_loss_is_written_down_as_one(jsonl, tmp_path):
     write_documents(run, Experiment(name="x", documents=[DocumentSet(path=str(path))], evals=["e"]), seed=0)
     (document,) = read_rows(run.documents, Document)
     assert [m.carries_loss for m in document.messages] == [False, True]
+
+
+def test_fields_that_were_left_unread_are_said_but_for_the_labels_of_published_documents():
+    mixture = {"sets": [{"rejected": 0, "left_out": [], "unused": {"fact": 9, "is_true": 9, "loss": 2}}]}
+    assert not_trained_on(mixture) == ", not read: the field loss"

@@ -283,13 +283,22 @@ def test_retry_asks_only_for_the_calls_that_failed_and_ends_in_the_same_folder(s
     first = len(service.api.requests) - asked
     folder = serving.folder / "results" / "them" / "failing"
     before = (folder / "finetuned.jsonl").read_bytes()
+    (told,) = changes(serving, run)
+    assert "8 of 96 judgments are missing" in told
     service.fails = ""
     serving.retry(run)
     assert serving.ended(run) == "Completed", serving.run(run)
     assert len(service.api.requests) - asked - first == 8
+    (told,) = changes(serving, run)
+    assert "missing" not in told, "what the failed attempt said stands nowhere any more"
     assert (folder / "finetuned.jsonl").read_bytes() == before
     states = [json.loads(line)["state"] for line in (folder / "judged.jsonl").read_text().splitlines()]
     assert states == ["scored"] * 96
+
+
+def changes(serving, run):
+    """What the run's page says of what changed."""
+    return [one["data"] for one in serving.artifacts(run) if (one["description"] or "").startswith("What changed")]
 
 
 def test_a_cancelled_run_stops_within_a_minute_and_goes_on_later(serving, service):
