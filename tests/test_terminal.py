@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def held(folder: Path) -> dict[str, str]:
     database = folder / "store" / "answers.db"
     if not database.exists():
         return {}
-    with sqlite3.connect(database) as connection:
+    with closing(sqlite3.connect(database)) as connection:  # else its files go whenever garbage is collected
         return {
             f"{key}/{attempt}": body
             for key, attempt, body in connection.execute("select key, attempt, body from answers")
@@ -82,7 +83,7 @@ def held(folder: Path) -> dict[str, str]:
 
 
 def states(folder: Path) -> list[str]:
-    with sqlite3.connect(f"file:{folder / 'prefect' / 'prefect.db'}?mode=ro", uri=True) as connection:
+    with closing(sqlite3.connect(f"file:{folder / 'prefect' / 'prefect.db'}?mode=ro", uri=True)) as connection:
         return [state for (state,) in connection.execute("select state_name from task_run")]
 
 
