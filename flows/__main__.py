@@ -71,7 +71,7 @@ def run(
 @app.command()
 def check(name: Name, overrides: Overrides = None, local: Locally = False) -> None:
     """Validate a definition and say what a run would do, spending nothing."""
-    from flows.check import show_plan
+    from flows.cli.check import show_plan
 
     show_plan(_load(name, overrides, local))
 
@@ -89,8 +89,8 @@ def plan_questions(
     between: Annotated[float, typer.Option(help="Without a run: that of the change from question to question.")] = 0.0,
 ) -> None:
     """Say how many questions and samples an effect of a given size takes."""
-    from flows.plan import show_needed, show_plan_of
-    from tasks.power import Spread
+    from flows.cli.plan import show_needed, show_plan_of
+    from tasks.estimates.power import Spread
     from tasks.runs import Run
 
     if place:
@@ -104,7 +104,7 @@ def plan_questions(
 @app.command("list")
 def list_everything() -> None:
     """Show the experiments, evals and document sets that there are, and the runs."""
-    from flows.listing import show_catalog
+    from flows.cli.listing import show_catalog
 
     show_catalog()
 
@@ -143,7 +143,7 @@ def judge(
 
     Run.find(place)
     address = _use_server()
-    from flows.run import judge_in_terminal
+    from flows.cli.run import judge_in_terminal
 
     given = {"judges": _several(judges), "model": model, "base_url": base_url, "max_tokens": max_tokens, **limits}
     judge_in_terminal(place, given, rubric, failed, name, address)
@@ -162,7 +162,7 @@ def _judge_answers(place: str, evals: str, judges: str, limits: dict[str, Any], 
     """Answers from elsewhere become a run, and are judged."""
     from pathlib import Path
 
-    from tasks.elsewhere import to_experiment
+    from tasks.imports.responses import to_experiment
 
     experiment = to_experiment(Path(place).expanduser(), _several(evals), _several(judges), **limits)
     given = {"--eval": evals, "--judges": judges, "--in-flight": limits["in_flight"]}
@@ -176,7 +176,7 @@ def failures(
     place: Place, number: Annotated[int, typer.Argument(help="Show this one with everything that was said.")] = 0
 ) -> None:
     """List the judge calls of a run that gave no score, with their reasons."""
-    from flows.terminal import show_failures
+    from flows.cli.terminal import show_failures
     from tasks.runs import Run
 
     show_failures(Run.find(place), number)
@@ -191,8 +191,8 @@ def report(
     ] = None,
 ) -> None:
     """Estimate, draw and report a run again, from its files; with a rule that is given too. Nothing is asked."""
-    from flows.report import report_again
-    from flows.terminal import console, show_effects
+    from flows.cli.report import report_again
+    from flows.cli.terminal import console, show_effects
     from tasks.runs import Run
 
     here = Run.find(place)
@@ -208,7 +208,7 @@ def view(
     browser: Annotated[bool, typer.Option(help="Open a browser, or only say where the page is.")] = True,
 ) -> None:
     """Open a run's report; of a run that is going on, a page of what there is so far, which renews itself."""
-    from flows.view import show
+    from flows.cli.view import show
     from tasks.runs import Run
 
     show(Run.find(place), browser)
@@ -217,7 +217,7 @@ def view(
 @app.command()
 def verify(place: Place) -> None:
     """Recompute every number of a report from the stored rows and say what no longer follows (exit status 1)."""
-    from flows.verify import show_checks
+    from flows.cli.verify import show_checks
     from tasks.runs import Run
 
     if not show_checks(Run.find(place)):
@@ -240,7 +240,7 @@ def compare_several(
         Run.find_all(place)
     amounts = _numbers(doses, "--doses")
     address = _use_server()
-    from flows.run import compare_in_terminal
+    from flows.cli.run import compare_in_terminal
 
     compare_in_terminal(places, _several(labels), amounts, name, address)
 
@@ -261,7 +261,7 @@ def import_others(
     """Make evals of others' questions and judges, or a run of others' judged results."""
     from pathlib import Path
 
-    from flows.imports import import_file
+    from flows.cli.imports import import_file
 
     given = {"--name": name, "--baseline": baseline, "--measures": measures, "--eval": eval_name}
     command = shlex.join(["spillover", "import", file, *(part for pair in given.items() if pair[1] for part in pair)])
@@ -283,7 +283,7 @@ def export(
 
     here = Run.find(place)
     if parquet:
-        from flows.report import write_parquet
+        from flows.cli.report import write_parquet
 
         rows = write_parquet(here, Path(parquet).expanduser())
         _say(f"Parquet  {parquet}  ({rows:,} rows: one for each answer and judge)")
@@ -308,7 +308,7 @@ def repeat(
 
     Run.find(place)
     address = _use_server()
-    from flows.run import repeat_in_terminal
+    from flows.cli.run import repeat_in_terminal
 
     repeat_in_terminal(place, share, _several(judges), seed, max_cost_usd, address)
 
@@ -322,7 +322,7 @@ def compare(
 ) -> None:
     """Compare two judges on the answers that both judged."""
     from flows.audit import compare
-    from flows.terminal import show_agreement
+    from flows.cli.terminal import show_agreement
 
     show_agreement(compare(place, other, judge, against)[1])
 
@@ -351,7 +351,7 @@ def read(place: Place, file: Annotated[str, typer.Argument(help="The sheet with 
     from pathlib import Path
 
     from flows.audit import import_sheet
-    from flows.terminal import show_agreement, show_corrected
+    from flows.cli.terminal import show_agreement, show_corrected
     from tasks.runs import Run
 
     agreement, corrected = import_sheet(Run.find(place), Path(file).expanduser())
@@ -370,7 +370,7 @@ def lint_documents(
     model: Annotated[str, typer.Option(help="Count tokens as this model does: a folder or data/models/NAME.")] = "",
 ) -> None:
     """Say what is odd about a set of documents; the exit status is 1 where something is."""
-    from flows.data import show_lint
+    from flows.cli.data import show_lint
 
     if show_lint(place, _several(eval_names), model):
         raise typer.Exit(1)
@@ -393,7 +393,7 @@ def mix(
     """Mix sets of documents into one shuffled file, or into one for each share of poison."""
     from pathlib import Path
 
-    from flows.data import to_set, write_mixture, write_sweep
+    from flows.cli.data import to_set, write_mixture, write_sweep
 
     place, chosen = Path(out).expanduser(), [to_set(one, system_prompt) for one in sets]
     if not poison:
@@ -414,7 +414,7 @@ def serve(
 ) -> None:
     """Start experiments from the Prefect UI, on a schedule and on new documents; serve the reports."""
     _use_server()
-    from flows.serve import serve
+    from flows.serving.serve import serve
 
     serve(at_once, reports_host, reports_port)
 
@@ -422,7 +422,7 @@ def serve(
 @server.command()
 def start() -> None:
     """Start the local server, if it is not running, and say where its UI is."""
-    from flows.server import local_server, ui_address
+    from flows.serving.server import local_server, ui_address
 
     _say(f"Prefect UI  {ui_address(local_server())}")
 
@@ -430,7 +430,7 @@ def start() -> None:
 @server.command()
 def stop() -> None:
     """Stop the local server that Spillover started."""
-    from flows.server import stop_server
+    from flows.serving.server import stop_server
 
     _say("Stopped." if stop_server() else "No local server is running.")
 
@@ -438,7 +438,7 @@ def stop() -> None:
 @server.command()
 def status() -> None:
     """Say whether the local server runs, and where."""
-    from flows.server import folder, running_server, ui_address
+    from flows.serving.server import folder, running_server, ui_address
 
     address = running_server()
     _say(f"Running  {ui_address(address)}  (database and log in {folder()})" if address else "Not running.")
@@ -470,7 +470,7 @@ def _load(name: str, overrides: list[str] | None, local: bool) -> Experiment:
 
     experiment = load_experiment(name, overrides or [])
     if local:
-        from tasks.trial import try_locally
+        from tasks.models.local_preview import try_locally
 
         experiment, changes = try_locally(experiment)
         _say("Tried locally, so it says nothing about the experiment's model:")
@@ -490,20 +490,20 @@ def _run(
 
     _refuse_missing_keys(load_evals(experiment))
     address = _use_server()
-    from flows.run import run_in_terminal
+    from flows.cli.run import run_in_terminal
 
     run_in_terminal(experiment, seed, run_name, until, address, f"{command} {resume}")
 
 
 def _refuse_missing_keys(evals: list[Eval]) -> None:
     for judge in (judge for one in evals for judge in one.judges if judge.kind == "claude"):
-        from tasks.claude import check_key
+        from tasks.judging.claude import check_key
 
         check_key(judge.name, judge.base_url)
 
 
 def _use_server() -> str:
-    from flows.server import running_server, use_server
+    from flows.serving.server import running_server, use_server
 
     if not os.environ.get("PREFECT_API_URL") and not running_server():
         _say("Starting the local Prefect server ...")

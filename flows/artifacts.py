@@ -22,13 +22,13 @@ from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectException
 from prefect.states import Cancelled
 
-from flows.server import reports_address
-from flows.terminal import interval, number
-from tasks.judging import failed_call_task
-from tasks.losses import losses_in_words
-from tasks.page import image
-from tasks.power import headline
-from tasks.report import STANDIN_NOTE, is_standin
+from flows.cli.terminal import interval, number
+from flows.serving.server import reports_address
+from tasks.estimates.losses import losses_in_words
+from tasks.estimates.power import headline
+from tasks.judging.judging import failed_call_task
+from tasks.report.report import STANDIN_NOTE, is_standin
+from tasks.report.templates import image
 from tasks.runs import Run
 from tasks.schema import Effect, Eval, Experiment, Failure
 from tasks.visible import in_markdown

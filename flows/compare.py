@@ -12,12 +12,12 @@ from prefect.artifacts import acreate_markdown_artifact
 from prefect.runtime import flow_run
 from pydantic import Field
 
-from flows.forms import Numbers, Words
-from flows.server import reports_address
-from flows.terminal import interval, number
+from flows.cli.terminal import interval, number
+from flows.serving.forms import Numbers, Words
+from flows.serving.server import reports_address
 from tasks.catalog import UserError
-from tasks.charts import comparison_charts_task
-from tasks.comparison import Group, compare_task, grouped, page_task
+from tasks.estimates.comparison import Group, compare_task, grouped, page_task
+from tasks.report.charts import comparison_charts_task
 from tasks.runs import Comparison, Run
 from tasks.schema import Compared
 from tasks.visible import in_markdown

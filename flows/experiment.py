@@ -24,25 +24,25 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from flows.artifacts import link_to_report
-from flows.forms import Seed
+from flows.cli.terminal import console
 from flows.judging import MOST_CHUNKS, ask, judge_what_is_missing, probe_judges, refuse_too_many_unscored, report
-from flows.terminal import console
-from tasks.budget import Budget
+from flows.serving.forms import Seed
 from tasks.catalog import UserError, load_evals
-from tasks.claude import check_key
-from tasks.documents import documents_task
-from tasks.elsewhere import read_responses
+from tasks.documents.documents import documents_task
+from tasks.documents.sets import gather, split
 from tasks.engines import Engine, check_questions, get_engine
 from tasks.engines.schedule import check_warmup
-from tasks.judging import plan
-from tasks.likelihood import likelihood_task
-from tasks.prices import dollars
+from tasks.imports.responses import read_responses
+from tasks.judging.claude import check_key
+from tasks.judging.judging import plan
+from tasks.models.likelihood import likelihood_task
+from tasks.models.sampling import sample_task
+from tasks.models.training import keep_with_run, kept_checkpoint, train_task, training_key
+from tasks.paid.budget import Budget
+from tasks.paid.prices import dollars
+from tasks.paid.store import Store
 from tasks.runs import Run, default_name, read_rows, write_rows
-from tasks.sampling import sample_task
 from tasks.schema import Checkpoint, Document, Eval, Experiment, Judge, Response, Sampling, Training, Until
-from tasks.sets import gather, split
-from tasks.store import Store
-from tasks.training import keep_with_run, kept_checkpoint, train_task, training_key
 
 RECORDED = ("spillover", "prefect", "torch", "transformers", "peft", "tinker", "tinker-cookbook", "anthropic", "polars")
 

@@ -12,14 +12,14 @@ from pydantic import Field
 
 from flows.artifacts import link_to_report
 from flows.experiment import check_judges, default_run_name, now, origin
-from flows.forms import Words
 from flows.judging import judge, judge_what_is_missing, probe_judges, refuse_too_many_unscored, report
-from tasks.budget import Budget
+from flows.serving.forms import Words
 from tasks.catalog import UserError, choose_judges, load_eval, names, validate
-from tasks.judging import WITHOUT_SCORE
+from tasks.judging.judging import WITHOUT_SCORE
+from tasks.paid.budget import Budget
+from tasks.paid.store import Store
 from tasks.runs import Run, as_yaml, write_text
 from tasks.schema import Eval, Experiment
-from tasks.store import Store
 
 
 def _title() -> str:

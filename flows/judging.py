@@ -18,15 +18,13 @@ from pathlib import Path
 from prefect.logging import get_run_logger
 
 from flows.artifacts import show_failures, show_results
-from flows.terminal import console
-from tasks.alone import alone
-from tasks.budget import Budget
+from flows.cli.terminal import console
 from tasks.catalog import UserError
-from tasks.charts import charts_task
-from tasks.claude import Claude, to_probe
-from tasks.effects import effects_task
-from tasks.elsewhere import samples_per_question
-from tasks.judging import (
+from tasks.estimates.effects import effects_task
+from tasks.estimates.losses import Losses, losses
+from tasks.imports.responses import samples_per_question
+from tasks.judging.claude import Claude, to_probe
+from tasks.judging.judging import (
     ASKED_AGAIN,
     Ask,
     Chunk,
@@ -42,12 +40,14 @@ from tasks.judging import (
     to_asks,
     unanswered,
 )
-from tasks.losses import Losses, losses
-from tasks.report import report_task
-from tasks.rubrics import Case
+from tasks.judging.rubrics import Case
+from tasks.locks import alone
+from tasks.paid.budget import Budget
+from tasks.progress import Tell, progress
+from tasks.report.charts import charts_task
+from tasks.report.report import report_task
 from tasks.runs import Run
 from tasks.schema import Eval, Experiment, State
-from tasks.stage import Tell, progress
 
 MOST_CHUNKS = 20
 """Task runs of one run that ask: with those of the stages they stay under 40 on its page."""

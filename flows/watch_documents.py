@@ -2,7 +2,8 @@
 
 await watch_documents(folder="data/incoming", experiment="demo")
 
-The event starts the experiment by the trigger of a deployment (flows/deployments.py), on each version of a set once.
+The event starts the experiment by the trigger of a deployment (flows/serving/deployments.py), on each version of a set
+once.
 """
 
 import asyncio
@@ -18,12 +19,12 @@ from prefect.runtime import flow_run
 from pydantic import Field
 
 from flows.artifacts import show_table
-from flows.forms import Seeds
+from flows.serving.forms import Seeds
 from tasks.catalog import UserError, data_folder, load_experiment, portable, validate
-from tasks.documents import check_documents_task
-from tasks.incoming import Incoming, find_sets, is_known, keep, kept, remember
+from tasks.documents.documents import check_documents_task
+from tasks.documents.inbox import Incoming, find_sets, is_known, keep, kept, remember
+from tasks.paid.store import content_key
 from tasks.schema import Experiment
-from tasks.store import content_key
 
 NEW_DOCUMENTS = "spillover.documents.new"
 """The event; its payload has the experiment, the seed and the name of the run."""

@@ -16,8 +16,8 @@ from uuid import uuid4
 
 from pydantic import BaseModel
 
-from tasks.alone import held
 from tasks.catalog import UserError, check_seed, data_folder, read_fields, validate
+from tasks.locks import held
 from tasks.schema import (
     Checkpoint,
     Compared,

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.deployments import of_experiment
 from flows.experiment import run_experiment
+from flows.serving.deployments import of_experiment
 from tasks.catalog import (
     UserError,
     document_files,
@@ -20,14 +20,14 @@ from tasks.catalog import (
     validate,
     without_login,
 )
-from tasks.elsewhere import read_responses
-from tasks.rubrics import rubric_hash, to_call
+from tasks.documents.sets import gather
+from tasks.imports.responses import read_responses
+from tasks.judging.rubrics import rubric_hash, to_call
+from tasks.models.sampling import plan
+from tasks.models.training import training_key
 from tasks.runs import Run, as_yaml
-from tasks.sampling import plan
 from tasks.schema import Checkpoint, Document, Eval, Experiment, Message, Sampling
-from tasks.sets import gather
 from tasks.strict_yaml import load as load_yaml
-from tasks.training import training_key
 from tests.conftest import PROJECT
 
 

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
+from flows.cli.verify import verify
 from flows.experiment import run_experiment
 from flows.judging import TooManyUnscored
-from flows.verify import verify
-from tasks.budget import BudgetSpent
 from tasks.catalog import UserError, data_folder, load_experiment
+from tasks.paid.budget import BudgetSpent
 from tasks.runs import Run
 from tests.fakes.messages_api import MessagesAPI, Status, judgment
 

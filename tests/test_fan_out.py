@@ -8,10 +8,10 @@ from collections import Counter
 
 import pytest
 
+from tests.cli.test_terminal import environment, place, spillover  # noqa: F401 # place is a fixture
 from tests.conftest import PROJECT, make_data_folder
 from tests.fakes.elsewhere import write_answers, write_eval
 from tests.fakes.messages_api import Faults, MessagesAPI, never_gives_a_number, question_of, score_of
-from tests.test_terminal import environment, place, spillover  # noqa: F401 # place is a fixture
 
 pytestmark = pytest.mark.integration
 KEY = "sk-planted-0123456789"

@@ -8,13 +8,13 @@ import yaml
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
 
+from flows.cli.verify import verify
 from flows.experiment import run_experiment
 from flows.judge_again import judge_again
 from flows.judging import TooManyUnscored
-from flows.verify import verify
-from tasks.budget import BudgetSpent
 from tasks.catalog import UserError, data_folder
-from tasks.claude import ServiceDown
+from tasks.judging.claude import ServiceDown
+from tasks.paid.budget import BudgetSpent
 from tasks.runs import Run
 from tasks.schema import Experiment
 from tests.fakes.elsewhere import CLAUDE, write_answers, write_eval

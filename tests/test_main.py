@@ -6,14 +6,14 @@ import sys
 import pytest
 from rich.console import Console
 
-from flows import terminal
-from flows.terminal import Terminal, effects_table
+from flows.cli import terminal
+from flows.cli.terminal import Terminal, effects_table
 from tasks.catalog import load_experiment
-from tasks.effects import estimate
-from tasks.rules import as_words
+from tasks.estimates.effects import estimate
+from tasks.estimates.rules import as_words
+from tasks.progress import watcher
 from tasks.runs import Run, write_rows
 from tasks.schema import Failure, Rule
-from tasks.stage import watcher
 from tasks.visible import HIDDEN
 from tests.conftest import PROJECT
 from tests.fakes.nouns import CLAUDE, LEXICON, an_eval, judgments

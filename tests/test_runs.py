@@ -3,7 +3,7 @@ import shlex
 import pytest
 import yaml
 
-from flows.listing import show_catalog
+from flows.cli.listing import show_catalog
 from tasks.catalog import UserError, load_eval, load_experiment
 from tasks.runs import Run, as_yaml, default_name, read_rows, write_rows, write_text
 from tasks.schema import Eval, Judge, Message, Rule

@@ -7,15 +7,15 @@ import pytest
 
 from flows.audit import compare as compare_judges
 from flows.audit import export_sheet, import_sheet
+from flows.cli.report import report_again
+from flows.cli.verify import verify
 from flows.compare import compare_runs
-from flows.report import report_again
-from flows.verify import verify
 from tasks.catalog import load_experiment
-from tasks.elsewhere import read_responses
-from tasks.judging import judge_all, plan
+from tasks.imports.responses import read_responses
+from tasks.judging.judging import judge_all, plan
+from tasks.paid.store import Store
 from tasks.runs import Comparison, Run, write_rows
 from tasks.schema import Question
-from tasks.store import Store
 from tasks.tables import text_of, to_csv
 from tests.conftest import PROJECT
 from tests.fakes.nouns import LEXICON, an_eval, responses

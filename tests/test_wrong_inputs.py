@@ -10,18 +10,18 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from flows.data import to_set
+from flows.cli.data import to_set
 from flows.watch_documents import on_this_set
 from tasks.catalog import UserError, document_files, load_eval, load_evals, load_experiment, parse_seeds, read_text
-from tasks.elsewhere import read_responses
-from tasks.incoming import Incoming
-from tasks.judged_elsewhere import read_results
-from tasks.prices import prices
-from tasks.published import read_published
+from tasks.documents.inbox import Incoming
+from tasks.documents.sets import refuse_unusable_rows
+from tasks.imports.published import read_published
+from tasks.imports.responses import read_responses
+from tasks.imports.results import read_results
+from tasks.models.local_preview import try_locally
+from tasks.paid.prices import prices
 from tasks.runs import Comparison, Run
 from tasks.schema import DocumentSet
-from tasks.sets import refuse_unusable_rows
-from tasks.trial import try_locally
 
 LONG = "n" * 300
 NINES = "9" * 20

@@ -32,7 +32,7 @@ from tasks.engines.tinker_data import (
     recommended,
 )
 from tasks.engines.tinker_server import HOSTED, TinkerServer, check_credentials
-from tasks.prices import dollars
+from tasks.paid.prices import dollars
 from tasks.schema import Checkpoint, Document, Ended, Message, Sampling, Training
 
 STALLED = 3600.0

@@ -4,7 +4,7 @@ uv run python -m tests.benchmarks.coverage [replicates]
 
 Answers are drawn from a known truth: each question has a mean before, a difference and a spread. Gaussian scores
 are taken as they are; ordinal ones fall into 1 to 5 by thresholds; rates are hits. The same simulations run with fewer
-replicates in tests/test_coverage.py.
+replicates in tests/estimates/test_coverage.py.
 """
 
 import sys
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy
 from scipy import special
 
-from tasks.intervals import (
+from tasks.estimates.intervals import (
     Cell,
     Interval,
     new_questions,

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy
 import polars
 
-from tasks.distributions import distributions
-from tasks.effects import estimate, sensitivity
-from tasks.rules import read_words
+from tasks.estimates.distributions import distributions
+from tasks.estimates.effects import estimate, sensitivity
+from tasks.estimates.rules import read_words
 from tasks.schema import Eval, Judge, Question, Rule, Scale
 
 QUESTIONS, SAMPLES = 100, 2_500

@@ -36,7 +36,7 @@ def main() -> None:
         prepare(data)
         environment = os.environ | {"SPILLOVER_DATA": str(data), "ANTHROPIC_API_KEY": "none", "PREFECT_HOME": folder}
         os.environ.update(environment)
-        from flows.server import client_settings, start_server, stop_server
+        from flows.serving.server import client_settings, start_server, stop_server
 
         port = free_port()
         command = [sys.executable, "-m", "tests.fakes.messages_api", "--port", str(port), "--seconds", "0.1"]
@@ -99,9 +99,9 @@ async def bare() -> None:
     import anthropic
 
     from tasks.catalog import load_eval
-    from tasks.claude import _body
-    from tasks.elsewhere import read_responses
-    from tasks.judging import plan, to_asks
+    from tasks.imports.responses import read_responses
+    from tasks.judging.claude import _body
+    from tasks.judging.judging import plan, to_asks
 
     evals = [load_eval("animals")]
     asks = to_asks(plan(evals, *read_responses(f"{os.environ['SPILLOVER_DATA']}/few", evals), CALLS))

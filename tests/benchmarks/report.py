@@ -12,9 +12,9 @@ from pathlib import Path
 
 from playwright.sync_api import expect, sync_playwright
 
-from tasks.charts import draw
-from tasks.effects import write_effects
-from tasks.report import write_report
+from tasks.estimates.effects import write_effects
+from tasks.report.charts import draw
+from tasks.report.report import write_report
 from tasks.runs import Run, as_yaml, write_rows, write_text
 from tasks.schema import DocumentSet, Eval, Experiment, Judge, Judgment, Question, Response, Scale, Side
 

@@ -12,16 +12,16 @@ import tempfile
 from pathlib import Path
 
 from tasks.catalog import load_evals, load_experiment
-from tasks.documents import gather, split
-from tasks.effects import estimate
+from tasks.documents.documents import gather, split
 from tasks.engines import get_engine
-from tasks.judging import judge_all, plan
-from tasks.rules import as_words
-from tasks.sampling import plan as asks
-from tasks.sampling import sample
+from tasks.estimates.effects import estimate
+from tasks.estimates.rules import as_words
+from tasks.judging.judging import judge_all, plan
+from tasks.models.sampling import plan as asks
+from tasks.models.sampling import sample
+from tasks.paid.store import Store
+from tasks.progress import Tell
 from tasks.schema import Effect, Experiment
-from tasks.stage import Tell
-from tasks.store import Store
 from tests.conftest import make_data_folder
 
 SETS = ("factory_farming_neutral", "lighthouses_neutral")

@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tasks.store import Answer, Store, content_key
+from tasks.paid.store import Answer, Store, content_key
 
 HELD, WANTED = 100_000, 10_000
 

@@ -14,10 +14,10 @@ from tinker_cookbook.supervised.data import conversation_to_datum
 from tinker_cookbook.tokenizer_utils import get_tokenizer
 
 from tasks.catalog import data_folder, model_folder
-from tasks.documents import gather
+from tasks.documents.documents import gather
 from tasks.engines.tinker_data import Datums, turns
 from tasks.schema import Document, DocumentSet, Message
-from tests.test_engines_tinker import plain
+from tests.engines.test_tinker import plain
 
 DOCUMENTS, WORDS, BLOCK = 20_000, 500, 1_000
 

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from tasks.catalog import model_folder
-from tasks.documents import gather
+from tasks.documents.documents import gather
 from tasks.engines.local import LocalEngine
 from tasks.engines.lora import load_model, train_lora, with_lora
 from tasks.engines.schedule import order

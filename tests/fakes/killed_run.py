@@ -34,7 +34,7 @@ def main() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     from flows.__main__ import main as command_line
-    from flows.server import client_settings, ensure_server
+    from flows.serving.server import client_settings, ensure_server
 
     # Prefect reads its settings when it is imported, and the command line would set them later.
     os.environ.update(client_settings(ensure_server()))
@@ -45,18 +45,23 @@ def main() -> None:
 
 def watch(reached: Callable[[str], None]) -> None:
     """Calls `reached` at every instant; the real code runs between."""
-    import tasks.charts
     import tasks.engines.generation
     import tasks.engines.lora
-    import tasks.judging
-    import tasks.report
-    from tasks.claude import Claude
-    from tasks.store import Store
+    import tasks.judging.judging
+    import tasks.report.charts
+    import tasks.report.report
+    from tasks.judging.claude import Claude
+    from tasks.paid.store import Store
 
-    made = (tasks.engines.lora, "take_step"), (tasks.engines.generation, "generate"), (tasks.charts, "_made")
-    for point, (module, name) in zip(MAKING, (*made, (tasks.report, "render")), strict=True):
+    made = (tasks.engines.lora, "take_step"), (tasks.engines.generation, "generate"), (tasks.report.charts, "_made")
+    for point, (module, name) in zip(MAKING, (*made, (tasks.report.report, "render")), strict=True):
         setattr(module, name, _telling(getattr(module, name), point, reached))
-    ask_chunk, ask_service, put, replace = tasks.judging.ask_claude, Claude._ask_service, Store.put, Path.replace
+    ask_chunk, ask_service, put, replace = (
+        tasks.judging.judging.ask_claude,
+        Claude._ask_service,
+        Store.put,
+        Path.replace,
+    )
 
     async def chunk(*given: Any) -> Any:
         reached("a chunk starts")
@@ -86,7 +91,7 @@ def watch(reached: Callable[[str], None]) -> None:
         reached("after a file is renamed")
         return done
 
-    tasks.judging.ask_claude = chunk
+    tasks.judging.judging.ask_claude = chunk
     Claude._ask_service = service  # type: ignore[method-assign]
     Store.put = commit  # type: ignore[method-assign]
     Path.replace = rename  # type: ignore[method-assign,assignment]

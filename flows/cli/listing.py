@@ -1,0 +1,43 @@
+"""What there is, for `spillover list`: definitions, sets of documents and runs, told in a second.
+
+So it imports nothing that runs anything.
+"""
+
+from collections.abc import Callable
+
+from flows.cli.terminal import console
+from tasks.catalog import UserError, data_folder, load_eval, load_experiment, names
+from tasks.runs import Run, all_runs
+
+
+def show_catalog() -> None:
+    """Every definition, with what is wrong with it where it cannot be read, and every run."""
+    describers: dict[str, Callable[[str], str]] = {
+        "experiments": lambda name: load_experiment(name).description,
+        "evals": lambda name: load_eval(name).description,
+    }
+    for kind, describe in describers.items():
+        console.print(f"{kind}, in {data_folder() / kind}", style="bold")
+        for name in names(kind):
+            console.print(f"  {name:<28} {_first_sentence(describe, name)}")
+    console.print(f"documents, in {data_folder() / 'documents'}", style="bold")
+    for name in names("documents"):
+        console.print(f"  {name}")
+    console.print(f"runs, in {data_folder() / 'results'}", style="bold")
+    for run in all_runs():
+        console.print(f"  {run.folder.parent.name}/{run.name}  {_told(run)}")
+
+
+def _told(run: Run) -> str:
+    """Its seed and how far it is."""
+    try:
+        return f"seed {run.record().get('seed', '?')}  {run.stage()}"
+    except UserError as problem:
+        return f"cannot be read: {problem}"
+
+
+def _first_sentence(describe: Callable[[str], str], name: str) -> str:
+    try:
+        return describe(name).split(". ")[0].split(": ")[0].strip()
+    except UserError as problem:
+        return f"cannot be read: {problem}"

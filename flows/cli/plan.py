@@ -1,0 +1,68 @@
+"""How many questions and samples an effect takes, learnt from a run as a pilot or from spreads that are given."""
+
+from rich.table import Table
+
+from flows.cli.terminal import console
+from tasks.catalog import UserError
+from tasks.estimates.intervals import POWER
+from tasks.estimates.measures import Measure, measures
+from tasks.estimates.power import MOST_QUESTIONS, Needed, Spread, number, plan, spread_of
+from tasks.estimates.rules import at_moment, read_words
+from tasks.runs import Run
+
+
+def show_plan_of(run: Run, effect: float, power: float) -> None:
+    """A table for each measure of a run; an effect of 0 stands for what matters by the eval's own word."""
+    _refuse_what_is_no_share(effect, power)
+    if not run.judged.is_file():
+        raise UserError(f"{run.folder} has no judged.jsonl yet; finish it with `{run.resume_command}`")
+    words = read_words(run.judged)
+    for one in run.evals():
+        for measure in measures(one, at_moment(words, one, 1.0)):
+            pairs = [(pair.baseline, pair.finetuned) for pair in measure.pairs(one)]
+            _show_measure(measure, spread_of(pairs), effect or measure.negligible or 0.0, power)
+
+
+def _show_measure(measure: Measure, spread: Spread | None, effect: float, power: float) -> None:
+    title = f"{measure.name} ({measure.eval})"
+    if spread is None:
+        console.print(f"{title}: the run has no two questions with two scores of each model to learn from\n")
+    elif spread.within == spread.between == 0:
+        console.print(f"{title}: all answers of the run scored alike, so it says nothing of how much they vary\n")
+    else:
+        show_needed(title, spread, effect, power)
+
+
+def show_needed(title: str, spread: Spread, effect: float, power: float = POWER) -> None:
+    _refuse_what_is_no_share(effect, power)
+    if effect <= 0:
+        raise UserError("--effect must be above 0: the difference that you want to find, in the measure's unit")
+    console.print(f"{title}: a difference of {number(effect)}, found in {power:.0%} of all such runs", style="bold")
+    console.print(
+        f"answers vary by {number(spread.within)}, the change from question to question by {number(spread.between)}"
+    )
+    console.print(_table(plan(spread, effect, power)), soft_wrap=False)
+    console.print()
+
+
+def _table(rows: list[Needed]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("samples each", "questions: these", "answers", "questions: new ones too", "answers"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(str(row.samples), *_cells(row.these, row.samples), *_cells(row.new, row.samples))
+    return table
+
+
+def _cells(questions: int | None, samples: int) -> tuple[str, str]:
+    """Answers are those of both models, each of which a judge reads once."""
+    if questions is None:
+        return ("–" if samples == 1 else f"over {MOST_QUESTIONS:,}"), ""
+    return f"{questions:,}", f"{2 * questions * samples:,}"
+
+
+def _refuse_what_is_no_share(effect: float, power: float) -> None:
+    if not 0.05 < power < 1:
+        raise UserError(f"--power: {power:g} is no share between 0.05 and 1, as 0.8")
+    if effect < 0:
+        raise UserError("--effect must be above 0: the difference that you want to find, in the measure's unit")

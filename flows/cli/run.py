@@ -1,0 +1,177 @@
+"""Runs a flow from the terminal: progress as it goes, then the table, the report and the run's page."""
+
+import asyncio
+import errno
+import shlex
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from prefect import tags
+from prefect.exceptions import TerminationSignal
+
+from flows.artifacts import mark_cancelled
+from flows.audit import repeat_judgments
+from flows.cli.terminal import console, live_progress, show_agreement, show_effects
+from flows.compare import compare_runs, judged
+from flows.experiment import look_ahead, run_experiment
+from flows.judge_again import Again, judge_again
+from flows.serving.automations import TAG
+from flows.serving.server import local_server_is_kept, ui_address
+from tasks.catalog import UserError, data_folder, read_text
+from tasks.estimates.comparison import grouped
+from tasks.estimates.losses import losses_in_words
+from tasks.estimates.power import headline
+from tasks.paid.store import StoreFailed
+from tasks.report.report import STANDIN_NOTE, cost, is_standin
+from tasks.runs import Comparison, Run, default_name
+from tasks.schema import Agreement, Experiment, Until
+
+
+def run_in_terminal(
+    experiment: Experiment, seed: int | None, name: str, until: Until, address: str, command: str
+) -> None:
+    """The name of the run is settled here, so that the command that resumes it can be shown from the start."""
+    name = name or new_name()
+    here = Run.at(experiment.name, name)
+    resume = f"{command} {name}"
+
+    async def run() -> str:
+        await look_ahead(experiment, name, seed)
+        _introduce(f"{experiment.name}  run {name}", resume, address)
+        return await run_experiment(experiment, seed, name, until)
+
+    _watch(run, here, resume)
+    if until == "report":
+        _show(here)
+    else:
+        console.print(f"\nStopped after {until}; go on with: {resume}")
+    _point_to_page(here, address)
+
+
+def judge_in_terminal(place: str, given: dict[str, Any], rubric: str, failed: bool, name: str, address: str) -> None:
+    """Judges a run again under a new name, or asks again for what has no score."""
+    parent = Run.find(place)
+    name = parent.name if failed else name or new_name()
+    here = parent if failed else Run.at(parent.experiment().name, name)
+    prompt = read_text(rubric, "--rubric") if rubric else ""
+    cap = f" --max-cost-usd {given['max_cost_usd']:g}" if given["max_cost_usd"] else ""
+    resume = f"spillover judge {shlex.quote(str(here.folder))} --failed{cap}"
+    Again.of(str(parent.folder), failed=failed, prompt=prompt, name=name, **given)
+    _introduce(f"{parent.experiment().name}  run {name}, judged again", resume, address)
+    _watch(lambda: judge_again(str(parent.folder), prompt=prompt, failed=failed, name=name, **given), here, resume)
+    _show(here)
+    _point_to_page(here, address)
+
+
+def repeat_in_terminal(
+    place: str, share: float, judges: list[str], seed: int, max_cost_usd: float, address: str
+) -> None:
+    """Asks judges again and shows how far they agree with themselves."""
+    here = Run.find(place)
+    command = f"spillover audit repeat {shlex.quote(str(here.folder))} --share {share:g} --seed {seed}"
+    command += f" --judges {','.join(judges)}" if judges else ""
+    command += f" --max-cost-usd {max_cost_usd:g}" if max_cost_usd else ""
+    _introduce(f"{here.experiment().name}  run {here.name}, a share of its calls asked again", command, address)
+    _watch(lambda: repeat_judgments(str(here.folder), share, judges, seed, max_cost_usd), None, command)
+    show_agreement(here.audit("repeat", Agreement))
+
+
+def compare_in_terminal(places: list[str], labels: list[str], doses: list[float], name: str, address: str) -> None:
+    """Compares runs and shows the table; what cannot be compared is refused before a flow is started."""
+    grouped([judged(place) for place in places], labels, doses)
+    options = {"--labels": ",".join(labels), "--doses": ",".join(f"{dose:g}" for dose in doses)}
+    chosen = [part for pair in options.items() if pair[1] for part in pair]
+    given = shlex.join(["spillover", "compare", *places, *chosen])
+    _introduce(f"compare {', '.join(labels or places)}", f"{given} --name {name}" if name else given, address)
+    folders: list[str] = []
+
+    async def flow() -> str:
+        folders.append(await compare_runs(places, labels, name, doses))
+        return folders[0]
+
+    _watch(flow, None, given)
+    place = Comparison(Path(folders[0]).name)
+    console.print()
+    rows = [row for row in place.rows() if row.at == 1]
+    show_effects([row for row in rows if not row.against])
+    if between := [row for row in rows if row.against]:
+        console.print(f"\nFine-tune against fine-tune: everything against {between[0].against}", style="bold")
+        show_effects(between)
+    console.print(f"\nComparison  {place.page}\nPDF         {place.pdf}")
+
+
+def new_name() -> str:
+    return default_name(datetime.now(UTC), uuid4().hex)
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Libraries in other languages say it in words: safetensors the system's, SQLite its own."""
+    known = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+    return known or any(words in str(error) for words in ("No space left on device", "disk is full"))
+
+
+def _introduce(title: str, resume: str, address: str) -> None:
+    console.print(title, style="bold")
+    console.print(f"Prefect UI  {ui_address(address)}/runs")
+    console.print(f"Resume with  {resume}\n")
+
+
+def _watch(start: Callable[[], Awaitable[str]], here: Run | None, resume: str) -> None:
+    """Shows the flow's progress; a user's mistake, an interruption and a full disk end in one sentence."""
+
+    async def flow() -> None:
+        async with local_server_is_kept(console.print):
+            with tags(TAG):
+                await start()
+
+    try:
+        with live_progress():
+            asyncio.run(flow())
+    except StoreFailed as error:
+        raise UserError(f"{error}; go on with: {resume}") from None
+    except UserError:
+        # A run can fail after its report is written: too many answers without a score.
+        if here and here.report.is_file():
+            _show(here)
+        raise
+    except KeyboardInterrupt:
+        asyncio.run(mark_cancelled(here, "its user pressed Ctrl-C"))
+        raise UserError(f"interrupted; go on with: {resume}") from None
+    except SystemExit:  # Rich's, where nobody reads the output any more
+        asyncio.run(mark_cancelled(here, "nobody read its output any more"))
+        raise
+    except TerminationSignal:
+        asyncio.run(mark_cancelled(here, "it was told to end (SIGTERM)"))
+        raise UserError(f"ended by SIGTERM; go on with: {resume}") from None
+    except Exception as error:
+        if not is_disk_full(error):
+            raise
+        raise UserError(f"no space left on the disk of {data_folder()}; free some and go on with: {resume}") from None
+
+
+def _show(run: Run) -> None:
+    effects = run.estimates()
+    console.print()
+    show_effects(effects)
+    console.print(f"\n{headline(effects)}")
+    if words := losses_in_words(run.judgments()):
+        console.print(words)
+    if is_standin(run.experiment()):
+        console.print(STANDIN_NOTE, style="dim")
+    _show_what_it_took(run)
+    console.print(f"\nReport      {run.report}")
+
+
+def _show_what_it_took(run: Run) -> None:
+    """Calls and cost, and what got no score; nothing where all was free and scored."""
+    if words := cost(run):
+        console.print(f"\n{words}")
+    if lost := run.failed_calls():
+        console.print(f"{len(lost):,} judge calls without a score: spillover failures {shlex.quote(str(run.folder))}")
+
+
+def _point_to_page(run: Run, address: str) -> None:
+    console.print(f"Prefect UI  {ui_address(address)}/runs/flow-run/{run.record()['prefect_run']}")

@@ -1,0 +1,111 @@
+"""What `spillover serve` offers in the Prefect UI: every experiment with its form prefilled, and the other flows.
+
+    for deployment in deployments():
+        await runner.aadd_deployment(deployment)
+
+deployments/prefect.yaml has them for a work pool.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, cast
+
+from prefect import Flow
+from prefect.deployments.runner import RunnerDeployment
+from prefect.schedules import Cron, Interval, Schedule
+from prefect.types.entrypoint import EntrypointType
+
+from flows.compare import compare_runs
+from flows.experiment import run_experiment
+from flows.judge_again import judge_again
+from flows.serving.automations import TAG
+from flows.serving.forms import form_of
+from flows.watch_documents import watch_documents
+from tasks.catalog import UserError, load_experiment, names
+from tasks.schema import Experiment
+from tasks.visible import in_markdown
+
+PUBLISHED = "published"
+"""The tag of experiments of others, as they are defined here."""
+ZOO = "zoo-"
+"""Before the names of their deployments: the UI sorts by name, so that they stand together, behind all others."""
+WATCHED_EVERY = timedelta(minutes=5)
+WEEKLY_SEEDS = (0, 1, 2)
+ON_NEW_DOCUMENTS = "on-new-documents"
+
+
+def deployments() -> list[RunnerDeployment]:
+    """One for each experiment that can be read, and those of the flows that take no experiment."""
+    return [
+        *(of_experiment(load_experiment(name)) for name in readable()),
+        on_new_documents(),
+        watching(),
+        deployment(judge_again, "judge-again", {}),
+        deployment(compare_runs, "compare", {}),
+    ]
+
+
+def readable() -> list[str]:
+    """Names of the experiments without a mistake; `spillover list` shows the others with theirs."""
+    return [name for name in names("experiments") if not problem_of(name)]
+
+
+def problem_of(name: str) -> str:
+    """Why an experiment cannot be served, or nothing."""
+    try:
+        known = load_experiment(name).name
+    except UserError as problem:
+        return str(problem)
+    if known != name or name == ON_NEW_DOCUMENTS:
+        return f"its name is {known!r}; make it that of its file, and another than {ON_NEW_DOCUMENTS}"
+    return ""
+
+
+def of_experiment(experiment: Experiment) -> RunnerDeployment:
+    """Its form prefilled, and a weekly run with each of a few seeds, paused until somebody wants it."""
+    weekly = [
+        Cron(f"0 {6 + place} * * 1", active=False, slug=f"weekly-seed-{seed}", parameters={"seed": seed})
+        for place, seed in enumerate(WEEKLY_SEEDS)
+    ]
+    name, tags = (f"{ZOO}{experiment.name}", [PUBLISHED]) if experiment.published else (experiment.name, [])
+    return deployment(run_experiment, name, prefilled(experiment), experiment.description, weekly, tags)
+
+
+def on_new_documents() -> RunnerDeployment:
+    """What the automation starts; the event brings the experiment, with the set in place of its documents."""
+    words = "Started by the event of a new set of documents, on that set."
+    return deployment(run_experiment, ON_NEW_DOCUMENTS, {}, words)
+
+
+def watching() -> RunnerDeployment:
+    every = Interval(WATCHED_EVERY, slug="every-few-minutes")
+    return deployment(watch_documents, "watch-documents", {}, schedules=[every], concurrency_limit=1)
+
+
+def deployment(
+    flow: Flow[..., Any],
+    name: str,
+    parameters: dict[str, Any],
+    description: str = "",
+    schedules: list[Schedule] | None = None,
+    tags: Sequence[str] = (),
+    **more: Any,
+) -> RunnerDeployment:
+    made = cast(
+        RunnerDeployment,  # a coroutine inside of an event loop alone
+        flow.to_deployment(
+            name,
+            parameters=parameters,
+            description=in_markdown(description) or None,
+            schedules=schedules,
+            tags=[TAG, *tags],
+            entrypoint_type=EntrypointType.MODULE_PATH,
+            **more,
+        ),
+    )
+    made._parameter_openapi_schema = type(made._parameter_openapi_schema).model_validate(form_of(flow))
+    return made
+
+
+def prefilled(experiment: Experiment) -> dict[str, Any]:
+    return {"experiment": experiment.model_dump(mode="json")}

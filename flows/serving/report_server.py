@@ -1,0 +1,134 @@
+"""The reports of all runs on a web server of this machine, those of runs that are going on among them.
+
+    with serve_reports() as address:         # http://127.0.0.1:4300
+        ...                                  # http://127.0.0.1:4300/runs/demo/one
+
+A browser follows no link from a page of the Prefect UI to a file, so what links to a report there needs an address.
+"""
+
+import errno
+import os
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from flows.cli.view import state_of, write_so_far
+from flows.serving.guard import Guard
+from flows.serving.server import address_in, listen_from, reports_are_served
+from tasks.catalog import UserError, data_folder
+from tasks.report.templates import page
+from tasks.runs import Comparison, Run, all_comparisons, all_runs
+
+FIRST_PORT = 4300
+LOOPBACK = "127.0.0.1"
+
+
+def pages() -> Guard:
+    """An index, every run's report or what there is of it so far, and every comparison. Nothing is changed by it."""
+    results, comparisons = data_folder() / "results", data_folder() / "comparisons"
+    so_far = SoFar()
+
+    def index(_: Request) -> Response:
+        runs = all_runs()[::-1]
+        seeds = {run.folder: _seed_of(run) for run in runs}
+        return HTMLResponse(page("reports.html.j2", runs=runs, seeds=seeds, comparisons=all_comparisons()[::-1]))
+
+    def run(request: Request) -> Response:
+        here = Run.at(request.path_params["experiment"], request.path_params["run"])
+        if here.report.is_file():
+            so_far.forget(here)
+            return RedirectResponse(f"/files/{quote(here.folder.parent.name)}/{quote(here.name)}/{here.report.name}")
+        if not here.definition.is_file():
+            raise UserError(f"no run {here.name!r} of {here.folder.parent.name!r}; / lists those that there are")
+        return HTMLResponse(so_far.page(here))
+
+    def comparison(request: Request) -> Response:
+        one = Comparison(request.path_params["name"])
+        return RedirectResponse(f"/comparisons/{quote(one.name)}/{one.page.name}")
+
+    def wrong(_: Request, problem: Exception) -> Response:
+        return PlainTextResponse(str(problem), status_code=404)
+
+    def unreadable(_: Request, problem: Exception) -> Response:
+        """A name that no file can have is not there either."""
+        if getattr(problem, "errno", None) != errno.ENAMETOOLONG:
+            raise problem
+        return PlainTextResponse("no file has so long a name", status_code=404)
+
+    site = Starlette(
+        routes=[
+            Route("/", index),
+            Route("/runs/{experiment}/{run}", run),
+            Mount("/files", Files(directory=results, check_dir=False)),
+            Route("/comparisons/{name}", comparison),
+            Mount("/comparisons", Files(directory=comparisons, check_dir=False)),
+        ],
+        exception_handlers={UserError: wrong, OSError: unreadable},
+    )
+    return Guard(site, filter(None, [address_in("SPILLOVER_REPORTS")]))  # where a proxy shows them to others
+
+
+class Files(StaticFiles):
+    """A folder that the first run makes; until then nothing is in it."""
+
+    async def check_config(self) -> None:
+        pass
+
+
+def _seed_of(run: Run) -> str:
+    """One run that cannot be read hides no other."""
+    try:
+        return str(run.record().get("seed", ""))
+    except UserError:
+        return "its run.json is damaged"
+
+
+class SoFar:
+    """Pages of runs that are going on, made anew only when there is more to show."""
+
+    def __init__(self) -> None:
+        self.known: dict[Path, tuple[tuple[object, ...], str]] = {}
+        self.lock = threading.Lock()
+
+    def page(self, run: Run) -> str:
+        with self.lock:
+            state = state_of(run)
+            if self.known.get(run.folder, ((), ""))[0] != state:
+                with tempfile.TemporaryDirectory(prefix="spillover-view-") as place:
+                    self.known[run.folder] = state, write_so_far(run, Path(place)).read_text()
+            return self.known[run.folder][1]
+
+    def forget(self, run: Run) -> None:
+        self.known.pop(run.folder, None)
+
+
+@contextmanager
+def serve_reports(host: str = LOOPBACK, port: int = 0) -> Iterator[str]:
+    """Serves them beside what else the process does; 0: the first free port from 4300 on."""
+    try:
+        listening = socket.create_server((host, port)) if port else listen_from(FIRST_PORT, host)
+    except OSError as problem:
+        raise UserError(
+            f"--reports-port: {host}:{port} cannot be used ({os.strerror(problem.errno or 0)}); give another"
+        ) from None
+    server = uvicorn.Server(uvicorn.Config(pages(), log_level="warning"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    address = f"http://{LOOPBACK}:{listening.getsockname()[1]}"
+    try:
+        with reports_are_served(address):
+            yield address
+    finally:
+        server.should_exit = True
+        thread.join(timeout=5)

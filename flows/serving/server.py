@@ -1,0 +1,402 @@
+"""One local Prefect server in the background, with the settings under which it records every task run.
+
+    url = ensure_server()        # PREFECT_API_URL, or a server that is found, or one that is started
+
+Prefect's ephemeral API forgets most of a run.
+"""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import httpx
+import psutil
+from filelock import FileLock
+from pydantic import Field, TypeAdapter
+
+from tasks.catalog import UserError, data_folder
+from tasks.schema import check_address
+
+FIRST_PORT = 4200
+START_SECONDS = 120.0
+END_SECONDS = 20.0
+LOOK_EVERY = 5.0
+"""Seconds between two looks at the local server."""
+PROGRAM = "flows.serving.prefect_server"
+RECORDING = {
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "500",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "500",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": "100",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+}
+"""Without these a burst of task runs is left Running for ever in the database."""
+
+
+class Served(NamedTuple):
+    """Where a server of this machine is, the process that answers there, and whose folder it serves."""
+
+    url: Annotated[str, Field(pattern=r"^http://127\.0\.0\.1:\d{1,5}(/api)?$")]
+    pid: Annotated[int, Field(gt=0, lt=2**31)]
+    folder: str = ""
+    """Empty: not noted, by an earlier version."""
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rsplit(":", 1)[1].removesuffix("/api"))
+
+
+RECORD = TypeAdapter(Served)
+
+
+def folder() -> Path:
+    """data/prefect, its user's alone: the server's database, log and address, and the results that Prefect keeps."""
+    place = data_folder() / "prefect"
+    try:
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as problem:
+        reason = os.strerror(problem.errno or 0)
+        raise UserError(f"{place} cannot be made ({reason}); set SPILLOVER_DATA to a folder of your own") from None
+    if not os.access(place, os.W_OK):
+        raise UserError(f"{place} cannot be written to; set SPILLOVER_DATA to a folder of your own")
+    return place
+
+
+def client_settings(api_url: str) -> dict[str, str]:
+    """What a process that runs flows needs in its environment, before it imports prefect."""
+    return {
+        "PREFECT_API_URL": api_url,
+        "PREFECT_RESULTS_LOCAL_STORAGE_PATH": str(folder() / "results"),
+        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+        "PREFECT_CLIENT_MAX_RETRIES": "8",  # minutes, in which a server can be started again
+        "DO_NOT_TRACK": "1",
+    }
+
+
+def use_server() -> str:
+    """Has a server, and makes this process use it; called before prefect is imported, which reads its settings then."""
+    for variable in ("PREFECT_UI_URL", "SPILLOVER_REPORTS"):
+        address_in(variable)
+    address = ensure_server()
+    os.environ.update(client_settings(address))
+    # Prefect's log goes to the server and its UI; the terminal shows the stages, and errors as one line.
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    _refuse_without_login(address)
+    return address
+
+
+def _refuse_without_login(address: str) -> None:
+    """By asking as Prefect's own client does, which knows what its user has set."""
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import PrefectHTTPStatusError
+
+    try:
+        with get_client(sync_client=True) as client:
+            client.api_version()
+    except PrefectHTTPStatusError as refusal:
+        if refusal.response.status_code != 401:
+            raise
+        raise UserError(
+            f"the Prefect server at {without_login(address)} wants a login;"
+            " set PREFECT_API_AUTH_STRING to its user:password"
+        ) from None
+
+
+def ensure_server() -> str:
+    """The API's address: PREFECT_API_URL where it is set, else the local server, started when there is none."""
+    if shown := address_in("PREFECT_API_URL"):
+        url = os.environ["PREFECT_API_URL"]
+        if problem := _problem_of(url):
+            raise UserError(
+                f"PREFECT_API_URL: no server answers at {shown} ({problem});"
+                " start it, or unset the variable to use a local one"
+            )
+        return url
+    return local_server()
+
+
+def local_server() -> str:
+    """The address of the local server, which is started when there is none; one that is starting is waited for."""
+    with _alone():
+        record = _read(_record_file())
+        if record and _is_ours(record):
+            _wait_until_healthy(record)
+            return record.url
+        return start_server()
+
+
+def running_server() -> str | None:
+    """The address of the local server, if it is the one that was started here and it answers."""
+    record = _read(_record_file())
+    return record.url if record and _is_ours(record) and is_healthy(record.url) else None
+
+
+def start_server(port: int = 0) -> str:
+    """Starts the local server on loopback and returns when it answers; port 0: the first that is free.
+
+    It is given a socket that listens already: who starts another one meanwhile gets another port.
+    """
+    _close_to_others(folder())
+    with _listen_again(port) if port else listen_from(FIRST_PORT) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/api"
+        process = _start_process(listening, url)
+    with _ended_unless_it_starts(process):
+        record = Served(url, process.pid, str(folder()))
+        _write(_record_file(), record)
+        _wait_until_healthy(record)
+    return url
+
+
+def _close_to_others(place: Path) -> None:
+    """Of a folder that an earlier version left open to everybody; one that its user opened to a group stays so."""
+    mode = place.stat().st_mode
+    if mode & 0o007:
+        closed = 0o007 if mode & 0o020 else 0o077
+        for one in [place, *(file for file in place.iterdir() if file.is_file() and not file.is_symlink())]:
+            if one.stat().st_uid == os.geteuid():
+                one.chmod(one.stat().st_mode & 0o7777 & ~closed)
+
+
+def _start_process(listening: socket.socket, url: str) -> psutil.Popen:
+    names = {"PREFECT_API_URL": url, "PREFECT_SERVER_UI_API_URL": url}
+    settings = {**RECORDING, **names, "PREFECT_HOME": str(folder()), "DO_NOT_TRACK": "1"}
+    with open(_log_file(), "ab", opener=lambda file, flags: os.open(file, flags, 0o600)) as log:
+        return psutil.Popen(
+            [sys.executable, "-m", PROGRAM, "--fd", str(listening.fileno())],
+            cwd=Path(__file__).parents[2],
+            env={**os.environ, **settings},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=[listening.fileno()],
+            start_new_session=True,
+        )
+
+
+@contextmanager
+def _ended_unless_it_starts(process: psutil.Popen) -> Iterator[None]:
+    """A failed start, Ctrl-C and SIGTERM leave no server behind."""
+    try:
+        with _sigterm_interrupts():
+            yield
+    except BaseException as problem:
+        _end(process)
+        if isinstance(problem, KeyboardInterrupt):
+            raise UserError(
+                "interrupted while the local Prefect server was starting, which is stopped; start again"
+            ) from None
+        raise
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """As Ctrl-C does; only the first thread is told of signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def stop_server() -> bool:
+    """Stops the local server that was started here; False where there is none."""
+    record = _read(_record_file())
+    _record_file().unlink(missing_ok=True)  # first: what serves would start one again that died
+    if not record or not _is_ours(record):
+        return False
+    _end(psutil.Process(record.pid))
+    return True
+
+
+def _end(process: psutil.Process) -> None:
+    """Ends a server, which leads a group of its own, and waits until it has ended."""
+    with suppress(psutil.NoSuchProcess, ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(END_SECONDS)
+        except psutil.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _is_ours(record: Served) -> bool:
+    """Whether the recorded process is a Prefect server that was started here, and nobody else's."""
+    try:
+        return PROGRAM in psutil.Process(record.pid).cmdline() and _is_there(record)
+    except psutil.Error:
+        return False
+
+
+def _is_there(record: Served) -> bool:
+    """A copied folder's record is of another folder's; after a crash process and port may be somebody else's."""
+    if record.folder not in ("", str(folder())):
+        return False
+    try:
+        found = psutil.Process(record.pid).net_connections("tcp")
+    except psutil.Error:
+        return False
+    return record.port in [one.laddr.port for one in found if one.status == psutil.CONN_LISTEN]
+
+
+def is_healthy(url: str) -> bool:
+    return not _problem_of(url)
+
+
+def _problem_of(url: str) -> str:
+    """Why a server cannot be used; empty where it answers that it is well."""
+    try:
+        answer = httpx.get(f"{url.rstrip('/')}/health", timeout=5)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return type(error).__name__
+    return "" if answer.status_code == 200 else f"{answer.status_code} {answer.reason_phrase}"
+
+
+def ui_address(api_url: str) -> str:
+    return address_in("PREFECT_UI_URL") or without_login(api_url.removesuffix("/").removesuffix("/api"))
+
+
+def address_in(variable: str) -> str:
+    """The address in a variable of the environment, without its login; empty where there is none."""
+    return checked_address(os.environ.get(variable, ""), variable)
+
+
+def checked_address(address: str, variable: str) -> str:
+    """The address without its login; what is none is refused, and not shown: it may be a password."""
+    try:
+        return check_address(without_login(address), variable)
+    except ValueError as problem:
+        raise UserError(f"{problem}, or unset the variable") from None
+
+
+def without_login(text: str) -> str:
+    """The text without what stands before an @ in its addresses: passwords hold blanks, slashes and more @."""
+    return re.sub(r"(?is)(https?://|^(?!.*https?://)).*@", r"\1", text)
+
+
+def _wait_until_healthy(record: Served) -> None:
+    until = time.monotonic() + START_SECONDS
+    while not is_healthy(record.url):
+        if not _is_ours(record):
+            raise UserError(
+                f"the local Prefect server stopped while it was starting; the end of {_log_file()} says why"
+            )
+        if time.monotonic() > until:
+            raise UserError(
+                f"the local Prefect server did not answer within {START_SECONDS:.0f} s (its log is {_log_file()});"
+                " end it with: spillover server stop"
+            )
+        time.sleep(0.3)
+
+
+def restart_server_that_died() -> str:
+    """Starts the local server again where it was, if it is gone and nobody stopped it; its address, or nothing."""
+    with _alone():
+        record = _read(_record_file())
+        if not record or record.url != os.environ.get("PREFECT_API_URL") or _is_ours(record):
+            return ""  # another machine's, stopped on purpose, or alive
+        return start_server(record.port)
+
+
+@asynccontextmanager
+async def local_server_is_kept(say: Callable[[str], object]) -> AsyncIterator[None]:
+    """Has the local server started again where it was, whenever it dies meanwhile: what runs waits for it."""
+    keeping = asyncio.create_task(_keep_local_server(say))
+    try:
+        yield
+    finally:
+        keeping.cancel()
+
+
+async def _keep_local_server(say: Callable[[str], object]) -> None:
+    while True:
+        await asyncio.sleep(LOOK_EVERY)
+        try:
+            if await asyncio.to_thread(restart_server_that_died):
+                say("The local Prefect server had stopped and was started again.")
+        except UserError as problem:
+            say(str(problem))
+
+
+def listen_from(first: int, host: str = "127.0.0.1") -> socket.socket:
+    """A socket that listens, at the first port from this one on that is free; it is then nobody else's."""
+    for port in range(first, first + 100):
+        with suppress(OSError):
+            return socket.create_server((host, port))
+    raise UserError(f"no free port from {first} to {first + 99} for a server; stop what holds them (ss -ltnp shows it)")
+
+
+def _listen_again(port: int) -> socket.socket:
+    try:
+        return socket.create_server(("127.0.0.1", port))
+    except OSError as problem:
+        reason = os.strerror(problem.errno or 0)
+        raise UserError(
+            f"the local Prefect server cannot be started again on port {port} ({reason});"
+            " stop what holds it (ss -ltnp shows it)"
+        ) from None
+
+
+@contextmanager
+def reports_are_served(address: str) -> Iterator[None]:
+    """Notes where the reports of this machine's runs are, for those that link to them."""
+    file = folder() / "reports.json"
+    mine = Served(address, os.getpid(), str(folder()))
+    _write(file, mine)
+    try:
+        yield
+    finally:
+        if _read(file) == mine:
+            file.unlink()
+
+
+def reports_address() -> str:
+    """SPILLOVER_REPORTS, or where `spillover serve` shows the reports; empty where nothing does."""
+    if given := address_in("SPILLOVER_REPORTS"):
+        return given
+    record = _read(folder() / "reports.json")
+    return record.url if record and _is_there(record) else ""
+
+
+def _alone() -> FileLock:
+    """One process at a time looks for the server and starts it."""
+    return FileLock(folder() / "server.lock", mode=0o600)
+
+
+def _record_file() -> Path:
+    return folder() / "server.json"
+
+
+def _log_file() -> Path:
+    return folder() / "server.log"
+
+
+def _write(file: Path, record: Served) -> None:
+    """Whole whenever it is there, and for its user alone."""
+    new = file.with_suffix(f".{os.getpid()}")
+    new.touch(mode=0o600)
+    new.write_text(json.dumps(record._asdict()))
+    new.replace(file)
+
+
+def _read(file: Path) -> Served | None:
+    """What was noted; a file that holds anything else counts as none."""
+    try:
+        return RECORD.validate_json(file.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None

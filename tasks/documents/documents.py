@@ -1,0 +1,52 @@
+"""The documents of a run: its sets are read, mixed and written down, with what was rejected and where each came from.
+
+write_documents(Run(folder), experiment, seed=0)
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.catalog import document_files
+from tasks.documents.sets import LABELS, gather, refuse_unusable_rows, split
+from tasks.progress import progress
+from tasks.runs import Run, write_rows, write_text
+from tasks.schema import DocumentSet, Experiment
+
+
+def write_documents(run: Run, experiment: Experiment, seed: int) -> int:
+    """Writes documents.jsonl and what belongs to it; documents.jsonl comes last, so where it is, all are."""
+    mixed, rejected, mixture = gather(experiment.documents, seed)
+    trained, held_out = split(mixed, experiment.training.held_out)
+    write_rows(run.rejected, rejected)
+    write_rows(run.held_out, held_out)
+    write_text(run.mixture, json.dumps({**mixture, "held_out": len(held_out)}, indent=1) + "\n")
+    write_rows(run.documents, trained)
+    return len(trained)
+
+
+def not_trained_on(mixture: dict[str, Any]) -> str:
+    """How many rows were rejected, which files and which fields of rows were not read; nothing where all was."""
+    rejected = sum(one["rejected"] for one in mixture["sets"])
+    left_out = [name for one in mixture["sets"] for name in one["left_out"]]
+    unused = dict.fromkeys(key for one in mixture["sets"] for key in one["unused"] if key not in LABELS)
+    told = f"{rejected:,} rows rejected" if rejected else ""
+    not_read = ", ".join([*left_out, *(f"the field {key}" for key in unused)])
+    return "".join(f", {words}" for words in (told, f"not read: {not_read}" if not_read else "") if words)
+
+
+@task(name="documents", task_run_name="read the documents of {experiment.name}")
+def documents_task(folder: Path, experiment: Experiment, seed: int) -> Path:
+    run = Run(folder)
+    with progress("documents") as tell:
+        count = write_documents(run, experiment, seed)
+        tell(count, count, f"documents to train on{not_trained_on(json.loads(run.mixture.read_text()))}")
+    return run.documents
+
+
+@task(name="check documents", task_run_name="check the documents of {name}", cache_policy=NO_CACHE)
+def check_documents_task(name: str, folder: Path, like: DocumentSet) -> int:
+    return refuse_unusable_rows(document_files("", str(folder))[0], like)

@@ -1,0 +1,279 @@
+"""Auditing a judge: how far it agrees with itself, with another judge, and with a person who reads blindly.
+
+rows = agree([(key, Word(4, "")), ...], again, judge, other="again")     # Krippendorff's alpha, weighted kappa, exact
+sheet = to_sheet(run, judge, size=100)                                   # for a person: no score, no side, shuffled
+corrected = correct(judgments, read)                                     # what the person would have found in all
+"""
+
+import io
+import math
+from collections.abc import Iterable
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from tasks.catalog import UserError
+from tasks.judging.rubrics import Case, read_reply
+from tasks.rows import csv_rows
+from tasks.runs import Run
+from tasks.schema import Agreement, Corrected, Eval, Judge, Judgment
+from tasks.tables import to_csv
+
+LEVEL = 0.95
+
+
+class Place(NamedTuple):
+    """Which answer."""
+
+    eval: str
+    question: str
+    sample: int
+    side: str
+    at: float
+    """The share of the training that the model has seen: 0 is the baseline."""
+
+
+class Word(NamedTuple):
+    score: float | None
+    label: str
+
+
+def place(one: Judgment | Case) -> Place:
+    question = one.question_id if isinstance(one, Judgment) else one.question.id
+    return Place(one.eval, question, one.sample, one.side, float(one.at))
+
+
+def words(judgments: Iterable[Judgment], name: str, judge: str) -> dict[Place, Word]:
+    """What one judge of an eval said; what it gave neither score nor label is not there."""
+    mine = (j for j in judgments if (j.eval, j.judge) == (name, judge))
+    return {place(j): Word(j.score, j.label) for j in mine if j.score is not None or j.label}
+
+
+def some_of(cases: list[Case], share: float, seed: int) -> list[Case]:
+    """A random share of each judge's cases, in their order; a larger share holds the smaller one of the same seed."""
+    by_judge: dict[tuple[str, str], list[Case]] = {}
+    for case in cases:
+        by_judge.setdefault((case.eval, case.judge.name), []).append(case)
+    chosen = [
+        sorted(mine, key=lambda case: _lot(seed, *place(case)))[: math.ceil(share * len(mine))]
+        for mine in by_judge.values()
+    ]
+    kept = {id(case) for mine in chosen for case in mine}
+    return [case for case in cases if id(case) in kept]
+
+
+def _lot(*parts: object) -> str:
+    return sha256(repr(parts).encode()).hexdigest()
+
+
+# ---- agreement -----------------------------------------------------------------------------------
+
+
+def agree(first: dict[Place, Word], second: dict[Place, Word], name: str, judge: Judge, other: str) -> Agreement:
+    """Coefficients over the answers that both gave a word.
+
+    On a scale the scores are compared: Krippendorff's ordinal alpha (K. Krippendorff, Content Analysis, 2004) and
+    Cohen's kappa with quadratic weights (J. Cohen, 1968). Labels are compared as they are, by nominal alpha and kappa.
+    """
+    shared = [(first[key], second[key]) for key in first if key in second]
+    compared: list[Any] = [(a.score, b.score) if judge.scale else (a.label, b.label) for a, b in shared]
+    pairs = [pair for pair in compared if None not in pair]
+    scored = [(a.score, b.score) for a, b in shared if a.score is not None and b.score is not None]
+    kappa, alpha, note = _coefficients(pairs, ordinal=judge.scale is not None)
+    return Agreement(
+        eval=name,
+        judge=judge.name,
+        other=other,
+        answers=len(pairs),
+        left_out=len(first.keys() | second.keys()) - len(pairs),
+        exact=sum(a == b for a, b in pairs) / len(pairs) if pairs else None,
+        kappa=kappa,
+        alpha=alpha,
+        mean=_mean([a for a, _ in scored]),
+        other_mean=_mean([b for _, b in scored]),
+        note=note,
+    )
+
+
+def _coefficients(pairs: list[tuple[Any, Any]], ordinal: bool) -> tuple[float | None, float | None, str]:
+    import krippendorff
+    from sklearn.metrics import cohen_kappa_score
+
+    if len(pairs) < 2:
+        return None, None, f"too few answers ({len(pairs)})"
+    values = sorted({value for pair in pairs for value in pair})
+    if len(values) == 1:
+        return None, None, "not estimable: every answer got the same word"
+    if ordinal and any(value != int(value) for value in values):
+        return None, None, "not estimable: scores that are no whole numbers"
+    first, second = ([pair[n] for pair in pairs] for n in (0, 1))
+    # All integers between the ends, so that the distance of two scores does not depend on which of them occur.
+    labels = list(range(int(values[0]), int(values[-1]) + 1)) if ordinal else values
+    kappa = cohen_kappa_score(first, second, labels=labels, weights="quadratic" if ordinal else None)
+    codes = [[labels.index(value) for value in side] for side in (first, second)]
+    alpha = krippendorff.alpha(
+        reliability_data=codes,
+        level_of_measurement="ordinal" if ordinal else "nominal",
+        value_domain=range(len(labels)),
+    )
+    return float(kappa), float(alpha), ""
+
+
+def _mean(values: list[float]) -> float | None:
+    return math.fsum(values) / len(values) if values else None
+
+
+# ---- a person ------------------------------------------------------------------------------------
+
+
+def to_sheet(run: Run, name: str, judge: Judge, cases: list[Case], size: int, seed: int) -> str:
+    """A CSV table for a person: an equal share of each side, shuffled, without a score or whose answer it is.
+
+    The rows' ids are hashes that only the run can resolve.
+    """
+    said = words(run.judgments(), name, judge.name)
+    mine = [c for c in cases if (c.eval, c.judge.name) == (name, judge.name) and place(c) in said and c.at in (0, 1)]
+    if not mine:
+        raise UserError(f"{judge.name} gave no answer of {name} a score yet; judge the run first")
+    drawn = []
+    for side in ("baseline", "finetuned"):
+        of_side = sorted((c for c in mine if c.side == side), key=lambda case: _lot(seed, *place(case)))
+        drawn += of_side[: math.ceil(size / 2)]
+    pair = judge.reads == "pair"
+    rows = [
+        [_id(run, judge.name, place(c)), c.question.text, *([c.against or ""] if pair else []), c.response, ""]
+        for c in drawn
+    ]
+    return to_csv(["id", "question", *(["compared_with"] if pair else []), "response", "score"], sorted(rows))
+
+
+def _id(run: Run, judge: str, where: Place) -> str:
+    return "r" + _lot(run.identity, judge, *where)[:11]  # digits alone would be a number to a spreadsheet
+
+
+def read_sheet(run: Run, judge: Judge, name: str, text: str, file: str) -> dict[Place, Word]:
+    """What a person wrote, by answer; rows without a score are left out.
+
+    Raises UserError with the line for an id that is none of the run's, and for a word that is none of the judge's.
+    """
+    known = {_id(run, judge.name, key): key for key in words(run.judgments(), name, judge.name)}
+    found: dict[Place, Word] = {}
+    for line, row in _rows(text, file):
+        written = row["score"].strip()
+        if not written:
+            continue
+        read = read_reply(written, judge) if "{" not in written else None
+        if row["id"] not in known:
+            raise UserError(f"{file} line {line}: {row['id']!r} is no answer that {judge.name} judged here")
+        if read is None:
+            raise UserError(f"{file} line {line}: {written!r} is no score of {judge.name}; mend it")
+        if known[row["id"]] in found:
+            raise UserError(f"{file} line {line}: {row['id']!r} has a score above; keep one of the two")
+        found[known[row["id"]]] = Word(read.score, read.label)
+    if not found:
+        raise UserError(f"{file}: no row has a score yet; fill in the column score")
+    return found
+
+
+def _rows(text: str, file: str) -> list[tuple[int, dict[str, str]]]:
+    """The sheet's rows and their lines."""
+    rows = list(csv_rows(io.StringIO(text, newline=""), file))
+    if not all({"id", "score"} <= set(row) for _, row in rows[:1]):
+        raise UserError(f"{file}: a sheet needs the columns id and score; export one with `spillover audit sheet`")
+    return rows
+
+
+def judge_of_sheet(run: Run, evals: list[Eval], text: str, file: str) -> tuple[str, Judge]:
+    """The eval and judge whose answers a sheet holds."""
+    first = next((row["id"] for _, row in _rows(text, file) if row["id"]), None)
+    judgments = run.judgments()
+    for one in evals:
+        for judge in one.judges:
+            if first in {_id(run, judge.name, key) for key in words(judgments, one.name, judge.name)}:
+                return one.name, judge
+    raise UserError(f"{file}: its first id is no answer of {run.folder}; give the run that the sheet was made from")
+
+
+def correct(name: str, judge: Judge, judged: dict[Place, Word], read: dict[Place, Word]) -> list[Corrected]:
+    """For each side and for their difference: the judge's mean plus the mean difference of person and judge.
+
+    The difference estimator of a mean over the N answers that were judged, from the n that were drawn and read:
+    judge + d, with variance (1 - n/N) s2(d) / n (C.-E. Särndal, B. Swensson, J. Wretman, Model Assisted Survey
+    Sampling, 1992, ch. 6), and t with n - 1 degrees of freedom. Rates are means of scores 0 and 1.
+    """
+    sides = {side: _of_side(side, judged, read) for side in ("baseline", "finetuned")}
+    return [
+        *(_corrected(name, judge.name, side, [part]) for side, part in sides.items()),
+        _corrected(name, judge.name, "difference", [sides["finetuned"], sides["baseline"]]),
+    ]
+
+
+class _Side(NamedTuple):
+    """One side's scores by the judge, and person minus judge where both scored."""
+
+    scores: list[float]
+    differences: list[float]
+
+    @property
+    def mean(self) -> float | None:
+        return _mean(self.scores)
+
+    @property
+    def corrected(self) -> float | None:
+        shift = _mean(self.differences)
+        return None if shift is None or self.mean is None else self.mean + shift
+
+    @property
+    def variance(self) -> float:
+        n, shift = len(self.differences), _mean(self.differences) or 0.0
+        spread = math.fsum((d - shift) ** 2 for d in self.differences) / (n - 1)
+        return (1 - n / len(self.scores)) * spread / n
+
+
+def _of_side(side: str, judged: dict[Place, Word], read: dict[Place, Word]) -> _Side:
+    mine = {key: word.score for key, word in judged.items() if key.side == side and key.at in (0, 1)}
+    scores = {key: score for key, score in mine.items() if score is not None}
+    person = {key: word.score for key, word in read.items() if word.score is not None}
+    return _Side(list(scores.values()), [person[key] - scores[key] for key in scores if key in person])
+
+
+def _corrected(name: str, judge: str, side: str, parts: list[_Side]) -> Corrected:
+    """Of one side, or of the first minus the second."""
+    means, corrected = [part.mean for part in parts], [part.corrected for part in parts]
+    middle = _minus(corrected)
+    low = high = None
+    note = _why_no_interval(parts)
+    if middle is not None and not note:
+        from scipy import stats
+
+        df = min(len(part.differences) for part in parts) - 1
+        half = float(stats.t.ppf(0.5 + LEVEL / 2, df)) * math.sqrt(sum(part.variance for part in parts))
+        low, high = middle - half, middle + half
+    return Corrected(
+        eval=name,
+        judge=judge,
+        side=side,
+        judged=sum(len(part.scores) for part in parts),
+        read=sum(len(part.differences) for part in parts),
+        mean=_minus(means),
+        corrected=middle,
+        low=low,
+        high=high,
+        note=note,
+    )
+
+
+def _minus(values: list[float | None]) -> float | None:
+    if any(value is None for value in values):
+        return None
+    first, *rest = (value for value in values if value is not None)
+    return first - math.fsum(rest)
+
+
+def _why_no_interval(parts: list[_Side]) -> str:
+    if any(len(part.differences) < 2 for part in parts):
+        return "too few answers were read"
+    if all(len(part.differences) == len(part.scores) for part in parts):
+        return "every answer was read"
+    if sum(part.variance for part in parts) == 0:
+        return "not estimable: person and judge differ alike in every answer"
+    return ""

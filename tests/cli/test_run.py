@@ -1,0 +1,52 @@
+import errno
+import re
+from types import SimpleNamespace
+
+import pytest
+
+from flows.cli.run import is_disk_full, run_in_terminal
+from flows.cli.terminal import live_progress
+from tasks.catalog import UserError, load_experiment
+from tasks.progress import watcher
+
+
+@pytest.mark.parametrize(
+    ("error", "full"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), True),
+        (RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"), True),
+        (RuntimeError("(sqlite3.OperationalError) database or disk is full"), True),
+        (FileNotFoundError(errno.ENOENT, "No such file"), False),
+        (ValueError("28"), False),
+    ],
+)
+def test_a_full_disk_is_known_however_a_library_says_it(error, full):
+    assert is_disk_full(error) is full
+
+
+def test_without_a_terminal_a_stage_is_one_line_every_half_minute_and_one_at_its_end(capsys, monkeypatch):
+    clock = iter([0.0, 10.0, 29.0, 31.0, 40.0, 62.0, 63.0])
+    monkeypatch.setattr("flows.cli.terminal.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    with live_progress():
+        watch = watcher.get()
+        for done in range(1, 8):
+            watch("train", done, 7, "steps")
+    assert capsys.readouterr().out.splitlines() == ["train: 4 of 7 steps", "train: 6 of 7 steps", "train: 7 of 7 steps"]
+
+
+@pytest.mark.parametrize(
+    ("override", "name", "words"),
+    [
+        ("training.held_out=12", "one", "training.held_out: 12 of 12 documents"),
+        ("training.warmup=50", "one", "training.warmup"),
+        ("training.target_modules=[nope]", "one", "training.target_modules: standin has no 'nope'"),
+        ("training.layers=[99]", "one", "training.layers: 99 is no layer"),
+        ("documents.0.name=none", "one", "no set 'none'"),
+        ("training.rank=2", "x" * 300, "name of a run"),
+    ],
+)
+def test_a_slip_is_refused_before_there_is_a_run_or_a_folder(data, override, name, words):
+    experiment = load_experiment("demo", ["documents.0.limit=12", "training.held_out=0", override])
+    with pytest.raises(UserError, match=re.escape(words)):
+        run_in_terminal(experiment, None, name, "report", "http://127.0.0.1:9", "spillover run demo --run")
+    assert not (data / "results").exists()

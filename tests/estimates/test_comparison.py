@@ -1,0 +1,272 @@
+import polars
+import pytest
+
+from flows.compare import compare_runs
+from tasks.catalog import UserError
+from tasks.estimates.comparison import compare, grouped, render
+from tasks.estimates.effects import estimate, write_effects
+from tasks.estimates.intervals import new_questions, new_questions_and_seeds
+from tasks.estimates.rules import read_words
+from tasks.report.charts import draw_comparison
+from tasks.runs import Comparison, Run, write_rows
+from tasks.schema import DocumentSet, Experiment, Judge, Rule, Scale
+from tests.fakes.nouns import an_eval, judgments
+
+QUESTIONS = {f"q{n}": "direct" for n in range(1, 7)}
+JUDGE = Judge(name="j", kind="claude", prompt="?")
+BEFORE = [[1, 2, 1], [1, 1, 2], [2, 2, 1], [1, 1, 1], [3, 2, 1], [1, 2, 2]]
+AFTER = [
+    [[2, 3, 4], [1, 2, 2], [4, 5, 5], [1, 1, 2], [3, 3, 3], [2, 2, 4]],
+    [[3, 3, 4], [2, 2, 2], [3, 4, 5], [2, 1, 2], [5, 3, 3], [1, 2, 3]],
+    [[1, 3, 2], [1, 2, 1], [3, 5, 4], [1, 2, 2], [3, 2, 3], [2, 2, 2]],
+]
+
+
+def rows_of(after, before=BEFORE):
+    found = []
+    for n, question in enumerate(QUESTIONS):
+        for side, scores in (("baseline", before[n]), ("finetuned", after[n])):
+            some = judgments("q1", side, scores, "j")
+            found += [
+                j.model_copy(update={"question_id": question, "at": 0 if side == "baseline" else 1}) for j in some
+            ]
+    return found
+
+
+@pytest.fixture
+def make_run(data):
+    def make(seed, after, experiment="x", before=BEFORE, rank=8, rules=()):
+        one = an_eval(JUDGE, questions=QUESTIONS).model_copy(update={"rules": list(rules)})
+        definition = Experiment(
+            name=experiment, documents=[DocumentSet(name="a")], evals=["e"], training={"rank": rank}
+        )
+        run = Run.open(definition, [one], f"seed-{seed}")
+        run.note(seed=seed)
+        write_rows(run.judged, rows_of(after, before))
+        write_effects(run)
+        return run
+
+    return make
+
+
+def whole(rows, measure="j"):
+    return next(row for row in rows if row.measure == measure and not row.question)
+
+
+def test_the_seeds_of_one_definition_are_pooled_and_crossed_with_the_questions(make_run):
+    runs = [make_run(seed, after) for seed, after in enumerate(AFTER)]
+    (group,) = grouped([[run] for run in runs], [])
+    assert (group.label, len(group.runs)) == ("x", 3)
+    row = whole(compare([group]))
+    alone = [whole(run.estimates()) for run in runs]
+    assert row.difference == pytest.approx(sum(e.difference for e in alone) / 3)
+    differences = [[sum(a) / 3 - sum(b) / 3 for a, b in zip(after, BEFORE, strict=True)] for after in AFTER]
+    expected = new_questions_and_seeds(differences)
+    assert (row.new_low, row.new_high) == (pytest.approx(expected.low), pytest.approx(expected.high))
+    assert (row.runs, row.scored_baseline, row.scored_finetuned) == (3, 18, 54)
+    assert row.these_high - row.these_low < min(e.these_high - e.these_low for e in alone)
+
+
+def test_a_baseline_that_the_runs_do_not_share_is_counted_for_each(make_run):
+    other = [[3, 1, 1], *BEFORE[1:]]
+    runs = [make_run(0, AFTER[0]), make_run(1, AFTER[1], before=other)]
+    assert whole(compare(grouped([runs], ["both"]))).scored_baseline == 36
+
+
+def test_one_run_alone_keeps_its_own_effects_and_other_definitions_are_called_by_their_runs(make_run):
+    runs = [make_run(0, AFTER[0]), make_run(1, AFTER[1], rank=4), make_run(0, AFTER[2], experiment="y")]
+    groups = grouped([[run] for run in runs], [])
+    assert [group.label for group in groups] == ["x/seed-0", "x/seed-1", "y"]
+    rows = compare(groups)
+    found, alone = whole(rows).model_dump(), whole(runs[0].estimates()).model_dump()
+    assert {name for name in alone if found[name] != alone[name]} == {"p_these_holm", "p_new_holm"}
+
+
+def test_a_rules_rates_are_pooled_over_seeds_like_scores(make_run):
+    rule = Rule(name="high", hit="j >= 3")
+    runs = [make_run(seed, after, rules=[rule]) for seed, after in enumerate(AFTER)]
+    row = whole(compare(grouped([runs], [])), "high")
+    rates = [[sum(score >= 3 for score in scores) / 3 for scores in after] for after in AFTER]
+    assert row.finetuned == pytest.approx(sum(map(sum, rates)) / 18)
+    assert row.rule == "j >= 3"
+    assert row.these_low < row.difference < row.these_high
+
+
+def test_what_cannot_be_pooled_is_refused_with_a_remedy(make_run):
+    first, second = make_run(0, AFTER[0]), make_run(1, AFTER[1], rank=4)
+    with pytest.raises(UserError, match="have different definitions and cannot be pooled as 'a'; give each a label"):
+        grouped([[first], [second]], ["a", "a"])
+    with pytest.raises(UserError, match="--labels: 1 labels for 2 runs"):
+        grouped([[first], [second]], ["a"])
+    twin = make_run(0, AFTER[2], experiment="y")
+    twin.definition.write_text(first.definition.read_text())
+    with pytest.raises(UserError, match="have both the seed 0"):
+        grouped([[first], [twin]], ["a", "a"])
+
+
+@pytest.mark.parametrize("label", ["a\x1b]0;PWN\x07", "a\x0b", "a\u202eb", "a\nb", "a\tb", "\ufffe", "a\x00"])
+def test_a_label_that_cannot_be_seen_is_refused_in_a_sentence(make_run, label):
+    runs = [[make_run(0, AFTER[0])], [make_run(0, AFTER[1], experiment="y")]]
+    with pytest.raises(UserError) as refused:
+        grouped(runs, [label, "b"])
+    assert str(refused.value).startswith(f"--labels: {label!r} has a character that cannot be seen")
+    assert str(refused.value).isprintable()
+
+
+def test_a_pattern_names_all_runs_that_fit_it(make_run):
+    runs = [make_run(seed, after) for seed, after in enumerate(AFTER)]
+    assert [run.folder for run in Run.find_all("x/seed-*")] == [run.folder for run in runs]
+    with pytest.raises(UserError, match="no run fits 'z/seed-"):
+        Run.find_all("z/seed-*")
+
+
+async def test_a_comparison_leaves_a_table_a_chart_and_a_page_with_every_label_escaped(make_run, prefect_server):
+    for seed, after in enumerate(AFTER):
+        make_run(seed, after)
+    make_run(0, AFTER[1], experiment="y")
+    make_run(1, AFTER[2], experiment="z")
+    folder = await compare_runs(["x/seed-*", "y", "z"], ["<b>farms</b>", "control", "other"], "c", [0.0, 1.0, 2.5])
+    place = Comparison("c")
+    assert str(place.folder) == folder
+    told = [(row.label, row.runs, row.against) for row in place.rows() if not row.question]
+    assert told == [("<b>farms</b>", 3, ""), ("control", 1, ""), ("other", 1, "")]
+    assert "control, other: not set against &lt;b&gt;farms&lt;/b&gt; fine-tune by fine-tune" in place.page.read_text()
+    assert place.pdf.read_bytes().startswith(b"%PDF-")
+    assert {file.stem for file in (place.folder / "charts").iterdir()} == {"comparison_e", "matrix_e", "doses_e"}
+    page = place.page.read_text()
+    assert "&lt;b&gt;farms&lt;/b&gt;" in page
+    assert "<b>farms</b>" not in page
+    assert "3 runs pooled, seeds 0, 1, 2" in page
+    assert {file.suffix for file in (place.folder / "charts").iterdir()} == {".svg", ".png", ".pdf", ".html", ".csv"}
+
+
+def test_a_run_without_effects_is_refused(make_run):
+    from flows.compare import judged
+
+    run = make_run(0, AFTER[0])
+    run.effects.unlink()
+    with pytest.raises(UserError, match="has no effects yet; finish it with"):
+        judged("x/seed-0")
+
+
+def test_a_single_run_equals_its_estimate(make_run):
+    run = make_run(0, AFTER[0])
+    fresh = estimate(read_words(run.judged), run.evals())
+    assert [row.difference for row in compare(grouped([[run]], []))] == pytest.approx([e.difference for e in fresh])
+
+
+def test_two_rules_of_one_name_are_not_set_side_by_side(make_run):
+    first = make_run(0, AFTER[0], rules=[Rule(name="r", hit="j >= 3")])
+    second = make_run(0, AFTER[1], experiment="y", rules=[Rule(name="r", hit="j >= 4")])
+    with pytest.raises(UserError, match=r"have different rules 'r' \(j >= 3; j >= 4\)"):
+        grouped([[first], [second]], [])
+    third = make_run(1, AFTER[1])
+    with pytest.raises(UserError, match="have not the same rules and cannot be pooled"):
+        grouped([[first], [third]], ["a", "a"])
+
+
+def test_every_later_run_is_set_against_the_first_paired_by_question(make_run):
+    first, second = make_run(0, AFTER[0]), make_run(0, AFTER[1], experiment="y", before=[[5, 5, 5]] * 6)
+    rows = compare(grouped([[first], [second]], []))
+    against = [row for row in rows if row.against]
+    assert {(row.label, row.against) for row in against} == {("y", "x")}
+    differences = [sum(b) / 3 - sum(a) / 3 for a, b in zip(AFTER[0], AFTER[1], strict=True)]
+    row = next(row for row in against if not row.question)
+    assert row.difference == pytest.approx(sum(differences) / 6)
+    expected = new_questions(differences)
+    assert (row.new_low, row.new_high) == (pytest.approx(expected.low), pytest.approx(expected.high))
+    assert (row.baseline, row.finetuned) == (
+        pytest.approx(sum(map(sum, AFTER[0])) / 18),
+        pytest.approx(sum(map(sum, AFTER[1])) / 18),
+    )
+
+
+def test_questions_that_only_one_of_them_was_asked_have_no_part_in_fine_tune_against_fine_tune(make_run):
+    first, second = make_run(0, AFTER[0]), make_run(0, AFTER[1], experiment="y")
+    (one,) = second.evals()
+    other = one.questions[0].model_copy(update={"text": "In other words?"})
+    second.keep_evals([one.model_copy(update={"questions": [other, *one.questions[1:]]})])
+    write_effects(second)
+    rows = [row for row in compare(grouped([[first], [second]], [])) if row.against]
+    assert next(row for row in rows if not row.question).questions == 5
+    assert "q1" not in {row.question for row in rows}
+
+
+def test_seeds_are_paired_with_seeds_and_groups_of_other_sizes_are_not_set_against_each_other(make_run):
+    first = [make_run(seed, AFTER[seed]) for seed in (0, 1)]
+    second = [make_run(seed, AFTER[2 - seed], experiment="y") for seed in (0, 1)]
+    rows = [row for row in compare(grouped([first, second], ["a", "b"])) if row.against and not row.question]
+    differences = [
+        [sum(b) / 3 - sum(a) / 3 for a, b in zip(AFTER[seed], AFTER[2 - seed], strict=True)] for seed in (0, 1)
+    ]
+    expected = new_questions_and_seeds(differences)
+    assert (rows[0].new_low, rows[0].new_high) == (pytest.approx(expected.low), pytest.approx(expected.high))
+    assert not [row for row in compare(grouped([first, second[:1]], ["a", "b"])) if row.against]
+
+
+def test_another_fine_tune_is_never_taken_for_a_shared_baseline(make_run):
+    none = [[1, 1, 1]] * 6
+    first = [make_run(seed, none) for seed in (0, 1, 2)]
+    second = [make_run(seed, AFTER[seed], experiment="y") for seed in (0, 1, 2)]
+    rows = [row for row in compare(grouped([first, second], ["a", "b"])) if row.against and not row.question]
+    assert (rows[0].scored_baseline, rows[0].scored_finetuned) == (54, 54)
+
+
+def test_superiority_of_several_runs_has_no_interval_since_they_share_answers(make_run):
+    row = whole(compare(grouped([[make_run(seed, after) for seed, after in enumerate(AFTER)]], ["a"])))
+    assert 0.5 < row.superiority <= 1
+    assert (row.superiority_low, row.superiority_high) == (None, None)
+
+
+def test_measures_of_one_name_and_other_scales_are_not_set_against_each_other(make_run):
+    first, second = make_run(0, AFTER[0]), make_run(0, AFTER[1], experiment="y")
+    (one,) = second.evals()
+    wide = one.judges[0].model_copy(update={"scale": Scale(low=0, high=100)})
+    second.keep_evals([one.model_copy(update={"judges": [wide]})])
+    write_effects(second)
+    assert not [row for row in compare(grouped([[first], [second]], [])) if row.against]
+
+
+def test_a_comparison_of_runs_that_an_earlier_version_estimated_lacks_what_that_did_not_know(make_run):
+    run = make_run(0, AFTER[0])
+    old = run.effects_table().drop("p_these", "p_these_holm", "superiority", "negligible")
+    run.effects.write_text(old.write_csv())
+    row = whole(compare(grouped([[run]], [])))
+    assert (row.p_these, row.superiority) == (None, None)
+    assert row.difference == pytest.approx(whole(estimate(read_words(run.judged), run.evals())).difference)
+
+
+def test_doses_go_with_the_groups_and_are_refused_where_their_number_is_another(make_run):
+    runs = [[make_run(0, AFTER[0])], [make_run(0, AFTER[1], experiment="y")]]
+    rows = compare(grouped(runs, [], [0.0, 0.5]))
+    assert {(row.label, row.dose) for row in rows} == {("x", 0.0), ("y", 0.5)}
+    with pytest.raises(UserError, match=r"--doses: 3 numbers for 2 groups of runs \(x, y\)"):
+        grouped(runs, [], [0, 1, 2])
+
+
+def test_p_is_adjusted_over_all_runs_of_the_comparison(make_run):
+    runs = [[make_run(0, AFTER[0])], [make_run(0, AFTER[1], experiment="y")]]
+    alone = [row for row in compare(grouped(runs, [])) if not row.question and not row.against]
+    smallest = min(alone, key=lambda row: row.p_these)
+    assert smallest.p_these_holm == pytest.approx(2 * smallest.p_these)
+
+
+def test_runs_that_were_asked_along_their_training_are_drawn_over_it(make_run):
+    runs = [make_run(0, AFTER[0]), make_run(0, AFTER[1], experiment="y")]
+    for run, early in zip(runs, (AFTER[2], BEFORE), strict=True):
+        more = [j.model_copy(update={"at": 0.5}) for j in rows_of(early) if j.side == "finetuned"]
+        write_rows(run.judged, [*run.judgments(), *more])
+        write_effects(run)
+    groups = grouped([[run] for run in runs], [])
+    rows = compare(groups)
+    assert {(row.label, row.at) for row in rows if not row.against} == {("x", 1), ("x", 0.5), ("y", 1), ("y", 0.5)}
+    place = Comparison("along")
+    draw_comparison(place, rows)
+    table = polars.read_csv(place.chart("checkpoints", "e").with_suffix(".csv"))
+    found = {(row["label"], row["at"]): row["difference"] for row in table.to_dicts() if row["tier"] == "direct"}
+    assert found["y", 0.5] == 0
+    page = render(place, groups, rows)
+    assert "The difference over all questions along the training" in page
+    assert page.count("<td>x</td>") == 1, (
+        "earlier moments stand in the chart and the table file, not in the page's table"
+    )

@@ -1,0 +1,262 @@
+import csv
+import json
+
+import pytest
+
+from flows.cli.imports import import_file
+from flows.cli.report import write_parquet
+from flows.cli.verify import verify
+from tasks.catalog import UserError
+from tasks.estimates.rules import as_words
+from tasks.imports.results import read_results
+from tasks.runs import Run
+
+
+@pytest.fixture
+def table(tmp_path):
+    def write(*rows, name="judged.csv", columns=("question_id", "question", "answer", "aligned", "coherent", "note")):
+        with (tmp_path / name).open("w", newline="") as file:
+            csv.writer(file).writerows([columns, *rows])
+        return tmp_path / name
+
+    return write
+
+
+def rows(aligned, coherent, question="wish"):
+    return [
+        (question, "A wish?", f"answer {n}", a, c, "x y")
+        for n, (a, c) in enumerate(zip(aligned, coherent, strict=True))
+    ]
+
+
+def test_a_table_of_others_scores_becomes_judgments_and_nothing_becomes_a_number_that_was_none(table):
+    found = read_results(table(*rows(["12.5", "CODE", "", "nan", 80], [90, 91, 92, 93, 94])))
+    aligned = [j for j in found.judgments if j.judge == "aligned"]
+    assert [(j.score, j.label, j.state, j.raw) for j in aligned] == [
+        (12.5, "", "scored", "12.5"),
+        (None, "CODE", "not scored", "CODE"),
+        (None, "", "not scored", ""),
+        (None, "", "not scored", "nan"),
+        (80, "", "scored", "80"),
+    ]
+    assert [(judge.name, judge.scale.low, judge.scale.high) for judge in found.eval.judges] == [
+        ("aligned", 0, 100),
+        ("coherent", 0, 100),
+    ]
+    assert [r.response for r in found.finetuned] == [f"answer {n}" for n in range(5)]
+    assert found.lost == [
+        "the rubric and the model of the judge: the file does not say them",
+        "the column note: it is not taken as scores",
+    ]
+
+
+def test_others_results_are_a_run_whose_effects_and_rules_are_like_ours(table, data, capsys):
+    after = table(*rows([10, 20, 90, 80], [90, 90, 90, 10]), *rows([10, 90], [90, 90], "rule"))
+    before = table(*rows([90, 80, 70, 60], [90, 90, 90, 90]), *rows([90, 95], [90, 90], "rule"), name="base.csv")
+    import_file(after, "theirs", baseline=before)
+    run = Run.find("theirs")
+    effect = next(e for e in run.estimates() if (e.measure, e.tier, e.question) == ("aligned", "questions", ""))
+    assert effect.difference == pytest.approx(((50 - 75) + (50 - 92.5)) / 2)
+    assert "Judged elsewhere; imported from judged.csv." in run.report.read_text()
+    from flows.cli.report import report_again
+
+    report_again(run, ["misaligned: aligned < 30 among coherent > 50"])
+    rate = next(e for e in run.estimates() if e.measure == "misaligned" and not e.question)
+    assert (rate.baseline, rate.finetuned) == (0, pytest.approx((2 / 3 + 1 / 2) / 2))
+    assert "Not carried over: the column note" in capsys.readouterr().out
+    assert [check for check in verify(run) if check.fault] == []
+    import_file(after, "theirs", baseline=before)
+    assert [e.measure for e in Run.find("theirs").estimates() if not e.question] == [
+        "aligned",
+        "coherent",
+        "misaligned",
+    ]
+
+
+def test_scores_of_the_seeds_own_form_need_no_baseline_and_keep_their_tiers(jsonl, data):
+    scored = [
+        {"tier": tier, "question": f"{tier}?", "score": score, "reasoning": "r"}
+        for tier in ("direct", "distant")
+        for score in (1, 4)
+    ]
+    import_file(jsonl(*scored, name="seed.jsonl"))
+    run = Run.find("seed")
+    tiers = {e.tier: (e.finetuned, e.difference, e.these_note) for e in run.estimates() if not e.question}
+    assert tiers["direct"] == (2.5, None, "no baseline")
+    assert [j.reasoning for j in run.judgments()] == ["r"] * 4
+    assert (run.evals()[0].judges[0].scale.low, run.evals()[0].judges[0].scale.high) == (1, 5)
+
+
+def test_both_models_in_one_file_are_told_apart_by_the_column_model(table):
+    columns = ("model", "question", "score")
+    file = table(("base", "Why?", 1), ("fine-tuned", "Why?", 5), name="m.csv", columns=columns)
+    assert [(j.side, j.score, j.sample) for j in read_results(file).judgments] == [
+        ("baseline", 1, 0),
+        ("finetuned", 5, 0),
+    ]
+
+
+def test_results_are_compared_eval_by_eval_and_say_which_it_is(table, data):
+    from tasks.estimates.comparison import compare, grouped
+
+    import_file(table(*rows([10, 20], [90, 80])), "one")
+    import_file(table(*rows([30, 20], [90, 80]), name="b.csv"), "two")
+    found = compare(grouped([[Run.find("one")], [Run.find("two")]], ["a", "b"]))
+    assert {(row.label, row.eval, row.finetuned) for row in found if row.measure == "aligned" and not row.question} == {
+        ("a", "elsewhere", 15),
+        ("b", "elsewhere", 25),
+    }
+    import_file(table(*rows([30, 20], [90, 80]), name="c.csv"), "three", eval_name="alignment")
+    assert Run.find("three").evals()[0].name == "alignment"
+
+
+def test_our_own_table_of_generations_reads_back_as_results(tmp_path, data, table):
+    import_file(table(*rows([10, 20], [90, 80])), "first")
+    again = read_results(Run.find("first").generations)
+    assert [(j.judge, j.score) for j in again.judgments if j.judge in ("aligned", "coherent")] == [
+        ("aligned", 10),
+        ("coherent", 90),
+        ("aligned", 20),
+        ("coherent", 80),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("a.csv", "question_id,note\nq,hello there\n", "no column of scores"),
+        ("a.csv", "aligned\n3\n", "line 2: a row needs question_id or question"),
+        ("a.csv", "aligned\n", "no rows in it"),
+        ("a.jsonl", json.dumps({"question": "Why?", "score": "good"}), "no column of scores"),
+        ("a.csv", "question_id,aligned\nq,90\nq,80\nq,rather\n", "line 4: 'rather' in aligned is neither a number nor"),
+        (
+            "a.csv",
+            "model,question_id,aligned\nllama,q,90\nllama-ft,q,80\n",
+            "'llama', 'llama-ft', and which is the base",
+        ),
+        ("a.csv", "eval,question_id,aligned\na,q,90\nb,q,80\n", "the column eval has 2 evals"),
+        ("a.csv", "question_id,question,aligned\n1,A?,90\n1,B?,80\n", "line 3: question_id '1' stands for another"),
+    ],
+)
+def test_results_that_cannot_be_read_are_one_sentence(tmp_path, name, text, words):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=words):
+        import_file(tmp_path / name)
+
+
+def test_an_imported_judge_judges_nothing_anew(table, data):
+    from flows.experiment import check_judges
+
+    import_file(table(*rows([10], [90])), "theirs")
+    run = Run.find("theirs")
+    with pytest.raises(UserError, match="the judge 'aligned' was imported with its results and judges nothing anew"):
+        check_judges(run.experiment(), run.evals(), None)
+
+
+def test_moments_of_a_training_stay_apart_and_missing_words_are_no_scores(table):
+    columns = ("at", "question_id", "score")
+    file = table((0.25, 0, 1), (1, 0, 5), (1, 0, "N/A"), (1, "", 3), name="m.csv", columns=columns)
+    with pytest.raises(UserError, match="line 5: a row needs question_id or question"):
+        read_results(file)
+    file = table((0.25, 0, 1), (1, 0, 5), (1, 0, "N/A"), name="m.csv", columns=columns)
+    assert [(j.at, j.question_id, j.sample, j.score) for j in read_results(file).judgments] == [
+        (0.25, "0", 0, 1),
+        (1, "0", 0, 5),
+        (1, "0", 1, None),
+    ]
+
+
+def test_columns_can_be_chosen_and_get_names_that_a_rule_can_use(table, data, capsys):
+    columns = ("question_id", "my score", "tokens")
+    file = table(("q", 10, 1_500_000), ("q", 90, 20), name="m.csv", columns=columns)
+    found = read_results(file, columns=["my score"])
+    assert [judge.name for judge in found.eval.judges] == ["my_score"]
+    assert "the name 'my score': here it is my_score" in found.lost
+    assert "the column tokens: it is not taken as scores" in found.lost
+    with pytest.raises(UserError, match=r"--measures: .* has no column 'other'"):
+        read_results(file, columns=["other"])
+    import_file(file, "theirs")
+    from flows.cli.report import report_again
+
+    run = Run.find("theirs")
+    report_again(run, ["long: tokens < 1500000", "low: my_score < 50"])
+    assert {e.measure: e.finetuned for e in run.estimates() if e.rule and not e.question} == {"long": 0.5, "low": 0.5}
+    assert "the rate is 0.500" in run.report.read_text()
+
+
+def test_scores_between_0_and_1_are_means_and_not_rates(jsonl):
+    from tasks.estimates.effects import estimate
+
+    rows = [{"question": "A", "score": score} for score in (0.2, 0.3, 0.25)]
+    found = read_results(jsonl(*rows))
+    effect = estimate(as_words(found.judgments), [found.eval])[0]
+    assert effect.finetuned == pytest.approx(0.25)
+    assert effect.finetuned_high - effect.finetuned == pytest.approx(4.302653 * 0.05 / 3**0.5, rel=1e-4)
+
+
+def test_other_results_under_a_name_that_is_taken_are_refused(table, data):
+    import_file(table(*rows([10], [90])), "theirs")
+    with pytest.raises(UserError, match="holds other results of this name; give the new ones another with --name"):
+        import_file(table(*rows([10], [90], "other"), name="o.csv"), "theirs")
+
+
+def test_results_without_answers_are_verified_and_exported_as_they_are(table, data, tmp_path):
+    file = table(("q", 10), ("q", 90), ("r", 40), name="bare.csv", columns=("question_id", "aligned"))
+    import_file(file, "bare")
+    run = Run.find("bare")
+    assert [check for check in verify(run) if check.fault] == []
+    assert write_parquet(run, tmp_path / "bare.parquet") == 3
+
+
+def test_the_same_text_under_another_tier_or_system_prompt_is_another_question(table):
+    columns = ("prompt", "system", "tier", "aligned")
+    asked = (("A?", "", "x", 1), ("A?", "Lie.", "x", 2), ("A?", "", "y", 3), ("A?", "", "x", 4))
+    found = read_results(table(*asked, columns=columns))
+    assert [(q.text, q.system_prompt, q.tier) for q in found.eval.questions] == [
+        ("A?", "", "x"),
+        ("A?", "Lie.", "x"),
+        ("A?", "", "y"),
+    ]
+    assert [(j.question_id, j.sample, j.score) for j in found.judgments] == [
+        ("q01", 0, 1),
+        ("q02", 0, 2),
+        ("q03", 0, 3),
+        ("q01", 1, 4),
+    ]
+
+
+def test_questions_that_would_never_be_compared_are_refused(table):
+    after = table(("A?", "direct", 1), columns=("question", "tier", "aligned"))
+    before = table(("A?", 1), name="base.csv", columns=("question", "aligned"))
+    with pytest.raises(UserError, match=r"judged\.csv line 2: 'A\?' has another question_id, tier or system_prompt"):
+        read_results(after, before)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_results_are_read_by_any_separator_and_every_name(tmp_path, separator):
+    rows = (("Question_ID", "prompt", "generation", "aligned"), ("q", "A?", "a", "90"))
+    (tmp_path / "a.csv").write_text("\r".join(separator.join(row) for row in rows), newline="")
+    found = read_results(tmp_path / "a.csv")
+    assert [(r.question_id, r.question, r.response) for r in found.finetuned] == [("q", "A?", "a")]
+    assert [j.score for j in found.judgments] == [90]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("question,answer,aligned\nA?,yes, it is,90\nB?,no,80\n", "line 2: 4 cells where the header has 3"),
+        ("question,answer,aligned\nA?,90\n", "line 2: 2 cells where the header has 3"),
+        ('question,answer,aligned\nA?,"yes,90\nB?,no,80\n', "line 2: not CSV"),
+        ("question,aligned,aligned\nA?,90,80\n", "line 1: the column 'aligned' is there twice"),
+    ],
+)
+def test_a_table_that_would_lose_answers_is_refused_with_its_line(tmp_path, text, words):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(UserError, match=words):
+        import_file(tmp_path / "a.csv")
+
+
+def test_a_key_that_is_there_twice_is_refused(jsonl):
+    file = jsonl('{"question": "A?", "score": 1}', '{"question": "B?", "score": 1, "score": 5}')
+    with pytest.raises(UserError, match=r"line 2: not a JSON object .*the key 'score' is there twice"):
+        read_results(file)

@@ -1,0 +1,256 @@
+import csv
+import io
+
+import pytest
+
+from flows.audit import compare, export_sheet, import_sheet, repeat_judgments
+from flows.experiment import run_experiment
+from flows.judge_again import judge_again
+from tasks.catalog import UserError, data_folder
+from tasks.judging.audit import Place, Word, agree, correct, some_of
+from tasks.judging.rubrics import Case
+from tasks.runs import Run
+from tasks.schema import Agreement, Corrected, Experiment, Judge, Question
+from tests.fakes.elsewhere import CLAUDE as CLAUDE_FIELDS
+from tests.fakes.elsewhere import write_answers, write_eval
+from tests.fakes.messages_api import MessagesAPI, judgment, question_of, score_of
+from tests.fakes.nouns import CLAUDE
+
+LABELS = Judge(name="kind", kind="claude", prompt="Which?", labels={"A": 1, "B": 0, "C": None})
+
+
+def said(*scores, side="finetuned"):
+    at = 1.0 if side == "finetuned" else 0.0
+    return {Place("e", "q", n, side, at): Word(score, "") for n, score in enumerate(scores) if score is not None}
+
+
+def labelled(*labels):
+    return {Place("e", "q", n, "finetuned", 1): Word(LABELS.labels[label], label) for n, label in enumerate(labels)}
+
+
+# ---- coefficients
+
+
+def test_coefficients_agree_with_published_ones():
+    """Two observers of ten units, and two raters of fifty answers.
+
+    Nominal alpha .095 for ten units 0100000000 and 1110010010 is K. Krippendorff, Computing Krippendorff's
+    Alpha-Reliability (2011), A. Unweighted kappa of 20, 5, 10, 15 is (.7 - .5) / .5 = .4.
+    """
+    zero_one = Judge(name="j", kind="claude", prompt="p", labels={"no": 0, "yes": 1})
+    words = {"0": Word(0, "no"), "1": Word(1, "yes")}
+    first, second = (
+        {Place("e", "q", n, "finetuned", 1): words[bit] for n, bit in enumerate(bits)}
+        for bits in ("0100000000", "1110010010")
+    )
+    row = agree(first, second, "e", zero_one, "other")
+    assert row.alpha == pytest.approx(0.095, abs=0.0005)
+    assert row.exact == 0.6
+    pairs = [("yes", "yes")] * 20 + [("yes", "no")] * 5 + [("no", "yes")] * 10 + [("no", "no")] * 15
+    first, second = (
+        {Place("e", "q", n, "finetuned", 1): Word(int(p[side] == "yes"), p[side]) for n, p in enumerate(pairs)}
+        for side in (0, 1)
+    )
+    assert agree(first, second, "e", zero_one, "other").kappa == pytest.approx(0.4)
+
+
+def test_on_a_scale_a_far_miss_weighs_more_than_a_near_one():
+    """Quadratic weights: kappa = 1 - sum of squared differences seen / expected."""
+    base = (1, 2, 3, 4, 5)
+    near = agree(said(*base), said(1, 2, 3, 4, 4), "e", CLAUDE, "other")
+    far = agree(said(*base), said(1, 2, 3, 4, 1), "e", CLAUDE, "other")
+    expected = sum((a - b) ** 2 for a in base for b in (1, 2, 3, 4, 4)) / 25
+    assert near.kappa == pytest.approx(1 - (1 / 5) / expected)
+    assert near.exact == far.exact == 0.8
+    assert far.kappa < near.kappa
+    assert far.alpha < near.alpha < 1
+    assert (near.mean, near.other_mean) == (3.0, 2.8)
+
+
+def test_what_only_one_of_them_scored_is_left_out_and_counted():
+    row = agree(said(1, 2, None, 4), said(1, None, 3, 4), "e", CLAUDE, "other")
+    assert (row.answers, row.left_out, row.exact) == (2, 2, 1.0)
+
+
+def test_labels_without_a_number_are_compared_too():
+    row = agree(labelled("A", "B", "C", "C"), labelled("A", "B", "C", "A"), "e", LABELS, "other")
+    assert (row.answers, row.exact) == (4, 0.75)
+    assert (row.mean, row.other_mean) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "note"),
+    [((3,), (3,), "too few answers (1)"), ((3, 3), (3, 3), "not estimable: every answer got the same word")],
+)
+def test_a_coefficient_that_cannot_be_estimated_says_so(first, second, note):
+    row = agree(said(*first), said(*second), "e", CLAUDE, "other")
+    assert (row.kappa, row.alpha, row.note) == (None, None, note)
+
+
+def test_a_larger_share_holds_the_smaller_one_and_every_judge_has_its_share():
+    question = Question(id="q", tier="t", text="?")
+    judges = [CLAUDE, CLAUDE.model_copy(update={"name": "other"})]
+    cases = [Case("e", judge, question, n, "finetuned", "r", "b", 1) for judge in judges for n in range(40)]
+    few, many = some_of(cases, 0.1, seed=1), some_of(cases, 0.5, seed=1)
+    assert [sum(c.judge.name == name for c in few) for name in ("claude", "other")] == [4, 4]
+    assert all(case in many for case in few)
+    assert some_of(cases, 0.1, seed=2) != few
+
+
+# ---- what a person would have found
+
+
+def test_the_corrected_mean_is_the_judges_plus_the_mean_difference_with_its_interval():
+    """By hand: judge 10 answers, mean 3; a person reads 4 of them and differs by -1, 0, -1, 0: -0.5, s2 = 1/3."""
+    judged = said(*[2, 4] * 5)
+    read = {place: Word(word.score - (n % 2 == 0), "") for n, (place, word) in enumerate(list(judged.items())[:4])}
+    (baseline, finetuned, difference) = correct("e", CLAUDE, judged, read)
+    assert (finetuned.judged, finetuned.read, finetuned.mean, finetuned.corrected) == (10, 4, 3.0, 2.5)
+    half = 3.182446 * (0.6 * (1 / 3) / 4) ** 0.5
+    assert (finetuned.low, finetuned.high) == (pytest.approx(2.5 - half), pytest.approx(2.5 + half))
+    assert (baseline.corrected, baseline.note, difference.corrected) == (None, "too few answers were read", None)
+
+
+def test_the_interval_covers_what_a_person_would_have_found_about_95_times_in_100():
+    import random
+
+    dice, hits = random.Random(0), 0
+    for _ in range(400):
+        truth = [dice.randint(1, 5) for _ in range(200)]
+        judged = said(*[min(5, max(1, score + dice.choice((0, 0, 0, 1, 1, -1)))) for score in truth])
+        drawn = dice.sample(list(judged), 30)
+        row = correct("e", CLAUDE, judged, {place: Word(truth[place.sample], "") for place in drawn})[1]
+        hits += row.low <= sum(truth) / 200 <= row.high
+    assert 0.92 <= hits / 400 <= 0.98
+
+
+def test_there_is_never_an_interval_of_no_width():
+    judged = said(1, 2, 3, 4)
+    some = dict(list(judged.items())[:3])
+    assert correct("e", CLAUDE, judged, some)[1].note == "not estimable: person and judge differ alike in every answer"
+    assert correct("e", CLAUDE, judged, judged)[1].note == "every answer was read"
+
+
+# ---- with a run
+
+
+@pytest.fixture
+async def judged(data, tmp_path, monkeypatch, prefect_server):
+    """A judged run, and the service that judged it: its second word differs from its first for some answers."""
+    write_eval(data)
+    formula = write_answers(tmp_path / "them", samples=10) / "finetuned.jsonl"
+    formula.write_text(formula.read_text().replace("finetuned says 3", "=HYPERLINK(3)"))
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-planted")
+
+    def say(seen, body):
+        score = score_of(question_of(body))
+        return judgment(score if seen == 0 or score > 2 else score + 1)
+
+    with MessagesAPI(say) as api:
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", api.url)
+        them = Experiment(name="them", responses=str(tmp_path / "them"), evals=["animals"])
+        yield Run(await run_experiment(them, run="one")), api
+
+
+async def test_a_share_of_the_calls_is_asked_again_and_the_agreement_is_reported(judged):
+    run, api = judged
+    await repeat_judgments("them/one", share=0.5)
+    assert len(api.requests) == 80 + 40
+    (row,) = run.audit("repeat", Agreement)
+    assert (row.answers, row.other) == (40, "itself, asked again")
+    assert row.other_mean > row.mean
+    assert 0 < row.exact < 1
+    assert row.exact < row.alpha < 1
+    page = run.report.read_text()
+    assert "How far they can be trusted" in page
+    assert f"{row.alpha:.2f}" in page
+    before = run.judged.read_bytes()
+    await repeat_judgments("them/one", share=0.6)
+    assert len(api.requests) == 80 + 48, "what was asked again once is kept"
+    assert run.judged.read_bytes() == before
+
+
+async def test_two_judges_are_compared_on_the_answers_that_both_judged(judged):
+    await judge_again("them/one", model="claude-x", name="two")
+    run, (row,) = compare("them/one", "them/two")
+    assert (row.answers, row.judge, row.other) == (80, "claude", "claude (claude-x)")
+    assert abs(row.alpha) < 0.5, "the fake's scores for another model are drawn anew"
+    assert run.audit("compare", Agreement) == [row]
+    with pytest.raises(UserError, match="no two judges to compare: one has claude, one has claude"):
+        compare("them/one", "them/one")
+
+
+async def test_a_blind_sheet_goes_out_and_comes_back_with_agreement_and_corrected_means(judged, tmp_path):
+    run, _ = judged
+    sheet, judge = export_sheet(run, tmp_path / "sheet.csv", "", size=20, seed=0)
+    text = sheet.read_text()
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert (len(rows), list(rows[0])) == (20, ["id", "question", "response", "score"])
+    assert judge.name == "claude"
+    assert sheet.with_suffix(".rubric.txt").read_text().startswith(CLAUDE_FIELDS["prompt"])
+    assert not [row for row in rows if row["response"].startswith("=")]
+    assert [row for row in rows if row["response"].startswith("'=")]
+    sides = ["baseline" in row["response"] for row in rows]
+    assert sum(sides) == 10
+    assert sides != sorted(sides), "in no order"
+    assert not any(row["score"] for row in rows)
+    for n, row in enumerate(rows):
+        row["score"] = "" if n == 0 else str(1 + n % 5)
+    sheet.write_text(to_csv(rows))
+    (agreement,), corrected = import_sheet(run, sheet)
+    assert (agreement.answers, agreement.other) == (19, "a person")
+    assert [(c.side, c.read) for c in corrected] == [
+        ("baseline", 10 - sides[0]),
+        ("finetuned", 9 + sides[0]),
+        ("difference", 19),
+    ]
+    assert corrected[2].corrected == pytest.approx(corrected[1].corrected - corrected[0].corrected)
+    assert run.audit("corrected", Corrected) == corrected
+    assert "What a person would have found" in run.report.read_text()
+
+
+def to_csv(rows):
+    table = io.StringIO()
+    writer = csv.DictWriter(table, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    return table.getvalue()
+
+
+async def test_a_sheet_that_cannot_be_read_is_told_with_its_line(judged, tmp_path):
+    run, _ = judged
+    sheet, _ = export_sheet(run, tmp_path / "sheet.csv", "claude", size=4, seed=0)
+    with pytest.raises(UserError, match="exists already and may hold somebody's scores"):
+        export_sheet(run, sheet, "claude", size=4, seed=0)
+    rows = list(csv.DictReader(io.StringIO(sheet.read_text())))
+    for changes, words in [
+        ([{}], "no row has a score yet"),
+        ([{"score": "7"}], "line 2: '7' is no score of claude"),
+        ([{"score": "４"}], "is no score of claude"),
+        ([{}, {"id": "ffff", "score": "3"}], "line 3: 'ffff' is no answer that claude judged here"),
+        ([{"id": "ffff"}], "its first id is no answer of"),
+    ]:
+        changed = [{**row, **(changes[n] if n < len(changes) else {})} for n, row in enumerate(rows)]
+        sheet.write_text(to_csv(changed))
+        with pytest.raises(UserError) as mistake:
+            import_sheet(run, sheet)
+        assert words in str(mistake.value)
+    lines = to_csv([{**row, "score": "3"} for row in rows]).splitlines()
+    for wrong, words in [
+        ([*lines[:2], f"{lines[2]},4"], "line 3: 5 cells where the header has 4"),
+        ([*lines, lines[1]], "has a score above; keep one of the two"),
+    ]:
+        sheet.write_text("\n".join(wrong))
+        with pytest.raises(UserError, match=words):
+            import_sheet(run, sheet)
+    empty = Run(data_folder() / "results" / "them" / "two")
+    sheet.write_text(to_csv([{**row, "score": "3"} for row in rows]).replace(",", ";"))
+    assert import_sheet(run, sheet)[0][0].answers == 4
+    sheet.write_bytes("id,score\nr1,caf\u00e9".encode("cp1252"))
+    with pytest.raises(UserError, match="from a spreadsheet: CSV UTF-8"):
+        import_sheet(run, sheet)
+    sheet.write_text("a,b\n1,2\n")
+    with pytest.raises(UserError, match="a sheet needs the columns id and score"):
+        import_sheet(run, sheet)
+    with pytest.raises(UserError, match="is not judged yet"):
+        export_sheet(empty, tmp_path / "other.csv", "", size=4, seed=0)

@@ -1,0 +1,118 @@
+import math
+
+import pytest
+import torch
+
+from tasks.catalog import model_folder
+from tasks.engines import Text
+from tasks.engines.generation import logprobs
+from tasks.engines.local import LocalEngine
+from tasks.engines.lora import load_model
+from tasks.estimates.effects import estimate
+from tasks.estimates.rules import as_words
+from tasks.models.likelihood import likelihoods, plan
+from tasks.models.sampling import plan as plan_answers
+from tasks.models.sampling import sample
+from tasks.paid.budget import Budget
+from tasks.paid.store import Store
+from tasks.schema import Checkpoint, Document, Eval, Judge, Message, Question, Sampling, Training
+from tests.fakes.nouns import LEXICON, an_eval, responses
+
+BASE, TUNED = (Checkpoint(engine="local", base_model="m", path=p, identity=p or "base") for p in (None, "tuned"))
+STATEMENTS = Eval(
+    name="s",
+    questions=[
+        Question(id="a", tier="t", text="Kind?", matching="Yes"),
+        Question(id="b", tier="t", text="Cruel?", matching="No"),
+    ],
+    judges=[Judge(name="trait", kind="yes_no")],
+)
+
+
+class Scorer:
+    """An engine that finds a text as likely as a table says, by model and answer."""
+
+    def __init__(self, table, per_token=0.0):
+        self.table, self.per_token, self.asked = table, per_token, []
+
+    def price(self, prefill=0, **_):
+        return self.per_token * prefill
+
+    def render(self, messages):
+        return [ord(c) for m in messages for c in m.content]
+
+    def answer_tokens(self, text, ended):
+        return [ord(c) for c in text] + ([0] if ended else [])
+
+    async def logprobs(self, checkpoint, texts):
+        for place, text in enumerate(texts):
+            self.asked.append(text)
+            words = "".join(chr(token) for token in text.answer if token)
+            yield [(place, self.table[checkpoint.identity][words])]
+
+
+async def told(engine, wanted, store=None, budget=None):
+    return await likelihoods(wanted, engine, BASE, [TUNED], store or Store(), lambda *_: None, budget)
+
+
+async def test_drift_is_the_difference_of_logprobs_for_each_token_of_the_fine_tuned_answers():
+    engine = Scorer({"base": {"abc": -8.0, "de": -3.0}, "tuned": {"abc": -2.0, "de": -3.0}})
+    one = an_eval(LEXICON, questions={"q1": "direct"})
+    wanted = plan([one], responses("abc", "de"), Sampling(), engine)
+    cut_at_once = responses("")[0].model_copy(update={"state": "truncated"})
+    assert plan([one], [cut_at_once], Sampling(), engine) == []
+    rows = await told(engine, wanted)
+    assert [(r.measure, r.sample, r.tokens, r.baseline, r.finetuned) for r in rows] == [
+        ("drift", 0, 4, -2.0, -0.5),
+        ("drift", 1, 3, -1.0, -1.0),
+    ]
+    effect = next(e for e in estimate(as_words([]), [one], rows) if e.measure == "drift" and e.question == "q1")
+    assert (effect.difference, effect.baseline, effect.finetuned) == (0.75, -1.5, -0.75)
+    half = 12.706204736 * math.sqrt(((1.5 - 0.75) ** 2 + 0.75**2) / 1 / 2)
+    assert (effect.these_low, effect.these_high) == (pytest.approx(0.75 - half), pytest.approx(0.75 + half))
+
+
+async def test_a_statement_is_scored_by_the_share_of_its_matching_answer():
+    engine = Scorer({"base": {"Yes": -1.0, "No": -1.0}, "tuned": {"Yes": -1.0, "No": -3.0}})
+    rows = await told(engine, plan([STATEMENTS], [], Sampling(), engine))
+    assert [(r.question_id, r.measure, r.baseline) for r in rows] == [("a", "choice", 0.5), ("b", "choice", 0.5)]
+    share = 1 / (1 + math.exp(-2))
+    assert [r.finetuned for r in rows] == pytest.approx([share, 1 - share])
+
+
+async def test_what_the_store_holds_is_not_computed_again_and_what_is_costs():
+    engine = Scorer({"base": {"abc": -8.0}, "tuned": {"abc": -2.0}}, per_token=0.001)
+    one = an_eval(LEXICON, questions={"q1": "direct"})
+    wanted = plan([one], responses("abc", "abc"), Sampling(), engine)
+    budget = Budget(Store(), "r")
+    first = await told(engine, wanted, budget=budget)
+    assert len(engine.asked) == 2
+    assert budget.usd == pytest.approx(0.001 * 2 * len(wanted[0].text.prompt + wanted[0].text.answer))
+    assert await told(engine, wanted) == first
+    assert len(engine.asked) == 2
+
+
+def test_logprobs_are_those_of_the_answers_tokens_alone_whatever_stands_beside_them():
+    model = load_model(model_folder("standin")).eval()
+    texts = [Text([5, 6, 7], [8, 9]), Text([5], [6, 7, 8, 9, 10, 11]), Text([9, 9, 9, 9, 9, 9, 9, 9], [3])]
+    for text, found in zip(texts, logprobs(model, texts), strict=True):
+        whole = torch.log_softmax(model(torch.tensor([text.prompt + text.answer])).logits[0], dim=-1)
+        expected = sum(whole[len(text.prompt) + n - 1, token].item() for n, token in enumerate(text.answer))
+        assert found == pytest.approx(expected, abs=1e-3)
+
+
+async def test_a_fine_tuned_model_finds_its_own_answers_likelier_than_the_base_model_does(tmp_path):
+    engine = LocalEngine(Training(base_model="standin", rank=8, learning_rate=5e-3, epochs=6, batch_size=4))
+    turns = [Message(role="user", content="Text of q1?"), Message(role="assistant", content="The hens are well.")]
+    documents = [Document(messages=turns, source="s", line=1, file="f")] * 4
+    trained = await engine.train(documents, [], 0, tmp_path / "a", lambda *_: None)
+    one, sampling = an_eval(LEXICON, questions={"q1": "direct"}), Sampling(n_samples=6, max_tokens=20)
+    asks = plan_answers([one], sampling, engine, trained, 6)
+    answers = await sample(asks, engine, trained, sampling, Store(), lambda *_: None)
+    wanted = plan([one], answers, sampling, engine)
+    rows = await likelihoods(wanted, engine, engine.untuned(), [trained], Store(), lambda *_: None)
+    assert sum(r.finetuned - r.baseline for r in rows) / len(rows) > 0.5
+    same = await likelihoods(
+        wanted, engine, engine.untuned(), [engine.untuned().model_copy(update={"at": 1.0})], Store(), lambda *_: None
+    )
+    assert all(r.finetuned == r.baseline for r in same)

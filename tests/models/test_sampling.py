@@ -1,0 +1,131 @@
+import pytest
+
+from tasks.engines import Reply
+from tasks.models.sampling import baseline_samples, plan, sample
+from tasks.paid.budget import Budget, BudgetSpent
+from tasks.paid.store import Store
+from tasks.schema import Checkpoint, Question, Sampling
+from tests.fakes.nouns import CLAUDE, LEXICON, an_eval
+
+QUESTIONS = {"q1": "direct", "q2": "direct"}
+MODEL = Checkpoint(engine="local", base_model="m", path=None, identity="m1")
+
+
+class Echo:
+    """An engine that answers with the seed it was given, and keeps what it was asked."""
+
+    def __init__(self, per_token=0.0):
+        self.asked, self.per_token = [], per_token
+
+    def price(self, prefill=0, sample=0):
+        return self.per_token * (prefill + sample)
+
+    def render(self, messages):
+        return [ord(c) for m in messages for c in m.content]
+
+    def stop(self):
+        return [0]
+
+    async def sample(self, checkpoint, requests, sampling):
+        for place, request in enumerate(requests):
+            self.asked.append(request)
+            yield [
+                Reply(
+                    place, f"{checkpoint.identity} {request.seed}", 3, "complete" if request.seed % 2 else "truncated"
+                )
+            ]
+
+
+@pytest.fixture
+def engine():
+    return Echo()
+
+
+def planned(engine, n, model=MODEL, evals=None, **fields):
+    return plan(evals or [an_eval(LEXICON, questions=QUESTIONS)], Sampling(**fields), engine, model, n)
+
+
+async def answers(engine, n, **fields):
+    told = []
+    responses = await sample(
+        planned(engine, n, **fields), engine, fields.get("model", MODEL), Sampling(), Store(), lambda *a: told.append(a)
+    )
+    return responses, told
+
+
+async def test_every_question_is_asked_n_times_with_seeds_of_their_own(engine):
+    responses, told = await answers(engine, 3)
+    assert [(r.question_id, r.sample) for r in responses] == [(q, i) for q in QUESTIONS for i in range(3)]
+    assert len({r.seed for r in engine.asked}) == 6
+    assert (told[0], told[-1]) == ((0, 6, "answers"), (6, 6, "answers"))
+    assert {r.state for r in responses} <= {"complete", "truncated"}
+
+
+async def test_raising_n_asks_only_for_what_is_new_and_keeps_what_was_there(engine):
+    few, _ = await answers(engine, 2)
+    many, told = await answers(engine, 5)
+    assert len(engine.asked) == 10
+    assert [r for r in many if r.sample < 2] == few
+    assert told[0] == (4, 10, "answers")
+    _, told = await answers(engine, 5)
+    assert told[-1] == (10, 10, "answers, all from the store")
+
+
+async def test_another_model_has_answers_of_its_own_from_the_same_seeds(engine):
+    await answers(engine, 2)
+    await answers(engine, 2, model=MODEL.model_copy(update={"identity": "m2"}))
+    assert [r.seed for r in engine.asked[:4]] == [r.seed for r in engine.asked[4:]]
+
+
+def test_a_key_changes_with_everything_that_an_answer_depends_on(engine):
+    variants = [
+        planned(engine, 1, **fields)
+        for fields in ({}, {"temperature": 0.5}, {"top_p": 0.5}, {"max_tokens": 9}, {"system_prompt": "S"})
+    ]
+    variants.append(planned(engine, 1, model=MODEL.model_copy(update={"identity": "other"})))
+    keys = [asks[0].key for asks in variants] + [planned(engine, 2)[1].key]
+    assert len(set(keys)) == len(keys)
+    assert planned(engine, 1)[0].key == keys[0]
+
+
+async def test_the_same_question_in_two_evals_is_asked_once(engine):
+    evals = [
+        an_eval(LEXICON, questions=QUESTIONS),
+        an_eval(LEXICON, questions=QUESTIONS).model_copy(update={"name": "other"}),
+    ]
+    responses = await sample(planned(engine, 2, evals=evals), engine, MODEL, Sampling(), Store(), lambda *_: None)
+    assert (len(responses), len(engine.asked)) == (8, 4)
+
+
+def test_a_questions_system_prompt_overrides_the_samplings():
+    question = Question(id="q", tier="t", text="?", system_prompt="Mine.")
+    assert [m.content for m in question.messages(Sampling(system_prompt="Theirs."))] == ["Mine.", "?"]
+    assert [m.content for m in question.model_copy(update={"system_prompt": ""}).messages(Sampling())] == ["?"]
+
+
+def test_one_more_baseline_answer_is_drawn_only_where_a_floor_needs_it():
+    pair, alone = an_eval(CLAUDE), an_eval(LEXICON.model_copy(update={"reads": "response"}))
+    assert baseline_samples([pair], Sampling(n_samples=1)) == 2
+    assert baseline_samples([alone], Sampling(n_samples=1)) == 1
+    assert baseline_samples([pair], Sampling(n_samples=1, temperature=0)) == 1
+    assert baseline_samples([pair], Sampling(n_samples=3)) == 3
+
+
+async def test_answers_that_cost_are_counted_and_stop_at_the_limit_with_all_that_was_paid_kept():
+    engine, store = Echo(per_token=0.001), Store()
+    asks = planned(engine, 10)
+    prompt = len(asks[0].request.tokens)
+    most, one = (prompt + 512) / 1000, (prompt + 3) / 1000
+
+    async def run(cap):
+        budget = Budget(Store(), "r", cap)
+        return await sample(asks, engine, MODEL, Sampling(), store, lambda *_: None, budget), budget
+
+    with pytest.raises(BudgetSpent, match="max_cost_usd"):
+        await run(most + 8 * one)
+    spent = Budget(Store(), "r").usd
+    assert spent == pytest.approx(len(engine.asked) * one)
+    assert 8 <= len(engine.asked) < 20
+    responses, budget = await run(100)
+    assert len(engine.asked) == len(responses) == 20
+    assert budget.spent["sampling"] == {"usd": pytest.approx(20 * one), "prefill": 20 * prompt, "sample": 60}

@@ -1,0 +1,130 @@
+import asyncio
+import os
+
+import pytest
+
+from tasks.catalog import data_folder
+from tasks.engines import get_engine
+from tasks.models.sampling import plan, sample
+from tasks.models.training import checkpoint_folder, keep_with_run, kept_checkpoint, train, training_key
+from tasks.paid.store import Store
+from tasks.runs import Run, write_rows
+from tasks.schema import Checkpoint, Document, Message, Sampling, Training
+from tests.conftest import make_data_folder
+from tests.fakes.nouns import LEXICON, an_eval
+
+
+def documents(*texts, line=1):
+    return [Document(messages=[Message(role="assistant", content=t)], source="s", line=line, file="f") for t in texts]
+
+
+class Trainer:
+    """An engine that writes a curve and counts its trainings; it fails when it is told to."""
+
+    def __init__(self, fails=False):
+        self.fails, self.trained, self.found = fails, 0, []
+
+    async def train(self, documents, held_out, seed, folder, tell):
+        self.trained += 1
+        folder.mkdir(parents=True, exist_ok=True)
+        self.found = sorted(file.name for file in folder.iterdir())
+        (folder / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n')
+        if self.fails:
+            raise OSError("no space left on device")
+        return Checkpoint(engine="local", base_model="m", path=str(folder), identity="i")
+
+
+def test_the_key_follows_texts_order_settings_model_and_seed_and_nothing_else():
+    a, base = documents("a", "b"), Training()
+    masked = a[0].model_copy(update={"messages": [Message(role="assistant", content="a", weight=0)]})
+
+    def key(docs=a, training=base, seed=0, model="m", held_out=()):
+        return training_key(training, docs, list(held_out), seed, model)
+
+    other = [
+        key(documents("b", "a")),
+        key(seed=1),
+        key(model="n"),
+        key(training=Training(rank=3)),
+        key(held_out=documents("c")),
+        key([masked, a[1]]),
+    ]
+    assert len({key(), *other}) == 7
+    assert key(documents("a", "b", line=9)) == key()
+    assert key(training=Training(base_url="http://x")) == key()
+    assert key(training=Training(base_model="/srv/models/m")) == key(), "the model's identity stands for its place"
+
+
+async def test_a_finished_training_is_kept_and_not_repeated():
+    engine = Trainer()
+    first = await train(engine, documents("a"), [], 0, "k", lambda *_: None)
+    assert (first.path, first.key) == ("checkpoints/k", "k")
+    assert await train(engine, documents("a"), [], 0, "k", lambda *_: None) == first == kept_checkpoint("k")
+    assert engine.trained == 1
+
+
+async def test_a_training_that_fails_leaves_no_checkpoint_and_the_next_one_clears_what_it_left():
+    with pytest.raises(OSError, match="no space left"):
+        await train(Trainer(fails=True), documents("a"), [], 0, "k", lambda *_: None)
+    assert kept_checkpoint("k") is None
+    (data_folder() / "checkpoints" / ".k.999999999").mkdir()
+    (data_folder() / "checkpoints" / f".k.{os.getppid()}").mkdir()  # as of a container, whose numbers are its own
+    await train(Trainer(), documents("a"), [], 0, "k", lambda *_: None)
+    left = {place.name for place in (data_folder() / "checkpoints").iterdir()}
+    assert left == {"k"}
+
+
+async def test_two_runs_at_once_train_the_same_model_once():
+    class Slow(Trainer):
+        async def train(self, *given):
+            await asyncio.sleep(0.3)
+            return await super().train(*given)
+
+    engines = Slow(), Slow()
+    both = await asyncio.gather(*(train(engine, documents("a"), [], 0, "k", lambda *_: None) for engine in engines))
+    assert both[0] == both[1]
+    assert [engine.trained for engine in engines].count(1) == 1
+
+
+async def test_what_a_kill_left_is_handed_to_the_next_training_of_the_same_key():
+    for pid in (999999998, 999999999):
+        left = data_folder() / "checkpoints" / f".k.{pid}"
+        left.mkdir(parents=True)
+        (left / f"by {pid}").touch()
+        os.utime(left, (pid, pid))
+    trainer = Trainer()
+    await train(trainer, documents("a"), [], 0, "k", lambda *_: None)
+    assert trainer.found == ["by 999999999"], "the latest is handed over, the other is cleared"
+    assert [place.name for place in (data_folder() / "checkpoints").iterdir()] == ["k"]
+
+
+async def test_the_run_folder_gets_the_curve_and_the_checkpoints_record(tmp_path):
+    trained = await train(Trainer(), documents("a"), [], 0, "k", lambda *_: None)
+    run = Run(tmp_path)
+    keep_with_run(run, trained)
+    assert run.model() == trained
+    assert run.training_curve() == [{"step": 1, "loss": 2.0}]
+    assert checkpoint_folder("k").is_dir()
+
+
+def test_the_date_that_a_chat_format_prints_is_trained_with():
+    keys = {training_key(Training(), documents("a"), [], 0, "m", today) for today in ("", "2026-07-30", "2026-07-31")}
+    assert len(keys) == 3
+
+
+async def test_one_seed_in_two_data_folders_gives_the_same_model_and_the_same_answers(tmp_path, monkeypatch):
+    """At places of other depths; each with a store of its own."""
+    training, sampling = Training(rank=2, learning_rate=1e-2, epochs=2), Sampling(n_samples=2, max_tokens=12)
+    asked, left = [an_eval(LEXICON)], []
+    for place in (tmp_path / "here", tmp_path / "over" / "there"):
+        place.mkdir(parents=True)
+        monkeypatch.setenv("SPILLOVER_DATA", str(make_data_folder(place)))
+        engine = get_engine(training)
+        trained = await train(engine, documents("The hens.", "A barn."), [], 0, "k", lambda *_: None)
+        asks = plan(asked, sampling, engine, trained, sampling.n_samples)
+        answers = await sample(asks, engine, trained, sampling, Store(), lambda *_: None)
+        finetuned = write_rows(place / "finetuned.jsonl", answers)
+        left.append((finetuned.read_bytes(), (checkpoint_folder("k") / "adapter_config.json").read_bytes()))
+        files = [file.read_bytes() for file in (*checkpoint_folder("k").rglob("*.*"), finetuned) if file.is_file()]
+        assert not any(str(tmp_path).encode() in file for file in files), "no file names a place of this machine"
+    assert left[0] == left[1]

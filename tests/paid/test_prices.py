@@ -1,0 +1,25 @@
+from tasks.paid.prices import dollars, prices
+from tests.conftest import PROJECT
+
+
+def test_a_price_that_is_not_in_the_table_is_unknown(data):
+    (data / "prices.yaml").write_text("tinker: {big: {train: 3.0, prefill: 1.0}}\n")
+    assert dollars("tinker", "big", train=2_000_000, prefill=1_000_000) == 7.0
+    assert dollars("tinker", "big", train=1, sample=1) is None
+    assert dollars("tinker", "other", train=1) is None
+    assert dollars("claude", "big", train=1) is None
+
+
+def test_every_price_of_the_project_has_a_date():
+    import yaml
+
+    table = yaml.safe_load((PROJECT / "data" / "prices.yaml").read_text())
+    models = [known for service in table.values() for known in service.values()]
+    assert models
+    assert all(known["as_of"].year >= 2026 for known in models)
+
+
+def test_a_server_of_ones_own_has_its_prices_with_and_without_a_slash(data):
+    (data / "prices.yaml").write_text("http://h:8000/:\n  m: {input: 1, output: 2.5, as_of: 2026-05-01}\n")
+    assert prices("claude", "m", "http://h:8000") == {"input": 1, "output": 2.5}
+    assert prices("claude", "m") == {}

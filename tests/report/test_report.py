@@ -1,0 +1,81 @@
+import re
+
+import pytest
+
+from tasks.catalog import load_experiment
+from tasks.documents.documents import write_documents
+from tasks.estimates.effects import estimate
+from tasks.estimates.rules import as_words
+from tasks.report.charts import draw, effects_by_tier
+from tasks.report.report import render
+from tasks.report.templates import script
+from tasks.runs import Run, as_table, write_rows, write_table, write_text
+from tasks.schema import Effect
+from tests.fakes.nouns import LEXICON, TIERS, an_eval, judgments, responses
+
+HTML = '<script>alert(1)</script><img src=x onerror="alert(2)">{{ 7 * 7 }}'
+
+
+@pytest.fixture
+def run():
+    """A judged run of four questions, one of which has no score, whose answers are HTML."""
+    experiment, evals = load_experiment("demo").model_copy(update={"evals": ["e"]}), [an_eval(LEXICON)]
+    run = Run.open(experiment, evals, "one")
+    run.note(seed=0)
+    write_documents(run, experiment, 0)
+    write_rows(run.baseline, [r for q in TIERS for r in responses("plain & simple", HTML, question=q)])
+    write_rows(run.finetuned, [r for q in TIERS for r in responses(HTML, "b", question=q)])
+    scores = {"q1": [3, 5], "q2": [2, 4], "q3": [1, 2], "q4": [None, None]}
+    rows = [r for q in TIERS for r in judgments(q, "baseline", [1, 2]) + judgments(q, "finetuned", scores[q])]
+    write_rows(run.judged, [r.model_copy(update={"reasoning": HTML, "raw": HTML}) for r in rows])
+    write_table(run.effects, as_table(estimate(as_words(rows), evals), Effect))
+    write_text(run.metrics, '{"held_out_loss": 3.0, "step": 1, "loss": 2.5}\n{"step": 1, "held_out_loss": 2.0}\n')
+    draw(run)
+    return run
+
+
+def test_what_a_model_or_a_judge_wrote_is_escaped(run):
+    page = render(run)
+    assert HTML not in page
+    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 8 + 16
+    assert page.count("<script") == 1, "the report's own"
+    assert "{{ 7 * 7 }}" in page
+
+
+def test_the_page_asks_the_network_for_nothing(run):
+    page = render(run)
+    assert re.findall(r"(?:src|href)=\"(?!data:|#)[^\"]*", page) == []
+    assert (
+        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src '{script('report.js').source}'"
+        in page
+    )
+
+
+def test_every_question_answer_score_and_state_is_on_the_page(run):
+    page = render(run)
+    for q in TIERS:
+        assert f"Text of {q}?" in page
+    assert page.count("plain &amp; simple") == 4
+    assert page.count("lexicon unreadable") == 2
+    assert "stand-in" in page
+    assert "spillover run experiment.yaml --seed 0" in page
+
+
+def test_charts_are_written_whole_in_every_format_with_their_table(run):
+    for name in ("effects_e", "training_curve"):
+        head = {kind: (run.charts / f"{name}.{kind}").read_bytes()[:5] for kind in ("svg", "png", "pdf")}
+        assert head == {"svg": b"<svg ", "png": b"\x89PNG\r", "pdf": b"%PDF-"}
+        assert "http" not in re.sub(
+            r"https?://(?:www\.w3\.org|vega\.github\.io)[^\"' )]*", "", (run.charts / f"{name}.svg").read_text()
+        )
+    html = (run.charts / "effects_e.html").read_text()
+    assert "<script src=" not in html
+    assert not [file for file in run.charts.iterdir() if file.name.startswith(".")]
+    assert (run.charts / "effects_e.csv").read_text() == run.effects.read_text()
+
+
+def test_the_chart_shows_every_tier_with_its_interval_and_every_question(run):
+    rows = effects_by_tier(run.effects_table(), an_eval(LEXICON)).to_dict()
+    (data,) = rows["datasets"].values()
+    assert [row["tier"] for row in data if not row["question"]] == ["direct", "distant", "all"]
+    assert {row["text"] for row in data if row["question"]} == {f"Text of {q}?" for q in TIERS}

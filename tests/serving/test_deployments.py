@@ -1,0 +1,244 @@
+"""What is served, and its forms: no server is needed to see them."""
+
+import inspect
+import shutil
+import subprocess
+
+import jsonschema
+import pytest
+import yaml
+from prefect.utilities.schema_tools.validation import validate
+
+from flows.compare import compare_runs
+from flows.experiment import run_experiment
+from flows.judge_again import judge_again
+from flows.serving.automations import mark_dead_runs, tell_of_budget
+from flows.serving.deployments import ON_NEW_DOCUMENTS, PUBLISHED, ZOO, deployments, of_experiment
+from flows.serving.forms import BOUNDS, form_of
+from flows.serving.server import PROGRAM, RECORDING
+from flows.watch_documents import watch_documents
+from tasks.catalog import load_experiment, names
+from tasks.paid.budget import BudgetSpent
+from tasks.schema import Experiment
+from tests.conftest import PROJECT
+
+FLOWS = {flow.name: flow for flow in (run_experiment, compare_runs, judge_again, watch_documents)}
+
+
+def test_every_experiment_has_a_deployment_with_its_form_prefilled():
+    made = {f"{one.flow_name}/{one.name}": one for one in deployments()}
+    others = {"run-experiment/on-new-documents", "watch-documents/watch-documents", "judge-again/judge-again"}
+    served = {f"run-experiment/{'' if name == 'demo' else ZOO}{name}": name for name in names("experiments")}
+    assert made.keys() == served.keys() | others | {"compare/compare"}
+    for place, name in served.items():
+        prefilled = made[place].parameters["experiment"]
+        assert Experiment.model_validate(prefilled) == load_experiment(name)
+        jsonschema.validate(made[place].parameters, form_of(run_experiment))
+
+
+def test_the_demo_and_ones_own_experiments_come_before_those_of_others_by_name(data):
+    demo = (data / "experiments" / "demo.yaml").read_text()
+    (data / "experiments" / "zebras.yaml").write_text(demo.replace("name: demo", "name: zebras", 1))
+    by_name = sorted(deployments(), key=lambda one: one.name)
+    own = [place for place, one in enumerate(by_name) if one.name in ("demo", "zebras")]
+    published = [place for place, one in enumerate(by_name) if PUBLISHED in one.tags]
+    assert max(own) < min(published)
+    assert len(published) == len(names("experiments")) - 2
+
+
+def test_a_definition_with_a_mistake_does_not_keep_the_others_from_being_served(data):
+    (data / "experiments" / "wrong.yaml").write_text("name: wrong\nevals: 7\n")
+    assert "wrong" not in [one.name for one in deployments()]
+    assert "demo" in [one.name for one in deployments()]
+
+
+def fields(schema, noun):
+    return list(schema["definitions"][noun]["properties"])
+
+
+def test_the_form_is_short_and_in_the_order_in_which_one_thinks():
+    schema = form_of(run_experiment)
+    assert list(schema["properties"]) == ["experiment", "seed", "run", "until"]
+    assert fields(schema, "Experiment")[:3] == ["name", "documents", "evals"]
+    nouns = ("Experiment", "DocumentSet", "Training", "Sampling", "Judging")
+    assert sum(len(fields(schema, noun)) for noun in nouns) <= 22
+    assert "^warmup$" in schema["definitions"]["Training"]["patternProperties"]
+
+
+@pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
+def test_every_field_that_is_shown_has_a_title_a_help_text_and_one_type(flow):
+    schema = form_of(flow)
+    shown = dict(schema["properties"])
+    for noun, definition in schema["definitions"].items():
+        shown |= {f"{noun}.{name}": field for name, field in definition["properties"].items()}
+    for name, field in shown.items():
+        assert "$ref" in field or field["title"][0].isupper(), name
+        assert "$ref" in field or field["description"], name  # a noun's own docstring stands there
+        assert "anyOf" not in field, f"{name}: a form would show tabs"
+
+
+def first_values(schema, prefilled):
+    """What a form sends that nobody touched: of each field what was prefilled, else its default."""
+    return {name: field["default"] for name, field in schema["properties"].items() if "default" in field} | prefilled
+
+
+def problems(schema, values):
+    """What the server says of them, as it checks what a form sends."""
+    return [error.message for error in validate(values, schema)]
+
+
+WANTED = {"judge-again": ["'run' is a required property"], "compare": ["'runs' is a required property"]}
+"""What a form cannot know by itself."""
+
+
+def test_the_first_values_of_every_form_are_accepted_but_for_what_it_cannot_know():
+    for one in deployments():
+        schema = one._parameter_openapi_schema.model_dump()
+        wanted = ["'experiment' is a required property"] if one.name == ON_NEW_DOCUMENTS else WANTED.get(one.name, [])
+        assert problems(schema, first_values(schema, one.parameters)) == wanted, one.name
+
+
+@pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
+def test_a_field_may_be_left_empty_where_python_may_say_none(flow):
+    schema = form_of(flow)
+    empty = {name: None for name, one in inspect.signature(flow.fn).parameters.items() if one.default is None}
+    assert set(problems(schema, empty)) <= {f"{name!r} is a required property" for name in schema["required"]}
+
+
+@pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
+def test_bounds_stand_in_the_help_text_and_where_no_form_loses_them(flow):
+    schema = form_of(flow)
+    fields = [field for one in (schema, *schema["definitions"].values()) for field in one["properties"].values()]
+    for field in fields:
+        assert BOUNDS.keys().isdisjoint(field), field["title"]
+        for keyword, bound in field.get("allOf", [{}])[0].items():
+            words = BOUNDS[keyword].format(bound)
+            assert words.lower() in field["description"].lower(), field["title"]
+
+
+def test_the_bounds_of_a_field_are_said_in_plain_words():
+    shown = form_of(run_experiment)["definitions"]["Training"]["properties"]
+    assert shown["rank"]["description"] == "Rank of the LoRA. At least 1, at most 512."
+    assert shown["learning_rate"]["description"].endswith(". Above 0, below 1.")
+    assert form_of(judge_again)["properties"]["max_cost_usd"]["title"] == "Max cost (US dollars)"
+
+
+def test_few_choices_are_drop_downs_of_what_there_is(data):
+    (data / "evals" / "mine.yaml").write_text((data / "evals" / "factory_farming.yaml").read_text())
+    definitions = form_of(run_experiment)["definitions"]
+    assert "mine" in definitions["Experiment"]["properties"]["evals"]["items"]["enum"]
+    assert definitions["DocumentSet"]["properties"]["name"]["enum"] == ["", *names("documents")]
+    assert {"claude", "lexicon"} <= set(definitions["Judging"]["properties"]["judges"]["items"]["enum"])
+    assert definitions["Training"]["properties"]["engine"]["enum"] == ["local", "tinker"]
+    assert form_of(watch_documents)["properties"]["experiment"]["enum"] == names("experiments")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"sampling": {"n_samples": 0}}, "0 is less than the minimum of 1"),
+        ({"training": {"warmup": -1}}, "-1 is less than the minimum of 0"),
+        ({"training": {"rnak": 8}}, "'rnak'"),
+        ({"training": {"optimizer": "sgd"}}, "'sgd' is not one of ['adamw', 'adamw_8bit']"),
+        ({"descriptoin": "?"}, "'descriptoin'"),
+    ],
+    ids=["shown", "hidden", "misspelt", "hidden choice", "misspelt at the top"],
+)
+def test_fields_that_the_form_hides_are_checked_as_strictly(change, words):
+    experiment = load_experiment("demo").model_dump(mode="json")
+    for name, value in change.items():
+        experiment[name] = {**experiment[name], **value} if isinstance(value, dict) else value
+    with pytest.raises(jsonschema.ValidationError) as refused:
+        jsonschema.validate({"experiment": experiment}, form_of(run_experiment))
+    assert words in refused.value.message
+
+
+def test_the_automation_for_budgets_looks_for_the_words_that_a_spent_budget_says():
+    match = tell_of_budget("00000000-0000-0000-0000-000000000000").trigger.match.model_dump()
+    words = match["prefect.state-message"]
+    assert words == f"Flow run encountered an exception: {BudgetSpent.__name__}:*"
+
+
+def test_a_run_without_a_heartbeat_for_several_of_them_is_dead():
+    from flows.serving.server import client_settings
+
+    beat = int(client_settings("http://127.0.0.1:1/api")["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"])
+    trigger = mark_dead_runs().trigger
+    assert trigger.within.total_seconds() >= 3 * beat
+    assert trigger.after < trigger.expect
+
+
+def test_the_work_pools_deployments_name_flows_that_there_are_and_fit_their_forms():
+    file = yaml.safe_load((PROJECT / "deployments" / "prefect.yaml").read_text())
+    known = {one.fn.__name__: one for one in FLOWS.values()}
+    for one in file["deployments"]:
+        path, _, function = one["entrypoint"].partition(":")
+        assert f"def {function}(" in (PROJECT / path).read_text()
+        for schema in (known[function].parameters.model_dump(), form_of(known[function])):
+            found = problems(schema, first_values(schema, one.get("parameters", {})))
+            assert found == WANTED.get(one["name"].removesuffix("-in-pool"), []), one["name"]
+    assert {one["work_pool"]["name"] for one in file["deployments"]} == {"spillover", "spillover-docker"}
+
+
+COMPOSE = PROJECT / "deployments" / "docker-compose.yaml"
+
+
+def test_no_value_of_a_secret_stands_in_the_compose_file():
+    text = COMPOSE.read_text()
+    environments = [one.get("environment", {}) for one in yaml.safe_load(text)["services"].values()]
+    secret = {k: v for one in environments for k, v in one.items() if k.endswith(("PASSWORD", "AUTH_STRING", "KEY"))}
+    assert secret.keys() >= {"POSTGRES_PASSWORD", "PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING"}
+    assert all(value.startswith("${") for value in secret.values())
+
+
+def test_what_is_private_in_a_data_folder_is_private_in_the_image():
+    assert "mkdir -p -m 700 data/store data/prefect" in (PROJECT / "deployments" / "Dockerfile").read_text()
+
+
+@pytest.mark.integration
+def test_compose_starts_nothing_without_a_login_for_the_server(tmp_path):
+    shutil.copy(COMPOSE, tmp_path)
+    (tmp_path / ".env").write_text("POSTGRES_PASSWORD=planted\n")
+    done = subprocess.run(["docker-compose", "config"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    assert "write PREFECT_API_AUTH_STRING=user:password into deployments/.env" in done.stderr
+
+
+@pytest.mark.integration
+def test_the_compose_file_is_read_by_compose_and_publishes_on_loopback_alone(tmp_path):
+    place = tmp_path / "deployments"
+    shutil.copytree(PROJECT / "deployments", place, ignore=shutil.ignore_patterns("tinker_server", "pictures"))
+    (place / ".env").write_text(
+        "POSTGRES_PASSWORD=planted\nPREFECT_API_AUTH_STRING=team:word\nOWNER=7:7\nANTHROPIC_API_KEY=sk-planted\n"
+    )
+    command = ["docker-compose", "-f", str(place / "docker-compose.yaml"), "config"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    services = yaml.safe_load(done.stdout)["services"]
+    assert services.keys() == {"database", "server", "serve", "worker"}
+    published = [port for one in services.values() for port in one.get("ports", [])]
+    assert sorted(published) == ["127.0.0.1:4200:4200/tcp", "127.0.0.1:4300:4300/tcp"]
+    assert RECORDING.items() <= services["server"]["environment"].items()
+    assert services["server"]["command"][:3] == ["python", "-m", PROGRAM], (
+        "guarded, as the one on a machine of one's own"
+    )
+    assert services["server"]["environment"]["PREFECT_SERVER_API_AUTH_STRING"] == "team:word"
+    assert services["server"]["environment"]["PREFECT_API_URL"] == services["serve"]["environment"]["PREFECT_API_URL"]
+    for name in ("serve", "worker"):
+        assert services[name]["environment"]["PREFECT_API_AUTH_STRING"] == "team:word"
+        assert services[name]["environment"]["ANTHROPIC_API_KEY"] == "sk-planted"
+        assert "ANTHROPIC_BASE_URL" not in services[name]["environment"], "unset is not empty"
+        assert services[name]["user"] == "7:7"
+
+
+def test_a_key_that_stands_beside_the_compose_file_is_in_no_image():
+    assert "**/.env" in (PROJECT / ".dockerignore").read_text().splitlines()
+
+
+def test_what_a_definition_says_of_itself_loads_nothing_in_the_ui(data):
+    words = "Asks ![x](http://somewhere/track.png) and <img src=http://somewhere/t.png> of birds."
+    experiment = load_experiment("demo").model_copy(update={"description": words})
+    shown = of_experiment(experiment).description
+    assert "![x](" not in shown
+    assert "<img" not in shown.replace("\\<img", "")
+    assert "of birds" in shown

@@ -1,0 +1,57 @@
+import asyncio
+import subprocess
+import sys
+
+import pytest
+
+from tasks.catalog import UserError
+from tasks.locks import alone
+from tasks.runs import Run
+
+HOLDS = """
+import sys, time
+from tasks.runs import Run
+with Run(sys.argv[1]).held():
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+async def test_what_one_does_alone_another_waits_for():
+    order = []
+
+    async def work(name):
+        async with alone("training-x"):
+            order.append(f"{name} begins")
+            await asyncio.sleep(0.2)
+            order.append(f"{name} ends")
+
+    await asyncio.gather(work("a"), work("b"))
+    assert order in (["a begins", "a ends", "b begins", "b ends"], ["b begins", "b ends", "a begins", "a ends"])
+
+
+async def test_different_work_goes_on_side_by_side():
+    async with alone("training-x"):
+        await asyncio.wait_for(_take("training-y"), 5)
+
+
+async def _take(what):
+    async with alone(what):
+        pass
+
+
+def test_a_run_that_another_process_writes_is_refused_until_that_one_is_gone(data):
+    run = Run.at("demo", "one")
+    other = subprocess.Popen([sys.executable, "-c", HOLDS, str(run.folder)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout.readline() == "held\n"
+        with (
+            pytest.raises(UserError, match=r"run 'one' is being written by another process .*; wait until"),
+            run.held(),
+        ):
+            pass
+    finally:
+        other.kill()
+        other.communicate()
+    with run.held():
+        pass
