@@ -192,7 +192,8 @@ def report(
 ) -> None:
     """Estimate, draw and report a run again, from its files; with a rule that is given too. Nothing is asked."""
     from flows.cli.report import report_again
-    from flows.cli.terminal import console, show_effects
+    from flows.cli.terminal import show_effects
+    from flows.console import console
     from tasks.runs import Run
 
     here = Run.find(place)

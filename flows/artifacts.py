@@ -22,10 +22,10 @@ from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectException
 from prefect.states import Cancelled
 
-from flows.cli.terminal import interval, number
 from flows.serving.server import reports_address
 from tasks.estimates.losses import losses_in_words
 from tasks.estimates.power import headline
+from tasks.estimates.wording import interval, number_or_dash
 from tasks.judging.judging import failed_call_task
 from tasks.report.report import STANDIN_NOTE, is_standin
 from tasks.report.templates import image
@@ -153,11 +153,13 @@ def _row(effect: Effect) -> dict[str, str | int]:
         "tier": effect.tier,
         "judge": effect.measure,
         "eval": effect.eval,
-        "baseline": number(effect.baseline),
-        "fine-tuned": number(effect.finetuned),
-        "difference": number(effect.difference, "+"),
-        "these questions": interval(effect.these_low, effect.these_high, effect.these_note),
-        "new questions": interval(effect.new_low, effect.new_high, effect.new_note),
+        "baseline": number_or_dash(effect.baseline),
+        "fine-tuned": number_or_dash(effect.finetuned),
+        "difference": number_or_dash(effect.difference, "+"),
+        "these questions": interval(
+            effect.ci_low_fixed_questions, effect.ci_high_fixed_questions, effect.note_fixed_questions
+        ),
+        "new questions": interval(effect.ci_low_new_questions, effect.ci_high_new_questions, effect.note_new_questions),
         "questions": effect.questions,
         "unscored": effect.unscored_baseline + effect.unscored_finetuned,
     }

@@ -127,7 +127,7 @@ def _judged(run: Run) -> Run:
 
 
 def _write(run: Run, name: str, rows: list[Row], noun: type[Row]) -> None:
-    with run.held():
+    with run.exclusive():
         write_table(run.audits / f"{name}.csv", as_table(rows, noun))
         if run.report.is_file():
             write_text(run.report, render(run))
@@ -149,7 +149,7 @@ def _same_answers(one: Run, other: Run) -> set[Place]:
     for run in (one, other):
         baseline, finetuned = run.responses()
         sides = [(r, "baseline") for r in baseline] + [(r, "finetuned") for r in finetuned]
-        texts.append({Place(r.eval, r.question_id, r.sample, side, r.at): r.response for r, side in sides})
+        texts.append({Place(r.eval, r.question_id, r.sample, side, r.trained_share): r.response for r, side in sides})
     return {key for key, text in texts[0].items() if texts[1].get(key) == text}
 
 

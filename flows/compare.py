@@ -12,14 +12,14 @@ from prefect.artifacts import acreate_markdown_artifact
 from prefect.runtime import flow_run
 from pydantic import Field
 
-from flows.cli.terminal import interval, number
-from flows.serving.forms import Numbers, Words
 from flows.serving.server import reports_address
 from tasks.catalog import UserError
-from tasks.estimates.comparison import Group, compare_task, grouped, page_task
+from tasks.estimates.comparison import Group, compare_task, grouped
+from tasks.estimates.wording import interval, number_or_dash
 from tasks.report.charts import comparison_charts_task
+from tasks.report.comparison_page import page_task
 from tasks.runs import Comparison, Run
-from tasks.schema import Compared
+from tasks.schema import Compared, Numbers, Words
 from tasks.visible import in_markdown
 
 LONGEST_NAME = 80
@@ -73,9 +73,12 @@ def _table(rows: list[Compared]) -> str:
         "| runs | judge | tier | difference | these questions | new questions and seeds |",
         "|---|---|---|---|---|---|",
     ]
-    for row in (row for row in rows if not row.question and row.at == 1):
-        these, new = interval(row.these_low, row.these_high), interval(row.new_low, row.new_high, row.new_note)
+    for row in (row for row in rows if not row.question and row.trained_share == 1):
+        these, new = (
+            interval(row.ci_low_fixed_questions, row.ci_high_fixed_questions),
+            interval(row.ci_low_new_questions, row.ci_high_new_questions, row.note_new_questions),
+        )
         label = f"{row.label} − {row.against}" if row.against else row.label
-        cells = (label, row.measure, row.tier, number(row.difference, "+"), these, new)
+        cells = (label, row.measure, row.tier, number_or_dash(row.difference, "+"), these, new)
         lines.append(f"| {' | '.join(map(in_markdown, cells))} |")
     return "\n".join(lines)

@@ -24,9 +24,8 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from flows.artifacts import link_to_report
-from flows.cli.terminal import console
+from flows.console import console
 from flows.judging import MOST_CHUNKS, ask, judge_what_is_missing, probe_judges, refuse_too_many_unscored, report
-from flows.serving.forms import Seed
 from tasks.catalog import UserError, load_evals
 from tasks.documents.documents import documents_task
 from tasks.documents.sets import gather, split
@@ -42,7 +41,7 @@ from tasks.paid.budget import Budget
 from tasks.paid.prices import dollars
 from tasks.paid.store import Store
 from tasks.runs import Run, default_name, read_rows, write_rows
-from tasks.schema import Checkpoint, Document, Eval, Experiment, Judge, Response, Sampling, Training, Until
+from tasks.schema import Checkpoint, Document, Eval, Experiment, Judge, Response, Sampling, Seed, Training, Until
 
 RECORDED = ("spillover", "prefect", "torch", "transformers", "peft", "tinker", "tinker-cookbook", "anthropic", "polars")
 
@@ -68,7 +67,7 @@ async def run_experiment(experiment: Experiment, seed: Seed = None, run: str = "
     name = run or default_run_name()
     evals, engine = await preflight(experiment, name)
     given = given_answers(experiment, evals, name)
-    with Run.at(experiment.name, name).held():
+    with Run.at(experiment.name, name).exclusive():
         here = Run.open(experiment, evals, name)
         budget = Budget(Store(), here.identity, experiment.max_cost_usd, here.raise_command)
         work = Work(here, experiment, evals, budget, here.settle_seed(seed, experiment.default_seed), until)
@@ -167,7 +166,7 @@ async def preflight(experiment: Experiment, name: str) -> tuple[list[Eval], Engi
 def check_judges(experiment: Experiment, evals: list[Eval], engine: Engine | None) -> None:
     """Raises UserError for a key that is missing and, under a limit on the cost, for a price that is unknown."""
     judges = claude_judges(evals)
-    if made := [judge.name for one in evals for judge in one.judges if judge.kind == "elsewhere"]:
+    if made := [judge.name for one in evals for judge in one.judges if judge.kind == "imported"]:
         raise UserError(
             f"the judge {made[0]!r} was imported with its results and judges nothing anew; name others (--judges)"
         )
@@ -253,7 +252,7 @@ async def check_documents(work: Work, engine: Engine) -> None:
         check_warmup(len(documents), work.experiment.training)
         await asyncio.to_thread(engine.check, documents + read_rows(work.run.held_out, Document))
         for warning in engine.warnings():
-            tell(get_run_logger(), f"Before the training: {warning}")
+            warn(get_run_logger(), f"Before the training: {warning}")
 
 
 async def train(work: Work, engine: Engine) -> Checkpoint:
@@ -288,7 +287,7 @@ def _training_price(
 @asynccontextmanager
 async def baseline_meanwhile(work: Work, engine: Engine) -> AsyncIterator[None]:
     """Where training is another machine's work, the baseline is sampled and judged beside it."""
-    if work.until in ("documents", "train") or not engine.elsewhere:
+    if work.until in ("documents", "train") or not engine.is_remote:
         yield
         return
     beside = asyncio.create_task(_baseline(work, engine))
@@ -304,10 +303,10 @@ async def baseline_meanwhile(work: Work, engine: Engine) -> AsyncIterator[None]:
 def _tell_at_once(log: "Logger | LoggerAdapter[Logger]", beside: "asyncio.Task[None]") -> None:
     """A training can take hours, in which a wrong key can be mended."""
     if not beside.cancelled() and (error := beside.exception()):
-        tell(log, f"The baseline, sampled and judged beside the training, stopped: {error}; the training goes on")
+        warn(log, f"The baseline, sampled and judged beside the training, stopped: {error}; the training goes on")
 
 
-def tell(log: "Logger | LoggerAdapter[Logger]", words: str) -> None:
+def warn(log: "Logger | LoggerAdapter[Logger]", words: str) -> None:
     """What its user should know while it runs, in the terminal and in the Prefect UI."""
     log.warning(words)
     console.print(words, style="yellow")

@@ -13,13 +13,12 @@ from pydantic import Field
 from flows.artifacts import link_to_report
 from flows.experiment import check_judges, default_run_name, now, origin
 from flows.judging import judge, judge_what_is_missing, probe_judges, refuse_too_many_unscored, report
-from flows.serving.forms import Words
 from tasks.catalog import UserError, choose_judges, load_eval, names, validate
 from tasks.judging.judging import WITHOUT_SCORE
 from tasks.paid.budget import Budget
 from tasks.paid.store import Store
 from tasks.runs import Run, as_yaml, write_text
-from tasks.schema import Eval, Experiment
+from tasks.schema import Eval, Experiment, Words
 
 
 def _title() -> str:
@@ -59,7 +58,7 @@ async def judge_again(
     changes = {"model": model, "prompt": prompt, "base_url": base_url, "max_tokens": max_tokens}
     name = "" if failed else name or default_run_name()
     again = Again.of(run, failed, judges, in_flight=in_flight, max_cost_usd=max_cost_usd, name=name, **changes)
-    with again.place.held():
+    with again.place.exclusive():
         here = again.parent if failed else Run.derive(again.parent, again.experiment, again.evals, name)
         return await judge_and_report(here, again.experiment, again.evals, failed)
 

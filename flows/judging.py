@@ -18,7 +18,7 @@ from pathlib import Path
 from prefect.logging import get_run_logger
 
 from flows.artifacts import show_failures, show_results
-from flows.cli.terminal import console
+from flows.console import console
 from tasks.catalog import UserError
 from tasks.estimates.effects import effects_task
 from tasks.estimates.losses import Losses, losses
@@ -41,9 +41,9 @@ from tasks.judging.judging import (
     unanswered,
 )
 from tasks.judging.rubrics import Case
-from tasks.locks import alone
+from tasks.locks import exclusive
 from tasks.paid.budget import Budget
-from tasks.progress import Tell, progress
+from tasks.progress import Progress, track
 from tasks.report.charts import charts_task
 from tasks.report.report import report_task
 from tasks.runs import Run
@@ -150,8 +150,8 @@ async def ask(
     """Has Claude's judges answer what the store lacks, each after those that it waits for; returns what was lost."""
     if not any(case.judge.kind == "claude" for case in cases):
         return []
-    with progress(stage) as tell:
-        told = Told(run, budget, tell)
+    with track(stage) as progress:
+        told = Told(run, budget, progress)
         limits = experiment.judging.in_flight, budget, experiment.judging.max_outage
         try:
             async with Claude(budget.store, *limits, told.say) as claude:
@@ -163,12 +163,14 @@ async def ask(
 class Told:
     """How far the calls are, what they cost so far, and what troubles their service."""
 
-    def __init__(self, run: Run, budget: Budget, tell: Tell):
-        self.run, self.budget, self.tell = run, budget, tell
+    def __init__(self, run: Run, budget: Budget, progress: Progress):
+        self.run, self.budget, self.progress = run, budget, progress
         self.log, self.trouble, self.noted = get_run_logger(), "", time.monotonic()
 
     def show(self) -> None:
-        self.tell(self.tell.done, self.tell.total, f"calls to Claude {self.budget.words()} {self.trouble}".strip())
+        self.progress(
+            self.progress.done, self.progress.total, f"calls to Claude {self.budget.words()} {self.trouble}".strip()
+        )
         if time.monotonic() - self.noted > NOTE_EVERY:
             self.noted = time.monotonic()
             self.run.note(spent=self.budget.summary())
@@ -181,12 +183,12 @@ class Told:
 
     def found(self, asks: int, held: int) -> None:
         """So many calls more, of which the store holds some."""
-        self.tell.total += asks
-        self.tell.done += held
+        self.progress.total += asks
+        self.progress.done += held
         self.show()
 
     def heard(self) -> None:
-        self.tell.done += 1
+        self.progress.done += 1
         self.show()
 
 
@@ -228,7 +230,7 @@ class Asking:
 
     async def _ask_alone(self, whose: str, asks: list[Ask], most: int) -> list[Lost]:
         """Of several runs at once one asks, and the others find what it was told in the store."""
-        async with alone(f"judging {whose}", self.told.say):
+        async with exclusive(f"judging {whose}", self.told.say):
             return await self._ask_in_chunks(asks, most)
 
     async def _ask_in_chunks(self, asks: list[Ask], most: int) -> list[Lost]:

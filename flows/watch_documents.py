@@ -19,12 +19,11 @@ from prefect.runtime import flow_run
 from pydantic import Field
 
 from flows.artifacts import show_table
-from flows.serving.forms import Seeds
 from tasks.catalog import UserError, data_folder, load_experiment, portable, validate
 from tasks.documents.documents import check_documents_task
 from tasks.documents.inbox import Incoming, find_sets, is_known, keep, kept, remember
 from tasks.paid.store import content_key
-from tasks.schema import Experiment
+from tasks.schema import Experiment, Seeds
 
 NEW_DOCUMENTS = "spillover.documents.new"
 """The event; its payload has the experiment, the seed and the name of the run."""

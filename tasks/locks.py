@@ -1,8 +1,8 @@
 """One process at a time: what two runs would pay for twice, or write over one another, has a lock.
 
-    async with alone("training 5f0c"):          # waits until the other one is done, and then finds its result
+    async with exclusive("training 5f0c"):          # waits until the other one is done, and then finds its result
         ...
-    with held("run demo/one", "run 'one' is being written ..."):         # refuses instead
+    with exclusive_now("run demo/one", "run 'one' is being written ..."):         # refuses instead
         ...
 
 A lock is the system's and ends with its process, however that ends. A data folder that machines share must lie on a
@@ -20,7 +20,7 @@ from tasks.catalog import UserError, data_folder
 
 
 @asynccontextmanager
-async def alone(what: str, say: Callable[[str], object] = lambda words: None) -> AsyncIterator[None]:
+async def exclusive(what: str, say: Callable[[str], object] = lambda words: None) -> AsyncIterator[None]:
     """Waits for its turn, and says so."""
     lock = AsyncFileLock(_place(what))
     try:
@@ -35,7 +35,7 @@ async def alone(what: str, say: Callable[[str], object] = lambda words: None) ->
 
 
 @contextmanager
-def held(what: str, words: str) -> Iterator[None]:
+def exclusive_now(what: str, words: str) -> Iterator[None]:
     """Raises UserError with these words where another process holds it."""
     lock = FileLock(_place(what), timeout=0, thread_local=False)
     try:

@@ -2,8 +2,8 @@
 
 How far a stage is: told once by the stage, shown in the terminal and as a Prefect progress artifact.
 
-    with progress("train") as tell:
-        tell(3, 60, "steps, loss 2.41")
+    with track("train") as progress:
+        progress(3, 60, "steps, loss 2.41")
 """
 
 import logging
@@ -45,7 +45,7 @@ for _name in ("prefect.flow_runs", "prefect.task_runs"):
     logging.getLogger(_name).addFilter(_Visible())
 
 
-class Tell:
+class Progress:
     """Called by a stage with what is done, of how much, and a few words."""
 
     def __init__(self, stage: str):
@@ -68,47 +68,47 @@ class Tell:
 
 
 @contextmanager
-def progress(stage: str) -> Iterator[Tell]:
+def track(stage: str) -> Iterator[Progress]:
     """A stage under way. Inside a Prefect run a thread publishes it every two seconds, and once more at the end."""
-    tell = Tell(stage)
+    progress = Progress(stage)
     if TaskRunContext.get() is None and FlowRunContext.get() is None:
-        yield tell
+        yield progress
         return
     over = threading.Event()
-    thread = threading.Thread(target=copy_context().run, args=(_publish, tell, over), daemon=True)
+    thread = threading.Thread(target=copy_context().run, args=(_publish, progress, over), daemon=True)
     thread.start()
     try:
-        yield tell
+        yield progress
     finally:
         over.set()
         thread.join(timeout=10)
 
 
-def _show(tell: Tell, artifact: UUID | None) -> UUID:
+def _show(progress: Progress, artifact: UUID | None) -> UUID:
     """Makes or moves the progress artifact. `_sync` is Prefect's word for a call from a thread; its types lack it."""
-    words: dict[str, Any] = {"description": in_markdown(tell.sentence()), "_sync": True}
+    words: dict[str, Any] = {"description": in_markdown(progress.sentence()), "_sync": True}
     if artifact is None:
-        return cast(UUID, create_progress_artifact(tell.percent(), **words))
-    update_progress_artifact(artifact, tell.percent(), **words)
+        return cast(UUID, create_progress_artifact(progress.percent(), **words))
+    update_progress_artifact(artifact, progress.percent(), **words)
     return artifact
 
 
-def _publish(tell: Tell, over: threading.Event) -> None:
+def _publish(progress: Progress, over: threading.Event) -> None:
     artifact = None
     logged = time.monotonic()
     finished = False
     while not finished:
         finished = over.wait(PUBLISH_EVERY)
-        if not tell.total:
+        if not progress.total:
             continue
         try:
-            artifact = _show(tell, artifact)
+            artifact = _show(progress, artifact)
         except RuntimeError:  # httpx's: the run ended while the server took its time, and with it the client
             return
         except (httpx.HTTPError, PrefectException) as error:
-            get_run_logger().warning("The progress of %s could not be shown: %s", tell.stage, error)
+            get_run_logger().warning("The progress of %s could not be shown: %s", progress.stage, error)
         if finished or time.monotonic() - logged > LOG_EVERY:
-            get_run_logger().info(tell.sentence())
+            get_run_logger().info(progress.sentence())
             logged = time.monotonic()
 
 

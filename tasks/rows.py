@@ -29,7 +29,7 @@ NAMES = {
     "system_prompt": ("system_prompt", "system"),
 }
 """What others call the columns of question, answer and system prompt."""
-PLACES = {"tier", "question_id", "sample", "model", "reasoning", "eval", "at", "id"}
+PLACES = {"tier", "question_id", "sample", "model", "reasoning", "eval", "trained_share", "id"}
 PLACES |= {name for names in NAMES.values() for name in names}
 """All columns that are known; others hold scores, or what is not used."""
 LFS = b"version https://git-lfs"
@@ -127,18 +127,18 @@ def _rows_of_json(file: Path) -> Iterator[Row]:
 def _rows_of_array(text: str) -> Iterator[Row]:
     """Each value of an array that is known to be whole, as it stands there."""
     decoder, line, counted = json.JSONDecoder(), 1, 0
-    at = _past_blanks(text, text.index("[") + 1)
-    while text[at] != "]":
-        line, counted = line + text.count("\n", counted, at), at
-        _, end = decoder.raw_decode(text, at)
-        yield _row(line, text[at:end])
-        at = _past_blanks(text, end)
+    position = _past_blanks(text, text.index("[") + 1)
+    while text[position] != "]":
+        line, counted = line + text.count("\n", counted, position), position
+        _, end = decoder.raw_decode(text, position)
+        yield _row(line, text[position:end])
+        position = _past_blanks(text, end)
 
 
-def _past_blanks(text: str, at: int) -> int:
-    while text[at] in " \t\r\n,":
-        at += 1
-    return at
+def _past_blanks(text: str, position: int) -> int:
+    while text[position] in " \t\r\n,":
+        position += 1
+    return position
 
 
 def _parquet_rows(file: Path) -> Iterator[Row]:

@@ -17,7 +17,7 @@ from uuid import uuid4
 from pydantic import BaseModel
 
 from tasks.catalog import UserError, check_seed, data_folder, read_fields, validate
-from tasks.locks import held
+from tasks.locks import exclusive_now
 from tasks.schema import (
     Checkpoint,
     Compared,
@@ -145,9 +145,9 @@ class Run:
             raise UserError(f"no run fits {place!r}; `spillover list` shows the runs in {results}")
         return [cls(file.parent) for file in files]
 
-    def held(self) -> AbstractContextManager[None]:
+    def exclusive(self) -> AbstractContextManager[None]:
         """Keeps the run to this process while it writes; UserError where another one does."""
-        return held(
+        return exclusive_now(
             f"run {self.folder.parent.name}/{self.name}",
             f"run {self.name!r} is being written by another process ({self.folder}); wait until that one has ended or "
             "end it, or give this one another name",
@@ -270,7 +270,7 @@ class Run:
 
     def estimates(self) -> list[Effect]:
         """The effects of the whole training."""
-        return [Effect(**row) for row in self.effects_table().filter(at=1.0).to_dicts()]
+        return [Effect(**row) for row in self.effects_table().filter(trained_share=1.0).to_dicts()]
 
     def effects_table(self) -> "polars.DataFrame":
         return _read_table(self.effects, Effect)
@@ -307,10 +307,12 @@ class Run:
         known = {one.name: one for one in evals}
         before = self.evals()
         after = [
-            with_rules(one, now.rules).model_copy(update={"matters": now.matters, "judges": now.judges})
+            with_rules(one, now.rules).model_copy(
+                update={"equivalence_margin": now.equivalence_margin, "judges": now.judges}
+            )
             for one, now in ((one, known[one.name]) for one in before)
         ]
-        measures = [[(one.rules, one.matters) for one in evals] for evals in (before, after)]
+        measures = [[(one.rules, one.equivalence_margin) for one in evals] for evals in (before, after)]
         if measures[0] != measures[1] or self.experiment().targets != experiment.targets:
             self.keep_evals(after)
         elif after != before:
@@ -422,6 +424,16 @@ def all_comparisons() -> list[Comparison]:
     return [Comparison(page.parent.name) for page in sorted(pages, key=lambda page: page.stat().st_mtime)]
 
 
+def cost_words(spent: dict[str, Any]) -> str:
+    """What a budget's summary says was spent; nothing where all was free."""
+    if not spent or spent["usd"] == 0:
+        return ""
+    if spent["usd"] is not None:
+        return f"${spent['usd']:,.2f}"
+    known = sum(stage["usd"] or 0 for stage in spent.values() if isinstance(stage, dict))
+    return f"${known:,.2f} and what has no known price" if known else "cost unknown"
+
+
 def read_rows(path: Path, noun: type[Row]) -> list[Row]:
     """The rows of one of our JSONL files."""
     with path.open(encoding="utf-8") as lines:
@@ -508,7 +520,9 @@ def _compared(noun: BaseModel) -> dict[str, Any]:
         free = {"in_flight", "max_unscored", "max_outage"}
         fields = noun.model_dump(exclude={"published": True, "max_cost_usd": True, "targets": True, "judging": free})
     elif isinstance(noun, Eval):
-        fields = noun.model_dump(exclude={"rules": True, "matters": True, "judges": {"__all__": {"max_tokens"}}})
+        fields = noun.model_dump(
+            exclude={"rules": True, "equivalence_margin": True, "judges": {"__all__": {"max_tokens"}}}
+        )
     return fields
 
 

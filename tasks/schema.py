@@ -11,11 +11,22 @@ from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_origin
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 State = Literal["scored", "refused", "not scored", "unreadable", "truncated", "failed"]
 Until = Literal["documents", "train", "sample", "judge", "report"]
 Side = Literal["baseline", "finetuned"]
+FAILED_STATES: tuple[State, ...] = ("failed", "unreadable", "truncated")
+"""No score where there should be one: they count towards judging.max_unscored. A refusal is a result, not a loss."""
 Ended = Literal["complete", "truncated", "malformed"]
 """How an answer ended: by itself, at max_tokens, or not as the model's chat format wants it."""
 
@@ -365,7 +376,7 @@ TAKEN = {
     "claude": {"reads", "scale", "only_if", *ASKED},
     "lexicon": {"reads", "scale", "only_if", "terms", "thresholds"},
     "yes_no": {"only_if"},
-    "elsewhere": {"scale", "labels"},
+    "imported": {"scale", "labels"},
 }
 """The fields of each kind of judge, beside its name."""
 
@@ -375,9 +386,9 @@ class Judge(Written):
 
     name: Name
     """Unique in its eval."""
-    kind: Literal["claude", "lexicon", "yes_no", "elsewhere"]
+    kind: Literal["claude", "lexicon", "yes_no", "imported"]
     """claude: a Claude model reads the prompt. lexicon: weighted terms are counted, offline. yes_no: 1 where the answer
-    begins with the question's matching word, 0 with the other one, offline. elsewhere: its results were imported."""
+    begins with the question's matching word, 0 with the other one, offline. imported: its results were imported."""
     reads: Literal["response", "pair"] = "response"
     """response: one answer alone. pair: the answer beside the baseline's."""
     scale: Scale | None = None
@@ -440,7 +451,7 @@ class Judge(Written):
             raise ValueError(f"a judge of kind {self.kind} takes no {wrong[0]} (only {kinds}): leave it out")
 
     def _refuse_wrong_scores(self) -> None:
-        if self.kind != "elsewhere" and self.scale and self.scale.high - self.scale.low > MOST_STEPS:
+        if self.kind != "imported" and self.scale and self.scale.high - self.scale.low > MOST_STEPS:
             ends = f"{self.scale.low} to {self.scale.high}"
             raise ValueError(f"a scale from {ends} is too long: {MOST_STEPS:,} steps from low to high are the most")
         if len({word.strip().casefold() for word in self.labels}) < len(self.labels):
@@ -455,19 +466,29 @@ class Judge(Written):
             raise ValueError("a judge of kind lexicon needs terms")
         if empty := [term for term in self.terms if not term.strip("* ")]:
             raise ValueError(f"{empty[0]!r} is no term: write a word")
-        steps = self.highest - self.lowest
+        steps = self.scale_max - self.scale_min
         if len(self.thresholds) != steps or sorted(set(self.thresholds)) != self.thresholds:
             raise ValueError(f"a lexicon on this scale needs {steps} rising thresholds")
 
     @property
-    def lowest(self) -> int:
+    def scale_min(self) -> int:
         """The lowest score that it can give, by its scale or by a label."""
         return min(self._scores())
 
     @property
-    def highest(self) -> int:
+    def scale_max(self) -> int:
         """The highest score that it can give, by its scale or by a label."""
         return max(self._scores())
+
+    @property
+    def is_graded(self) -> bool:
+        """Whether it gives more than two scores, so that their distribution says more than their mean."""
+        return self.scale_max - self.scale_min > 1
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether a model behind a network is asked, and paid; the other kinds judge offline."""
+        return self.kind == "claude"
 
     def _scores(self) -> list[int]:
         ends = [self.scale.low, self.scale.high] if self.scale else []
@@ -593,7 +614,7 @@ class Eval(Written):
     """Who scores the answers."""
     rules: list[Rule] = []
     """Rates made of what they said; a changed rule needs no new call."""
-    matters: float = Field(0.05, gt=0, lt=1)
+    equivalence_margin: float = Field(0.05, gt=0, lt=1)
     """A difference below this share of a measure's range is as good as none; it may change, as rules may."""
 
     @model_validator(mode="after")
@@ -644,7 +665,29 @@ class Eval(Written):
         return self
 
 
+# ---- the parameters of a flow beside these nouns --------------------------------------------------
+
+_SEED = {"type": "integer", "minimum": 0, "maximum": LARGEST_SEED}
+Seed = Annotated[int | None, WithJsonSchema(_SEED)]
+Seeds = Annotated[list[int] | None, WithJsonSchema({"type": "array", "items": _SEED})]
+Words = Annotated[list[str] | None, WithJsonSchema({"type": "array", "items": {"type": "string"}})]
+Numbers = Annotated[list[float] | None, WithJsonSchema({"type": "array", "items": {"type": "number"}})]
+"""Python may say None; the form of the Prefect UI would show two tabs for it, and an empty field says the same."""
+
+
 # ---- what stages leave behind, one row each -----------------------------------------------------
+
+
+class AnswerKey(NamedTuple):
+    """Which answer of a run: these five, in this order, wherever a row is about one."""
+
+    eval: str
+    question_id: str
+    side: Side
+    sample: int
+    """Counted from 0."""
+    trained_share: float
+    """The share of the training that the model has seen: 0 is the baseline."""
 
 
 class Message(Noun):
@@ -699,7 +742,7 @@ class Checkpoint(Noun):
     """Where the service keeps the state of the optimizer too (tinker)."""
     expires: str = ""
     """When the service deletes it, in UTC; empty: it does not, or it is ours (tinker)."""
-    at: float = 1.0
+    trained_share: float = 1.0
     """The share of its training that it has seen."""
     earlier: list["Checkpoint"] = []
     """Those kept along the way, for training.sample_at."""
@@ -724,8 +767,12 @@ class Response(Noun):
     tokens: int
     model: str
     """The checkpoint's identity."""
-    at: float = 1.0
+    trained_share: float = 1.0
     """The share of the training that the model has seen: 0 is the baseline."""
+
+    def key(self, side: Side) -> AnswerKey:
+        """Which answer it is; whose it is is said by the file in which it stands."""
+        return AnswerKey(self.eval, self.question_id, side, self.sample, self.trained_share)
 
 
 class Judgment(Noun):
@@ -749,12 +796,17 @@ class Judgment(Noun):
     """Hash of everything that defines the judge."""
     raw: str
     """Its reply as it came, or the error of a failed call."""
-    at: float = 1.0
+    trained_share: float = 1.0
     """The share of the training that the judged model has seen: 0 is the baseline."""
     label: str = ""
     """The label that it gave, where it gave one."""
     swapped: bool = False
     """Whether the fine-tuned answer was shown before the baseline's (a pair judge that swaps)."""
+
+    @property
+    def answer(self) -> AnswerKey:
+        """The answer that was judged."""
+        return AnswerKey(self.eval, self.question_id, self.side, self.sample, self.trained_share)
 
 
 class Failure(Noun):
@@ -765,7 +817,7 @@ class Failure(Noun):
     question_id: str
     sample: int
     side: Side
-    at: float
+    trained_share: float
     state: State
     question: str
     response: str
@@ -775,6 +827,11 @@ class Failure(Noun):
     """Every reply as it came and every error, in their order."""
     answers: int
     """Answers that wait for this call: the same text is judged once."""
+
+    @property
+    def answer(self) -> AnswerKey:
+        """The first answer that waits for it."""
+        return AnswerKey(self.eval, self.question_id, self.side, self.sample, self.trained_share)
 
 
 class Agreement(Noun):
@@ -836,7 +893,7 @@ class Likelihood(Noun):
     finetuned: float
     tokens: int
     """Tokens of the answer whose logprobs were asked for."""
-    at: float = 1.0
+    trained_share: float = 1.0
 
 
 ALL = "all"
@@ -865,15 +922,15 @@ class Effect(Noun):
     """Mean score of the fine-tuned model."""
     difference: float | None
     """Mean over questions of fine-tuned minus baseline."""
-    these_low: float | None
-    these_high: float | None
-    these_note: str
+    ci_low_fixed_questions: float | None
+    ci_high_fixed_questions: float | None
+    note_fixed_questions: str
     """95 % interval for these very questions, or why there is none."""
-    new_low: float | None
-    new_high: float | None
-    new_note: str
+    ci_low_new_questions: float | None
+    ci_high_new_questions: float | None
+    note_new_questions: str
     """95 % interval for new questions of the kind, or why there is none."""
-    p_new: float | None
+    p_new_questions: float | None
     """Two-sided p of the t test behind the interval for new questions."""
     questions: int
     questions_left_out: int
@@ -885,7 +942,7 @@ class Effect(Noun):
     bound_low: float | None
     bound_high: float | None
     """The difference if every unscored answer were at the worse, or the better, end of the scale."""
-    at: float = 1.0
+    trained_share: float = 1.0
     """The share of the training after which this was measured."""
     baseline_low: float | None = None
     baseline_high: float | None = None
@@ -897,24 +954,44 @@ class Effect(Noun):
     """Of a rule: its hits among all answers, those outside of its denominator included."""
     rule: str = ""
     """Of a rule: itself, in words."""
-    p_these: float | None = None
+    p_fixed_questions: float | None = None
     """Two-sided p of the test behind the interval for these questions."""
-    p_these_holm: float | None = None
-    p_new_holm: float | None = None
+    p_fixed_questions_holm: float | None = None
+    p_new_questions_holm: float | None = None
     """The same, adjusted by Holm's method for all tiers, evals and measures of the table; of a question none."""
-    detectable_these: float | None = None
-    detectable_new: float | None = None
+    detectable_fixed_questions: float | None = None
+    detectable_new_questions: float | None = None
     """The smallest true difference that would have been told from none in 80 % of all such runs."""
-    negligible: float | None = None
-    """A difference smaller than this is as good as none (eval's `matters` times the measure's range)."""
-    lowest: float | None = None
-    highest: float | None = None
+    equivalence_margin: float | None = None
+    """A difference smaller than this is as good as none (eval's `equivalence_margin` times the measure's range)."""
+    scale_min: float | None = None
+    scale_max: float | None = None
     """The ends of the measure's range; a likelihood has none."""
     superiority: float | None = None
     superiority_low: float | None = None
     superiority_high: float | None = None
     """Of a judge with a scale: how likely a fine-tuned answer scores higher than a baseline answer to its question,
     equal scores counted half, with its 95 % interval for these questions."""
+
+    @property
+    def is_of_question(self) -> bool:
+        """Of one question alone, not of a tier."""
+        return bool(self.question)
+
+    @property
+    def is_slope(self) -> bool:
+        """How the difference changes from tier to tier."""
+        return self.tier == SLOPE
+
+    @property
+    def is_overall(self) -> bool:
+        """Of all questions of its eval."""
+        return self.tier == ALL
+
+    @property
+    def is_final(self) -> bool:
+        """Of the model after its whole training."""
+        return self.trained_share == 1
 
 
 class Share(Noun):

@@ -17,7 +17,7 @@ _FORMULA = (
 (a German one does at semicolons) begins a cell within it, whatever quotes are around."""
 BARE = re.compile(_FORMULA.replace("{}", ""))
 MARKED = re.compile(_FORMULA.replace("{}", "'"))
-GENERATIONS = ("model", "eval", "tier", "question_id", "sample", "question", "response", "at")
+GENERATIONS = ("model", "eval", "tier", "question_id", "sample", "question", "response", "trained_share")
 """The first columns of model_generations.csv, by which it is known where it is read as answers from elsewhere."""
 csv.field_size_limit(10_000_000)  # an answer can be longer than the 131,072 characters that csv takes unless told
 

@@ -242,12 +242,12 @@ async def test_the_model_is_also_asked_along_its_training(monkeypatch):
     here = Run(await run_experiment(tiny("training.sample_at=[0.5, 1]"), run="along"))
     assert counts == {"train": 1, "sample": 48}
     (early,) = here.model().earlier
-    assert (early.at, early.path) == (0.5, f"{here.model().path}/at-0.5")
+    assert (early.trained_share, early.path) == (0.5, f"{here.model().path}/at-0.5")
     assert early.identity != here.model().identity
-    assert [row["at"] for row in lines(here.finetuned)] == [0.5] * 16 + [1.0] * 16
+    assert [row["trained_share"] for row in lines(here.finetuned)] == [0.5] * 16 + [1.0] * 16
     table = here.effects_table()
-    assert table["at"].unique().sort().to_list() == [0.5, 1.0]
-    assert {e.at for e in here.estimates()} == {1.0}
+    assert table["trained_share"].unique().sort().to_list() == [0.5, 1.0]
+    assert {e.trained_share for e in here.estimates()} == {1.0}
     assert (here.charts / "over_training_factory_farming.svg").is_file()
     page = here.report.read_text()
     assert "Over the training" in page
@@ -260,7 +260,7 @@ async def test_the_model_is_also_asked_along_its_training(monkeypatch):
 async def test_an_engine_that_works_elsewhere_has_its_baseline_sampled_and_judged_while_it_trains(monkeypatch):
     from tasks.engines.local import LocalEngine
 
-    monkeypatch.setattr(LocalEngine, "elsewhere", True)
+    monkeypatch.setattr(LocalEngine, "is_remote", True)
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-planted")
     train, seen = LocalEngine.train, {}
 
@@ -287,7 +287,7 @@ async def test_an_engine_that_works_elsewhere_has_its_baseline_sampled_and_judge
 async def test_judging_that_stops_beside_a_training_elsewhere_is_told_while_the_training_goes_on(monkeypatch, capsys):
     from tasks.engines.local import LocalEngine
 
-    monkeypatch.setattr(LocalEngine, "elsewhere", True)
+    monkeypatch.setattr(LocalEngine, "is_remote", True)
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-planted")
     train, told = LocalEngine.train, []
 
@@ -313,7 +313,11 @@ async def test_one_greedy_sample_has_no_floor_and_says_so():
     direct = next(e for e in here.estimates() if e.tier == "direct" and not e.question)
     assert (direct.baseline, direct.difference) == (None, None)
     assert direct.finetuned is not None
-    assert direct.these_note == direct.new_note == "no floor: one greedy baseline answer has no other to stand beside"
+    assert (
+        direct.note_fixed_questions
+        == direct.note_new_questions
+        == "no floor: one greedy baseline answer has no other to stand beside"
+    )
     assert wrong_in(here) == []
 
 
@@ -370,12 +374,14 @@ async def test_statements_are_scored_by_the_answer_and_by_its_logprobs_and_drift
     experiment = tiny(*more)
     run = Run(await run_experiment(experiment, seed=0, run="one"))
     likely = run.likely()
-    assert {(row.measure, row.at) for row in likely} == {(m, at) for m in ("drift", "choice") for at in (0.5, 1.0)}
+    assert {(row.measure, row.trained_share) for row in likely} == {
+        (m, at) for m in ("drift", "choice") for at in (0.5, 1.0)
+    }
     assert sum(row.measure == "choice" for row in likely) == 2 * 3
     assert all(0 < row.baseline < 1 and 0 < row.finetuned < 1 for row in likely if row.measure == "choice")
     whole = {e.measure: e for e in run.estimates() if not e.question}
     assert set(whole) == {"trait", "drift", "choice"}
-    assert whole["choice"].new_note == "too few questions (3 of 5)"
+    assert whole["choice"].note_new_questions == "too few questions (3 of 5)"
     assert whole["drift"].difference is not None
     again = Run(await run_experiment(experiment, seed=0, run="two"))
     assert again.likelihoods.read_text() == run.likelihoods.read_text()

@@ -99,7 +99,7 @@ async def test_fine_tuned_answers_alone_are_scored_and_compared_with_nothing(api
     here = Run(await run_experiment(experiment(file), run="one"))
     assert [j.state for j in here.judgments()] == ["scored"] * 8
     (every,) = (e for e in here.estimates() if e.tier == "all")
-    assert (every.difference, every.these_note) == (None, "no baseline")
+    assert (every.difference, every.note_fixed_questions) == (None, "no baseline")
     assert every.finetuned == sum(j.score for j in here.judgments()) / 8
     assert here.report.is_file()
     write_eval(data, judges=[{**CLAUDE, "reads": "pair"}])

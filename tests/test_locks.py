@@ -5,13 +5,13 @@ import sys
 import pytest
 
 from tasks.catalog import UserError
-from tasks.locks import alone
+from tasks.locks import exclusive
 from tasks.runs import Run
 
 HOLDS = """
 import sys, time
 from tasks.runs import Run
-with Run(sys.argv[1]).held():
+with Run(sys.argv[1]).exclusive():
     print("held", flush=True)
     time.sleep(60)
 """
@@ -21,7 +21,7 @@ async def test_what_one_does_alone_another_waits_for():
     order = []
 
     async def work(name):
-        async with alone("training-x"):
+        async with exclusive("training-x"):
             order.append(f"{name} begins")
             await asyncio.sleep(0.2)
             order.append(f"{name} ends")
@@ -31,12 +31,12 @@ async def test_what_one_does_alone_another_waits_for():
 
 
 async def test_different_work_goes_on_side_by_side():
-    async with alone("training-x"):
+    async with exclusive("training-x"):
         await asyncio.wait_for(_take("training-y"), 5)
 
 
 async def _take(what):
-    async with alone(what):
+    async with exclusive(what):
         pass
 
 
@@ -47,11 +47,11 @@ def test_a_run_that_another_process_writes_is_refused_until_that_one_is_gone(dat
         assert other.stdout.readline() == "held\n"
         with (
             pytest.raises(UserError, match=r"run 'one' is being written by another process .*; wait until"),
-            run.held(),
+            run.exclusive(),
         ):
             pass
     finally:
         other.kill()
         other.communicate()
-    with run.held():
+    with run.exclusive():
         pass

@@ -10,7 +10,7 @@ from flows.cli import terminal
 from flows.cli.terminal import Terminal, effects_table
 from tasks.catalog import load_experiment
 from tasks.estimates.effects import estimate
-from tasks.estimates.rules import as_words
+from tasks.estimates.rules import judgments_frame
 from tasks.progress import watcher
 from tasks.runs import Run, write_rows
 from tasks.schema import Failure, Rule
@@ -52,7 +52,14 @@ def spillover(*arguments, **options):
 def lost(data):
     """A run with judge calls that gave no score; what was said in them would drive a terminal."""
     run = Run.open(load_experiment("demo").model_copy(update={"evals": ["e"]}), [an_eval(CLAUDE)], "lost")
-    place = {"eval": "e", "judge": "claude", "question_id": "q1", "side": "finetuned", "at": 1, "state": "unreadable"}
+    place = {
+        "eval": "e",
+        "judge": "claude",
+        "question_id": "q1",
+        "side": "finetuned",
+        "trained_share": 1,
+        "state": "unreadable",
+    }
     said = {"question": PLANTED, "response": PLANTED, "against": PLANTED, "attempts": [PLANTED], "answers": 1}
     write_rows(run.failures, [Failure(**place, **said, sample=n) for n in range(2_000)])
     return run
@@ -77,7 +84,7 @@ finally:
 def test_the_table_of_effects_fits_a_terminal_of_80_characters_and_says_why_an_interval_is_missing():
     rows = [row for side in (("baseline", [1, 2, 1]), ("finetuned", [3, 5, 4])) for row in judgments("q1", *side)]
     console = Console(width=80, record=True, file=io.StringIO())
-    console.print(effects_table(estimate(as_words(rows), [an_eval(LEXICON, questions={"q1": "very_distant"})])))
+    console.print(effects_table(estimate(judgments_frame(rows), [an_eval(LEXICON, questions={"q1": "very_distant"})])))
     shown = console.export_text().splitlines()
     assert shown[0].split() == ["eval", an_eval(LEXICON).name + ",", "judge", LEXICON.name]
     cells = ["very_distant", "1.33", "4.00", "+2.67", "+0.62", "to", "+4.72", "–", "6"]
@@ -96,14 +103,14 @@ def test_no_number_is_cut_off_where_several_measures_share_the_table():
         for side, scores in (("baseline", [1, 2, 1]), ("finetuned", [1 + 2 * (n % 2), 3, 1 + n // 3]))
         for j in judgments("q1", side, scores)
     ]
-    effects = [effect for effect in estimate(as_words(rows), [one]) if not effect.question]
+    effects = [effect for effect in estimate(judgments_frame(rows), [one]) if not effect.question]
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(effects_table(effects))
     shown = console.export_text()
     assert all(len(line) <= 80 for line in shown.splitlines())
     for effect in effects:
-        assert f"{effect.these_low:+.2f} to {effect.these_high:+.2f}" in shown
-        assert f"{effect.new_low:+.2f} to {effect.new_high:+.2f}" in shown
+        assert f"{effect.ci_low_fixed_questions:+.2f} to {effect.ci_high_fixed_questions:+.2f}" in shown
+        assert f"{effect.ci_low_new_questions:+.2f} to {effect.ci_high_new_questions:+.2f}" in shown
 
 
 # ---- text of others ------------------------------------------------------------------------------
@@ -132,7 +139,7 @@ def test_a_mistake_that_names_a_hostile_file_is_one_visible_sentence(lost, tmp_p
 
 def test_a_tier_in_a_table_is_spelled_out():
     hostile = [j.model_copy(update={"tier": PLANTED}) for j in judgments("q1", "finetuned", [3, 5])]
-    effects = estimate(as_words(hostile), [an_eval(LEXICON, questions={"q1": "direct"})])
+    effects = estimate(judgments_frame(hostile), [an_eval(LEXICON, questions={"q1": "direct"})])
     shown = io.StringIO()
     effects = [effect.model_copy(update={"tier": TITLE, "eval": CLIPBOARD}) for effect in effects]
     Terminal(file=shown, width=200).print(effects_table(effects))

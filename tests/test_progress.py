@@ -7,7 +7,7 @@ from prefect.states import Failed
 
 from tasks.catalog import UserError
 from tasks.judging.judging import failed_call_task
-from tasks.progress import Tell, lost_infrastructure, progress, watcher
+from tasks.progress import Progress, lost_infrastructure, track, watcher
 from tasks.schema import Failure
 from tasks.visible import HIDDEN
 
@@ -15,21 +15,21 @@ from tasks.visible import HIDDEN
 def test_what_a_stage_tells_reaches_the_watcher_and_reads_as_a_sentence():
     heard = []
     token = watcher.set(lambda *a: heard.append(a))
-    with progress("train") as tell:
-        tell(1, 4, "steps")
-        tell(2, 4, "steps, loss 2.0")
+    with track("train") as progress:
+        progress(1, 4, "steps")
+        progress(2, 4, "steps, loss 2.0")
     watcher.reset(token)
     assert heard == [("train", 1, 4, "steps"), ("train", 2, 4, "steps, loss 2.0")]
-    assert tell.percent() == 50
-    assert tell.sentence() == "train: 2 of 4 steps, loss 2.0"
+    assert progress.percent() == 50
+    assert progress.sentence() == "train: 2 of 4 steps, loss 2.0"
 
 
 def test_the_time_left_follows_the_pace_so_far():
-    tell = Tell("sample")
-    assert (tell.percent(), tell.sentence()) == (0, "sample: 0 of 0 ")
-    tell(1_000, 3_000, "answers")
-    tell.started -= 10
-    assert tell.sentence() == "sample: 1,000 of 3,000 answers, 20 s left"
+    progress = Progress("sample")
+    assert (progress.percent(), progress.sentence()) == (0, "sample: 0 of 0 ")
+    progress(1_000, 3_000, "answers")
+    progress.started -= 10
+    assert progress.sentence() == "sample: 1,000 of 3,000 answers, 20 s left"
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ class Lines(logging.Handler):
 
 async def test_what_others_wrote_is_spelled_out_in_every_line_of_a_runs_log_and_in_its_tracebacks(prefect_server):
     said = {"question": PLANTED, "response": PLANTED, "against": PLANTED, "attempts": [PLANTED, PLANTED]}
-    place = {"eval": "e", "judge": PLANTED, "question_id": "q", "side": "finetuned", "sample": 0, "at": 1}
+    place = {"eval": "e", "judge": PLANTED, "question_id": "q", "side": "finetuned", "sample": 0, "trained_share": 1}
     failure = Failure.model_construct(**place, **said, state="unreadable", answers=1)
 
     @flow

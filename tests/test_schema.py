@@ -67,7 +67,7 @@ def test_a_matching_answer_is_yes_or_no_in_any_case():
 
 def test_a_judge_of_yes_and_no_needs_statements_that_know_their_answer():
     judge = Judge(name="j", kind="yes_no")
-    assert (judge.lowest, judge.highest) == (0, 1)
+    assert (judge.scale_min, judge.scale_max) == (0, 1)
     with pytest.raises(ValidationError, match="needs matching: Yes or No at question 'q'"):
         Eval(name="e", questions=[Question(id="q", tier="t", text="?")], judges=[judge])
     with pytest.raises(
@@ -94,7 +94,7 @@ JUDGES = [
     Judge(name="asked", kind="claude", prompt="p", temperature=0),
     Judge(name="counted", kind="lexicon", terms={"a": 1}, thresholds=[1, 2, 3, 4]),
     Judge(name="said", kind="yes_no"),
-    Judge(name="imported", kind="elsewhere", labels={"CODE": None}, scale=Scale(low=0, high=20_000)),
+    Judge(name="imported", kind="imported", labels={"CODE": None}, scale=Scale(low=0, high=20_000)),
 ]
 WRITTEN = [DocumentSet(name="a"), DocumentSet(path="b", weight=2), Training(), Sampling(), Judging(), QUESTION, Scale()]
 WRITTEN += [*JUDGES, Rule(name="r", hit="asked < 3"), Eval(name="e", questions=[QUESTION], judges=JUDGES)]

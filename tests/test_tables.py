@@ -103,7 +103,7 @@ def run_of(name, before, after):
     sides = []
     for at, texts in ((0.0, before), (1.0, after)):
         known = [(q, r) for q in questions for r in responses(*texts)]
-        fields = [{"question_id": q.id, "tier": q.tier, "question": q.text, "at": at} for q, _ in known]
+        fields = [{"question_id": q.id, "tier": q.tier, "question": q.text, "trained_share": at} for q, _ in known]
         sides.append([r.model_copy(update=some) for (_, r), some in zip(known, fields, strict=True)])
     write_rows(run.baseline, sides[0])
     write_rows(run.finetuned, sides[1])

@@ -406,10 +406,13 @@ EVALS = Group(
             EVAL.replace("tier: t", "tier: all") + "judges: [{name: a, kind: claude, prompt: p}]",
             "'all' is what results over tiers",
         ),
-        (EVAL + "judges: [{name: a, kind: claude, prompt: p}]\nmatters: 2", "matters: input should be less than 1"),
         (
-            EVAL + "judges: [{name: a, kind: claude, prompt: p}]\nmatters: .nan",
-            "matters: input should be a finite number",
+            EVAL + "judges: [{name: a, kind: claude, prompt: p}]\nequivalence_margin: 2",
+            "equivalence_margin: input should be less than 1",
+        ),
+        (
+            EVAL + "judges: [{name: a, kind: claude, prompt: p}]\nequivalence_margin: .nan",
+            "equivalence_margin: input should be a finite number",
         ),
         (
             EVAL + "judges: [{name: a, kind: claude, prompt: p}]\nrules: [{name: r}]",
@@ -438,7 +441,7 @@ JUDGES = Group(
         (
             "kind: calude, prompt: p",
             "judges.0.kind",
-            "'claude', 'lexicon', 'yes_no' or 'elsewhere'",
+            "'claude', 'lexicon', 'yes_no' or 'imported'",
             "(found 'calude')",
         ),
         ("kind: claude", "judges.0: a judge of kind claude needs a prompt"),
@@ -555,8 +558,8 @@ JUDGES = Group(
         ("kind: yes_no, terms: {a: 1}", "a judge of kind yes_no takes no terms (only lexicon): leave it out"),
         ("kind: yes_no, labels: {A: 1}", "a judge of kind yes_no takes no labels"),
         ("kind: yes_no, scale: {low: 0, high: 1}", "a judge of kind yes_no takes no scale"),
-        ("kind: elsewhere, model: m", "a judge of kind elsewhere takes no model (only claude): leave it out"),
-        ("kind: elsewhere, swap: true", "a judge of kind elsewhere takes no swap (only claude): leave it out"),
+        ("kind: imported, model: m", "a judge of kind imported takes no model (only claude): leave it out"),
+        ("kind: imported, swap: true", "a judge of kind imported takes no swap (only claude): leave it out"),
         ("name: ''", "line 4", "'name' is there twice"),
     ],
 )

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from rich.table import Table
 
-from flows.cli.terminal import console
+from flows.console import console
 from flows.experiment import claude_judges, refuse_unknown_prices
 from tasks.catalog import UserError, load_evals
 from tasks.documents.sets import gather, split

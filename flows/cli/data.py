@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from flows.cli.terminal import console
+from flows.console import console
 from tasks.catalog import UserError, data_folder, load_eval, located, names, validate
 from tasks.documents.lint import Finding, lengths, lint
 from tasks.documents.sets import Found, gather, read_set

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from flows.cli.report import report_again
-from flows.cli.terminal import console
+from flows.console import console
 from flows.experiment import now
 from tasks.catalog import UserError, data_folder, load_eval, portable, validate
 from tasks.imports.published import STATEMENT, read_published

@@ -5,7 +5,7 @@ So it imports nothing that runs anything.
 
 from collections.abc import Callable
 
-from flows.cli.terminal import console
+from flows.console import console
 from tasks.catalog import UserError, data_folder, load_eval, load_experiment, names
 from tasks.runs import Run, all_runs
 

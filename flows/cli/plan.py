@@ -2,12 +2,13 @@
 
 from rich.table import Table
 
-from flows.cli.terminal import console
+from flows.console import console
 from tasks.catalog import UserError
 from tasks.estimates.intervals import POWER
 from tasks.estimates.measures import Measure, measures
-from tasks.estimates.power import MOST_QUESTIONS, Needed, Spread, number, plan, spread_of
-from tasks.estimates.rules import at_moment, read_words
+from tasks.estimates.power import MOST_QUESTIONS, Needed, Spread, plan, spread_of
+from tasks.estimates.rules import at_moment, scan_judgments
+from tasks.estimates.wording import number
 from tasks.runs import Run
 
 
@@ -16,11 +17,11 @@ def show_plan_of(run: Run, effect: float, power: float) -> None:
     _refuse_what_is_no_share(effect, power)
     if not run.judged.is_file():
         raise UserError(f"{run.folder} has no judged.jsonl yet; finish it with `{run.resume_command}`")
-    words = read_words(run.judged)
+    words = scan_judgments(run.judged)
     for one in run.evals():
         for measure in measures(one, at_moment(words, one, 1.0)):
             pairs = [(pair.baseline, pair.finetuned) for pair in measure.pairs(one)]
-            _show_measure(measure, spread_of(pairs), effect or measure.negligible or 0.0, power)
+            _show_measure(measure, spread_of(pairs), effect or measure.equivalence_margin or 0.0, power)
 
 
 def _show_measure(measure: Measure, spread: Spread | None, effect: float, power: float) -> None:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from tasks.catalog import UserError, validate
 from tasks.estimates.effects import estimate, sensitivity, write_effects
-from tasks.estimates.rules import read_words
+from tasks.estimates.rules import scan_judgments
 from tasks.report.charts import draw
 from tasks.report.exports import as_one_table
 from tasks.report.report import write_report
@@ -22,7 +22,7 @@ def report_again(run: Run, rules: list[str]) -> Path:
     """Estimates, draws and writes anew. The given rules stay with the run; one of a name that is there replaces it."""
     if not run.judged.is_file():
         raise UserError(f"{run.folder} has no judged.jsonl yet; finish it with `{run.resume_command}`")
-    with run.held():
+    with run.exclusive():
         _keep_rules(run, rules)
         write_effects(run)
         draw(run)
@@ -32,7 +32,7 @@ def report_again(run: Run, rules: list[str]) -> Path:
 def _keep_rules(run: Run, rules: list[str]) -> None:
     if rules:
         evals = _with_added(run.evals(), [_parse(text) for text in rules])
-        words = read_words(run.judged)
+        words = scan_judgments(run.judged)
         # Tried before they are kept: a rule that cannot be estimated would stand in the way of every later report.
         estimate(words, evals)
         sensitivity(words, evals)

@@ -14,8 +14,9 @@ from prefect.exceptions import TerminationSignal
 
 from flows.artifacts import mark_cancelled
 from flows.audit import repeat_judgments
-from flows.cli.terminal import console, live_progress, show_agreement, show_effects
+from flows.cli.terminal import live_progress, show_agreement, show_effects
 from flows.compare import compare_runs, judged
+from flows.console import console
 from flows.experiment import look_ahead, run_experiment
 from flows.judge_again import Again, judge_again
 from flows.serving.automations import TAG
@@ -95,7 +96,7 @@ def compare_in_terminal(places: list[str], labels: list[str], doses: list[float]
     _watch(flow, None, given)
     place = Comparison(Path(folders[0]).name)
     console.print()
-    rows = [row for row in place.rows() if row.at == 1]
+    rows = [row for row in place.rows() if row.trained_share == 1]
     show_effects([row for row in rows if not row.against])
     if between := [row for row in rows if row.against]:
         console.print(f"\nFine-tune against fine-tune: everything against {between[0].against}", style="bold")

@@ -4,14 +4,14 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column, Table
-from rich.text import Text
 
+from flows.console import console
 from tasks.catalog import UserError
+from tasks.estimates.wording import interval, number_or_dash
 from tasks.runs import Run
 from tasks.schema import Agreement, Compared, Corrected, Effect, Failure, State
 from tasks.visible import visible
@@ -19,19 +19,6 @@ from tasks.visible import visible
 if TYPE_CHECKING:
     from tasks.progress import Watcher
 
-
-class Terminal(Console):
-    """Shows text as it is: it can hold brackets, and paths that must stay on one line. What a terminal would obey in it
-    is spelled out, since models, judges, services and files wrote it. Every string passes here, a table's cells too."""
-
-    def __init__(self, **options: Any):
-        super().__init__(highlight=False, markup=False, emoji=False, soft_wrap=True, **options)
-
-    def render_str(self, text: str, **options: Any) -> Text:
-        return super().render_str(visible(text), **options)
-
-
-console = Terminal()
 
 LINE_EVERY = 30.0
 """Seconds between two lines of a stage, where there is no terminal to move bars in."""
@@ -114,7 +101,12 @@ def effects_table(effects: Sequence[Effect]) -> Table:
     for name in ("baseline", "fine-tuned", "difference")[skipped:]:
         table.add_column(NARROW.get(name, name) if varying else name, justify="right")
     spans = [
-        interval(low, high) for e in effects for low, high in ((e.these_low, e.these_high), (e.new_low, e.new_high))
+        interval(low, high)
+        for e in effects
+        for low, high in (
+            (e.ci_low_fixed_questions, e.ci_high_fixed_questions),
+            (e.ci_low_new_questions, e.ci_high_new_questions),
+        )
     ]
     for name in ("these questions 95 %", "new questions 95 %"):
         table.add_column(name, justify="right", min_width=max(SHORTEST_INTERVAL, *map(len, spans)))
@@ -133,7 +125,10 @@ def _reasons(effects: list[Effect]) -> list[str]:
     """Each reason once, with the tiers that have no interval for it."""
     tiers: dict[str, list[str]] = {}
     for effect in effects:
-        for which, note in (("these questions", effect.these_note), ("new questions", effect.new_note)):
+        for which, note in (
+            ("these questions", effect.note_fixed_questions),
+            ("new questions", effect.note_new_questions),
+        ):
             if note:
                 tiers.setdefault(f"{which}: {note}", []).append(effect.tier)
     return [f"– {reason}: {', '.join(dict.fromkeys(named))}" for reason, named in tiers.items()]
@@ -141,27 +136,16 @@ def _reasons(effects: list[Effect]) -> list[str]:
 
 def _numbers(effect: Effect) -> tuple[str, ...]:
     return (
-        number(effect.baseline),
-        number(effect.finetuned),
-        number(effect.difference, "+"),
-        interval(effect.these_low, effect.these_high),
-        interval(effect.new_low, effect.new_high),
+        number_or_dash(effect.baseline),
+        number_or_dash(effect.finetuned),
+        number_or_dash(effect.difference, "+"),
+        interval(effect.ci_low_fixed_questions, effect.ci_high_fixed_questions),
+        interval(effect.ci_low_new_questions, effect.ci_high_new_questions),
     )
 
 
 def _scored(effect: Effect) -> str:
     return f"{effect.scored_baseline + effect.scored_finetuned:,}"
-
-
-def number(value: float | None, sign: str = "") -> str:
-    from tasks.estimates import power  # here: it brings scipy, which `list` and `data lint` need not wait for
-
-    return power.number(value, sign) or "–"
-
-
-def interval(low: float | None, high: float | None, note: str = "") -> str:
-    """The interval, or why there is none."""
-    return note or (f"{number(low, '+')} to {number(high, '+')}" if low is not None else "–")
 
 
 def show_failures(run: Run, number: int = 0) -> None:
@@ -209,7 +193,7 @@ def show_agreement(rows: list[Agreement]) -> None:
     for one in rows:
         numbers = (one.exact, one.kappa, one.alpha, one.mean, one.other_mean)
         names = (*([one.eval] if several else []), one.judge, one.other)
-        table.add_row(*names, f"{one.answers:,}", *map(number, numbers))
+        table.add_row(*names, f"{one.answers:,}", *map(number_or_dash, numbers))
     console.print(table, soft_wrap=False)
     for one in rows:
         if one.note or one.left_out:
@@ -225,6 +209,12 @@ def show_corrected(rows: list[Corrected]) -> None:
         table.add_column(name, justify="right")
     for one in rows:
         counts = (f"{one.judged:,}", f"{one.read:,}")
-        table.add_row(one.side, *counts, number(one.mean), number(one.corrected), interval(one.low, one.high, one.note))
+        table.add_row(
+            one.side,
+            *counts,
+            number_or_dash(one.mean),
+            number_or_dash(one.corrected),
+            interval(one.low, one.high, one.note),
+        )
     console.print()
     console.print(table, soft_wrap=False)

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from flows.cli.terminal import console
+from flows.console import console
 from flows.judging import cases_of
 from tasks.catalog import UserError
 from tasks.estimates.effects import write_effects
@@ -61,7 +61,7 @@ GROUPS = {
 
 def _of_judgments(run: Run) -> Iterable[Check]:
     evals, judgments = run.evals(), run.judgments()
-    made_here = {(one.name, judge.name) for one in evals for judge in one.judges if judge.kind != "elsewhere"}
+    made_here = {(one.name, judge.name) for one in evals for judge in one.judges if judge.kind != "imported"}
     ours = [j for j in judgments if (j.eval, j.judge) in made_here]
     cases = [c for c in cases_of(run, run.experiment(), evals) if (c.eval, c.judge.name) in made_here]
     held = {place_of(j): j for j in ours}
@@ -89,7 +89,7 @@ def _of_others_questions(evals: list[Eval], judgments: list[Judgment]) -> Check:
 
 
 def _named(one: Judgment) -> str:
-    at = f" at {one.at:g}" if one.side == "finetuned" and one.at != 1 else ""
+    at = f" at {one.trained_share:g}" if one.side == "finetuned" and one.trained_share != 1 else ""
     return f"{one.judge}, {one.question_id}, {one.side} sample {one.sample}{at}"
 
 

@@ -6,20 +6,12 @@ Its first values are accepted as they are, and a value out of bounds is refused 
 """
 
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Any
 
 from prefect import Flow
-from pydantic import WithJsonSchema
 
 from tasks.catalog import UserError, load_eval, load_experiment, names
-from tasks.schema import LARGEST_SEED, Experiment
-
-_SEED = {"type": "integer", "minimum": 0, "maximum": LARGEST_SEED}
-Seed = Annotated[int | None, WithJsonSchema(_SEED)]
-Words = Annotated[list[str] | None, WithJsonSchema({"type": "array", "items": {"type": "string"}})]
-Numbers = Annotated[list[float] | None, WithJsonSchema({"type": "array", "items": {"type": "number"}})]
-Seeds = Annotated[list[int] | None, WithJsonSchema({"type": "array", "items": _SEED})]
-"""Python may say None; a form would show two tabs for it, and an empty field says the same."""
+from tasks.schema import Experiment
 
 BOUNDS = {
     "minimum": "at least {:,.12g}",

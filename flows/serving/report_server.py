@@ -23,9 +23,9 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from flows.cli.view import state_of, write_so_far
 from flows.serving.guard import Guard
 from flows.serving.server import address_in, listen_from, reports_are_served
+from flows.so_far import state_of, write_so_far
 from tasks.catalog import UserError, data_folder
 from tasks.report.templates import page
 from tasks.runs import Comparison, Run, all_comparisons, all_runs

@@ -12,7 +12,7 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.catalog import document_files
 from tasks.documents.sets import LABELS, gather, refuse_unusable_rows, split
-from tasks.progress import progress
+from tasks.progress import track
 from tasks.runs import Run, write_rows, write_text
 from tasks.schema import DocumentSet, Experiment
 
@@ -41,9 +41,9 @@ def not_trained_on(mixture: dict[str, Any]) -> str:
 @task(name="documents", task_run_name="read the documents of {experiment.name}")
 def documents_task(folder: Path, experiment: Experiment, seed: int) -> Path:
     run = Run(folder)
-    with progress("documents") as tell:
+    with track("documents") as progress:
         count = write_documents(run, experiment, seed)
-        tell(count, count, f"documents to train on{not_trained_on(json.loads(run.mixture.read_text()))}")
+        progress(count, count, f"documents to train on{not_trained_on(json.loads(run.mixture.read_text()))}")
     return run.documents
 
 

@@ -36,7 +36,7 @@ class Text(NamedTuple):
 class Engine(Protocol):
     """Bound to one base model; nothing is loaded before it is needed."""
 
-    elsewhere: bool
+    is_remote: bool
     """Whether another machine does the work, so that sampling need not wait for a training to end."""
 
     @property
@@ -73,7 +73,7 @@ class Engine(Protocol):
         held_out: list[Document],
         seed: int,
         folder: Path,
-        tell: Callable[[int, int, str], None],
+        progress: Callable[[int, int, str], None],
     ) -> Checkpoint:
         """Trains a LoRA into the folder, with its curve in metrics.jsonl."""
 

@@ -1,7 +1,7 @@
 """The local engine: transformers and peft in this process, on a GPU if there is one.
 
 engine = LocalEngine(Training(base_model="standin"))
-checkpoint = await engine.train(documents, [], seed=0, folder=Path("adapter"), tell=print)
+checkpoint = await engine.train(documents, [], seed=0, folder=Path("adapter"), progress=print)
 """
 
 import asyncio
@@ -35,7 +35,7 @@ SCORED = 8
 class LocalEngine:
     """One base model on this machine. torch is imported when something is trained or sampled, not before."""
 
-    elsewhere = False
+    is_remote = False
 
     def __init__(self, training: Training, today: str = ""):
         self.training, self._day = training, date.fromisoformat(today) if today else date.today()
@@ -124,7 +124,11 @@ class LocalEngine:
 
     def untuned(self) -> Checkpoint:
         return Checkpoint(
-            engine="local", base_model=self.training.base_model, path=None, identity=self._base_identity, at=0
+            engine="local",
+            base_model=self.training.base_model,
+            path=None,
+            identity=self._base_identity,
+            trained_share=0,
         )
 
     def adapted(self, path: str) -> Checkpoint:
@@ -146,16 +150,16 @@ class LocalEngine:
         held_out: list[Document],
         seed: int,
         folder: Path,
-        tell: Callable[[int, int, str], None],
+        progress: Callable[[int, int, str], None],
     ) -> Checkpoint:
         from tasks.engines.lora import train_lora
 
         check_warmup(len(documents), self.training)
         examples, unseen = [[self.format.example(d) for d in some] for some in (documents, held_out)]
-        with _stoppable(tell) as tell:
-            await asyncio.to_thread(train_lora, self.weights, self.training, examples, unseen, seed, folder, tell)
+        with _stoppable(progress) as progress:
+            await asyncio.to_thread(train_lora, self.weights, self.training, examples, unseen, seed, folder, progress)
         earlier = [
-            self.adapted(str(folder / f"at-{share:g}")).model_copy(update={"at": share})
+            self.adapted(str(folder / f"at-{share:g}")).model_copy(update={"trained_share": share})
             for share in self.training.sample_at
         ]
         return self.adapted(str(folder)).model_copy(update={"earlier": earlier})
@@ -218,8 +222,8 @@ def _tensors(file: Path) -> list[str]:
 
 
 @contextmanager
-def _stoppable(tell: Callable[[int, int, str], None]) -> Iterator[Callable[[int, int, str], None]]:
-    """A `tell` that ends its thread at the next step once the caller is gone: nothing else can end a thread."""
+def _stoppable(progress: Callable[[int, int, str], None]) -> Iterator[Callable[[int, int, str], None]]:
+    """A `progress` that ends its thread at the next step once the caller is gone: nothing else can end a thread."""
     gone, last = False, (0, 1)
 
     def tell_or_stop(done: int, total: int, note: str) -> None:
@@ -227,12 +231,12 @@ def _stoppable(tell: Callable[[int, int, str], None]) -> Iterator[Callable[[int,
         if gone:
             raise InterruptedError("training was cancelled")
         last = done, total
-        tell(done, total, note)
+        progress(done, total, note)
 
     try:
         yield tell_or_stop
     except asyncio.CancelledError:
-        tell(*last, "steps, cancelled: it ends with the step that is under way")
+        progress(*last, "steps, cancelled: it ends with the step that is under way")
         raise
     finally:
         gone = True

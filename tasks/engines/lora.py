@@ -42,7 +42,7 @@ def train_lora(
     held_out: list[Example],
     seed: int,
     folder: Path,
-    tell: Callable[[int, int, str], None],
+    progress: Callable[[int, int, str], None],
 ) -> None:
     """Leaves the adapter (PEFT layout) and metrics.jsonl in the folder, and in at-<share> those of sample_at.
 
@@ -51,9 +51,9 @@ def train_lora(
     folder.mkdir(parents=True, exist_ok=True)
     model = with_lora(load_model(base), training, seed)
     optimizer = make_optimizer(model, training)
-    progress = Progress(folder, model, optimizer)
+    kept = Resumable(folder, model, optimizer)
     steps = list(order(len(examples), training, seed))
-    for step in range(progress.done, len(steps)):
+    for step in range(kept.done, len(steps)):
         epoch, places = steps[step]
         before = {"held_out_loss": mean_loss(model, held_out, training)} if held_out and step == 0 else {}
         rate = learning_rate(training, step, len(steps))
@@ -66,17 +66,17 @@ def train_lora(
             "learning_rate": rate,
             "documents": len(places),
             "trained_tokens": tokens,
-            "seconds": progress.seconds(),
+            "seconds": kept.seconds(),
             "optimizer": type(optimizer).__name__,
         }
         for share in shares_at(training, step + 1, len(steps)):
             save_adapter(model, folder / f"at-{share:g}", training)
-        progress.add({**before, **row})
-        tell(step + 1, len(steps), f"steps, loss {loss:.3f}{optimizer_words(training, optimizer)}")
+        kept.add({**before, **row})
+        progress(step + 1, len(steps), f"steps, loss {loss:.3f}{optimizer_words(training, optimizer)}")
     if held_out:
-        progress.add({"step": len(steps), "held_out_loss": mean_loss(model, held_out, training)})
+        kept.add({"step": len(steps), "held_out_loss": mean_loss(model, held_out, training)})
     save_adapter(model, folder, training)
-    progress.forget()
+    kept.forget()
 
 
 def save_adapter(model: Any, folder: Path, training: Training) -> None:
@@ -110,7 +110,7 @@ def optimizer_words(training: Training, optimizer: torch.optim.Optimizer) -> str
     return ""
 
 
-class Progress:
+class Resumable:
     """The curve, and every SAVE_SECONDS what an exact resumption needs: adapter, optimizer and step."""
 
     def __init__(self, folder: Path, model: Any, optimizer: torch.optim.Optimizer):

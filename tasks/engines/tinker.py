@@ -42,7 +42,7 @@ STALLED = 3600.0
 class TinkerEngine:
     """One base model on one server."""
 
-    elsewhere = True
+    is_remote = True
 
     def __init__(self, training: Training, today: str = ""):
         self.training, self._day = training, date.fromisoformat(today) if today else date.today()
@@ -80,7 +80,9 @@ class TinkerEngine:
 
     def untuned(self) -> Checkpoint:
         identity = f"{self.server.url} {self._base}"
-        return Checkpoint(engine="tinker", base_model=self.training.base_model, path=None, identity=identity, at=0)
+        return Checkpoint(
+            engine="tinker", base_model=self.training.base_model, path=None, identity=identity, trained_share=0
+        )
 
     @cached_property
     def _base(self) -> str:
@@ -107,7 +109,7 @@ class TinkerEngine:
         held_out: list[Document],
         seed: int,
         folder: Path,
-        tell: Callable[[int, int, str], None],
+        progress: Callable[[int, int, str], None],
     ) -> Checkpoint:
         from tasks.engines.tinker_training import Folder, train_lora
 
@@ -115,11 +117,14 @@ class TinkerEngine:
         place = Folder(folder)
         async with self.server.session("training") as service:
             settings = (service, self.model, self._training_price, self.training, self._datums())
-            record = await self.server.while_it_answers(train_lora(*settings, documents, held_out, seed, place, tell))
+            record = await self.server.while_it_answers(
+                train_lora(*settings, documents, held_out, seed, place, progress)
+            )
         days, samplers = self.training.keep_days, place.samplers()
         kept = {"expires": (datetime.now(UTC) + timedelta(days=days)).isoformat(timespec="minutes")} if days else {}
         earlier = [
-            self.adapted(samplers[share]).model_copy(update={"at": share, **kept}) for share in self.training.sample_at
+            self.adapted(samplers[share]).model_copy(update={"trained_share": share, **kept})
+            for share in self.training.sample_at
         ]
         tokens = sum(row.get("tokens", 0) for row in place.curve())
         cost_usd = self.price(train=tokens, prefill=2 * self.check(held_out))

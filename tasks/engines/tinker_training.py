@@ -67,7 +67,7 @@ class Folder:
     def samplers(self) -> dict[float, str]:
         """The paths of the weights kept along the way, by their share; a step that was taken again left newer ones."""
         rows = map(json.loads, self.records.read_text().splitlines())
-        return {row["at"]: row["sampler_path"] for row in rows if "at" in row}
+        return {row["trained_share"]: row["sampler_path"] for row in rows if "trained_share" in row}
 
     def add_row(self, row: dict[str, Any]) -> None:
         refuse_divergence(row)
@@ -97,7 +97,7 @@ async def train_lora(
     held_out: list[Document],
     seed: int,
     place: Folder,
-    tell: Callable[[int, int, str], None],
+    progress: Callable[[int, int, str], None],
 ) -> CheckpointRecord:
     """Trains the LoRA, or goes on with the one whose records are in the folder; returns the final record."""
     if place.last and place.last.final:
@@ -106,7 +106,7 @@ async def train_lora(
     unseen = datums.of(held_out)
     if unseen and not place.metrics.stat().st_size:
         place.add_row({"step": 0, "held_out_loss": await _mean_loss(client, unseen)})
-    await _take_steps(client, price, training, datums, documents, seed, place, tell)
+    await _take_steps(client, price, training, datums, documents, seed, place, progress)
     total = len(list(order(len(documents), training, seed)))
     if unseen:
         place.add_row({"step": total, "held_out_loss": await _mean_loss(client, unseen)})
@@ -137,7 +137,7 @@ async def _take_steps(
     documents: list[Document],
     seed: int,
     place: Folder,
-    tell: Callable[[int, int, str], None],
+    progress: Callable[[int, int, str], None],
 ) -> None:
     steps = list(order(len(documents), training, seed))
     under_way: deque[Step] = deque()
@@ -150,7 +150,7 @@ async def _take_steps(
         under_way.append(_submit(client, training, batch, row, shares_at(training, number + 1, len(steps))))
         while under_way and (len(under_way) > AHEAD or number + 1 == len(steps)):
             row = await _receive(under_way.popleft(), place, pace)
-            tell(row["step"], len(steps), f"steps, loss {row['loss']:.3f}, {pace.words()}")
+            progress(row["step"], len(steps), f"steps, loss {row['loss']:.3f}, {pace.words()}")
 
 
 class Pace:
@@ -203,7 +203,9 @@ async def _receive(step: Step, place: Folder, pace: Pace) -> dict[str, Any]:
     if step.sampler:
         path = (await step.sampler).path
         for share in step.shares:
-            place.add_record(CheckpointRecord(f"at {share:g}", row["step"], sampler_path=path, extra={"at": share}))
+            place.add_record(
+                CheckpointRecord(f"at {share:g}", row["step"], sampler_path=path, extra={"trained_share": share})
+            )
     if step.state:
         saved = await step.state
         place.add_record(CheckpointRecord(f"step-{row['step']:06}", batch=row["step"], state_path=saved.path))

@@ -6,7 +6,6 @@ Within a group every question was asked of every seed; tasks/estimates/estimates
 """
 
 from hashlib import sha256
-from pathlib import Path
 from typing import NamedTuple
 
 import polars
@@ -15,22 +14,14 @@ from prefect import task
 from tasks.catalog import UserError
 from tasks.estimates.estimates import adjusted, effects_of
 from tasks.estimates.measures import Measure, likelihood_measures, measures
-from tasks.estimates.rules import at_moment, read_words
-from tasks.progress import progress
-from tasks.report.templates import image, page
-from tasks.runs import Comparison, Run, as_table, same_definition, write_table, write_text
+from tasks.estimates.rules import at_moment, scan_judgments
+from tasks.progress import track
+from tasks.runs import Comparison, Run, as_table, same_definition, write_table
 from tasks.schema import Compared, Effect, Eval
 from tasks.visible import visible
 
 FIRST = ("label", "runs", "against", "dose")
 """The first columns of the table."""
-DESCRIPTIONS = {
-    "comparison": "A point is the mean difference from the baseline, the line its 95 % interval for these questions",
-    "between": "Fine-tuned answers against those of the first group, paired by question, with 95 % intervals",
-    "matrix": "The same as numbers; the colour is their share of the measure's range; * where Holm's p is below 0.05",
-    "doses": "The difference over the dose, with its 95 % interval for these questions",
-    "checkpoints": "The difference over all questions along the training, with its 95 % interval for these questions",
-}
 
 
 class Group(NamedTuple):
@@ -131,8 +122,8 @@ def compare(groups: list[Group]) -> list[Compared]:
         for group, mine in zip(groups[1:], told[1:], strict=True)
         for row in _against_first(group, mine, groups[0], told[0])
     ]
-    earlier = [row for row in alone if row.at != 1]
-    return [*adjusted([row for row in alone if row.at == 1]), *earlier, *adjusted(between)]
+    earlier = [row for row in alone if row.trained_share != 1]
+    return [*adjusted([row for row in alone if row.trained_share == 1]), *earlier, *adjusted(between)]
 
 
 class Told(NamedTuple):
@@ -143,7 +134,7 @@ class Told(NamedTuple):
 
     @classmethod
     def of(cls, group: Group) -> "Told":
-        words = [(told := read_words(run.judged), run.likely(), _baseline_of(run, told)) for run in group.runs]
+        words = [(told := scan_judgments(run.judged), run.likely(), _baseline_of(run, told)) for run in group.runs]
         evals = {one.name: one for one in group.runs[0].evals()}
         found = {
             name: [
@@ -160,7 +151,7 @@ class Told(NamedTuple):
 
 def _baseline_of(run: Run, words: polars.DataFrame) -> str:
     """The same for runs that share their baseline's answers, and what was said of them."""
-    said = words.filter(side="baseline").drop("at").write_ndjson()
+    said = words.filter(side="baseline").drop("trained_share").write_ndjson()
     answers = run.baseline.read_bytes() if run.baseline.is_file() else b""
     return sha256(answers + said.encode()).hexdigest()
 
@@ -222,46 +213,12 @@ def _row(effect: Effect, group: Group, against: str = "") -> Compared:
     return Compared(**fields, label=group.label, runs=len(group.runs), against=against, dose=group.dose)
 
 
-def render(place: Comparison, groups: list[Group], rows: list[Compared]) -> str:
-    return page(
-        "comparison.html.j2",
-        groups=[(group.label, [f"{run.folder.parent.name}/{run.name}" for run in group.runs]) for group in groups],
-        seeds={group.label: [run.record().get("seed", "?") for run in group.runs] for group in groups},
-        rows=_side_by_side([row for row in rows if not row.against and row.at == 1]),
-        between=_side_by_side([row for row in rows if row.against]),
-        charts={name: _charts(place, name) for name in dict.fromkeys(row.eval for row in rows)},
-        pools=any(len(group.runs) > 1 for group in groups),
-        first=groups[0].label,
-        doses=any(group.dose is not None for group in groups),
-        unequal=[group.label for group in groups if len(group.runs) != len(groups[0].runs)],
-    )
-
-
-def _side_by_side(rows: list[Compared]) -> list[Compared]:
-    """The rows without single questions, those of one measure and tier beneath each other."""
-    places = list(dict.fromkeys((row.eval, row.measure) for row in rows))
-    tiers = list(dict.fromkeys(row.tier for row in rows))
-    chosen = [row for row in rows if not row.question]
-    return sorted(chosen, key=lambda row: (places.index((row.eval, row.measure)), tiers.index(row.tier)))
-
-
-def _charts(place: Comparison, name: str) -> list[tuple[str, str, str]]:
-    """Kind, picture and description of each chart of an eval that is there."""
-    files = [(kind, place.chart(kind, name), words) for kind, words in DESCRIPTIONS.items()]
-    return [(kind, image(file), words) for kind, file, words in files if file.is_file()]
-
-
 @task(name="compare", task_run_name="estimate {count} groups of runs")
 def compare_task(place: Comparison, groups: list[Group], count: int) -> list[Compared]:
     """Writes comparison.csv, the label first."""
-    with progress("compare") as tell:
+    with track("compare") as progress:
         rows = compare(groups)
-        tell(count, count, "groups of runs")
+        progress(count, count, "groups of runs")
     table = as_table(rows, Compared)
     write_table(place.table, table.select(*FIRST, *(c for c in table.columns if c not in FIRST)))
     return rows
-
-
-@task(name="page", task_run_name="write the comparison")
-def page_task(place: Comparison, groups: list[Group], rows: list[Compared]) -> Path:
-    return write_text(place.page, render(place, groups, rows))

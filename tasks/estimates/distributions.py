@@ -1,6 +1,6 @@
 """Distributions: how often each score was given, before and after; a mean hides whether few moved far or all a little.
 
-    rows = distributions(read_words(run.judged), evals)
+    rows = distributions(scan_judgments(run.judged), evals)
 
 A scale of few whole numbers keeps each of them; a longer one, or one with fractions, is cut into ten classes.
 """
@@ -28,7 +28,7 @@ def distributions(words: polars.DataFrame, evals: list[Eval]) -> list[Share]:
         row
         for one in evals
         for judge in one.judges
-        if judge.highest - judge.lowest > 1
+        if judge.scale_max - judge.scale_min > 1
         for row in _of_judge(one, judge, at_moment(words, one, 1.0).filter(judge=judge.name))
     ]
 
@@ -38,7 +38,7 @@ def _of_judge(one: Eval, judge: Judge, words: polars.DataFrame) -> list[Share]:
     if scores.is_empty():
         return []
     starts, width = _classes(judge, bool((scores["score"] == scores["score"].floor()).all()))
-    counts = _counted(scores, judge.lowest, width, len(starts))
+    counts = _counted(scores, judge.scale_min, width, len(starts))
     tiers = list(dict.fromkeys(question.tier for question in one.questions))
     parts = [(tier, [q for q in one.questions if q.tier == tier]) for tier in tiers]
     parts += [(ALL, one.questions)] if len(tiers) > 1 else []
@@ -51,10 +51,10 @@ def _of_judge(one: Eval, judge: Judge, words: polars.DataFrame) -> list[Share]:
 
 def _classes(judge: Judge, are_whole: bool) -> tuple[list[float], float]:
     """Where each class begins, and its width: 1 where each score is a class of its own."""
-    span = judge.highest - judge.lowest
+    span = judge.scale_max - judge.scale_min
     if are_whole and span < MOST_SCORES:
-        return [judge.lowest + n for n in range(round(span) + 1)], 1
-    return [judge.lowest + span * n / CLASSES for n in range(CLASSES)], span / CLASSES
+        return [judge.scale_min + n for n in range(round(span) + 1)], 1
+    return [judge.scale_min + span * n / CLASSES for n in range(CLASSES)], span / CLASSES
 
 
 def _counted(scores: polars.DataFrame, lowest: float, width: float, classes: int) -> Counts:

@@ -1,6 +1,6 @@
 """Effects: what changed, by tier, with an interval for these questions and one for new ones.
 
-    effects = estimate(read_words(run.judged), evals)
+    effects = estimate(scan_judgments(run.judged), evals)
 
 What changed is a paired difference by question: the mean score of the fine-tuned answers minus that of the baseline
 (for a pair judge: minus its floor), or the rate of a rule's hits. Questions weigh the same, unless a rule pools them.
@@ -16,7 +16,7 @@ from prefect import task
 from tasks.estimates.distributions import distributions
 from tasks.estimates.estimates import adjusted, effects_of, estimate_effect
 from tasks.estimates.measures import likelihood_measures, measures, rule_measure
-from tasks.estimates.rules import answers_of, at_moment, read_words, variants
+from tasks.estimates.rules import answers_of, at_moment, scan_judgments, variants
 from tasks.runs import Run, as_table, write_table
 from tasks.schema import ALL, Effect, Eval, Likelihood, Share
 
@@ -28,15 +28,18 @@ def estimate(words: polars.DataFrame, evals: list[Eval], likelihoods: Iterable[L
     The p of each moment are adjusted for all that stands in its table.
     """
     likelihoods = list(likelihoods)
-    moments = sorted({1.0, *words.filter(side="finetuned")["at"].unique()}, reverse=True)
+    moments = sorted({1.0, *words.filter(side="finetuned")["trained_share"].unique()}, reverse=True)
     return [
-        effect.model_copy(update={"at": at})
-        for at in moments
+        effect.model_copy(update={"trained_share": share})
+        for share in moments
         for effect in adjusted(
             [
                 effect
                 for one in evals
-                for measure in [*measures(one, at_moment(words, one, at)), *likelihood_measures(one, likelihoods, at)]
+                for measure in [
+                    *measures(one, at_moment(words, one, share)),
+                    *likelihood_measures(one, likelihoods, share),
+                ]
                 for effect in effects_of([measure], one)
             ]
         )
@@ -58,7 +61,7 @@ def sensitivity(words: polars.DataFrame, evals: list[Eval]) -> list[Effect]:
 
 def write_effects(run: Run) -> Path:
     """effects.csv, distributions.csv, and sensitivity.csv where there is a rule."""
-    words, evals = read_words(run.judged), run.evals()
+    words, evals = scan_judgments(run.judged), run.evals()
     if moved := sensitivity(words, evals):
         write_table(run.sensitivity, as_table(moved, Effect))
     write_table(run.distributions, as_table(distributions(words, evals), Share))

@@ -131,16 +131,16 @@ def _effect(
         baseline=before,
         finetuned=later,
         difference=None if before is None or later is None else later - before,
-        these_low=these.low,
-        these_high=these.high,
-        these_note=these.note,
-        p_these=these.p,
-        detectable_these=these.detectable,
-        new_low=new.low,
-        new_high=new.high,
-        new_note=new.note,
-        p_new=new.p,
-        detectable_new=new.detectable,
+        ci_low_fixed_questions=these.low,
+        ci_high_fixed_questions=these.high,
+        note_fixed_questions=these.note,
+        p_fixed_questions=these.p,
+        detectable_fixed_questions=these.detectable,
+        ci_low_new_questions=new.low,
+        ci_high_new_questions=new.high,
+        note_new_questions=new.note,
+        p_new_questions=new.p,
+        detectable_new_questions=new.detectable,
         questions=len(both[0]),
         questions_left_out=len(every[0]) - len(both[0]),
         scored_baseline=sum(cell.n for cell in _cells(same, both, "baseline")),
@@ -148,9 +148,9 @@ def _effect(
         unscored_baseline=sum(cell.unscored for cell in _cells(same, every, "baseline")),
         unscored_finetuned=sum(cell.unscored for cell in _cells(same, every, "finetuned")),
         rule=str(measure.rule or ""),
-        negligible=None if tier == SLOPE else measure.negligible,
-        lowest=measure.low if math.isfinite(measure.low) else None,
-        highest=measure.high if math.isfinite(measure.high) else None,
+        equivalence_margin=None if tier == SLOPE else measure.equivalence_margin,
+        scale_min=measure.low if math.isfinite(measure.low) else None,
+        scale_max=measure.high if math.isfinite(measure.high) else None,
         **{"bound_low": None, "bound_high": None} | more,
     )
 
@@ -162,7 +162,7 @@ def adjusted(effects: list[AnEffect]) -> list[AnEffect]:
     Journal of Statistics 6, 1979). Holds whatever the dependence, which matters here: measures read the same answers.
     """
     found = list(effects)
-    for name in ("p_these", "p_new"):
+    for name in ("p_fixed_questions", "p_new_questions"):
         places = [n for n, e in enumerate(found) if not e.question and getattr(e, name) is not None]
         for place, p in zip(places, _holm([getattr(found[n], name) for n in places]), strict=True):
             found[place] = found[place].model_copy(update={f"{name}_holm": p})

@@ -8,10 +8,9 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from tasks.schema import Judgment, State
+from tasks.schema import FAILED_STATES, Judgment, State
 
-LOST: dict[State, str] = {"failed": "failed", "unreadable": "unreadable", "truncated": "cut off"}
-"""States that count towards judging.max_unscored, in words: a refusal is a result, not a loss."""
+IN_WORDS: dict[State, str] = {"failed": "failed", "unreadable": "unreadable", "truncated": "cut off"}
 
 
 class Losses(NamedTuple):
@@ -25,7 +24,7 @@ class Losses(NamedTuple):
 
     @property
     def lost(self) -> int:
-        return sum(self.states[state] for state in LOST)
+        return sum(self.states[state] for state in FAILED_STATES)
 
     @property
     def share(self) -> float:
@@ -34,7 +33,7 @@ class Losses(NamedTuple):
     @property
     def words(self) -> str:
         """What is missing, in a sentence; nothing where nothing is."""
-        kinds = ", ".join(f"{self.states[state]:,} {word}" for state, word in LOST.items() if self.states[state])
+        kinds = ", ".join(f"{self.states[state]:,} {IN_WORDS[state]}" for state in FAILED_STATES if self.states[state])
         missing = f"{self.lost:,} of {self.asked:,} judgments are missing ({kinds})" if kinds else ""
         refused = f"{self.states['refused']:,} of {self.asked:,} answers it refused to judge"
         said = ", and ".join(filter(None, (missing, refused if self.states["refused"] else "")))

@@ -1,6 +1,6 @@
 """Measures: what a judge, a rule or a likelihood says of each question, before and after, as cells to estimate from.
 
-words = at_moment(read_words(run.judged), one, 1.0)
+words = at_moment(scan_judgments(run.judged), one, 1.0)
 for measure in measures(one, words):
     pairs = measure.pairs(one)
 """
@@ -42,7 +42,7 @@ class Measure(NamedTuple):
     low: float
     """The lowest value that it can take."""
     high: float
-    matters: float
+    margin_share: float
     """The share of its range below which a difference does not matter."""
     reads_pair: bool = False
     rule: Rule | None = None
@@ -60,9 +60,9 @@ class Measure(NamedTuple):
         return self.rule.min_answers if self.rule else 1
 
     @property
-    def negligible(self) -> float | None:
+    def equivalence_margin(self) -> float | None:
         """A difference smaller than this is as good as none; unknown where the measure has no ends."""
-        return self.matters * (self.high - self.low) if math.isfinite(self.low) else None
+        return self.margin_share * (self.high - self.low) if math.isfinite(self.low) else None
 
     @property
     def is_pooled(self) -> bool:
@@ -126,12 +126,12 @@ def measures(one: Eval, words: polars.DataFrame) -> list[Measure]:
             judge.name,
             *_authors(words, [judge.name]),
             _of_judge(cells, judge.name),
-            judge.lowest,
-            judge.highest,
-            one.matters,
+            judge.scale_min,
+            judge.scale_max,
+            one.equivalence_margin,
             judge.reads == "pair",
-            is_rate=(judge.lowest, judge.highest) == (0, 1) and _are_whole(words, judge.name),
-            placements=_of_judge(placements, judge.name) if judge.highest - judge.lowest > 1 else {},
+            is_rate=(judge.scale_min, judge.scale_max) == (0, 1) and _are_whole(words, judge.name),
+            placements=_of_judge(placements, judge.name) if judge.scale_max - judge.scale_min > 1 else {},
         )
         for judge in one.judges
     ]
@@ -147,19 +147,19 @@ def rule_measure(one: Eval, words: polars.DataFrame, rule: Rule, answers: polars
         apply(rule, answers),
         0,
         1,
-        one.matters,
+        one.equivalence_margin,
         rule=rule,
         is_rate=True,
     )
 
 
-def likelihood_measures(one: Eval, likelihoods: list[Likelihood], at: float) -> list[Measure]:
+def likelihood_measures(one: Eval, likelihoods: list[Likelihood], share: float) -> list[Measure]:
     """Drift and choice, where the engine was asked for them."""
     frame = polars.DataFrame(
         [
             (row.measure, row.question_id, row.baseline, row.finetuned)
             for row in likelihoods
-            if row.eval == one.name and row.at == at
+            if row.eval == one.name and row.trained_share == share
         ],
         schema={
             "measure": polars.String,
@@ -187,7 +187,9 @@ def _likelihood_measure(one: Eval, name: str, frame: polars.DataFrame) -> Measur
     for row in both.to_dicts():
         cells[row["question"], "baseline"] = Cell(row["n"], row["baseline"], 0.0, 0)
         cells[row["question"], "finetuned"] = Cell(row["n"], row["finetuned"], _number(row["variance"]), 0)
-    return Measure(one.name, name, "both models", "", cells, -math.inf, math.inf, one.matters, is_likelihood=True)
+    return Measure(
+        one.name, name, "both models", "", cells, -math.inf, math.inf, one.equivalence_margin, is_likelihood=True
+    )
 
 
 def _are_whole(words: polars.DataFrame, judge: str) -> bool:

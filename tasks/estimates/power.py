@@ -12,6 +12,7 @@ from bisect import bisect_left
 from typing import Literal, NamedTuple
 
 from tasks.estimates.intervals import FEWEST_QUESTIONS, POWER, Cell, noncentrality
+from tasks.estimates.wording import number, signed
 from tasks.schema import SLOPE, Effect
 
 Verdict = Literal[
@@ -27,27 +28,25 @@ IN_TIERS: dict[Verdict, str] = {
     "no interval": "no interval",
 }
 SIGNIFICANT = 0.05
-ROUNDING = 1e-12
-"""A smaller number is what sums leave of 0."""
 MOST_SENTENCES = 4
 SAMPLES = (1, 2, 5, 10, 20, 40, 80)
 MOST_QUESTIONS = 10_000
 
 
 def verdict(effect: Effect) -> Verdict:
-    """What an effect's interval for these questions shows; no effect needs an interval within +-`negligible`.
+    """What an effect's interval for these questions shows; no effect needs an interval within +-`equivalence_margin`.
 
     A change is one where p is below 0.05 also when it is adjusted for the whole table; else it is one perhaps.
 
     A 95 % interval is stricter than the 90 % that two one-sided tests at 5 % ask for (D. J. Schuirmann, Journal of
     Pharmacokinetics and Biopharmaceutics 15, 1987).
     """
-    low, high, least = effect.these_low, effect.these_high, effect.negligible
+    low, high, least = effect.ci_low_fixed_questions, effect.ci_high_fixed_questions, effect.equivalence_margin
     if low is None or high is None:
         return "no interval"
     within = least is not None and -least < low and high < least
     if low > 0 or high < 0:
-        if effect.p_these_holm is not None and effect.p_these_holm >= SIGNIFICANT:
+        if effect.p_fixed_questions_holm is not None and effect.p_fixed_questions_holm >= SIGNIFICANT:
             return "perhaps"
         return "changed little" if within else "changed"
     return "not told from none" if least is None else "no effect" if within else "not enough data"
@@ -82,21 +81,28 @@ def findings(effects: list[Effect]) -> list[Finding]:
 
 
 def _sentence(effect: Effect, named: str) -> str:
-    d, span = effect.difference, f"95 % {signed(effect.these_low)} to {signed(effect.these_high)}"
+    d, span = (
+        effect.difference,
+        f"95 % {signed(effect.ci_low_fixed_questions)} to {signed(effect.ci_high_fixed_questions)}",
+    )
     if d is None:
-        return f"{named} could not be compared: {effect.these_note}."
+        return f"{named} could not be compared: {effect.note_fixed_questions}."
     moved = f"from {number(effect.baseline)} to {number(effect.finetuned)}, by {signed(d)}"
-    found = f"; this run would have found {number(effect.detectable_these)}" if effect.detectable_these else ""
+    found = (
+        f"; this run would have found {number(effect.detectable_fixed_questions)}"
+        if effect.detectable_fixed_questions
+        else ""
+    )
     return {
         "changed": f"After the fine-tune {named} {'rose' if d > 0 else 'fell'} {moved} ({span}).",
         "changed little": f"After the fine-tune {named} {'rose' if d > 0 else 'fell'} {moved} ({span}), "
-        f"less than the {number(effect.negligible)} that would matter.",
+        f"less than the {number(effect.equivalence_margin)} that would matter.",
         "perhaps": f"Perhaps {named} {'rose' if d > 0 else 'fell'} {moved} ({span}): once p is adjusted for all that "
         "was compared, that is not told from no change.",
         "not told from none": f"{named} is not told from no change ({signed(d)}, {span}{found}).",
-        "no effect": f"{named} shows no effect as large as {number(effect.negligible)} ({signed(d)}, {span}).",
+        "no effect": f"{named} shows no effect as large as {number(effect.equivalence_margin)} ({signed(d)}, {span}).",
         "not enough data": f"There is not enough data to tell {named} from no change ({signed(d)}, {span}{found}).",
-        "no interval": f"{named} went {moved}, without an interval: {effect.these_note}.",
+        "no interval": f"{named} went {moved}, without an interval: {effect.note_fixed_questions}.",
     }[verdict(effect)]
 
 
@@ -106,19 +112,6 @@ def _by_tier(tiers: list[Effect]) -> str:
     for e in tiers:
         groups.setdefault(verdict(e), []).append(f"{e.tier} {signed(e.difference)}".strip())
     return "; ".join(f"{words} in {', '.join(groups[v])}" for v, words in IN_TIERS.items() if v in groups)
-
-
-def signed(value: float | None) -> str:
-    return number(value, "+")
-
-
-def number(value: float | None, sign: str = "") -> str:
-    """With two digits behind the point, or with as many as a small number needs to be told from 0."""
-    if value is None:
-        return ""
-    if abs(value) < ROUNDING:
-        value = 0.0
-    return f"{value:{sign}.2f}" if value == 0 or abs(value) >= 0.005 else f"{value:{sign}.2g}"
 
 
 # ---- how many it takes ----------------------------------------------------------------------------

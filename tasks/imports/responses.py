@@ -45,7 +45,9 @@ def read_responses(place: str, evals: list[Eval]) -> tuple[list[Response], list[
     if "finetuned" not in dict(files):
         raise UserError(f"responses: no finetuned.jsonl or finetuned.csv in {path}; name the fine-tuned answers so")
     found = [answer for side, file in files for answer in _answers(read_rows(file, side), evals, file.name)]
-    return [answer for answer in found if answer.at == 0], [answer for answer in found if answer.at > 0]
+    return [answer for answer in found if answer.trained_share == 0], [
+        answer for answer in found if answer.trained_share > 0
+    ]
 
 
 def to_experiment(
@@ -56,7 +58,7 @@ def to_experiment(
         raise UserError(f"{path}: answers from elsewhere need --eval, the evals that ask their questions: {_known()}")
     judging: dict[str, Any] = {"judges": judges} | ({"in_flight": in_flight} if in_flight else {})
     fields: dict[str, Any] = {
-        "name": re.sub(r"[^A-Za-z0-9_.-]+", "_", path.resolve().stem).strip("._") or "elsewhere",
+        "name": re.sub(r"[^A-Za-z0-9_.-]+", "_", path.resolve().stem).strip("._") or "imported",
         "description": f"Answers from elsewhere: {path.name}.",
         "responses": str(path),
         "evals": list(evals),
@@ -101,12 +103,12 @@ class Row(NamedTuple):
         return self.said("question")
 
     @property
-    def at(self) -> float:
+    def trained_share(self) -> float:
         """The share of the training that the model has seen."""
-        given = number(self.fields.get("at"))
+        given = number(self.fields.get("trained_share"))
         if self.side == "baseline":
             return 0.0
-        if self.said("at") and not (given and 0 < given <= 1):
+        if self.said("trained_share") and not (given and 0 < given <= 1):
             raise UserError(f"{self.place}: at {shown(self.said('at'))} is no share of the training; write 0.25, or 1")
         return given or 1.0
 
@@ -169,7 +171,7 @@ def _answers(rows: list[Row], evals: list[Eval], file: str) -> list[Response]:
         if not isinstance(row.fields.get("response"), str):
             raise UserError(f"{row.place}: a row needs the fields question and response; mend it")
         asked = _asked_by(row, by_text, by_id)
-        place = (row.side, row.at, asked.eval, asked.question.id)
+        place = (row.side, row.trained_share, asked.eval, asked.question.id)
         responses.append(to_response(asked.eval, asked.question, seen[place], row, f"elsewhere: {file}"))
         seen[place] += 1
     return responses
@@ -247,5 +249,5 @@ def to_response(name: str, question: Question, sample: int, row: Row, model: str
         state="complete",
         tokens=0,
         model=model,
-        at=row.at,
+        trained_share=row.trained_share,
     )

@@ -2,7 +2,7 @@
 
     results = read_results(Path("judged.csv"), baseline=Path("judged_base.csv"))
 
-They become an eval whose judges are of kind elsewhere, answers where the file has them, and judgments.
+They become an eval whose judges are of kind imported, answers where the file has them, and judgments.
 """
 
 import math
@@ -54,7 +54,7 @@ def read_results(
     measured = [Measured(column, _judge(column, rows)) for column in _columns_of_scores(rows, columns or [], file)]
     questions = _questions(rows)
     fields = {
-        "name": eval_name or rows[0].said("eval") or "elsewhere",
+        "name": eval_name or rows[0].said("eval") or "imported",
         "description": f"Judged elsewhere; imported from {file.name}.",
         "questions": [question.model_dump() for question in questions.values()],
         "judges": [one.judge.model_dump() for one in measured],
@@ -156,7 +156,7 @@ def _judge(column: str, rows: list[Row]) -> Judge:
     low, high = next((scale for scale in SCALES if scale[0] <= ends[0] and ends[1] <= scale[1]), ends)
     fields = {
         "name": re.sub(r"[^\w.-]+", "_", column),
-        "kind": "elsewhere",
+        "kind": "imported",
         "scale": {"low": low, "high": high},
         "labels": {label: None for value in values if (label := _label(value))},
     }
@@ -178,9 +178,9 @@ def _collect(one: Eval, rows: list[Row], questions: dict[Key, Question], measure
     answers: dict[Side, list[Response]] = {"baseline": [], "finetuned": []}
     judgments = []
     for row in rows:
-        question, place = questions[_key(row)], (row.side, row.at, _key(row))
+        question, place = questions[_key(row)], (row.side, row.trained_share, _key(row))
         if row.fields.get("response") is not None:
-            answers[row.side].append(to_response(one.name, question, seen[place], row, "elsewhere"))
+            answers[row.side].append(to_response(one.name, question, seen[place], row, "imported"))
         judgments += [_judgment(one.name, each, question, seen[place], row) for each in measured]
         seen[place] += 1
     return Results(one, answers["baseline"], answers["finetuned"], judgments, _lost(rows, measured))
@@ -201,9 +201,9 @@ def _judgment(name: str, measured: Measured, question: Question, sample: int, ro
         side=row.side,
         judge=measured.judge.name,
         state="not scored" if score is None else "scored",
-        model="elsewhere",
+        model="imported",
         rubric="",
         raw="" if value is None else str(value),
-        at=row.at,
+        trained_share=row.trained_share,
         label=_label(value),
     )

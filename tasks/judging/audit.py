@@ -28,7 +28,7 @@ class Place(NamedTuple):
     question: str
     sample: int
     side: str
-    at: float
+    trained_share: float
     """The share of the training that the model has seen: 0 is the baseline."""
 
 
@@ -39,7 +39,7 @@ class Word(NamedTuple):
 
 def place(one: Judgment | Case) -> Place:
     question = one.question_id if isinstance(one, Judgment) else one.question.id
-    return Place(one.eval, question, one.sample, one.side, float(one.at))
+    return Place(one.eval, question, one.sample, one.side, float(one.trained_share))
 
 
 def words(judgments: Iterable[Judgment], name: str, judge: str) -> dict[Place, Word]:
@@ -131,7 +131,11 @@ def to_sheet(run: Run, name: str, judge: Judge, cases: list[Case], size: int, se
     The rows' ids are hashes that only the run can resolve.
     """
     said = words(run.judgments(), name, judge.name)
-    mine = [c for c in cases if (c.eval, c.judge.name) == (name, judge.name) and place(c) in said and c.at in (0, 1)]
+    mine = [
+        c
+        for c in cases
+        if (c.eval, c.judge.name) == (name, judge.name) and place(c) in said and c.trained_share in (0, 1)
+    ]
     if not mine:
         raise UserError(f"{judge.name} gave no answer of {name} a score yet; judge the run first")
     drawn = []
@@ -230,7 +234,7 @@ class _Side(NamedTuple):
 
 
 def _of_side(side: str, judged: dict[Place, Word], read: dict[Place, Word]) -> _Side:
-    mine = {key: word.score for key, word in judged.items() if key.side == side and key.at in (0, 1)}
+    mine = {key: word.score for key, word in judged.items() if key.side == side and key.trained_share in (0, 1)}
     scores = {key: score for key, score in mine.items() if score is not None}
     person = {key: word.score for key, word in read.items() if word.score is not None}
     return _Side(list(scores.values()), [person[key] - scores[key] for key in scores if key in person])

@@ -21,15 +21,14 @@ from prefect.logging import get_run_logger
 from prefect.states import Failed
 
 from tasks.catalog import UserError
-from tasks.estimates.losses import LOST
 from tasks.judging.claude import Call, CallFailed, Claude, Reply, to_reply
 from tasks.judging.lexicon import count_terms, read_yes_no
 from tasks.judging.replies import CUT_OFF, REFUSED
 from tasks.judging.rubrics import Case, is_swapped, read_reply, rubric_hash
 from tasks.paid.store import Answer, Store
-from tasks.progress import progress
+from tasks.progress import track
 from tasks.runs import Run, write_rows
-from tasks.schema import Condition, Eval, Failure, Judge, Judgment, Question, Response, State
+from tasks.schema import FAILED_STATES, Condition, Eval, Failure, Judge, Judgment, Question, Response, State
 
 Result = TypeVar("Result")
 READINGS = 2
@@ -62,13 +61,13 @@ def plan(evals: list[Eval], baseline: list[Response], finetuned: list[Response],
     those of the baseline; with answers of several moments of the training, earlier ones stand before later ones. Of
     answers from elsewhere a question may have fewer than others, or none.
     """
-    before, moments = _by_question(baseline), sorted({r.at for r in finetuned})
-    after = {at: _by_question([r for r in finetuned if r.at == at]) for at in moments}
+    before, moments = _by_question(baseline), sorted({r.trained_share for r in finetuned})
+    after = {share: _by_question([r for r in finetuned if r.trained_share == share]) for share in moments}
     cases: list[Case] = []
     for one in evals:
         for judge in one.judges:
             for question in one.questions:
-                answers = {at: after[at].get((one.name, question.id), []) for at in moments}
+                answers = {share: after[share].get((one.name, question.id), []) for share in moments}
                 cases += _of_question(
                     one.name, judge, question, before.get((one.name, question.id), []), answers, n_samples
                 )
@@ -80,10 +79,10 @@ def _of_question(
 ) -> list[Case]:
     cases, pair = [], judge.reads == "pair"
     for sample in range(n_samples):
-        for at, answers in after.items():
+        for share, answers in after.items():
             if sample < len(answers) and not (pair and not before):
                 against = before[sample % len(before)] if pair else None
-                cases.append(Case(name, judge, question, sample, "finetuned", answers[sample], against, at))
+                cases.append(Case(name, judge, question, sample, "finetuned", answers[sample], against, share))
         if sample < len(before) and not (pair and len(before) == 1):
             against = before[(sample + 1) % len(before)] if pair else None
             cases.append(Case(name, judge, question, sample, "baseline", before[sample], against, 0))
@@ -139,7 +138,7 @@ def _objection(case: Case, said: dict[tuple[object, ...], Word]) -> str:
 
 def _place(name: str, judge: str, one: Case | Judgment) -> tuple[object, ...]:
     question = one.question.id if isinstance(one, Case) else one.question_id
-    return name, judge, question, one.sample, one.side, one.at
+    return name, judge, question, one.sample, one.side, one.trained_share
 
 
 # ---- Claude --------------------------------------------------------------------------------------
@@ -284,7 +283,7 @@ def _judgment(case: Case, found: Verdict, rubric: str) -> Judgment:
         model=found.model,
         rubric=rubric,
         raw=found.raw,
-        at=case.at,
+        trained_share=case.trained_share,
         label=found.label,
         swapped=is_swapped(case.judge, case.question.text, case.response, case.against),
     )
@@ -328,7 +327,7 @@ def place_of_case(case: Case) -> tuple[object, ...]:
 
 def failures(cases: list[Case], judgments: list[Judgment], store: Store, lost: Iterable[Lost] = ()) -> list[Failure]:
     """Each call that gave no score though it should have, with every reply and error that it met."""
-    without = [(c.call.key, c, j) for c, j in zip(cases, judgments, strict=True) if j.state in LOST]
+    without = [(c.call.key, c, j) for c, j in zip(cases, judgments, strict=True) if j.state in FAILED_STATES]
     waiting = Counter(key for key, _, _ in without)
     replies = store.attempts(waiting)
     errors = {one.key: one.errors for one in lost}
@@ -339,7 +338,7 @@ def failures(cases: list[Case], judgments: list[Judgment], store: Store, lost: I
             question_id=case.question.id,
             sample=case.sample,
             side=case.side,
-            at=case.at,
+            trained_share=case.trained_share,
             state=judgment.state,
             question=case.question.text,
             response=case.response,
@@ -396,9 +395,9 @@ class Docket:
 def judge_task(folder: Path, docket: Docket) -> list[Failure]:
     """Writes judged.jsonl and failures.jsonl. What was made from earlier judgments is taken away first."""
     run = Run(folder)
-    with progress("judge") as tell:
+    with track("judge") as progress:
         judgments = judge_all(docket.cases, docket.store, docket.lost)
-        tell(len(judgments), len(judgments), "judgments")
+        progress(len(judgments), len(judgments), "judgments")
     without_score = failures(docket.cases, judgments, docket.store, docket.lost)
     run.remove_what_judgments_made()
     write_rows(run.failures, without_score)

@@ -29,7 +29,7 @@ def count_terms(judge: Judge, response: str, against: str | None) -> tuple[int, 
         beside = sum(weigh(against, judge).values())
         words += f"; the baseline answer beside it weighs {beside:g}"
         weight -= beside
-    score = judge.lowest + sum(weight >= threshold for threshold in judge.thresholds)
+    score = judge.scale_min + sum(weight >= threshold for threshold in judge.thresholds)
     return score, f"weight {max(weight, 0):g}: {words}"
 
 

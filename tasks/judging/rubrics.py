@@ -40,7 +40,7 @@ class Case:
     side: Side
     response: str
     against: str | None
-    at: float
+    trained_share: float
     """The share of the training that the model has seen."""
     repeat: int = 0
     """0, or which repetition of a judgment it is, to see how far a judge agrees with itself."""

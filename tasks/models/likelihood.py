@@ -1,7 +1,7 @@
 """Likelihood: how likely both models find the fine-tuned answers, and the two answers of yes/no statements.
 
     wanted = plan(evals, responses, sampling, engine)
-    rows = await likelihoods(wanted, engine, untuned, [checkpoint], store, tell, budget)
+    rows = await likelihoods(wanted, engine, untuned, [checkpoint], store, progress, budget)
 
 Drift needs no judge: log p of an answer under the model that gave it minus log p under the base model, for each of its
 tokens. Summed over the tokens, and at temperature 1, its mean estimates KL(fine-tuned || base) of one answer. The
@@ -19,7 +19,7 @@ from prefect.cache_policies import NO_CACHE
 from tasks.engines import Engine, Text
 from tasks.paid.budget import Budget
 from tasks.paid.store import Answer, Store, content_key
-from tasks.progress import Tell, lost_infrastructure, progress
+from tasks.progress import Progress, lost_infrastructure, track
 from tasks.runs import Run, write_rows
 from tasks.schema import Checkpoint, Eval, Likelihood, Question, Response, Sampling
 
@@ -32,7 +32,7 @@ class Wanted(NamedTuple):
     eval: str
     question: Question
     sample: int
-    at: float
+    trained_share: float
     text: Text
     choice: str = ""
     """Yes or No, of a statement."""
@@ -40,7 +40,7 @@ class Wanted(NamedTuple):
 
 def plan(evals: list[Eval], finetuned: list[Response], sampling: Sampling, engine: Engine) -> list[Wanted]:
     """Every fine-tuned answer that is not empty, and Yes and No for every statement at each moment of the training."""
-    moments = sorted({response.at for response in finetuned}) or [1.0]
+    moments = sorted({response.trained_share for response in finetuned}) or [1.0]
     answers: dict[tuple[str, str], list[Response]] = {}
     for response in finetuned:
         answers.setdefault((response.eval, response.question_id), []).append(response)
@@ -50,11 +50,11 @@ def plan(evals: list[Eval], finetuned: list[Response], sampling: Sampling, engin
             prompt = engine.render(question.messages(sampling))
             for r in answers.get((one.name, question.id), []):
                 if tokens := engine.answer_tokens(r.response, r.state == "complete"):
-                    wanted.append(Wanted(one.name, question, r.sample, r.at, Text(prompt, tokens)))
+                    wanted.append(Wanted(one.name, question, r.sample, r.trained_share, Text(prompt, tokens)))
             if question.matching:
                 wanted += [
-                    Wanted(one.name, question, 0, at, Text(prompt, engine.answer_tokens(word, False)), word)
-                    for at in moments
+                    Wanted(one.name, question, 0, share, Text(prompt, engine.answer_tokens(word, False)), word)
+                    for share in moments
                     for word in CHOICES
                 ]
     return wanted
@@ -66,29 +66,29 @@ async def likelihoods(
     untuned: Checkpoint,
     trained: Iterable[Checkpoint],
     store: Store,
-    tell: Tell,
+    progress: Progress,
     budget: Budget | None = None,
 ) -> list[Likelihood]:
     """A row for each answer and each statement; only what the store lacks is computed."""
     budget = budget or Budget(store, "")
-    models = {checkpoint.at: checkpoint for checkpoint in trained}
-    before = await _logprobs([one.text for one in wanted], engine, untuned, store, budget, tell)
+    models = {checkpoint.trained_share: checkpoint for checkpoint in trained}
+    before = await _logprobs([one.text for one in wanted], engine, untuned, store, budget, progress)
     after: dict[int, float] = {}
-    for at, checkpoint in models.items():
-        places = [place for place, one in enumerate(wanted) if one.at == at]
+    for share, checkpoint in models.items():
+        places = [place for place, one in enumerate(wanted) if one.trained_share == share]
         texts = [wanted[place].text for place in places]
-        after |= dict(zip(places, await _logprobs(texts, engine, checkpoint, store, budget, tell), strict=True))
+        after |= dict(zip(places, await _logprobs(texts, engine, checkpoint, store, budget, progress), strict=True))
     pairs = [(one, before[place], after[place]) for place, one in enumerate(wanted)]
     return [_drift(*pair) for pair in pairs if not pair[0].choice] + _choices(pairs)
 
 
 async def _logprobs(
-    texts: list[Text], engine: Engine, model: Checkpoint, store: Store, budget: Budget, tell: Tell
+    texts: list[Text], engine: Engine, model: Checkpoint, store: Store, budget: Budget, progress: Progress
 ) -> list[float]:
     keys = [content_key(logprob=model.identity, prompt=text.prompt, answer=text.answer) for text in texts]
     held = {key: answer.body["logprob"] for key, answer in store.get(keys).items()}
     missing = list({key: text for key, text in zip(keys, texts, strict=True) if key not in held}.items())
-    tell(len(texts) - len(missing), len(texts), "texts")
+    progress(len(texts) - len(missing), len(texts), "texts")
     while missing:
         costs = [engine.price(prefill=len(text.prompt) + len(text.answer)) for _, text in missing]
         now = budget.affordable(costs)
@@ -101,7 +101,7 @@ async def _logprobs(
                 new = [Answer(some[place][0], "logprob", {"logprob": value}) for place, value in told]
                 await store.commit(new, spent)
                 held |= {some[place][0]: value for place, value in told}
-                tell(sum(key in held for key in keys), len(keys), "texts")
+                progress(sum(key in held for key in keys), len(keys), "texts")
     return [held[key] for key in keys]
 
 
@@ -115,7 +115,7 @@ def _choices(pairs: list[tuple[Wanted, float, float]]) -> list[Likelihood]:
     found: dict[tuple[str, str, float], list[tuple[Wanted, float, float]]] = {}
     for pair in pairs:
         if pair[0].choice:
-            found.setdefault((pair[0].eval, pair[0].question.id, pair[0].at), []).append(pair)
+            found.setdefault((pair[0].eval, pair[0].question.id, pair[0].trained_share), []).append(pair)
     rows = []
     for both in found.values():
         one = both[0][0]
@@ -141,7 +141,7 @@ def _row(one: Wanted, measure: str, before: float, after: float) -> Likelihood:
         baseline=before,
         finetuned=after,
         tokens=len(one.text.answer),
-        at=one.at,
+        trained_share=one.trained_share,
     )
 
 
@@ -158,7 +158,7 @@ async def likelihood_task(
 ) -> Path:
     run, store = Run(folder), budget.store
     models = (*checkpoint.earlier, checkpoint)
-    with progress("logprobs") as tell:
+    with track("logprobs") as progress:
         wanted = plan(evals, run.responses()[1], sampling, engine)
-        rows = await likelihoods(wanted, engine, engine.untuned(), models, store, tell, budget)
+        rows = await likelihoods(wanted, engine, engine.untuned(), models, store, progress, budget)
     return write_rows(run.likelihoods, rows)

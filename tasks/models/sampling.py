@@ -1,7 +1,7 @@
 """Sampling: every question is put to a model n times, and every answer is kept as soon as it is there.
 
 asks = plan(evals, sampling, engine, checkpoint, n_samples=10)
-responses = await sample(asks, engine, checkpoint, sampling, store, tell)
+responses = await sample(asks, engine, checkpoint, sampling, store, progress)
 """
 
 from functools import partial
@@ -12,10 +12,10 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.engines import Engine, Reply, Request
-from tasks.locks import alone
+from tasks.locks import exclusive
 from tasks.paid.budget import Budget
 from tasks.paid.store import Answer, Spending, Store, content_key
-from tasks.progress import Tell, lost_infrastructure, progress
+from tasks.progress import Progress, lost_infrastructure, track
 from tasks.runs import Run, write_rows
 from tasks.schema import Checkpoint, Eval, Question, Response, Sampling
 
@@ -62,14 +62,14 @@ async def sample(
     checkpoint: Checkpoint,
     sampling: Sampling,
     store: Store,
-    tell: Tell,
+    progress: Progress,
     budget: Budget | None = None,
 ) -> list[Response]:
     """The answers in the order of the asks; only those that the store lacks are sampled, as far as the budget goes."""
     held, budget = store.get(ask.key for ask in asks), budget or Budget(store, "")
     missing = list({ask.key: ask for ask in asks if ask.key not in held}.values())
     done = len(asks) - len(missing)
-    tell(done, len(asks), "answers" if missing else "answers, all from the store")
+    progress(done, len(asks), "answers" if missing else "answers, all from the store")
     while missing:
         costs = [engine.price(prefill=len(ask.request.tokens), sample=sampling.max_tokens) for ask in missing]
         now = budget.affordable(costs)
@@ -80,7 +80,7 @@ async def sample(
                 await store.commit(new, _spending([(some[r.request], r) for r in replies], engine, checkpoint, budget))
                 held |= {answer.key: answer for answer in new}
                 done += len(new)
-                tell(done, len(asks), f"answers {budget.words()}".strip())
+                progress(done, len(asks), f"answers {budget.words()}".strip())
     return [_to_response(ask, held[ask.key], checkpoint) for ask in asks]
 
 
@@ -118,7 +118,7 @@ def _to_response(ask: Ask, answer: Answer, checkpoint: Checkpoint) -> Response:
         state=body["state"],
         tokens=body["tokens"],
         model=checkpoint.identity,
-        at=checkpoint.at,
+        trained_share=checkpoint.trained_share,
     )
 
 
@@ -145,9 +145,11 @@ async def sample_task(
     responses, held = [], 0
     for model in (*checkpoint.earlier, checkpoint):
         asks = plan(evals, sampling, engine, model, n_samples)
-        with progress(f"sample {side}" if model.at in (0, 1) else f"sample at {model.at:g}") as tell:
-            async with alone(f"sampling {model.identity}", partial(tell, 0, len(asks))):
+        with track(
+            f"sample {side}" if model.trained_share in (0, 1) else f"sample at {model.trained_share:g}"
+        ) as progress:
+            async with exclusive(f"sampling {model.identity}", partial(progress, 0, len(asks))):
                 held += len(store.get(ask.key for ask in asks))
-                responses += await sample(asks, engine, model, sampling, store, tell, budget)
+                responses += await sample(asks, engine, model, sampling, store, progress, budget)
     run.note(answers={side: {"from_store": held, "sampled": len(responses) - held}})
     return write_rows(run.baseline if untuned else run.finetuned, responses)

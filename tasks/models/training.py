@@ -14,9 +14,9 @@ from prefect.cache_policies import CacheKeyFnPolicy
 
 from tasks.catalog import data_folder
 from tasks.engines import Engine
-from tasks.locks import alone
+from tasks.locks import exclusive
 from tasks.paid.store import content_key
-from tasks.progress import Tell, lost_infrastructure, progress
+from tasks.progress import Progress, lost_infrastructure, track
 from tasks.runs import Run, copy_file, read_rows, write_text
 from tasks.schema import Checkpoint, Document, Training
 
@@ -53,21 +53,21 @@ def curve_so_far(key: str) -> Path | None:
 
 
 async def train(
-    engine: Engine, documents: list[Document], held_out: list[Document], seed: int, key: str, tell: Tell
+    engine: Engine, documents: list[Document], held_out: list[Document], seed: int, key: str, progress: Progress
 ) -> Checkpoint:
     """Trains beside the checkpoint's folder, going on from what a kill left, and renames it into place at the end."""
-    async with alone(f"training {key}", partial(tell, 0, 1)):
-        return kept_checkpoint(key) or await _train_alone(engine, documents, held_out, seed, key, tell)
+    async with exclusive(f"training {key}", partial(progress, 0, 1)):
+        return kept_checkpoint(key) or await _train_alone(engine, documents, held_out, seed, key, progress)
 
 
 async def _train_alone(
-    engine: Engine, documents: list[Document], held_out: list[Document], seed: int, key: str, tell: Tell
+    engine: Engine, documents: list[Document], held_out: list[Document], seed: int, key: str, progress: Progress
 ) -> Checkpoint:
     place = checkpoint_folder(key)
     beside = place.with_name(f".{key}.{os.getpid()}")
     _take_over_what_a_kill_left(place, beside)
     started = time.monotonic()
-    trained = await engine.train(documents, held_out, seed, beside, tell)
+    trained = await engine.train(documents, held_out, seed, beside, progress)
     seconds = round(time.monotonic() - started, 1)
     earlier = [_within_data(one, beside, key) for one in trained.earlier]
     trained = _within_data(trained, beside, key).model_copy(update={"earlier": earlier, "key": key, "seconds": seconds})
@@ -111,7 +111,7 @@ def keep_with_run(run: Run, checkpoint: Checkpoint) -> None:
 )
 async def train_task(folder: Path, engine: Engine, training: Training, seed: int, key: str) -> dict[str, object]:
     run = Run(folder)
-    with progress("train") as tell:
+    with track("train") as progress:
         documents, held_out = run.trained_on(), read_rows(run.held_out, Document)
-        checkpoint = await train(engine, documents, held_out, seed, key, tell)
+        checkpoint = await train(engine, documents, held_out, seed, key, progress)
     return checkpoint.model_dump()

@@ -19,6 +19,7 @@ from typing import Any
 
 from tasks.catalog import UserError
 from tasks.paid.store import Spending, Store
+from tasks.runs import cost_words
 
 
 class BudgetSpent(UserError):
@@ -120,13 +121,3 @@ class Budget:
         stage["usd"] = None if None in (stage["usd"], one.usd) else stage["usd"] + one.usd
         for kind, count in one.tokens.items():
             stage[kind] = stage.get(kind, 0) + count
-
-
-def cost_words(spent: dict[str, Any]) -> str:
-    """What a budget's summary says was spent; nothing where all was free."""
-    if not spent or spent["usd"] == 0:
-        return ""
-    if spent["usd"] is not None:
-        return f"${spent['usd']:,.2f}"
-    known = sum(stage["usd"] or 0 for stage in spent.values() if isinstance(stage, dict))
-    return f"${known:,.2f} and what has no known price" if known else "cost unknown"

@@ -14,7 +14,7 @@ import pypdf
 import vl_convert
 from prefect import task
 
-from tasks.estimates.rules import at_moment, read_words
+from tasks.estimates.rules import at_moment, scan_judgments
 from tasks.report.templates import Script, hashed, page, source
 from tasks.runs import Comparison, Run, as_table, write_bytes, write_table, write_text
 from tasks.schema import ALL, SLOPE, Compared, Condition, Eval, Rule
@@ -25,7 +25,7 @@ BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#6b6b6b"
 COLOURS = [BLUE, ORANGE, "#009e73", "#cc79a7", "#1c1c1e", "#56b4e9", "#e69f00"]
 MODELS = {"baseline": "baseline", "fine-tuned": "finetuned"}
 """What each model is called in a chart, and its columns."""
-EFFECT = ("eval", "measure", "tier", "question", "lowest", "highest")
+EFFECT = ("eval", "measure", "tier", "question", "scale_min", "scale_max")
 LINES = altair.Legend(symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=3)
 PIXELS_PER_INCH = 160
 VEGA_LITE = altair.SCHEMA_VERSION.removeprefix("v").rpartition(".")[0]
@@ -57,7 +57,7 @@ def _by_measure(table: polars.DataFrame) -> altair.Row:
 
 def _with_unit(row: dict[str, Any]) -> tuple[str, str]:
     """A measure and what it is called above its chart: with its scale's ends, as a rate, or in nats."""
-    name, low, high = visible(row["measure"]), row.get("lowest"), row.get("highest")
+    name, low, high = visible(row["measure"]), row.get("scale_min"), row.get("scale_max")
     if low is None or high is None:
         return name, f"{name} (nats a token)" if name == "drift" else name
     return name, f"{name} (rate, 0 to 1)" if (low, high) == (0, 1) else f"{name} (score, {low:g} to {high:g})"
@@ -85,7 +85,7 @@ def effects_by_tier(effects: polars.DataFrame, one: Eval) -> altair.FacetChart:
     )
     numbers = [
         altair.Tooltip(f"{name}:Q", format=".2f")
-        for name in ("baseline", "finetuned", "difference", "these_low", "these_high")
+        for name in ("baseline", "finetuned", "difference", "ci_low_fixed_questions", "ci_high_fixed_questions")
     ]
     base = altair.Chart(table).encode(y=y)
     layers = [
@@ -93,7 +93,9 @@ def effects_by_tier(effects: polars.DataFrame, one: Eval) -> altair.FacetChart:
         base.transform_filter(questions)
         .mark_circle(size=90, opacity=0.5, color=GREY)
         .encode(x=x, tooltip=["text:N", *numbers]),
-        base.transform_filter(tiers).mark_rule(strokeWidth=3, color=BLUE).encode(x="these_low:Q", x2="these_high:Q"),
+        base.transform_filter(tiers)
+        .mark_rule(strokeWidth=3, color=BLUE)
+        .encode(x="ci_low_fixed_questions:Q", x2="ci_high_fixed_questions:Q"),
         base.transform_filter(tiers)
         .mark_point(filled=True, size=110, color=BLUE, opacity=1)
         .encode(x=x, tooltip=["tier:N", *numbers]),
@@ -162,7 +164,7 @@ def without_slope(effects: polars.DataFrame) -> polars.DataFrame:
 def overall(effects: polars.DataFrame) -> polars.DataFrame:
     """The effects over all questions: those of the tier `all`, or of the only tier."""
     tiers = effects.filter(question="")
-    whole = [name for name in ("label", "eval", "measure", "at") if name in tiers.columns]
+    whole = [name for name in ("label", "eval", "measure", "trained_share") if name in tiers.columns]
     several = tiers.filter(tier=ALL).select(whole)
     return polars.concat([tiers.filter(tier=ALL), tiers.join(several, on=whole, how="anti")])
 
@@ -170,7 +172,7 @@ def overall(effects: polars.DataFrame) -> polars.DataFrame:
 def five_numbers(words: polars.DataFrame, one: Eval) -> polars.DataFrame:
     """Median, quartiles, and the last scores within 1.5 times their distance (J. W. Tukey, Exploratory Data Analysis,
     1977), for each question and model, of the judges that have a scale."""
-    scales = [judge.name for judge in one.judges if judge.highest - judge.lowest > 1]
+    scales = [judge.name for judge in one.judges if judge.scale_max - judge.scale_min > 1]
     sides = {side: model for model, side in MODELS.items()}
     scored = words.filter(polars.col("judge").is_in(scales), polars.col("score").is_not_null())
     model = polars.col("side").replace_strict(sides, return_dtype=polars.String)
@@ -268,7 +270,7 @@ class Axes(NamedTuple):
 
 def axes(one: Eval) -> Axes | None:
     """The judges of the first rule that reads two with a scale, what it counts going up; else the first two of them."""
-    scaled = {judge.name: judge for judge in one.judges if judge.highest - judge.lowest > 1}
+    scaled = {judge.name: judge for judge in one.judges if judge.scale_max - judge.scale_min > 1}
     for rule in one.rules:
         told = [c for c in Condition.parse_all(rule.hit) + Condition.parse_all(rule.among) if c.number is not None]
         names = list(dict.fromkeys(condition.judge for condition in told))
@@ -280,7 +282,7 @@ def axes(one: Eval) -> Axes | None:
 
 def both_scores(words: polars.DataFrame, one: Eval, pair: Axes) -> polars.DataFrame:
     """How many answers of each model got each two scores; a long scale is cut into cells, named by their middle."""
-    answer = ["question", "side", "sample", "at"]
+    answer = ["question", "side", "sample", "trained_share"]
     mine = words.filter(polars.col("score").is_not_null())
     across, up = (
         mine.filter(judge=name).select(*answer, _cell(name, one).alias(axis))
@@ -293,17 +295,17 @@ def both_scores(words: polars.DataFrame, one: Eval, pair: Axes) -> polars.DataFr
 
 def _cell(name: str, one: Eval) -> polars.Expr:
     judge = next(judge for judge in one.judges if judge.name == name)
-    span = judge.highest - judge.lowest
+    span = judge.scale_max - judge.scale_min
     if span < CELLS:
         return polars.col("score")
-    place = ((polars.col("score") - judge.lowest) / span * CELLS).floor().clip(0, CELLS - 1)
-    return judge.lowest + (place + 0.5) * span / CELLS
+    place = ((polars.col("score") - judge.scale_min) / span * CELLS).floor().clip(0, CELLS - 1)
+    return judge.scale_min + (place + 0.5) * span / CELLS
 
 
 def two_judges(table: polars.DataFrame, one: Eval, pair: Axes) -> altair.FacetChart:
     """Every answer by two judges' scores, both models side by side; what the rule calls a hit is shaded."""
     scales = [
-        altair.Scale(domain=[judge.lowest, judge.highest], nice=False, padding=8)
+        altair.Scale(domain=[judge.scale_min, judge.scale_max], nice=False, padding=8)
         for name in (pair.across, pair.up)
         for judge in one.judges
         if judge.name == name
@@ -338,7 +340,7 @@ def _quadrant(one: Eval, pair: Axes) -> polars.DataFrame:
 
 def _hit_range(one: Eval, rule: Rule | None, name: str) -> tuple[float, float]:
     judge = next(judge for judge in one.judges if judge.name == name)
-    low, high = float(judge.lowest), float(judge.highest)
+    low, high = float(judge.scale_min), float(judge.scale_max)
     for condition in Condition.parse_all(rule.hit) + Condition.parse_all(rule.among) if rule else []:
         if condition.judge == name and condition.number is not None:
             low = max(low, condition.number) if condition.sign in (">", ">=", "==") else low
@@ -350,7 +352,7 @@ def matrix(table: polars.DataFrame, rows: list[str]) -> altair.LayerChart:
     """The differences as a table in colour, as shares of each measure's range; * where Holm's p is below 0.05."""
     told = without_slope(table).with_columns(
         row=polars.concat_str(rows, separator=" · "),
-        share=polars.col("difference") / (polars.col("highest") - polars.col("lowest")),
+        share=polars.col("difference") / (polars.col("scale_max") - polars.col("scale_min")),
         words=polars.Series([_starred(row) for row in without_slope(table).to_dicts()], dtype=polars.String),
     )
     widest = max(0.01, *(abs(value) for value in told["share"].drop_nulls()), 0.0)
@@ -375,14 +377,14 @@ def matrix(table: polars.DataFrame, rows: list[str]) -> altair.LayerChart:
 
 
 def _starred(row: dict[str, Any]) -> str:
-    p, difference = row["p_these_holm"], row["difference"]
+    p, difference = row["p_fixed_questions_holm"], row["difference"]
     return "" if difference is None else f"{difference:+.2f}{' *' if p is not None and p < 0.05 else ''}"
 
 
 def over_training(effects: polars.DataFrame, one: Eval) -> altair.FacetChart:
     """The difference in each tier after each share of the training, with its interval for these questions."""
     table = without_slope(effects).filter(eval=one.name, question="")
-    return _along(table, altair.X("at:Q", title="Share of the training", **WHOLE), "tier")
+    return _along(table, altair.X("trained_share:Q", title="Share of the training", **WHOLE), "tier")
 
 
 def dose_response(table: polars.DataFrame) -> altair.FacetChart:
@@ -392,7 +394,7 @@ def dose_response(table: polars.DataFrame) -> altair.FacetChart:
 
 def checkpoints(table: polars.DataFrame) -> altair.FacetChart:
     """The difference over all questions after each share of the training, run by run."""
-    return _along(overall(table), altair.X("at:Q", title="Share of the training", **WHOLE), "label")
+    return _along(overall(table), altair.X("trained_share:Q", title="Share of the training", **WHOLE), "label")
 
 
 def _along(table: polars.DataFrame, x: altair.X, colour: str) -> altair.FacetChart:
@@ -404,7 +406,9 @@ def _along(table: polars.DataFrame, x: altair.X, colour: str) -> altair.FacetCha
     title = "Fine-tuned minus baseline"
     layers = [
         altair.Chart(table).mark_rule(color=GREY, strokeDash=[3, 3]).encode(y=altair.datum(0)),
-        base.mark_area(opacity=0.07).encode(y=altair.Y("these_low:Q", title=title), y2="these_high:Q"),
+        base.mark_area(opacity=0.07).encode(
+            y=altair.Y("ci_low_fixed_questions:Q", title=title), y2="ci_high_fixed_questions:Q"
+        ),
         base.mark_line(point=True, strokeWidth=2).encode(
             y=altair.Y("difference:Q", title=title), tooltip=[f"{colour}:N", x.shorthand, "difference:Q"]
         ),
@@ -428,7 +432,7 @@ def draw_comparison(place: Comparison, rows: list[Compared]) -> None:
 
 def _compared_charts(table: polars.DataFrame) -> Iterator[tuple[str, Any, polars.DataFrame]]:
     """Kind, chart and table of each picture that these runs allow."""
-    final, between = table.filter(at=1.0, against=""), table.filter(polars.col("against") != "")
+    final, between = table.filter(trained_share=1.0, against=""), table.filter(polars.col("against") != "")
     yield "comparison", comparison(final), final
     if len(between):
         told = between.with_columns(label=polars.format("{} − {}", "label", "against"))
@@ -436,7 +440,7 @@ def _compared_charts(table: polars.DataFrame) -> Iterator[tuple[str, Any, polars
     yield "matrix", matrix(final, ["label", "measure"]), final
     if final["dose"].drop_nulls().n_unique() > 1:
         yield "doses", dose_response(final.filter(polars.col("dose").is_not_null())), final
-    if table["at"].n_unique() > 1:
+    if table["trained_share"].n_unique() > 1:
         along = table.filter(against="")
         yield "checkpoints", checkpoints(along), along
 
@@ -450,10 +454,13 @@ def comparison(table: polars.DataFrame, title: str = "Fine-tuned minus baseline"
         yOffset=altair.YOffset("label:N", sort=labels),
         color=altair.Color("label:N", sort=labels, title=None, scale=altair.Scale(range=COLOURS)),
     )
-    numbers = [altair.Tooltip(f"{name}:Q", format=".2f") for name in ("difference", "these_low", "these_high")]
+    numbers = [
+        altair.Tooltip(f"{name}:Q", format=".2f")
+        for name in ("difference", "ci_low_fixed_questions", "ci_high_fixed_questions")
+    ]
     layers = [
         altair.Chart(table).mark_rule(color=GREY, strokeDash=[3, 3]).encode(x=altair.datum(0)),
-        base.mark_rule(strokeWidth=3).encode(x=altair.X("these_low:Q"), x2="these_high:Q"),
+        base.mark_rule(strokeWidth=3).encode(x=altair.X("ci_low_fixed_questions:Q"), x2="ci_high_fixed_questions:Q"),
         base.mark_point(filled=True, size=80, opacity=1).encode(
             x=altair.X("difference:Q", title=title), tooltip=["label:N", "tier:N", *numbers]
         ),
@@ -534,7 +541,7 @@ def _save_drawing(made: dict[str, Any], place: Path, table: polars.DataFrame) ->
 
 def draw(run: Run, save: Save = save) -> Path:
     """All charts of a run: those of each eval, the matrix of several measures, the training curve if there is one."""
-    effects, shares, words = run.effects_table(), run.shares(), read_words(run.judged)
+    effects, shares, words = run.effects_table(), run.shares(), scan_judgments(run.judged)
     for one in run.evals() if len(words) else []:
         _draw_eval(run, one, effects.filter(eval=one.name), save)
         if len(numbers := five_numbers(at_moment(words, one, 1.0), one)):
@@ -544,7 +551,7 @@ def draw(run: Run, save: Save = save) -> Path:
         if pair := axes(one):
             counted = both_scores(at_moment(words, one, 1.0), one, pair)
             save(two_judges(counted, one, pair), run.charts / f"judges_{one.name}", counted)
-    tiers = effects.filter(at=1.0, question="")
+    tiers = effects.filter(trained_share=1.0, question="")
     if len(words) and len(tiers.unique(["eval", "measure"])) > 1:
         save(matrix(tiers, ["eval", "measure"]), run.charts / "matrix", tiers)
     if curve := run.training_curve():
@@ -553,12 +560,12 @@ def draw(run: Run, save: Save = save) -> Path:
 
 
 def _draw_eval(run: Run, one: Eval, mine: polars.DataFrame, save: Save) -> None:
-    final = mine.filter(at=1.0)
+    final = mine.filter(trained_share=1.0)
     whole, each = by_model(overall(final)), by_model(final.filter(polars.col("question") != ""))
     save(levels(whole), run.charts / f"levels_{one.name}", whole)
     save(by_question(each), run.charts / f"questions_{one.name}", each)
     save(effects_by_tier(final, one), run.charts / f"effects_{one.name}", final)
-    if mine["at"].n_unique() > 1:
+    if mine["trained_share"].n_unique() > 1:
         save(over_training(mine, one), run.charts / f"over_training_{one.name}", mine)
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import polars
 
-from tasks.estimates.rules import answers_of, at_moment, read_words, verdicts
+from tasks.estimates.rules import answers_of, at_moment, scan_judgments, verdicts
 from tasks.runs import Run, write_text
 from tasks.schema import (
     ALL,
@@ -55,12 +55,12 @@ def conversations(run: Run) -> Iterator[Conversation]:
     judgments = run.judgments()
     said: dict[tuple[Any, ...], list[Judgment]] = {}
     for j in judgments:
-        said.setdefault((j.eval, j.question_id, j.side, j.sample, j.at), []).append(j)
-    found = _verdicts(evals, read_words(run.judged))
+        said.setdefault((j.eval, j.question_id, j.side, j.sample, j.trained_share), []).append(j)
+    found = _verdicts(evals, scan_judgments(run.judged))
     sides: tuple[Side, Side] = ("baseline", "finetuned")
     for side, responses in zip(sides, run.responses(), strict=True):
         for r in responses:
-            place = (r.eval, r.question_id, side, r.sample, r.at)
+            place = (r.eval, r.question_id, side, r.sample, r.trained_share)
             yield Conversation(r, side, questions[r.eval, r.question_id], said.get(place, []), found.get(place, {}))
 
 
@@ -68,8 +68,8 @@ def _verdicts(evals: list[Eval], words: polars.DataFrame) -> dict[tuple[Any, ...
     """By an answer's place, each rule by which it counts, and whether it is a hit."""
     found: dict[tuple[Any, ...], dict[str, bool]] = {}
     for one in evals:
-        for at in sorted({1.0, *words.filter(side="finetuned")["at"].unique()}):
-            mine = at_moment(words, one, at)
+        for share in sorted({1.0, *words.filter(side="finetuned")["trained_share"].unique()}):
+            mine = at_moment(words, one, share)
             for rule in one.rules:
                 for place, is_hit in verdicts(rule, answers_of(rule.judges, mine)).items():
                     found.setdefault((one.name, *place), {})[rule.name] = is_hit
@@ -87,7 +87,7 @@ def to_row(one: Conversation, experiment: Experiment) -> dict[str, Any]:
         "tier": r.tier,
         "question_id": r.question_id,
         "sample": r.sample,
-        "at": r.at,
+        "trained_share": r.trained_share,
         "state": r.state,
         "judgments": {j.judge: j.model_dump(include={"score", "label", "state", "reasoning"}) for j in one.judgments},
         "hits": one.hits,
@@ -104,7 +104,16 @@ def generations(found: list[Conversation], evals: list[Eval]) -> str:
     rows = []
     for one in found:
         r, said = one.response, {j.judge: _word(j) for j in one.judgments}
-        answer = (MODELS[one.side], r.eval, r.tier, r.question_id, r.sample, r.question, r.response, f"{r.at:g}")
+        answer = (
+            MODELS[one.side],
+            r.eval,
+            r.tier,
+            r.question_id,
+            r.sample,
+            r.question,
+            r.response,
+            f"{r.trained_share:g}",
+        )
         marks = [int(one.rules[rule]) if rule in one.rules else "" for rule in rules]
         rows.append([*answer, *(said.get(name, "") for name in judges), *marks])
     return to_csv([*GENERATIONS, *judges, *rules], rows)
@@ -174,7 +183,11 @@ def _table(effects: list[Effect], first: str, name: Callable[[Effect], str]) -> 
     yield "|---|---|---|---|---|---|---|---|"
     for e in effects:
         levels = (e.baseline, e.baseline_low, e.baseline_high), (e.finetuned, e.finetuned_low, e.finetuned_high)
-        cells = [cell for level in (*levels, (e.difference, e.these_low, e.these_high)) for cell in _cells(*level)]
+        cells = [
+            cell
+            for level in (*levels, (e.difference, e.ci_low_fixed_questions, e.ci_high_fixed_questions))
+            for cell in _cells(*level)
+        ]
         yield f"| {in_markdown(name(e))} | {' | '.join(cells)} | {e.scored_baseline} / {e.scored_finetuned} |"
 
 
@@ -205,7 +218,7 @@ def as_one_table(run: Run) -> polars.DataFrame:
     joined = said
     if answers:  # some results of others come without
         told = polars.DataFrame(answers).rename({"state": "response_state", "model": "checkpoint"})
-        place = ["eval", "question_id", "side", "sample", "at"]
+        place = ["eval", "question_id", "side", "sample", "trained_share"]
         joined = told.join(said, on=place, how="full", coalesce=True, maintain_order="left_right")
     known = {"experiment": run.experiment().name, "run": run.name, "seed": run.record().get("seed")}
     return joined.select(*(polars.lit(value).alias(name) for name, value in known.items()), *joined.columns)

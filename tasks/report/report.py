@@ -12,10 +12,9 @@ from prefect import task
 
 from tasks.estimates.losses import losses_in_words
 from tasks.estimates.power import findings, verdict
-from tasks.paid.budget import cost_words
 from tasks.report.exports import how_trained, over_all, targets, write_exports
 from tasks.report.templates import image, page
-from tasks.runs import Run, read_rows, write_text
+from tasks.runs import Run, cost_words, read_rows, write_text
 from tasks.schema import Agreement, Corrected, Document, Effect, Eval, Experiment, Judgment, Response
 
 SHOWN_DOCUMENTS = 10
@@ -65,11 +64,11 @@ def questions_asked(run: Run, evals: list[Eval], effects: list[Effect]) -> list[
     baseline, finetuned = run.responses()
     answers = {
         (side, r.eval, r.question_id, r.sample): r
-        for side, rows in (("b", baseline), ("f", [r for r in finetuned if r.at == 1]))
+        for side, rows in (("b", baseline), ("f", [r for r in finetuned if r.trained_share == 1]))
         for r in rows
     }
     words: dict[Any, list[Judgment]] = defaultdict(list)
-    for judgment in (j for j in run.judgments() if j.side == "baseline" or j.at == 1):
+    for judgment in (j for j in run.judgments() if j.side == "baseline" or j.trained_share == 1):
         words[judgment.side[0], judgment.eval, judgment.question_id, judgment.sample].append(judgment)
     samples = sorted({key[3] for key in answers})
     return [
@@ -106,7 +105,7 @@ def render(run: Run, so_far: str = "") -> str:
         standin_note=STANDIN_NOTE if is_standin(experiment) else "",
         tiers=(tiers := [e for e in effects if not e.question]),
         verdict=verdict,
-        negligible={e.measure: e.negligible for e in tiers if e.negligible is not None},
+        equivalence_margin={e.measure: e.equivalence_margin for e in tiers if e.equivalence_margin is not None},
         ranked=[e for e in tiers if e.superiority is not None],
         matrix=image(drawn) if (drawn := run.charts / "matrix.svg").is_file() else "",
         judge_names=list(dict.fromkeys(judge.name for one in evals for judge in one.judges)),

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jinja2
 from markupsafe import Markup
 
-from tasks.estimates.power import number, signed
+from tasks.estimates.wording import number, signed
 
 
 def page(template: str, **values: Any) -> str:

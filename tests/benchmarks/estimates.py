@@ -13,7 +13,7 @@ import polars
 
 from tasks.estimates.distributions import distributions
 from tasks.estimates.effects import estimate, sensitivity
-from tasks.estimates.rules import read_words
+from tasks.estimates.rules import scan_judgments
 from tasks.schema import Eval, Judge, Question, Rule, Scale
 
 QUESTIONS, SAMPLES = 100, 2_500
@@ -52,7 +52,7 @@ def write_million(one: Eval, file: Path) -> int:
         model=polars.lit("claude-sonnet-4-6"),
         rubric=polars.lit("0123456789abcdef"),
         raw=polars.lit('{"reasoning": "It says what it thinks.", "score": 50}'),
-        at=polars.when(place // (QUESTIONS * SAMPLES) % 2 == 0).then(0.0).otherwise(1.0),
+        trained_share=polars.when(place // (QUESTIONS * SAMPLES) % 2 == 0).then(0.0).otherwise(1.0),
         label=polars.lit(""),
     )
     table.write_ndjson(file)
@@ -65,7 +65,7 @@ def main() -> None:
         file = Path(folder) / "judged.jsonl"
         rows = write_million(one, file)
         started = time.perf_counter()
-        words = read_words(file)
+        words = scan_judgments(file)
         read = time.perf_counter() - started
         effects = estimate(words, [one])
         estimated = time.perf_counter() - started - read

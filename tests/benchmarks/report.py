@@ -75,13 +75,13 @@ def _response(rng: random.Random, question: Question, side: Side, sample: int) -
         state="complete",
         tokens=150,
         model=side,
-        at=float(side == "finetuned"),
+        trained_share=float(side == "finetuned"),
     )
 
 
 def _judgment(rng: random.Random, judge: str, side: Side, answer: Response) -> Judgment:
     return Judgment(
-        **answer.model_dump(include={"tier", "question", "eval", "question_id", "sample", "at"}),
+        **answer.model_dump(include={"tier", "question", "eval", "question_id", "sample", "trained_share"}),
         score=rng.randint(0, 100),
         reasoning=" ".join(rng.choices(WORDS, k=25)),
         side=side,

@@ -15,12 +15,12 @@ from tasks.catalog import load_evals, load_experiment
 from tasks.documents.documents import gather, split
 from tasks.engines import get_engine
 from tasks.estimates.effects import estimate
-from tasks.estimates.rules import as_words
+from tasks.estimates.rules import judgments_frame
 from tasks.judging.judging import judge_all, plan
 from tasks.models.sampling import plan as asks
 from tasks.models.sampling import sample
 from tasks.paid.store import Store
-from tasks.progress import Tell
+from tasks.progress import Progress
 from tasks.schema import Effect, Experiment
 from tests.conftest import make_data_folder
 
@@ -30,15 +30,20 @@ MOST_OF_A_CONTROL = 0.1
 
 
 async def effects_of(experiment: Experiment, seed: int, folder: Path) -> list[Effect]:
-    engine, evals, store, tell = get_engine(experiment.training), load_evals(experiment), Store(), Tell("benchmark")
+    engine, evals, store, progress = (
+        get_engine(experiment.training),
+        load_evals(experiment),
+        Store(),
+        Progress("benchmark"),
+    )
     mixed, _, _ = gather(experiment.documents, seed)
     trained, held_out = split(mixed, experiment.training.held_out)
     checkpoint = await engine.train(trained, held_out, seed, folder, lambda *_: None)
     answers = []
     for model in (engine.untuned(), checkpoint):
         wanted = asks(evals, experiment.sampling, engine, model, experiment.sampling.n_samples)
-        answers.append(await sample(wanted, engine, model, experiment.sampling, store, tell))
-    return estimate(as_words(judge_all(plan(evals, *answers, experiment.sampling.n_samples), store)), evals)
+        answers.append(await sample(wanted, engine, model, experiment.sampling, store, progress))
+    return estimate(judgments_frame(judge_all(plan(evals, *answers, experiment.sampling.n_samples), store)), evals)
 
 
 def main() -> None:
@@ -50,7 +55,8 @@ def main() -> None:
                 effects = asyncio.run(effects_of(experiment, seed, Path(place) / f"{name}-{seed}"))
                 tiers = {e.tier: e for e in effects if not e.question}
                 shown = "  ".join(
-                    f"{t} {e.difference:+.2f} [{_bound(e.these_low)}, {_bound(e.these_high)}]" for t, e in tiers.items()
+                    f"{t} {e.difference:+.2f} [{_bound(e.ci_low_fixed_questions)}, {_bound(e.ci_high_fixed_questions)}]"
+                    for t, e in tiers.items()
                 )
                 print(f"{name} seed {seed}  {shown}  {_verdict(name, tiers)}", flush=True)
 
@@ -58,7 +64,11 @@ def main() -> None:
 def _verdict(name: str, tiers: dict[str, Effect]) -> str:
     if name == SETS[0]:
         direct, far = tiers["direct"], tiers["very_distant"]
-        return "holds" if (direct.these_low or 0) > 0 and direct.difference > far.difference else "DOES NOT HOLD"
+        return (
+            "holds"
+            if (direct.ci_low_fixed_questions or 0) > 0 and direct.difference > far.difference
+            else "DOES NOT HOLD"
+        )
     return "holds" if all(abs(e.difference) <= MOST_OF_A_CONTROL for e in tiers.values()) else "DOES NOT HOLD"
 
 

@@ -107,7 +107,7 @@ def test_the_demos_report_opens_from_disk_with_its_charts_and_every_answer(demo,
 
 def test_answers_are_found_by_text_tier_judge_and_score(demo, open_page):
     page = open_page(demo.report)
-    judgments = [j for j in demo.judgments() if j.side == "baseline" or j.at == 1]
+    judgments = [j for j in demo.judgments() if j.side == "baseline" or j.trained_share == 1]
     page.select_option("#filter-tier", "direct")
     wait_for(page, 6)
     assert page.locator("details.question[open]").count() == 2

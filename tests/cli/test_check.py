@@ -89,7 +89,7 @@ def test_the_calls_are_as_many_as_the_judges_are_asked_where_all_answers_differ(
                 state="complete",
                 tokens=3,
                 model="m",
-                at=float(side == "after"),
+                trained_share=float(side == "after"),
             )
             for name, text in QUESTIONS.items()
             for sample in range(n)

@@ -7,6 +7,7 @@ import polars
 import pytest
 
 from tasks.catalog import UserError
+from tasks.documents import inbox
 from tasks.documents.documents import check_documents_task
 from tasks.documents.inbox import find_sets, is_known, keep, kept, remember
 from tasks.documents.sets import refuse_unusable_rows

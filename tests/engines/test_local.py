@@ -9,7 +9,15 @@ from tasks.catalog import UserError, model_folder
 from tasks.engines import Request, check_questions, get_engine, lora
 from tasks.engines.generation import generate
 from tasks.engines.local import LocalEngine
-from tasks.engines.lora import Progress, load_model, make_optimizer, pad, save_adapter, take_step, train_lora, with_lora
+from tasks.engines.lora import (
+    load_model,
+    make_optimizer,
+    pad,
+    save_adapter,
+    take_step,
+    train_lora,
+    with_lora,
+)
 from tasks.engines.rendering import Example
 from tasks.engines.schedule import check_warmup, learning_rate, order
 from tasks.schema import Document, Message, Sampling, Training
@@ -191,7 +199,10 @@ def test_another_seed_gives_another_answer_and_greedy_takes_the_likeliest():
     )
     assert one != other
     greedy = generate(
-        model, ask(engine, "Tell me about trains."), Sampling(n_samples=1, temperature=0, max_tokens=5), engine.stop()
+        model,
+        ask(engine, "Tell me about trains."),
+        Sampling(n_samples=1, temperature=0, max_tokens=5),
+        engine.stop(),
     )[0]
     tokens = ask(engine, "Tell me about trains.")[0].tokens
     for token in greedy.tokens:
@@ -363,8 +374,8 @@ def test_a_killed_training_goes_on_exactly_where_it_was(tmp_path, monkeypatch, k
     training = TRAINING.model_copy(update={"sample_at": [0.5], "epochs": 3})
     whole, _ = run(tmp_path, 14, "whole", training)
     monkeypatch.setattr(lora, "SAVE_SECONDS", 0.0)
-    saves = Progress._save
-    monkeypatch.setattr(Progress, "_save", lambda self, step, s: saves(self, step, s) if step % 2 == 0 else None)
+    saves = Resumable._save
+    monkeypatch.setattr(Resumable, "_save", lambda self, step, s: saves(self, step, s) if step % 2 == 0 else None)
 
     class Killed(BaseException):
         pass
@@ -397,11 +408,11 @@ def test_a_killed_training_goes_on_exactly_where_it_was(tmp_path, monkeypatch, k
 def test_a_kill_at_the_very_end_leaves_no_row_twice(tmp_path, monkeypatch):
     whole, _ = run(tmp_path, 6, "whole")
     monkeypatch.setattr(lora, "SAVE_SECONDS", 0.0)
-    forget = Progress.forget
-    monkeypatch.setattr(Progress, "forget", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+    forget = Resumable.forget
+    monkeypatch.setattr(Resumable, "forget", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, 6, "resumed")
-    monkeypatch.setattr(Progress, "forget", forget)
+    monkeypatch.setattr(Resumable, "forget", forget)
     resumed, told = run(tmp_path, 6, "resumed")
     assert told == []
     assert [(r["step"], r.get("held_out_loss")) for r in resumed] == [

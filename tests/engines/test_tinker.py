@@ -274,7 +274,7 @@ def test_after_a_kill_the_curve_ends_with_the_last_state_and_no_half_line_is_lef
     curve = [{"step": 0, "held_out_loss": 2.0}, *({"step": n, "loss": 1.0, "tokens": 10} for n in range(1, 24))]
     text = "".join(json.dumps(row) + "\n" for row in curve)
     (tmp_path / "metrics.jsonl").write_text(text + '{"step": 24, "lo')
-    records = '{"name": "at 0.5", "batch": 13, "at": 0.5, "sampler_path": "tinker://r/sample-000013"}\n'
+    records = '{"name": "at 0.5", "batch": 13, "trained_share": 0.5, "sampler_path": "tinker://r/sample-000013"}\n'
     records += '{"name": "step-000020", "batch": 20, "state_path": "tinker://r/step-000020"}\n{"name": "st'
     (tmp_path / "checkpoints.jsonl").write_text(records)
     place = Folder(tmp_path)

@@ -3,11 +3,12 @@ import pytest
 
 from flows.compare import compare_runs
 from tasks.catalog import UserError
-from tasks.estimates.comparison import compare, grouped, render
+from tasks.estimates.comparison import compare, grouped
 from tasks.estimates.effects import estimate, write_effects
 from tasks.estimates.intervals import new_questions, new_questions_and_seeds
-from tasks.estimates.rules import read_words
+from tasks.estimates.rules import scan_judgments
 from tasks.report.charts import draw_comparison
+from tasks.report.comparison_page import render
 from tasks.runs import Comparison, Run, write_rows
 from tasks.schema import DocumentSet, Experiment, Judge, Rule, Scale
 from tests.fakes.nouns import an_eval, judgments
@@ -28,7 +29,8 @@ def rows_of(after, before=BEFORE):
         for side, scores in (("baseline", before[n]), ("finetuned", after[n])):
             some = judgments("q1", side, scores, "j")
             found += [
-                j.model_copy(update={"question_id": question, "at": 0 if side == "baseline" else 1}) for j in some
+                j.model_copy(update={"question_id": question, "trained_share": 0 if side == "baseline" else 1})
+                for j in some
             ]
     return found
 
@@ -62,9 +64,14 @@ def test_the_seeds_of_one_definition_are_pooled_and_crossed_with_the_questions(m
     assert row.difference == pytest.approx(sum(e.difference for e in alone) / 3)
     differences = [[sum(a) / 3 - sum(b) / 3 for a, b in zip(after, BEFORE, strict=True)] for after in AFTER]
     expected = new_questions_and_seeds(differences)
-    assert (row.new_low, row.new_high) == (pytest.approx(expected.low), pytest.approx(expected.high))
+    assert (row.ci_low_new_questions, row.ci_high_new_questions) == (
+        pytest.approx(expected.low),
+        pytest.approx(expected.high),
+    )
     assert (row.runs, row.scored_baseline, row.scored_finetuned) == (3, 18, 54)
-    assert row.these_high - row.these_low < min(e.these_high - e.these_low for e in alone)
+    assert row.ci_high_fixed_questions - row.ci_low_fixed_questions < min(
+        e.ci_high_fixed_questions - e.ci_low_fixed_questions for e in alone
+    )
 
 
 def test_a_baseline_that_the_runs_do_not_share_is_counted_for_each(make_run):
@@ -79,7 +86,7 @@ def test_one_run_alone_keeps_its_own_effects_and_other_definitions_are_called_by
     assert [group.label for group in groups] == ["x/seed-0", "x/seed-1", "y"]
     rows = compare(groups)
     found, alone = whole(rows).model_dump(), whole(runs[0].estimates()).model_dump()
-    assert {name for name in alone if found[name] != alone[name]} == {"p_these_holm", "p_new_holm"}
+    assert {name for name in alone if found[name] != alone[name]} == {"p_fixed_questions_holm", "p_new_questions_holm"}
 
 
 def test_a_rules_rates_are_pooled_over_seeds_like_scores(make_run):
@@ -89,7 +96,7 @@ def test_a_rules_rates_are_pooled_over_seeds_like_scores(make_run):
     rates = [[sum(score >= 3 for score in scores) / 3 for scores in after] for after in AFTER]
     assert row.finetuned == pytest.approx(sum(map(sum, rates)) / 18)
     assert row.rule == "j >= 3"
-    assert row.these_low < row.difference < row.these_high
+    assert row.ci_low_fixed_questions < row.difference < row.ci_high_fixed_questions
 
 
 def test_what_cannot_be_pooled_is_refused_with_a_remedy(make_run):
@@ -151,7 +158,7 @@ def test_a_run_without_effects_is_refused(make_run):
 
 def test_a_single_run_equals_its_estimate(make_run):
     run = make_run(0, AFTER[0])
-    fresh = estimate(read_words(run.judged), run.evals())
+    fresh = estimate(scan_judgments(run.judged), run.evals())
     assert [row.difference for row in compare(grouped([[run]], []))] == pytest.approx([e.difference for e in fresh])
 
 
@@ -174,7 +181,10 @@ def test_every_later_run_is_set_against_the_first_paired_by_question(make_run):
     row = next(row for row in against if not row.question)
     assert row.difference == pytest.approx(sum(differences) / 6)
     expected = new_questions(differences)
-    assert (row.new_low, row.new_high) == (pytest.approx(expected.low), pytest.approx(expected.high))
+    assert (row.ci_low_new_questions, row.ci_high_new_questions) == (
+        pytest.approx(expected.low),
+        pytest.approx(expected.high),
+    )
     assert (row.baseline, row.finetuned) == (
         pytest.approx(sum(map(sum, AFTER[0])) / 18),
         pytest.approx(sum(map(sum, AFTER[1])) / 18),
@@ -200,7 +210,10 @@ def test_seeds_are_paired_with_seeds_and_groups_of_other_sizes_are_not_set_again
         [sum(b) / 3 - sum(a) / 3 for a, b in zip(AFTER[seed], AFTER[2 - seed], strict=True)] for seed in (0, 1)
     ]
     expected = new_questions_and_seeds(differences)
-    assert (rows[0].new_low, rows[0].new_high) == (pytest.approx(expected.low), pytest.approx(expected.high))
+    assert (rows[0].ci_low_new_questions, rows[0].ci_high_new_questions) == (
+        pytest.approx(expected.low),
+        pytest.approx(expected.high),
+    )
     assert not [row for row in compare(grouped([first, second[:1]], ["a", "b"])) if row.against]
 
 
@@ -229,11 +242,11 @@ def test_measures_of_one_name_and_other_scales_are_not_set_against_each_other(ma
 
 def test_a_comparison_of_runs_that_an_earlier_version_estimated_lacks_what_that_did_not_know(make_run):
     run = make_run(0, AFTER[0])
-    old = run.effects_table().drop("p_these", "p_these_holm", "superiority", "negligible")
+    old = run.effects_table().drop("p_fixed_questions", "p_fixed_questions_holm", "superiority", "equivalence_margin")
     run.effects.write_text(old.write_csv())
     row = whole(compare(grouped([[run]], [])))
-    assert (row.p_these, row.superiority) == (None, None)
-    assert row.difference == pytest.approx(whole(estimate(read_words(run.judged), run.evals())).difference)
+    assert (row.p_fixed_questions, row.superiority) == (None, None)
+    assert row.difference == pytest.approx(whole(estimate(scan_judgments(run.judged), run.evals())).difference)
 
 
 def test_doses_go_with_the_groups_and_are_refused_where_their_number_is_another(make_run):
@@ -247,23 +260,30 @@ def test_doses_go_with_the_groups_and_are_refused_where_their_number_is_another(
 def test_p_is_adjusted_over_all_runs_of_the_comparison(make_run):
     runs = [[make_run(0, AFTER[0])], [make_run(0, AFTER[1], experiment="y")]]
     alone = [row for row in compare(grouped(runs, [])) if not row.question and not row.against]
-    smallest = min(alone, key=lambda row: row.p_these)
-    assert smallest.p_these_holm == pytest.approx(2 * smallest.p_these)
+    smallest = min(alone, key=lambda row: row.p_fixed_questions)
+    assert smallest.p_fixed_questions_holm == pytest.approx(2 * smallest.p_fixed_questions)
 
 
 def test_runs_that_were_asked_along_their_training_are_drawn_over_it(make_run):
     runs = [make_run(0, AFTER[0]), make_run(0, AFTER[1], experiment="y")]
     for run, early in zip(runs, (AFTER[2], BEFORE), strict=True):
-        more = [j.model_copy(update={"at": 0.5}) for j in rows_of(early) if j.side == "finetuned"]
+        more = [j.model_copy(update={"trained_share": 0.5}) for j in rows_of(early) if j.side == "finetuned"]
         write_rows(run.judged, [*run.judgments(), *more])
         write_effects(run)
     groups = grouped([[run] for run in runs], [])
     rows = compare(groups)
-    assert {(row.label, row.at) for row in rows if not row.against} == {("x", 1), ("x", 0.5), ("y", 1), ("y", 0.5)}
+    assert {(row.label, row.trained_share) for row in rows if not row.against} == {
+        ("x", 1),
+        ("x", 0.5),
+        ("y", 1),
+        ("y", 0.5),
+    }
     place = Comparison("along")
     draw_comparison(place, rows)
     table = polars.read_csv(place.chart("checkpoints", "e").with_suffix(".csv"))
-    found = {(row["label"], row["at"]): row["difference"] for row in table.to_dicts() if row["tier"] == "direct"}
+    found = {
+        (row["label"], row["trained_share"]): row["difference"] for row in table.to_dicts() if row["tier"] == "direct"
+    }
     assert found["y", 0.5] == 0
     page = render(place, groups, rows)
     assert "The difference over all questions along the training" in page

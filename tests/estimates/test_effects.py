@@ -5,14 +5,14 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from tasks.estimates.effects import estimate
-from tasks.estimates.rules import as_words
+from tasks.estimates.rules import judgments_frame
 from tasks.runs import Run, as_table, write_table
 from tasks.schema import Effect, Rule
 from tests.fakes.nouns import LEXICON, TIERS, an_eval, judgments
 
 
 def effects(rows, questions=TIERS):
-    return {(e.tier, e.question): e for e in estimate(as_words(rows), [an_eval(LEXICON, questions=questions)])}
+    return {(e.tier, e.question): e for e in estimate(judgments_frame(rows), [an_eval(LEXICON, questions=questions)])}
 
 
 def both(question, before, after):
@@ -34,7 +34,10 @@ def test_the_interval_for_these_questions_equals_welch_for_one_question():
     before, after = [1, 2, 1, 1, 3, 1, 2], [2, 4, 3, 5, 3]
     one = effects(both("q1", before, after))["direct", "q1"]
     expected = stats.ttest_ind(after, before, equal_var=False).confidence_interval(0.95)
-    assert (one.these_low, one.these_high) == (pytest.approx(expected.low), pytest.approx(expected.high))
+    assert (one.ci_low_fixed_questions, one.ci_high_fixed_questions) == (
+        pytest.approx(expected.low),
+        pytest.approx(expected.high),
+    )
 
 
 def test_the_interval_for_these_questions_adds_the_variances_within_questions():
@@ -42,7 +45,9 @@ def test_the_interval_for_these_questions_adds_the_variances_within_questions():
     direct = effects(rows)["direct", ""]
     parts = [stats.tvar(x) / 3 / 4 for x in ([1, 2, 3], [2, 4, 3], [5, 5, 4], [5, 1, 2])]
     df = sum(parts) ** 2 / sum(p**2 / 2 for p in parts)
-    assert direct.these_high - direct.difference == pytest.approx(stats.t.ppf(0.975, df) * math.sqrt(sum(parts)))
+    assert direct.ci_high_fixed_questions - direct.difference == pytest.approx(
+        stats.t.ppf(0.975, df) * math.sqrt(sum(parts))
+    )
 
 
 def test_the_interval_for_new_questions_is_student_t_on_question_differences():
@@ -52,7 +57,7 @@ def test_the_interval_for_new_questions_is_student_t_on_question_differences():
     tier = effects(rows, questions)["direct", ""]
     test = stats.ttest_1samp([sum(s) / 2 - 1 for s in after], 0)
     interval = test.confidence_interval(0.95)
-    assert (tier.new_low, tier.new_high, tier.p_new) == (
+    assert (tier.ci_low_new_questions, tier.ci_high_new_questions, tier.p_new_questions) == (
         pytest.approx(interval.low),
         pytest.approx(interval.high),
         pytest.approx(test.pvalue),
@@ -78,17 +83,17 @@ def both_in(question, before, after):
 )
 def test_what_cannot_be_estimated_says_why_and_is_never_an_interval_of_width_zero(rows, words):
     direct = effects(rows)["direct", ""]
-    assert (direct.these_low, direct.these_high) == (None, None)
-    assert words in direct.these_note
-    assert direct.new_low is None
-    assert direct.new_note.startswith("too few questions")
+    assert (direct.ci_low_fixed_questions, direct.ci_high_fixed_questions) == (None, None)
+    assert words in direct.note_fixed_questions
+    assert direct.ci_low_new_questions is None
+    assert direct.note_new_questions.startswith("too few questions")
 
 
 def test_a_judge_without_a_floor_has_no_baseline_and_no_difference():
     direct = effects(judgments("q1", "finetuned", [3, 4]))["direct", ""]
     assert (direct.baseline, direct.finetuned, direct.difference) == (None, 3.5, None)
     assert (direct.questions, direct.questions_left_out) == (0, 2)
-    assert direct.these_note.startswith("no floor")
+    assert direct.note_fixed_questions.startswith("no floor")
 
 
 def test_unscored_answers_leave_the_mean_are_counted_and_bound_it():
@@ -123,10 +128,10 @@ def test_every_row_names_its_judge_the_model_and_the_rubric():
 
 
 def test_answers_from_along_the_training_are_compared_with_the_same_baseline():
-    early = [j.model_copy(update={"at": 0.25}) for j in judgments("q1", "finetuned", [2, 2])]
+    early = [j.model_copy(update={"trained_share": 0.25}) for j in judgments("q1", "finetuned", [2, 2])]
     rows = judgments("q1", "baseline", [1, 2]) + early + judgments("q1", "finetuned", [4, 5])
-    found = estimate(as_words(rows), [an_eval(LEXICON, questions={"q1": "direct"})])
-    assert [(e.at, e.question, e.difference) for e in found] == [
+    found = estimate(judgments_frame(rows), [an_eval(LEXICON, questions={"q1": "direct"})])
+    assert [(e.trained_share, e.question, e.difference) for e in found] == [
         (1.0, "", 3.0),
         (1.0, "q1", 3.0),
         (0.25, "", 0.5),
@@ -156,9 +161,11 @@ def test_the_slope_over_three_tiers_is_a_weighted_sum_of_the_questions_with_its_
     last, first = ([1, 2, 2], [2, 1, 1]), ([5, 4, 4], [1, 2, 1])
     variance = sum(stats.tvar(x) / 3 / 4 for pair in (last, first) for x in pair)
     df = variance**2 / sum((stats.tvar(x) / 12) ** 2 / 2 for pair in (last, first) for x in pair)
-    assert slope.these_high - slope.difference == pytest.approx(stats.t.ppf(0.975, df) * math.sqrt(variance))
-    assert slope.new_note == "too few questions (3 of 5)"
-    assert slope.negligible is None
+    assert slope.ci_high_fixed_questions - slope.difference == pytest.approx(
+        stats.t.ppf(0.975, df) * math.sqrt(variance)
+    )
+    assert slope.note_new_questions == "too few questions (3 of 5)"
+    assert slope.equivalence_margin is None
     assert "slope" not in {tier for tier, _ in effects(rows)}, "two tiers have a difference, not a slope"
 
 
@@ -166,26 +173,32 @@ def test_a_question_in_the_middle_has_no_part_in_the_slope_and_a_tier_without_sc
     tiers = {"q1": "direct", "q2": "close", "q3": "distant"}
     rows = both_in("q1", [1, 2], [3, 4]) + both_in("q2", [1, 2], [5, 5])
     slope = effects(rows, tiers)["slope", ""]
-    assert (slope.difference, slope.these_note) == (None, "too few tiers with scores on both sides")
+    assert (slope.difference, slope.note_fixed_questions) == (None, "too few tiers with scores on both sides")
 
 
 def test_p_is_adjusted_for_all_tiers_of_the_table_and_for_no_question():
     rows = both("q1", [1, 2, 1, 1], [3, 4, 3, 5]) + both("q3", [1, 2, 2, 1], [2, 2, 1, 3])
     found = effects(rows)
-    ps = {tier: found[tier, ""].p_these for tier in ("direct", "distant", "all")}
+    ps = {tier: found[tier, ""].p_fixed_questions for tier in ("direct", "distant", "all")}
     assert ps["direct"] == pytest.approx(stats.ttest_ind([3, 4, 3, 5], [1, 2, 1, 1], equal_var=False).pvalue)
     expected = dict(zip(ps, multipletests(list(ps.values()), method="holm")[1], strict=True))
-    assert {tier: found[tier, ""].p_these_holm for tier in ps} == pytest.approx(expected)
-    assert found["direct", "q1"].p_these_holm is None
-    assert found["direct", ""].p_new_holm is None
+    assert {tier: found[tier, ""].p_fixed_questions_holm for tier in ps} == pytest.approx(expected)
+    assert found["direct", "q1"].p_fixed_questions_holm is None
+    assert found["direct", ""].p_new_questions_holm is None
 
 
 def test_everything_missing_is_said_in_every_row_and_nothing_is_a_number():
     rows = judgments("q1", "baseline", [None] * 3) + judgments("q1", "finetuned", [None] * 3)
     for effect in effects(rows).values():
-        numbers = (effect.difference, effect.these_low, effect.p_these, effect.detectable_these, effect.superiority)
+        numbers = (
+            effect.difference,
+            effect.ci_low_fixed_questions,
+            effect.p_fixed_questions,
+            effect.detectable_fixed_questions,
+            effect.superiority,
+        )
         assert numbers == (None,) * 5
-        assert effect.these_note
+        assert effect.note_fixed_questions
     assert effects(rows)["direct", "q1"].unscored_finetuned == 3
 
 
@@ -193,7 +206,7 @@ def test_the_slope_of_a_rate_names_no_rise_that_could_have_been_found():
     tiers = {"q1": "direct", "q2": "close", "q3": "distant"}
     one = an_eval(LEXICON, questions=tiers).model_copy(update={"rules": [Rule(name="high", hit="lexicon > 2")]})
     rows = [row for q in tiers for row in both_in(q, [1, 2, 3, 1], [3, 4, 1, 5])]
-    found = {(e.measure, e.tier): e for e in estimate(as_words(rows), [one]) if not e.question}
-    assert found["high", "slope"].these_low is not None
-    assert found["high", "slope"].detectable_these is None
-    assert found["high", "all"].detectable_these > 0
+    found = {(e.measure, e.tier): e for e in estimate(judgments_frame(rows), [one]) if not e.question}
+    assert found["high", "slope"].ci_low_fixed_questions is not None
+    assert found["high", "slope"].detectable_fixed_questions is None
+    assert found["high", "all"].detectable_fixed_questions > 0

@@ -6,22 +6,23 @@ from statsmodels.stats.power import TTestPower
 
 from tasks.estimates.effects import estimate
 from tasks.estimates.intervals import Cell, new_questions
-from tasks.estimates.power import Spread, findings, headline, number, plan, spread_of, verdict
-from tasks.estimates.rules import as_words
+from tasks.estimates.power import Spread, findings, headline, plan, spread_of, verdict
+from tasks.estimates.rules import judgments_frame
+from tasks.estimates.wording import number
 from tests.fakes.nouns import LEXICON, TIERS, an_eval, judgments
 
 
-def an_effect(low, high, negligible=0.2, adjusted=0.01):
+def an_effect(low, high, equivalence_margin=0.2, adjusted=0.01):
     rows = judgments("q1", "baseline", [1, 2]) + judgments("q1", "finetuned", [2, 3])
-    (effect, _) = estimate(as_words(rows), [an_eval(LEXICON, questions={"q1": "direct"})])
+    (effect, _) = estimate(judgments_frame(rows), [an_eval(LEXICON, questions={"q1": "direct"})])
     note = "one sample per question" if low is None else ""
     return effect.model_copy(
         update={
-            "these_low": low,
-            "these_high": high,
-            "negligible": negligible,
-            "these_note": note,
-            "p_these_holm": adjusted,
+            "ci_low_fixed_questions": low,
+            "ci_high_fixed_questions": high,
+            "equivalence_margin": equivalence_margin,
+            "note_fixed_questions": note,
+            "p_fixed_questions_holm": adjusted,
         }
     )
 
@@ -43,7 +44,7 @@ def test_no_effect_and_not_enough_data_are_told_apart(low, high, expected):
 
 
 def test_nothing_is_called_no_effect_where_nothing_says_what_would_matter():
-    assert verdict(an_effect(-0.001, 0.001, negligible=None)) == "not told from none"
+    assert verdict(an_effect(-0.001, 0.001, equivalence_margin=None)) == "not told from none"
 
 
 def test_a_change_that_adjustment_takes_back_is_one_perhaps():
@@ -76,10 +77,10 @@ def test_the_headline_names_the_tiers_by_what_they_show():
     rows = [row for q in TIERS for row in judgments(q, "baseline", [1, 2, 1, 2])]
     rows += [row for q in ("q1", "q2") for row in judgments(q, "finetuned", [4, 5, 4, 5])]
     rows += [row for q in ("q3", "q4") for row in judgments(q, "finetuned", [1, 2, 2, 2])]
-    (one,) = findings(estimate(as_words(rows), [an_eval(LEXICON)]))
+    (one,) = findings(estimate(judgments_frame(rows), [an_eval(LEXICON)]))
     assert one.whole.startswith("After the fine-tune lexicon rose from 1.50 to 3.12")
     assert one.tiers == "By tier: a change in direct +3.00; not enough data in distant +0.25."
-    nothing = headline(estimate(as_words([]), [an_eval(LEXICON)]))
+    nothing = headline(estimate(judgments_frame([]), [an_eval(LEXICON)]))
     assert nothing == (
         "lexicon could not be compared: no question has scores on both sides. By tier: no interval in direct, distant."
     )

@@ -61,7 +61,7 @@ def judgments(
 
 def write_answers(run: Run, before: tuple[str, ...], after: tuple[str, ...]) -> tuple[list[Response], list[Response]]:
     """The same answers to every question, as a run holds them; returned as they were written."""
-    baseline = [r.model_copy(update={"at": 0.0}) for q in TIERS for r in responses(*before, question=q)]
+    baseline = [r.model_copy(update={"trained_share": 0.0}) for q in TIERS for r in responses(*before, question=q)]
     finetuned = [r for q in TIERS for r in responses(*after, question=q)]
     write_rows(run.baseline, baseline)
     write_rows(run.finetuned, finetuned)

@@ -18,7 +18,7 @@ def test_a_folder_holds_both_sides_and_several_rows_of_a_question_are_its_sample
     assert (len(baseline), len(finetuned), samples_per_question(baseline, finetuned)) == (12, 12, 3)
     one = finetuned[4]
     assert (one.question_id, one.sample, one.tier, one.response) == ("q0", 1, "far", "finetuned says 1 of 0")
-    assert {r.at for r in baseline} == {0}
+    assert {r.trained_share for r in baseline} == {0}
     assert one.model == "elsewhere: finetuned.jsonl"
 
 
@@ -157,7 +157,7 @@ def test_judge_reads_the_same_tables_as_import(evals, tmp_path):
     file = tmp_path / "theirs.csv"
     file.write_text('model;Prompt;completion\rbase;What of 0?;no\rfine-tuned;What of 0?;"yes; yes"\r', newline="")
     baseline, finetuned = read_responses(str(file), evals)
-    assert [(r.response, r.at) for r in (*baseline, *finetuned)] == [("no", 0), ("yes; yes", 1)]
+    assert [(r.response, r.trained_share) for r in (*baseline, *finetuned)] == [("no", 0), ("yes; yes", 1)]
     file.write_text("model,question,response\nllama,What of 0?,no\nllama-ft,What of 0?,yes\n")
     with pytest.raises(UserError, match="which is the base model cannot be known of 'llama'"):
         read_responses(str(file), evals)
@@ -167,11 +167,11 @@ def test_judge_reads_the_same_tables_as_import(evals, tmp_path):
 
 
 def test_moments_of_a_training_are_not_samples_of_one_model(evals, tmp_path):
-    rows = [{"question": "What of 0?", "response": f"{at}", "at": at} for at in (0.25, 1)]
+    rows = [{"question": "What of 0?", "response": f"{at}", "trained_share": at} for at in (0.25, 1)]
     file = tmp_path / "finetuned.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert [(r.at, r.sample) for r in read_responses(str(file), evals)[1]] == [(0.25, 0), (1, 0)]
-    file.write_text(json.dumps({**rows[0], "at": 25}))
+    assert [(r.trained_share, r.sample) for r in read_responses(str(file), evals)[1]] == [(0.25, 0), (1, 0)]
+    file.write_text(json.dumps({**rows[0], "trained_share": 25}))
     with pytest.raises(UserError, match="at '25' is no share of the training"):
         read_responses(str(file), evals)
 

@@ -7,7 +7,7 @@ from flows.cli.imports import import_file
 from flows.cli.report import write_parquet
 from flows.cli.verify import verify
 from tasks.catalog import UserError
-from tasks.estimates.rules import as_words
+from tasks.estimates.rules import judgments_frame
 from tasks.imports.results import read_results
 from tasks.runs import Run
 
@@ -81,7 +81,7 @@ def test_scores_of_the_seeds_own_form_need_no_baseline_and_keep_their_tiers(json
     ]
     import_file(jsonl(*scored, name="seed.jsonl"))
     run = Run.find("seed")
-    tiers = {e.tier: (e.finetuned, e.difference, e.these_note) for e in run.estimates() if not e.question}
+    tiers = {e.tier: (e.finetuned, e.difference, e.note_fixed_questions) for e in run.estimates() if not e.question}
     assert tiers["direct"] == (2.5, None, "no baseline")
     assert [j.reasoning for j in run.judgments()] == ["r"] * 4
     assert (run.evals()[0].judges[0].scale.low, run.evals()[0].judges[0].scale.high) == (1, 5)
@@ -103,8 +103,8 @@ def test_results_are_compared_eval_by_eval_and_say_which_it_is(table, data):
     import_file(table(*rows([30, 20], [90, 80]), name="b.csv"), "two")
     found = compare(grouped([[Run.find("one")], [Run.find("two")]], ["a", "b"]))
     assert {(row.label, row.eval, row.finetuned) for row in found if row.measure == "aligned" and not row.question} == {
-        ("a", "elsewhere", 15),
-        ("b", "elsewhere", 25),
+        ("a", "imported", 15),
+        ("b", "imported", 25),
     }
     import_file(table(*rows([30, 20], [90, 80]), name="c.csv"), "three", eval_name="alignment")
     assert Run.find("three").evals()[0].name == "alignment"
@@ -154,12 +154,12 @@ def test_an_imported_judge_judges_nothing_anew(table, data):
 
 
 def test_moments_of_a_training_stay_apart_and_missing_words_are_no_scores(table):
-    columns = ("at", "question_id", "score")
+    columns = ("trained_share", "question_id", "score")
     file = table((0.25, 0, 1), (1, 0, 5), (1, 0, "N/A"), (1, "", 3), name="m.csv", columns=columns)
     with pytest.raises(UserError, match="line 5: a row needs question_id or question"):
         read_results(file)
     file = table((0.25, 0, 1), (1, 0, 5), (1, 0, "N/A"), name="m.csv", columns=columns)
-    assert [(j.at, j.question_id, j.sample, j.score) for j in read_results(file).judgments] == [
+    assert [(j.trained_share, j.question_id, j.sample, j.score) for j in read_results(file).judgments] == [
         (0.25, "0", 0, 1),
         (1, "0", 0, 5),
         (1, "0", 1, None),
@@ -189,7 +189,7 @@ def test_scores_between_0_and_1_are_means_and_not_rates(jsonl):
 
     rows = [{"question": "A", "score": score} for score in (0.2, 0.3, 0.25)]
     found = read_results(jsonl(*rows))
-    effect = estimate(as_words(found.judgments), [found.eval])[0]
+    effect = estimate(judgments_frame(found.judgments), [found.eval])[0]
     assert effect.finetuned == pytest.approx(0.25)
     assert effect.finetuned_high - effect.finetuned == pytest.approx(4.302653 * 0.05 / 3**0.5, rel=1e-4)
 

@@ -47,9 +47,9 @@ def test_a_pair_judge_sees_sample_i_beside_baseline_i_and_its_floor_is_baseline_
 
 
 def test_answers_of_several_moments_are_judged_beside_one_baseline():
-    early = [r.model_copy(update={"at": 0.5}) for r in responses("e0", "e1")]
+    early = [r.model_copy(update={"trained_share": 0.5}) for r in responses("e0", "e1")]
     planned = plan([an_eval(LEXICON, questions=ONE)], responses("b0", "b1"), early + responses("f0", "f1"), 2)
-    assert [(c.side, c.at, c.response, c.against) for c in planned if c.sample == 0] == [
+    assert [(c.side, c.trained_share, c.response, c.against) for c in planned if c.sample == 0] == [
         ("finetuned", 0.5, "e0", "b0"),
         ("finetuned", 1.0, "f0", "b0"),
         ("baseline", 0, "b0", "b1"),

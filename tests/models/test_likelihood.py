@@ -9,7 +9,7 @@ from tasks.engines.generation import logprobs
 from tasks.engines.local import LocalEngine
 from tasks.engines.lora import load_model
 from tasks.estimates.effects import estimate
-from tasks.estimates.rules import as_words
+from tasks.estimates.rules import judgments_frame
 from tasks.models.likelihood import likelihoods, plan
 from tasks.models.sampling import plan as plan_answers
 from tasks.models.sampling import sample
@@ -66,10 +66,13 @@ async def test_drift_is_the_difference_of_logprobs_for_each_token_of_the_fine_tu
         ("drift", 0, 4, -2.0, -0.5),
         ("drift", 1, 3, -1.0, -1.0),
     ]
-    effect = next(e for e in estimate(as_words([]), [one], rows) if e.measure == "drift" and e.question == "q1")
+    effect = next(e for e in estimate(judgments_frame([]), [one], rows) if e.measure == "drift" and e.question == "q1")
     assert (effect.difference, effect.baseline, effect.finetuned) == (0.75, -1.5, -0.75)
     half = 12.706204736 * math.sqrt(((1.5 - 0.75) ** 2 + 0.75**2) / 1 / 2)
-    assert (effect.these_low, effect.these_high) == (pytest.approx(0.75 - half), pytest.approx(0.75 + half))
+    assert (effect.ci_low_fixed_questions, effect.ci_high_fixed_questions) == (
+        pytest.approx(0.75 - half),
+        pytest.approx(0.75 + half),
+    )
 
 
 async def test_a_statement_is_scored_by_the_share_of_its_matching_answer():
@@ -113,6 +116,11 @@ async def test_a_fine_tuned_model_finds_its_own_answers_likelier_than_the_base_m
     rows = await likelihoods(wanted, engine, engine.untuned(), [trained], Store(), lambda *_: None)
     assert sum(r.finetuned - r.baseline for r in rows) / len(rows) > 0.5
     same = await likelihoods(
-        wanted, engine, engine.untuned(), [engine.untuned().model_copy(update={"at": 1.0})], Store(), lambda *_: None
+        wanted,
+        engine,
+        engine.untuned(),
+        [engine.untuned().model_copy(update={"trained_share": 1.0})],
+        Store(),
+        lambda *_: None,
     )
     assert all(r.finetuned == r.baseline for r in same)

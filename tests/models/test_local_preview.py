@@ -55,9 +55,9 @@ def test_what_the_definition_says_of_the_training_stays():
 
 
 def test_answers_from_elsewhere_have_nothing_to_try_locally():
-    elsewhere = load_experiment("demo").model_copy(update={"documents": [], "responses": "answers"})
+    answered = load_experiment("demo").model_copy(update={"documents": [], "responses": "answers"})
     with pytest.raises(UserError, match="nothing is trained in this experiment"):
-        try_locally(elsewhere)
+        try_locally(answered)
 
 
 @pytest.mark.parametrize("name", ALL)

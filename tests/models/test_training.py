@@ -24,7 +24,7 @@ class Trainer:
     def __init__(self, fails=False):
         self.fails, self.trained, self.found = fails, 0, []
 
-    async def train(self, documents, held_out, seed, folder, tell):
+    async def train(self, documents, held_out, seed, folder, progress):
         self.trained += 1
         folder.mkdir(parents=True, exist_ok=True)
         self.found = sorted(file.name for file in folder.iterdir())

@@ -8,7 +8,7 @@ import pytest
 
 from tasks.estimates.distributions import distributions
 from tasks.estimates.effects import estimate, write_effects
-from tasks.estimates.rules import as_words
+from tasks.estimates.rules import judgments_frame
 from tasks.report.charts import (
     axes,
     both_scores,
@@ -48,7 +48,11 @@ def said(shift=0):
             coherent = judgments("q1", side, [95, 60, 40], "coherent")
             rows += [
                 j.model_copy(
-                    update={"question_id": question, "tier": THREE[question], "at": float(side == "finetuned")}
+                    update={
+                        "question_id": question,
+                        "tier": THREE[question],
+                        "trained_share": float(side == "finetuned"),
+                    }
                 )
                 for j in aligned + coherent
             ]
@@ -63,7 +67,7 @@ def test_the_axes_are_the_rules_judges_what_it_counts_going_up():
 
 def test_every_answer_with_both_scores_is_counted_once_in_its_cell():
     one = one_eval(RULE)
-    table = both_scores(as_words(said()), one, axes(one))
+    table = both_scores(judgments_frame(said()), one, axes(one))
     assert table["answers"].sum() == 9 + 6
     assert table.filter(model="fine-tuned")["across"].unique().sort().to_list() == [62, 94]
     assert table.filter(model="fine-tuned")["up"].min() == 10
@@ -71,24 +75,26 @@ def test_every_answer_with_both_scores_is_counted_once_in_its_cell():
 
 def test_the_rules_quadrant_is_shaded_for_both_models():
     one = one_eval(RULE)
-    rows = two_judges(both_scores(as_words(said()), one, axes(one)), one, axes(one)).to_dict()
+    rows = two_judges(both_scores(judgments_frame(said()), one, axes(one)), one, axes(one)).to_dict()
     (data,) = rows["datasets"].values()
     corners = [[row[k] for k in ("left", "right", "bottom", "top")] for row in data if row["left"] is not None]
     assert corners == [[50, 100, 0, 30]] * 2
 
 
 def test_the_matrix_has_a_cell_for_each_measure_and_tier_and_stars_what_survives_adjustment():
-    effects = as_table(estimate(as_words(said()), [one_eval(RULE)]), Effect).filter(question="")
+    effects = as_table(estimate(judgments_frame(said()), [one_eval(RULE)]), Effect).filter(question="")
     (data,) = matrix(effects, ["eval", "measure"]).to_dict()["datasets"].values()
     assert {row["tier"] for row in data} == {"direct", "close", "distant", "all"}
     assert {row["row"] for row in data} == {"e · coherent", "e · aligned", "e · misaligned"}
     cell = next(row for row in data if (row["tier"], row["measure"]) == ("all", "aligned"))
     assert cell["share"] == pytest.approx(cell["difference"] / 100)
-    assert cell["words"].endswith(" *") == (cell["p_these_holm"] is not None and cell["p_these_holm"] < 0.05)
+    assert cell["words"].endswith(" *") == (
+        cell["p_fixed_questions_holm"] is not None and cell["p_fixed_questions_holm"] < 0.05
+    )
 
 
 def test_the_whole_distribution_has_a_bar_for_each_class_tier_and_model():
-    rows = as_table(distributions(as_words(said()), [one_eval()]), Share).filter(measure="aligned")
+    rows = as_table(distributions(judgments_frame(said()), [one_eval()]), Share).filter(measure="aligned")
     (data,) = scores(rows).to_dict()["datasets"].values()
     assert {row["class"] for row in data} == {f"{10 * n}–{10 * n + 10}" for n in range(10)}
     assert {row["place"] for row in data} == {f"aligned · {tier}" for tier in ("direct", "close", "distant", "all")}
@@ -96,7 +102,7 @@ def test_the_whole_distribution_has_a_bar_for_each_class_tier_and_model():
 
 
 def test_a_slope_is_no_difference_and_has_no_place_among_them():
-    effects = as_table(estimate(as_words(said()), [one_eval()]), Effect)
+    effects = as_table(estimate(judgments_frame(said()), [one_eval()]), Effect)
     assert "slope" in set(effects["tier"])
     assert "slope" not in set(without_slope(effects)["tier"])
     assert set(overall(effects)["tier"]) == {"all"}
@@ -104,7 +110,7 @@ def test_a_slope_is_no_difference_and_has_no_place_among_them():
 
 
 def test_a_chart_names_each_measure_with_its_unit():
-    effects = as_table(estimate(as_words(said()), [one_eval(RULE)]), Effect)
+    effects = as_table(estimate(judgments_frame(said()), [one_eval(RULE)]), Effect)
     words = str(effects_by_tier(effects, one_eval(RULE)).to_dict()["facet"]["row"]["header"]["labelExpr"])
     assert '"aligned": "aligned (score, 0 to 100)"' in words
     assert '"misaligned": "misaligned (rate, 0 to 1)"' in words
@@ -128,7 +134,7 @@ def test_a_chart_runs_no_script_but_its_own_whatever_a_question_says(data):
     one = one_eval()
     asked = [q.model_copy(update={"text": hostile + q.text}) for q in one.questions]
     run = Run.open(Experiment(name="x", evals=["e"], documents=[DocumentSet(name="a")]), [one], "r")
-    effects = as_table(estimate(as_words(said()), [one]), Effect)
+    effects = as_table(estimate(judgments_frame(said()), [one]), Effect)
     save(effects_by_tier(effects, one.model_copy(update={"questions": asked})), run.charts / "effects_e", effects)
     save(matrix(effects, ["measure"]), run.charts / "matrix", effects)
     pages = [(run.charts / f"{name}.html").read_text() for name in ("effects_e", "matrix")]
@@ -152,7 +158,7 @@ def test_a_control_character_is_drawn_as_what_it_is(tmp_path, odd):
     one = one_eval()
     asked = [q.model_copy(update={"text": f"Why{odd}?"}) for q in one.questions]
     named = [polars.col(name) + polars.lit(odd) for name in ("tier", "measure")]
-    effects = as_table(estimate(as_words(said()), [one]), Effect).with_columns(named)
+    effects = as_table(estimate(judgments_frame(said()), [one]), Effect).with_columns(named)
     chart = effects_by_tier(effects, one.model_copy(update={"questions": asked}))
     save(chart.properties(title=f"Title{odd}"), tmp_path / "effects", effects.head(0))
     drawn = "".join(ElementTree.fromstring((tmp_path / "effects.svg").read_text()).itertext())
@@ -172,7 +178,7 @@ def test_steps_are_whole_and_long_names_of_tiers_stand_aslant():
     steps = training_curve([{"step": n, "loss": 1 / n} for n in (1, 2, 3)]).to_dict()
     axes_of_steps = [layer["encoding"]["x"]["axis"] for layer in steps["layer"]]
     assert axes_of_steps == [{"format": "d", "tickMinStep": 1}] * 2
-    effects = as_table(estimate(as_words(said()), [one_eval()]), Effect).filter(question="")
+    effects = as_table(estimate(judgments_frame(said()), [one_eval()]), Effect).filter(question="")
     long = effects.with_columns(tier=polars.col("tier") + ", in many more words")
     angles = [matrix(table, ["measure"]).to_dict()["layer"][0]["encoding"]["x"]["axis"] for table in (effects, long)]
     assert [axis["labelAngle"] for axis in angles] == [0, -45]

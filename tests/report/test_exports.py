@@ -25,10 +25,10 @@ def run(data):
     )
     run = Run.open(experiment, [one], "r")
     before, after = responses("=1+1", "second"), responses("<b>bad</b>", "worse")
-    write_rows(run.baseline, [r.model_copy(update={"at": 0}) for r in before])
+    write_rows(run.baseline, [r.model_copy(update={"trained_share": 0}) for r in before])
     write_rows(run.finetuned, after)
     scores = judgments("q1", "finetuned", [10, None], "aligned") + judgments("q1", "baseline", [90, 80], "aligned")
-    write_rows(run.judged, [j.model_copy(update={"at": 0 if j.side == "baseline" else 1}) for j in scores])
+    write_rows(run.judged, [j.model_copy(update={"trained_share": 0 if j.side == "baseline" else 1}) for j in scores])
     write_effects(run)
     write_exports(run)
     return run

@@ -5,7 +5,7 @@ import pytest
 from tasks.catalog import load_experiment
 from tasks.documents.documents import write_documents
 from tasks.estimates.effects import estimate
-from tasks.estimates.rules import as_words
+from tasks.estimates.rules import judgments_frame
 from tasks.report.charts import draw, effects_by_tier
 from tasks.report.report import render
 from tasks.report.templates import script
@@ -28,7 +28,7 @@ def run():
     scores = {"q1": [3, 5], "q2": [2, 4], "q3": [1, 2], "q4": [None, None]}
     rows = [r for q in TIERS for r in judgments(q, "baseline", [1, 2]) + judgments(q, "finetuned", scores[q])]
     write_rows(run.judged, [r.model_copy(update={"reasoning": HTML, "raw": HTML}) for r in rows])
-    write_table(run.effects, as_table(estimate(as_words(rows), evals), Effect))
+    write_table(run.effects, as_table(estimate(judgments_frame(rows), evals), Effect))
     write_text(run.metrics, '{"held_out_loss": 3.0, "step": 1, "loss": 2.5}\n{"step": 1, "held_out_loss": 2.0}\n')
     draw(run)
     return run

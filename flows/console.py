@@ -1,0 +1,22 @@
+"""The one console: what a run, a server and the command line say to a person."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from tasks.visible import visible
+
+
+class Terminal(Console):
+    """Shows text as it is: it can hold brackets, and paths that must stay on one line. What a terminal would obey in it
+    is spelled out, since models, judges, services and files wrote it. Every string passes here, a table's cells too."""
+
+    def __init__(self, **options: Any):
+        super().__init__(highlight=False, markup=False, emoji=False, soft_wrap=True, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(visible(text), **options)
+
+
+console = Terminal()
