@@ -29,7 +29,7 @@ NAMES = {
     "system_prompt": ("system_prompt", "system"),
 }
 """What others call the columns of question, answer and system prompt."""
-PLACES = {"tier", "question_id", "sample", "model", "reasoning", "eval", "trained_share", "id"}
+PLACES = {"tier", "question_id", "sample", "model", "reasoning", "eval", "trained_share", "at", "id"}
 PLACES |= {name for names in NAMES.values() for name in names}
 """All columns that are known; others hold scores, or what is not used."""
 LFS = b"version https://git-lfs"

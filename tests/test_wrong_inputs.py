@@ -552,7 +552,7 @@ JUDGES = Group(
         ),
         (
             "kind: lexicon, terms: {a: 1}, thresholds: [1, 2, 3, 4], labels: {A: 1}",
-            "takes no labels (only claude or elsewhere)",
+            "takes no labels (only claude or imported)",
         ),
         ("kind: yes_no, reads: pair", "a judge of kind yes_no takes no reads (only claude or lexicon): leave it out"),
         ("kind: yes_no, terms: {a: 1}", "a judge of kind yes_no takes no terms (only lexicon): leave it out"),
@@ -819,7 +819,10 @@ ANSWERS = Group(
             "under the system prompt 'Lie.'",
         ),
         (("a.csv", f"model,question,response\na,{Q},a\nb,{Q},a\n"), "the column model has 'a', 'b'", "write base and"),
-        (("a.csv", f"at,question,response\n7,{Q},a\n"), "a.csv line 2: at '7' is no share of the training"),
+        (
+            ("a.csv", f"trained_share,question,response\n7,{Q},a\n"),
+            "a.csv line 2: trained_share '7' is no share of the training",
+        ),
         (("a.jsonl", "[]"), "a.jsonl line 1: not a JSON object", "one object on each line"),
         (("a.jsonl", "{"), "a.jsonl line 1: not a JSON object (not JSON: ", "one object on each line"),
         (("a.jsonl", '{"question": "a", "question": "b"}'), "line 1: not a JSON object", "'question' is there twice"),

@@ -105,11 +105,14 @@ class Row(NamedTuple):
     @property
     def trained_share(self) -> float:
         """The share of the training that the model has seen."""
-        given = number(self.fields.get("trained_share"))
+        field = "trained_share" if "trained_share" in self.fields else "at"  # as tables of an earlier version call it
+        given = number(self.fields.get(field))
         if self.side == "baseline":
             return 0.0
-        if self.said("trained_share") and not (given and 0 < given <= 1):
-            raise UserError(f"{self.place}: at {shown(self.said('at'))} is no share of the training; write 0.25, or 1")
+        if self.said(field) and not (given and 0 < given <= 1):
+            raise UserError(
+                f"{self.place}: {field} {shown(self.said(field))} is no share of the training; write 0.25, or 1"
+            )
         return given or 1.0
 
     def said(self, field: str) -> str:

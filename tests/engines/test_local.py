@@ -10,6 +10,7 @@ from tasks.engines import Request, check_questions, get_engine, lora
 from tasks.engines.generation import generate
 from tasks.engines.local import LocalEngine
 from tasks.engines.lora import (
+    Resumable,
     load_model,
     make_optimizer,
     pad,
