@@ -16,13 +16,15 @@ from flows.experiment import check_judges
 from flows.judge_again import with_limits
 from flows.judging import ask, cases_of
 from tasks.catalog import UserError, read_text
+from tasks.files import Row, write_rows, write_text
 from tasks.judging.audit import Place, Word, agree, correct, judge_of_sheet, place, read_sheet, some_of, to_sheet, words
 from tasks.judging.judging import judge_all
 from tasks.paid.budget import Budget
 from tasks.paid.store import Store
 from tasks.report.report import render
-from tasks.runs import Row, Run, as_table, write_rows, write_table, write_text
+from tasks.runs import Run
 from tasks.schema import Agreement, Corrected, Eval, Judge
+from tasks.tables import as_table, write_table
 
 
 @flow(name="repeat-judgments", flow_run_name="{share:.0%} of the judgments again")

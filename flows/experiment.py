@@ -31,6 +31,7 @@ from tasks.documents.documents import documents_task
 from tasks.documents.sets import gather, split
 from tasks.engines import Engine, check_questions, get_engine
 from tasks.engines.schedule import check_warmup
+from tasks.files import read_rows, write_rows
 from tasks.imports.responses import read_responses
 from tasks.judging.claude import check_key
 from tasks.judging.judging import plan
@@ -40,7 +41,7 @@ from tasks.models.training import keep_with_run, kept_checkpoint, train_task, tr
 from tasks.paid.budget import Budget
 from tasks.paid.prices import dollars
 from tasks.paid.store import Store
-from tasks.runs import Run, default_name, read_rows, write_rows
+from tasks.runs import Run, default_name
 from tasks.schema import Checkpoint, Document, Eval, Experiment, Judge, Response, Sampling, Seed, Training, Until
 
 RECORDED = ("spillover", "prefect", "torch", "transformers", "peft", "tinker", "tinker-cookbook", "anthropic", "polars")

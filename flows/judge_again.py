@@ -14,10 +14,12 @@ from flows.artifacts import link_to_report
 from flows.experiment import check_judges, default_run_name, now, origin
 from flows.judging import judge, judge_what_is_missing, probe_judges, refuse_too_many_unscored, report
 from tasks.catalog import UserError, choose_judges, load_eval, names, validate
+from tasks.definitions import as_yaml
+from tasks.files import write_text
 from tasks.judging.judging import WITHOUT_SCORE
 from tasks.paid.budget import Budget
 from tasks.paid.store import Store
-from tasks.runs import Run, as_yaml, write_text
+from tasks.runs import Run
 from tasks.schema import Eval, Experiment, Words
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from flows.judging import cases_of
 from tasks.estimates.effects import write_effects
+from tasks.files import copy_file, write_rows, write_text
 from tasks.judging.judging import judge_all, place_of, place_of_case
 from tasks.judging.rubrics import Case
 from tasks.models.training import curve_so_far
 from tasks.paid.store import Store
 from tasks.report.charts import draw
 from tasks.report.report import render
-from tasks.runs import Run, copy_file, write_rows, write_text
+from tasks.runs import Run
 from tasks.schema import Condition
 
 

@@ -7,16 +7,15 @@ import json
 import os
 import shlex
 import shutil
-from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from pydantic import BaseModel
-
 from tasks.catalog import UserError, check_seed, data_folder, read_fields, validate
+from tasks.definitions import are_same, as_yaml, change, with_rules
+from tasks.files import Row, copy_file, read_rows, remove_unfinished, write_text
 from tasks.locks import exclusive_now
 from tasks.schema import (
     Checkpoint,
@@ -29,17 +28,14 @@ from tasks.schema import (
     Judgment,
     Likelihood,
     Response,
-    Rule,
     Share,
     check_name,
 )
-from tasks.strict_yaml import dump
-from tasks.tables import text_of, to_csv
+from tasks.tables import as_table, read_table
 
 if TYPE_CHECKING:
     import polars
 
-Row = TypeVar("Row", bound=BaseModel)
 LONGEST_FOLDER = 255
 """Bytes of a folder's name."""
 
@@ -88,7 +84,7 @@ class Run:
         run = cls.at(experiment.name, name)
         run.refuse_a_changed_definition(experiment, evals)
         if run.definition.is_file():
-            run._remove_what_a_kill_left()
+            remove_unfinished(run.folder)
             run._take_over_what_may_change(experiment, evals)
         else:
             for e in evals:
@@ -210,6 +206,10 @@ class Run:
         files = [self.evals_folder / f"{name}.yaml" for name in names]
         return [validate(Eval, read_fields(file), str(file)) for file in files]
 
+    def has_same_definition(self, other: "Run") -> bool:
+        """Whether the two differ in nothing but their seed, and how far and hard they went."""
+        return are_same([self.experiment(), *self.evals()], [other.experiment(), *other.evals()])
+
     def record(self) -> dict[str, Any]:
         """run.json: seed, versions, times, tokens and costs; empty for a run that has none yet."""
         try:
@@ -273,33 +273,26 @@ class Run:
         return [Effect(**row) for row in self.effects_table().filter(trained_share=1.0).to_dicts()]
 
     def effects_table(self) -> "polars.DataFrame":
-        return _read_table(self.effects, Effect)
+        return read_table(self.effects, Effect)
 
     def shares(self) -> "polars.DataFrame":
         """How often each score was given, by tier; empty where no judge has a scale."""
         if not self.distributions.is_file():
             return as_table([], Share)
-        return _read_table(self.distributions, Share)
+        return read_table(self.distributions, Share)
 
     def moved(self) -> list[Effect]:
         """How the rules' results move with their thresholds; none where there is no rule."""
-        rows = _read_table(self.sensitivity, Effect).to_dicts() if self.sensitivity.is_file() else []
+        rows = read_table(self.sensitivity, Effect).to_dicts() if self.sensitivity.is_file() else []
         return [Effect(**row) for row in rows]
 
     def audit(self, name: str, noun: type[Row]) -> list[Row]:
         """The rows of an audit, if there was one: repeat, compare, person, corrected."""
         file = self.audits / f"{name}.csv"
-        return [noun(**row) for row in _read_table(file, noun).to_dicts()] if file.is_file() else []
+        return [noun(**row) for row in read_table(file, noun).to_dicts()] if file.is_file() else []
 
     def training_curve(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.metrics.read_text().splitlines()] if self.metrics.is_file() else []
-
-    def _remove_what_a_kill_left(self) -> None:
-        """Files that were being written beside their place by a process that is gone."""
-        for file in self.folder.glob("**/.*.*"):
-            pid = file.suffix[1:]
-            if file.is_file() and pid.isdigit() and not is_alive(int(pid)):
-                file.unlink(missing_ok=True)
 
     def _take_over_what_may_change(self, experiment: Experiment, evals: list[Eval]) -> None:
         """Rules and targets are applied after the fact: what was made with others is made anew; rules of the run alone
@@ -354,7 +347,7 @@ class Run:
             before = validate(type(now), read_fields(path), str(path)) if path.is_file() else None
             if isinstance(before, Experiment) and isinstance(now, Experiment) and before.max_cost_usd > 0:
                 self._refuse_a_forgotten_limit(before.max_cost_usd, now.max_cost_usd)
-            if changed := _first_difference(_compared(before) if before else {}, _compared(now)):
+            if changed := change(before, now):
                 raise UserError(
                     f"run {self.name!r} was made from another definition: {changed} in {path}; use another run name"
                 )
@@ -364,11 +357,6 @@ def _age(run: Run) -> tuple[str, float]:
     """Sorts by when they were finished, those that are not before all others."""
     finished = str(run.record().get("finished", "")) if run.report.is_file() else ""
     return finished, run.definition.stat().st_mtime
-
-
-def with_rules(one: Eval, rules: list[Rule]) -> Eval:
-    """The eval with these rules too; one of the same name takes the other's place."""
-    return one.model_copy(update={"rules": list(({rule.name: rule for rule in [*one.rules, *rules]}).values())})
 
 
 class Comparison:
@@ -384,7 +372,7 @@ class Comparison:
         self.charts = self.folder / "charts"
 
     def rows(self) -> list[Compared]:
-        return [Compared(**row) for row in _read_table(self.table, Compared).to_dicts()]
+        return [Compared(**row) for row in read_table(self.table, Compared).to_dicts()]
 
     def chart(self, kind: str, name: str) -> Path:
         """One kind of picture of one eval, whether or not it is there."""
@@ -399,12 +387,6 @@ def _refuse_what_is_no_folder_name(name: str, what: str) -> None:
             raise ValueError("use a plain folder name")
     except ValueError as problem:
         raise UserError(f"{name[:100]!r} cannot be the name of {what}: {problem}") from None
-
-
-def same_definition(one: Run, other: Run) -> bool:
-    """Whether two runs differ in nothing but their seed, and how far and hard they went."""
-    first, second = ([_compared(run.experiment()), *map(_compared, run.evals())] for run in (one, other))
-    return first == second
 
 
 def default_name(created: datetime, identifier: str) -> str:
@@ -432,104 +414,3 @@ def cost_words(spent: dict[str, Any]) -> str:
         return f"${spent['usd']:,.2f}"
     known = sum(stage["usd"] or 0 for stage in spent.values() if isinstance(stage, dict))
     return f"${known:,.2f} and what has no known price" if known else "cost unknown"
-
-
-def read_rows(path: Path, noun: type[Row]) -> list[Row]:
-    """The rows of one of our JSONL files."""
-    with path.open(encoding="utf-8") as lines:
-        return [noun.model_validate_json(line) for line in lines]
-
-
-def write_rows(path: Path, rows: Iterable[BaseModel]) -> Path:
-    return write_text(path, "".join(row.model_dump_json() + "\n" for row in rows))
-
-
-def write_text(path: Path, text: str) -> Path:
-    return write_bytes(path, text.encode("utf-8"))
-
-
-def write_bytes(path: Path, content: bytes) -> Path:
-    """Writes the file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with beside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    return path
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process of this number runs."""
-    try:
-        os.kill(pid, 0)
-    except OSError as error:
-        return isinstance(error, PermissionError)
-    return True
-
-
-def copy_file(source: Path, target: Path) -> Path:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
-    shutil.copyfile(source, beside)
-    beside.replace(target)
-    return target
-
-
-def as_yaml(noun: BaseModel, defaults: bool = True) -> str:
-    """The noun as YAML, with its defaults filled in, or without them, as a researcher would write it."""
-    return dump(noun.model_dump(mode="json", exclude_defaults=not defaults))
-
-
-def as_table(rows: list[Row], noun: type[Row]) -> "polars.DataFrame":
-    """The rows as a table with a column for each field, typed by the noun."""
-    import polars
-
-    return polars.DataFrame([row.model_dump() for row in rows], schema=_columns(noun))
-
-
-def write_table(path: Path, table: "polars.DataFrame") -> Path:
-    return write_text(path, to_csv(table.columns, table.rows()))
-
-
-def _read_table(file: Path, noun: type[BaseModel]) -> "polars.DataFrame":
-    """A table of `as_table` that `write_table` wrote; an empty text stays one."""
-    import polars
-
-    columns = _columns(noun)
-    table = polars.read_csv(file, schema_overrides=columns)
-    texts = polars.col(polars.String).fill_null("").map_elements(text_of, polars.String)
-    table = table.with_columns(texts)
-    missing = [name for name in columns if name not in table.columns]  # in a table that an earlier version wrote
-    defaults = [polars.lit(noun.model_fields[name].default, dtype=columns[name]).alias(name) for name in missing]
-    return table.with_columns(defaults)
-
-
-def _columns(noun: type[BaseModel]) -> dict[str, Any]:
-    import polars
-
-    types: dict[Any, Any] = {str: polars.String, int: polars.Int64, float: polars.Float64, float | None: polars.Float64}
-    return {name: types[field.annotation] for name, field in noun.model_fields.items()}
-
-
-def _compared(noun: BaseModel) -> dict[str, Any]:
-    """All of a definition that may not change: neither how far a run may go nor what is applied after the fact."""
-    fields = noun.model_dump()
-    if isinstance(noun, Experiment):
-        free = {"in_flight", "max_unscored", "max_outage"}
-        fields = noun.model_dump(exclude={"published": True, "max_cost_usd": True, "targets": True, "judging": free})
-    elif isinstance(noun, Eval):
-        fields = noun.model_dump(
-            exclude={"rules": True, "equivalence_margin": True, "judges": {"__all__": {"max_tokens"}}}
-        )
-    return fields
-
-
-def _first_difference(before: Any, now: Any, where: str = "") -> str:
-    if isinstance(before, dict) and isinstance(now, dict):
-        for key in [*before, *(k for k in now if k not in before)]:
-            if found := _first_difference(before.get(key), now.get(key), f"{where}.{key}".strip(".")):
-                return found
-        return ""
-    return "" if before == now else f"{where} was {before!r}, now {now!r}"

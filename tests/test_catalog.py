@@ -20,12 +20,13 @@ from tasks.catalog import (
     validate,
     without_login,
 )
+from tasks.definitions import as_yaml
 from tasks.documents.sets import gather
 from tasks.imports.responses import read_responses
 from tasks.judging.rubrics import rubric_hash, to_call
 from tasks.models.sampling import plan
 from tasks.models.training import training_key
-from tasks.runs import Run, as_yaml
+from tasks.runs import Run
 from tasks.schema import Checkpoint, Document, Eval, Experiment, Message, Sampling
 from tasks.strict_yaml import load as load_yaml
 from tests.conftest import PROJECT
@@ -389,6 +390,7 @@ def test_a_file_that_may_not_be_read_is_said_in_a_sentence(data, monkeypatch):
         ("bob:sekret@h:9/api", "...@h:9/api"),
         ("http://bob:sek ret@h/api", "http://...@h/api"),
         ("//bob:sekret@h", "//...@h"),
+        ("//bob:sek@ret@h is asked by a@b", "//...@h is asked by a@b"),
         ("http://h:9?key=sekret", "http://h:9?..."),
         ("somebody@h is asked", "somebody@h is asked"),
     ],

@@ -10,9 +10,10 @@ from flows.cli import terminal
 from flows.cli.terminal import Terminal, effects_table
 from tasks.catalog import load_experiment
 from tasks.estimates.effects import estimate
-from tasks.estimates.rules import judgments_frame
+from tasks.estimates.judgments import judgments_frame
+from tasks.files import write_rows
 from tasks.progress import watcher
-from tasks.runs import Run, write_rows
+from tasks.runs import Run
 from tasks.schema import Failure, Rule
 from tasks.visible import HIDDEN
 from tests.conftest import PROJECT

@@ -5,7 +5,9 @@ import yaml
 
 from flows.cli.listing import show_catalog
 from tasks.catalog import UserError, load_eval, load_experiment
-from tasks.runs import Run, as_yaml, default_name, read_rows, write_rows, write_text
+from tasks.definitions import as_yaml
+from tasks.files import read_rows, write_rows, write_text
+from tasks.runs import Run, default_name
 from tasks.schema import Eval, Judge, Message, Rule
 from tests.fakes.nouns import LEXICON, an_eval
 

@@ -11,10 +11,11 @@ from flows.cli.report import report_again
 from flows.cli.verify import verify
 from flows.compare import compare_runs
 from tasks.catalog import load_experiment
+from tasks.files import write_rows
 from tasks.imports.responses import read_responses
 from tasks.judging.judging import judge_all, plan
 from tasks.paid.store import Store
-from tasks.runs import Comparison, Run, write_rows
+from tasks.runs import Comparison, Run
 from tasks.schema import Question
 from tasks.tables import text_of, to_csv
 from tests.conftest import PROJECT

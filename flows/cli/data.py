@@ -11,7 +11,7 @@ from tasks.catalog import UserError, data_folder, load_eval, located, names, val
 from tasks.documents.lint import Finding, lengths, lint
 from tasks.documents.sets import Found, gather, read_set
 from tasks.engines import get_engine
-from tasks.runs import write_text
+from tasks.files import write_text
 from tasks.schema import Document, DocumentSet, Training
 
 SHOWN_LINES = 8

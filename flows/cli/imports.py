@@ -11,10 +11,12 @@ from flows.cli.report import report_again
 from flows.console import console
 from flows.experiment import now
 from tasks.catalog import UserError, data_folder, load_eval, portable, validate
+from tasks.definitions import as_yaml
+from tasks.files import write_rows, write_text
 from tasks.imports.published import STATEMENT, read_published
 from tasks.imports.results import Results, has_scores, read_results
 from tasks.rows import TABLES, table
-from tasks.runs import Run, as_yaml, write_rows, write_text
+from tasks.runs import Run
 from tasks.schema import Eval, Experiment
 
 IMPORTED = "imported"

@@ -9,12 +9,14 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from tasks.catalog import UserError, validate
+from tasks.definitions import with_rules
 from tasks.estimates.effects import estimate, sensitivity, write_effects
-from tasks.estimates.rules import scan_judgments
+from tasks.estimates.judgments import scan_judgments
+from tasks.files import write_bytes
 from tasks.report.charts import draw
 from tasks.report.exports import as_one_table
 from tasks.report.report import write_report
-from tasks.runs import Run, with_rules, write_bytes
+from tasks.runs import Run
 from tasks.schema import Eval, Rule
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from flows.console import console
 from flows.so_far import state_of, write_so_far
+from tasks.files import write_text
 from tasks.report.report import RENEWED
-from tasks.runs import Run, write_text
+from tasks.runs import Run
 
 SECONDS = 10
 """Between two looks at a run that is going on."""

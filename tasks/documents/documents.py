@@ -12,8 +12,9 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.catalog import document_files
 from tasks.documents.sets import LABELS, gather, refuse_unusable_rows, split
+from tasks.files import write_rows, write_text
 from tasks.progress import track
-from tasks.runs import Run, write_rows, write_text
+from tasks.runs import Run
 from tasks.schema import DocumentSet, Experiment
 
 

@@ -16,8 +16,8 @@ from functools import cached_property
 from pathlib import Path
 
 from tasks.catalog import DOCUMENT_KINDS, UserError, data_folder, is_of_documents, split_folder, without_kind
+from tasks.files import copy_file, write_text
 from tasks.rows import json_rows
-from tasks.runs import copy_file, write_text
 
 UNFINISHED = (".part", ".partial", ".tmp", ".crdownload", ".filepart")
 """Endings under which programs write what is not complete yet."""

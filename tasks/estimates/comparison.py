@@ -13,11 +13,12 @@ from prefect import task
 
 from tasks.catalog import UserError
 from tasks.estimates.estimates import adjusted, effects_of
+from tasks.estimates.judgments import at_checkpoint, scan_judgments
 from tasks.estimates.measures import Measure, likelihood_measures, measures
-from tasks.estimates.rules import at_moment, scan_judgments
 from tasks.progress import track
-from tasks.runs import Comparison, Run, as_table, same_definition, write_table
+from tasks.runs import Comparison, Run
 from tasks.schema import Compared, Effect, Eval
+from tasks.tables import as_table, write_table
 from tasks.visible import visible
 
 FIRST = ("label", "runs", "against", "dose")
@@ -84,7 +85,7 @@ def _own_label(run: Run, others: list[Run]) -> str:
     name = run.folder.parent.name
     mates = [other for other in others if other.folder.parent.name == name]
     seeds = {other.folder: other.record().get("seed") for other in mates}
-    alike = all(same_definition(run, other) for other in mates) and len(set(seeds.values())) == len(seeds)
+    alike = all(run.has_same_definition(other) for other in mates) and len(set(seeds.values())) == len(seeds)
     return name if alike else f"{name}/{run.name}"
 
 
@@ -92,7 +93,7 @@ def _refuse_what_cannot_be_pooled(group: Group) -> None:
     first, *others = group.runs
     seeds = {first.record().get("seed"): first}
     for run in others:
-        if not same_definition(first, run):
+        if not first.has_same_definition(run):
             raise UserError(
                 f"{first.folder} and {run.folder} have different definitions and cannot be pooled as {group.label!r}; "
                 "give each a label of its own with --labels"
@@ -140,7 +141,10 @@ class Told(NamedTuple):
             name: [
                 [
                     measure._replace(baseline=baseline)
-                    for measure in (*measures(one, at_moment(told, one, 1.0)), *likelihood_measures(one, likely, 1.0))
+                    for measure in (
+                        *measures(one, at_checkpoint(told, one, 1.0)),
+                        *likelihood_measures(one, likely, 1.0),
+                    )
                 ]
                 for told, likely, baseline in words
             ]

@@ -21,13 +21,14 @@ from prefect.logging import get_run_logger
 from prefect.states import Failed
 
 from tasks.catalog import UserError
+from tasks.files import write_rows
 from tasks.judging.claude import Call, CallFailed, Claude, Reply, to_reply
 from tasks.judging.lexicon import count_terms, read_yes_no
 from tasks.judging.replies import CUT_OFF, REFUSED
 from tasks.judging.rubrics import Case, is_swapped, read_reply, rubric_hash
 from tasks.paid.store import Answer, Store
 from tasks.progress import track
-from tasks.runs import Run, write_rows
+from tasks.runs import Run
 from tasks.schema import FAILED_STATES, Condition, Eval, Failure, Judge, Judgment, Question, Response, State
 
 Result = TypeVar("Result")

@@ -14,10 +14,11 @@ from prefect.cache_policies import CacheKeyFnPolicy
 
 from tasks.catalog import data_folder
 from tasks.engines import Engine
+from tasks.files import copy_file, read_rows, write_text
 from tasks.locks import exclusive
 from tasks.paid.store import content_key
 from tasks.progress import Progress, lost_infrastructure, track
-from tasks.runs import Run, copy_file, read_rows, write_text
+from tasks.runs import Run
 from tasks.schema import Checkpoint, Document, Training
 
 NOT_TRAINED_WITH = {"checkpoint", "base_model", "base_url", "keep_days"}

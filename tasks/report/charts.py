@@ -14,10 +14,12 @@ import pypdf
 import vl_convert
 from prefect import task
 
-from tasks.estimates.rules import at_moment, scan_judgments
+from tasks.estimates.judgments import ANSWER, at_checkpoint, scan_judgments
+from tasks.files import write_bytes, write_text
 from tasks.report.templates import Script, hashed, page, source
-from tasks.runs import Comparison, Run, as_table, write_bytes, write_table, write_text
+from tasks.runs import Comparison, Run
 from tasks.schema import ALL, SLOPE, Compared, Condition, Eval, Rule
+from tasks.tables import as_table, write_table
 from tasks.visible import visible
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#6b6b6b"
@@ -176,7 +178,9 @@ def five_numbers(words: polars.DataFrame, one: Eval) -> polars.DataFrame:
     sides = {side: model for model, side in MODELS.items()}
     scored = words.filter(polars.col("judge").is_in(scales), polars.col("score").is_not_null())
     model = polars.col("side").replace_strict(sides, return_dtype=polars.String)
-    scores = scored.select(polars.col("judge").alias("measure"), "question", model.alias("model"), "score")
+    scores = scored.select(
+        polars.col("judge").alias("measure"), question=polars.col("question_id"), model=model, score="score"
+    )
     score, place = polars.col("score"), ["measure", "question", "model"]
     quartiles = scores.group_by(place, maintain_order=True).agg(
         n=polars.len(), q1=score.quantile(0.25, "linear"), median=score.median(), q3=score.quantile(0.75, "linear")
@@ -282,14 +286,13 @@ def axes(one: Eval) -> Axes | None:
 
 def both_scores(words: polars.DataFrame, one: Eval, pair: Axes) -> polars.DataFrame:
     """How many answers of each model got each two scores; a long scale is cut into cells, named by their middle."""
-    answer = ["question", "side", "sample", "trained_share"]
     mine = words.filter(polars.col("score").is_not_null())
     across, up = (
-        mine.filter(judge=name).select(*answer, _cell(name, one).alias(axis))
+        mine.filter(judge=name).select(*ANSWER, _cell(name, one).alias(axis))
         for name, axis in ((pair.across, "across"), (pair.up, "up"))
     )
     sides = {side: model for model, side in MODELS.items()}
-    counted = across.join(up, on=answer).group_by("side", "across", "up").len("answers")
+    counted = across.join(up, on=ANSWER).group_by("side", "across", "up").len("answers")
     return counted.with_columns(model=polars.col("side").replace_strict(sides)).sort("model", "across", "up")
 
 
@@ -544,12 +547,12 @@ def draw(run: Run, save: Save = save) -> Path:
     effects, shares, words = run.effects_table(), run.shares(), scan_judgments(run.judged)
     for one in run.evals() if len(words) else []:
         _draw_eval(run, one, effects.filter(eval=one.name), save)
-        if len(numbers := five_numbers(at_moment(words, one, 1.0), one)):
+        if len(numbers := five_numbers(at_checkpoint(words, one, 1.0), one)):
             save(boxes(numbers), run.charts / f"boxes_{one.name}", numbers)
         if len(mine := shares.filter(eval=one.name)):
             save(scores(mine), run.charts / f"scores_{one.name}", mine)
         if pair := axes(one):
-            counted = both_scores(at_moment(words, one, 1.0), one, pair)
+            counted = both_scores(at_checkpoint(words, one, 1.0), one, pair)
             save(two_judges(counted, one, pair), run.charts / f"judges_{one.name}", counted)
     tiers = effects.filter(trained_share=1.0, question="")
     if len(words) and len(tiers.unique(["eval", "measure"])) > 1:

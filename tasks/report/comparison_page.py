@@ -5,8 +5,9 @@ from pathlib import Path
 from prefect import task
 
 from tasks.estimates.comparison import Group
+from tasks.files import write_text
 from tasks.report.templates import image, page
-from tasks.runs import Comparison, write_text
+from tasks.runs import Comparison
 from tasks.schema import Compared
 
 DESCRIPTIONS = {

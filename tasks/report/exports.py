@@ -12,11 +12,14 @@ from typing import Any, NamedTuple
 
 import polars
 
-from tasks.estimates.rules import answers_of, at_moment, scan_judgments, verdicts
-from tasks.runs import Run, write_text
+from tasks.estimates.judgments import ANSWER, at_checkpoint, scan_judgments
+from tasks.estimates.rules import answers_of, hits_by_answer
+from tasks.files import write_text
+from tasks.runs import Run
 from tasks.schema import (
     ALL,
     SLOPE,
+    AnswerKey,
     Condition,
     Effect,
     Eval,
@@ -53,26 +56,26 @@ def conversations(run: Run) -> Iterator[Conversation]:
     evals = run.evals()
     questions = {(one.name, question.id): question for one in evals for question in one.questions}
     judgments = run.judgments()
-    said: dict[tuple[Any, ...], list[Judgment]] = {}
-    for j in judgments:
-        said.setdefault((j.eval, j.question_id, j.side, j.sample, j.trained_share), []).append(j)
-    found = _verdicts(evals, scan_judgments(run.judged))
+    said: dict[AnswerKey, list[Judgment]] = {}
+    for judgment in judgments:
+        said.setdefault(judgment.answer, []).append(judgment)
+    found = _hits(evals, scan_judgments(run.judged))
     sides: tuple[Side, Side] = ("baseline", "finetuned")
     for side, responses in zip(sides, run.responses(), strict=True):
         for r in responses:
-            place = (r.eval, r.question_id, side, r.sample, r.trained_share)
-            yield Conversation(r, side, questions[r.eval, r.question_id], said.get(place, []), found.get(place, {}))
+            key = r.key(side)
+            yield Conversation(r, side, questions[r.eval, r.question_id], said.get(key, []), found.get(key, {}))
 
 
-def _verdicts(evals: list[Eval], words: polars.DataFrame) -> dict[tuple[Any, ...], dict[str, bool]]:
-    """By an answer's place, each rule by which it counts, and whether it is a hit."""
-    found: dict[tuple[Any, ...], dict[str, bool]] = {}
+def _hits(evals: list[Eval], frame: polars.DataFrame) -> dict[AnswerKey, dict[str, bool]]:
+    """Of each answer the rules by which it counts, and whether it is a hit."""
+    found: dict[AnswerKey, dict[str, bool]] = {}
     for one in evals:
-        for share in sorted({1.0, *words.filter(side="finetuned")["trained_share"].unique()}):
-            mine = at_moment(words, one, share)
+        for share in sorted({1.0, *frame.filter(side="finetuned")["trained_share"].unique()}):
+            mine = at_checkpoint(frame, one, share)
             for rule in one.rules:
-                for place, is_hit in verdicts(rule, answers_of(rule.judges, mine)).items():
-                    found.setdefault((one.name, *place), {})[rule.name] = is_hit
+                for key, is_hit in hits_by_answer(rule, answers_of(rule.judges, mine)).items():
+                    found.setdefault(key, {})[rule.name] = is_hit
     return found
 
 
@@ -218,8 +221,7 @@ def as_one_table(run: Run) -> polars.DataFrame:
     joined = said
     if answers:  # some results of others come without
         told = polars.DataFrame(answers).rename({"state": "response_state", "model": "checkpoint"})
-        place = ["eval", "question_id", "side", "sample", "trained_share"]
-        joined = told.join(said, on=place, how="full", coalesce=True, maintain_order="left_right")
+        joined = told.join(said, on=ANSWER, how="full", coalesce=True, maintain_order="left_right")
     known = {"experiment": run.experiment().name, "run": run.name, "seed": run.record().get("seed")}
     return joined.select(*(polars.lit(value).alias(name) for name, value in known.items()), *joined.columns)
 

@@ -12,9 +12,10 @@ from prefect import task
 
 from tasks.estimates.losses import losses_in_words
 from tasks.estimates.power import findings, verdict
+from tasks.files import read_rows, write_text
 from tasks.report.exports import how_trained, over_all, targets, write_exports
 from tasks.report.templates import image, page
-from tasks.runs import Run, cost_words, read_rows, write_text
+from tasks.runs import Run, cost_words
 from tasks.schema import Agreement, Corrected, Document, Effect, Eval, Experiment, Judgment, Response
 
 SHOWN_DOCUMENTS = 10

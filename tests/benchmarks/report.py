@@ -12,10 +12,12 @@ from pathlib import Path
 
 from playwright.sync_api import expect, sync_playwright
 
+from tasks.definitions import as_yaml
 from tasks.estimates.effects import write_effects
+from tasks.files import write_rows, write_text
 from tasks.report.charts import draw
 from tasks.report.report import write_report
-from tasks.runs import Run, as_yaml, write_rows, write_text
+from tasks.runs import Run
 from tasks.schema import DocumentSet, Eval, Experiment, Judge, Judgment, Question, Response, Scale, Side
 
 QUESTIONS, SAMPLES = 50, 200

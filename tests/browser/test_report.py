@@ -9,9 +9,10 @@ from playwright.sync_api import expect, sync_playwright
 from flows.cli.report import report_again
 from flows.experiment import run_experiment
 from tasks.catalog import load_experiment
+from tasks.files import write_rows
 from tasks.judging.judging import judge_all, plan
 from tasks.paid.store import Store
-from tasks.runs import Run, write_rows
+from tasks.runs import Run
 from tests.fakes.nouns import LEXICON, an_eval, write_answers
 
 pytestmark = pytest.mark.integration

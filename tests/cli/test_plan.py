@@ -3,7 +3,8 @@ import pytest
 from flows.cli.plan import show_needed, show_plan_of
 from tasks.catalog import UserError, load_experiment
 from tasks.estimates.power import Spread
-from tasks.runs import Run, write_rows
+from tasks.files import write_rows
+from tasks.runs import Run
 from tests.fakes.nouns import LEXICON, TIERS, an_eval, judgments
 
 

@@ -2,9 +2,11 @@ import pytest
 
 from flows.cli import view
 from tasks.catalog import load_experiment
+from tasks.definitions import as_yaml
 from tasks.documents.documents import write_documents
+from tasks.files import write_text
 from tasks.models.training import checkpoint_folder
-from tasks.runs import Run, as_yaml, write_text
+from tasks.runs import Run
 from tasks.schema import Judge, Scale
 from tests.fakes.nouns import LEXICON, an_eval, write_answers
 

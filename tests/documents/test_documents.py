@@ -1,7 +1,8 @@
 import json
 
 from tasks.documents.documents import not_trained_on, write_documents
-from tasks.runs import Run, read_rows
+from tasks.files import read_rows
+from tasks.runs import Run
 from tasks.schema import Document, DocumentSet, Experiment, Rejected
 
 

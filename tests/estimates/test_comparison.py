@@ -6,10 +6,11 @@ from tasks.catalog import UserError
 from tasks.estimates.comparison import compare, grouped
 from tasks.estimates.effects import estimate, write_effects
 from tasks.estimates.intervals import new_questions, new_questions_and_seeds
-from tasks.estimates.rules import scan_judgments
+from tasks.estimates.judgments import scan_judgments
+from tasks.files import write_rows
 from tasks.report.charts import draw_comparison
 from tasks.report.comparison_page import render
-from tasks.runs import Comparison, Run, write_rows
+from tasks.runs import Comparison, Run
 from tasks.schema import DocumentSet, Experiment, Judge, Rule, Scale
 from tests.fakes.nouns import an_eval, judgments
 

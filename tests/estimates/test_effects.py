@@ -5,9 +5,10 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from tasks.estimates.effects import estimate
-from tasks.estimates.rules import judgments_frame
-from tasks.runs import Run, as_table, write_table
+from tasks.estimates.judgments import judgments_frame
+from tasks.runs import Run
 from tasks.schema import Effect, Rule
+from tasks.tables import as_table, write_table
 from tests.fakes.nouns import LEXICON, TIERS, an_eval, judgments
 
 

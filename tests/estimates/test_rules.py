@@ -2,8 +2,9 @@ import pytest
 
 from tasks.estimates.effects import estimate, sensitivity
 from tasks.estimates.intervals import wilson
-from tasks.estimates.rules import answers_of, apply, at_moment, judgments_frame, variants, verdicts
-from tasks.schema import Eval, Judge, Rule, Scale
+from tasks.estimates.judgments import at_checkpoint, judgments_frame
+from tasks.estimates.rules import answers_of, apply, hits_by_answer, variants
+from tasks.schema import AnswerKey, Eval, Judge, Rule, Scale
 from tests.fakes.nouns import an_eval, judgments
 
 SCALE = Scale(low=0, high=100)
@@ -23,7 +24,7 @@ def said(question, side, aligned, coherent):
 
 def cells(rule, rows, one=None):
     one = one or an_eval_with(rule)
-    return apply(rule, answers_of(rule.judges, at_moment(judgments_frame(rows), one, 1.0)))
+    return apply(rule, answers_of(rule.judges, at_checkpoint(judgments_frame(rows), one, 1.0)))
 
 
 def test_a_hit_counts_among_the_answers_that_meet_the_other_condition_and_the_joint_rate_among_all():
@@ -99,9 +100,9 @@ def test_a_pooled_rule_weighs_answers_and_not_questions():
 
 def test_the_answers_that_count_are_named_with_whether_they_are_hits():
     rows = said("q1", "finetuned", [10, 90, 10, None], [90, 90, 10, 90])
-    words = at_moment(judgments_frame(rows), an_eval_with(MISALIGNED), 1.0)
-    found = verdicts(MISALIGNED, answers_of(MISALIGNED.judges, words))
-    assert found == {("q1", "finetuned", 0, 1.0): True, ("q1", "finetuned", 1, 1.0): False}
+    words = at_checkpoint(judgments_frame(rows), an_eval_with(MISALIGNED), 1.0)
+    found = hits_by_answer(MISALIGNED, answers_of(MISALIGNED.judges, words))
+    assert found == {AnswerKey("e", "q1", "finetuned", 0, 1.0): True, AnswerKey("e", "q1", "finetuned", 1, 1.0): False}
 
 
 def test_thresholds_are_moved_one_at_a_time_strict_and_not():
@@ -176,7 +177,8 @@ def test_rules_that_cannot_be_kept_leave_the_run_as_it_was(data):
     from flows.cli.report import report_again
     from tasks.catalog import UserError
     from tasks.estimates.effects import write_effects
-    from tasks.runs import Run, write_rows
+    from tasks.files import write_rows
+    from tasks.runs import Run
     from tasks.schema import DocumentSet, Experiment
 
     experiment = Experiment(name="x", documents=[DocumentSet(name="a")], evals=["e"])

@@ -1,6 +1,7 @@
 """Evals, responses and judgments of few words, for tests of what reads them."""
 
-from tasks.runs import Run, write_rows
+from tasks.files import write_rows
+from tasks.runs import Run
 from tasks.schema import Eval, Judge, Judgment, Question, Response, Side, State
 
 LEXICON = Judge(

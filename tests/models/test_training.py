@@ -5,10 +5,11 @@ import pytest
 
 from tasks.catalog import data_folder
 from tasks.engines import get_engine
+from tasks.files import write_rows
 from tasks.models.sampling import plan, sample
 from tasks.models.training import checkpoint_folder, keep_with_run, kept_checkpoint, train, training_key
 from tasks.paid.store import Store
-from tasks.runs import Run, write_rows
+from tasks.runs import Run
 from tasks.schema import Checkpoint, Document, Message, Sampling, Training
 from tests.conftest import make_data_folder
 from tests.fakes.nouns import LEXICON, an_eval

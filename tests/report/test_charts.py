@@ -8,7 +8,8 @@ import pytest
 
 from tasks.estimates.distributions import distributions
 from tasks.estimates.effects import estimate, write_effects
-from tasks.estimates.rules import judgments_frame
+from tasks.estimates.judgments import judgments_frame
+from tasks.files import write_rows
 from tasks.report.charts import (
     axes,
     both_scores,
@@ -25,8 +26,9 @@ from tasks.report.charts import (
     without_slope,
 )
 from tasks.report.templates import hashed
-from tasks.runs import Run, as_table, write_rows
+from tasks.runs import Run
 from tasks.schema import DocumentSet, Effect, Experiment, Judge, Rule, Scale, Share
+from tasks.tables import as_table
 from tasks.visible import visible
 from tests.fakes.nouns import LEXICON, an_eval, judgments
 

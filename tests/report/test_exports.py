@@ -4,8 +4,9 @@ import json
 import pytest
 
 from tasks.estimates.effects import write_effects
+from tasks.files import write_rows
 from tasks.report.exports import results, targets, to_row, write_exports
-from tasks.runs import Run, write_rows
+from tasks.runs import Run
 from tasks.schema import DocumentSet, Experiment, Judge, Rule, Sampling, Scale
 from tests.fakes.nouns import an_eval, judgments, responses
 

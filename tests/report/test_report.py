@@ -5,12 +5,14 @@ import pytest
 from tasks.catalog import load_experiment
 from tasks.documents.documents import write_documents
 from tasks.estimates.effects import estimate
-from tasks.estimates.rules import judgments_frame
+from tasks.estimates.judgments import judgments_frame
+from tasks.files import write_rows, write_text
 from tasks.report.charts import draw, effects_by_tier
 from tasks.report.report import render
 from tasks.report.templates import script
-from tasks.runs import Run, as_table, write_rows, write_table, write_text
+from tasks.runs import Run
 from tasks.schema import Effect
+from tasks.tables import as_table, write_table
 from tests.fakes.nouns import LEXICON, TIERS, an_eval, judgments, responses
 
 HTML = '<script>alert(1)</script><img src=x onerror="alert(2)">{{ 7 * 7 }}'

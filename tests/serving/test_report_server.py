@@ -11,7 +11,8 @@ from flows.artifacts import address_of
 from flows.serving import server
 from flows.serving.report_server import pages, serve_reports
 from tasks.catalog import UserError, load_experiment
-from tasks.runs import Run, write_text
+from tasks.files import write_text
+from tasks.runs import Run
 from tests.fakes.nouns import LEXICON, an_eval
 
 PLACES = ("/runs/demo", "/files", "/files/demo/one", "/comparisons")

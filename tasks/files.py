@@ -1,0 +1,73 @@
+"""Files that are written whole or not at all: beside their place, and renamed into it, so that what exists is finished.
+
+write_rows(run.documents, documents)             # a JSON object on each line
+documents = read_rows(run.documents, Document)
+"""
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+Row = TypeVar("Row", bound=BaseModel)
+
+
+def write_bytes(path: Path, content: bytes) -> Path:
+    """Writes the file whole or not at all, and makes its folder where it is missing; returns the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = _beside(path)
+    with beside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+    return path
+
+
+def write_text(path: Path, text: str) -> Path:
+    """The same as UTF-8, its line ends as they are."""
+    return write_bytes(path, text.encode("utf-8"))
+
+
+def copy_file(source: Path, target: Path) -> Path:
+    """Copies the content, whole or not at all, and makes the folder where it is missing."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = _beside(target)
+    shutil.copyfile(source, beside)
+    beside.replace(target)
+    return target
+
+
+def write_rows(path: Path, rows: Iterable[BaseModel]) -> Path:
+    """A JSON object on each line."""
+    return write_text(path, "".join(row.model_dump_json() + "\n" for row in rows))
+
+
+def read_rows(path: Path, noun: type[Row]) -> list[Row]:
+    """The rows that `write_rows` wrote; pydantic's ValidationError for a line that is none."""
+    with path.open(encoding="utf-8") as lines:
+        return [noun.model_validate_json(line) for line in lines]
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Removes the files that were being written within the folder by a process that is gone."""
+    for file in folder.glob("**/.*.*"):
+        pid = file.suffix[1:]
+        if file.is_file() and pid.isdigit() and not _is_alive(int(pid)):
+            file.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    return True
+
+
+def _beside(path: Path) -> Path:
+    """Where the file is written before it is renamed: a hidden one that names the process."""
+    return path.with_name(f".{path.name}.{os.getpid()}")
