@@ -5,9 +5,9 @@ from rich.table import Table
 from flows.console import console
 from tasks.catalog import UserError
 from tasks.estimates.intervals import POWER
+from tasks.estimates.judgments import at_checkpoint, scan_judgments
 from tasks.estimates.measures import Measure, measures
 from tasks.estimates.power import MOST_QUESTIONS, Needed, Spread, plan, spread_of
-from tasks.estimates.rules import at_moment, scan_judgments
 from tasks.estimates.wording import number
 from tasks.runs import Run
 
@@ -19,7 +19,7 @@ def show_plan_of(run: Run, effect: float, power: float) -> None:
         raise UserError(f"{run.folder} has no judged.jsonl yet; finish it with `{run.resume_command}`")
     words = scan_judgments(run.judged)
     for one in run.evals():
-        for measure in measures(one, at_moment(words, one, 1.0)):
+        for measure in measures(one, at_checkpoint(words, one, 1.0)):
             pairs = [(pair.baseline, pair.finetuned) for pair in measure.pairs(one)]
             _show_measure(measure, spread_of(pairs), effect or measure.equivalence_margin or 0.0, power)
 

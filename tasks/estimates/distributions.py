@@ -11,7 +11,7 @@ from collections import Counter
 import polars
 
 from tasks.estimates.intervals import Cell, Interval, rate_cell, these_questions
-from tasks.estimates.rules import at_moment
+from tasks.estimates.judgments import at_checkpoint
 from tasks.schema import ALL, Eval, Judge, Question, Share, Side
 
 MOST_SCORES = 12
@@ -22,19 +22,19 @@ Counts = dict[tuple[str, Side], Counter[int]]
 """Of each question and side, how many scores fell into each class."""
 
 
-def distributions(words: polars.DataFrame, evals: list[Eval]) -> list[Share]:
+def distributions(judgments: polars.DataFrame, evals: list[Eval]) -> list[Share]:
     """The distribution of each judge that has a scale, by tier and over all, after the whole training."""
     return [
         row
         for one in evals
         for judge in one.judges
         if judge.scale_max - judge.scale_min > 1
-        for row in _of_judge(one, judge, at_moment(words, one, 1.0).filter(judge=judge.name))
+        for row in _of_judge(one, judge, at_checkpoint(judgments, one, 1.0).filter(judge=judge.name))
     ]
 
 
-def _of_judge(one: Eval, judge: Judge, words: polars.DataFrame) -> list[Share]:
-    scores = words.filter(polars.col("score").is_not_null())
+def _of_judge(one: Eval, judge: Judge, judgments: polars.DataFrame) -> list[Share]:
+    scores = judgments.filter(polars.col("score").is_not_null())
     if scores.is_empty():
         return []
     starts, width = _classes(judge, bool((scores["score"] == scores["score"].floor()).all()))
@@ -60,7 +60,7 @@ def _classes(judge: Judge, are_whole: bool) -> tuple[list[float], float]:
 def _counted(scores: polars.DataFrame, lowest: float, width: float, classes: int) -> Counts:
     place = ((polars.col("score") - lowest) / width + 1e-9).floor().clip(0, classes - 1).cast(polars.Int64)
     found: Counts = {}
-    for question, side, number, count in scores.group_by("question", "side", place.alias("place")).len().iter_rows():
+    for question, side, number, count in scores.group_by("question_id", "side", place.alias("place")).len().iter_rows():
         found.setdefault((question, side), Counter())[number] = count
     return found
 

@@ -1,7 +1,7 @@
 """Measures: what a judge, a rule or a likelihood says of each question, before and after, as cells to estimate from.
 
-words = at_moment(scan_judgments(run.judged), one, 1.0)
-for measure in measures(one, words):
+judgments = at_checkpoint(scan_judgments(run.judged), one, 1.0)
+for measure in measures(one, judgments):
     pairs = measure.pairs(one)
 """
 
@@ -117,33 +117,33 @@ def _filled(cell: Cell, score: float) -> float:
     return (known + score * cell.unscored) / (cell.n + cell.unscored)
 
 
-def measures(one: Eval, words: polars.DataFrame) -> list[Measure]:
+def measures(one: Eval, judgments: polars.DataFrame) -> list[Measure]:
     """The eval's judges and rules."""
-    cells, placements = _cells(words), _placements(words)
+    cells, placements = _cells(judgments), _placements(judgments)
     judges = [
         Measure(
             one.name,
             judge.name,
-            *_authors(words, [judge.name]),
+            *_authors(judgments, [judge.name]),
             _of_judge(cells, judge.name),
             judge.scale_min,
             judge.scale_max,
             one.equivalence_margin,
             judge.reads == "pair",
-            is_rate=(judge.scale_min, judge.scale_max) == (0, 1) and _are_whole(words, judge.name),
+            is_rate=(judge.scale_min, judge.scale_max) == (0, 1) and _are_whole(judgments, judge.name),
             placements=_of_judge(placements, judge.name) if judge.scale_max - judge.scale_min > 1 else {},
         )
         for judge in one.judges
     ]
-    return judges + [rule_measure(one, words, rule, answers_of(rule.judges, words)) for rule in one.rules]
+    return judges + [rule_measure(one, judgments, rule, answers_of(rule.judges, judgments)) for rule in one.rules]
 
 
-def rule_measure(one: Eval, words: polars.DataFrame, rule: Rule, answers: polars.DataFrame) -> Measure:
+def rule_measure(one: Eval, judgments: polars.DataFrame, rule: Rule, answers: polars.DataFrame) -> Measure:
     """The rule applied to answers that are joined already: its variants share them."""
     return Measure(
         one.name,
         rule.name,
-        *_authors(words, rule.judges),
+        *_authors(judgments, rule.judges),
         apply(rule, answers),
         0,
         1,
@@ -163,7 +163,7 @@ def likelihood_measures(one: Eval, likelihoods: list[Likelihood], share: float) 
         ],
         schema={
             "measure": polars.String,
-            "question": polars.String,
+            "question_id": polars.String,
             "baseline": polars.Float64,
             "finetuned": polars.Float64,
         },
@@ -177,7 +177,7 @@ def likelihood_measures(one: Eval, likelihoods: list[Likelihood], share: float) 
 
 def _likelihood_measure(one: Eval, name: str, frame: polars.DataFrame) -> Measure:
     """The same texts under both models: what varies is their difference, which the fine-tuned side's cell carries."""
-    both = frame.group_by("question").agg(
+    both = frame.group_by("question_id").agg(
         polars.len().alias("n"),
         polars.col("baseline").mean(),
         polars.col("finetuned").mean(),
@@ -185,21 +185,21 @@ def _likelihood_measure(one: Eval, name: str, frame: polars.DataFrame) -> Measur
     )
     cells = {}
     for row in both.to_dicts():
-        cells[row["question"], "baseline"] = Cell(row["n"], row["baseline"], 0.0, 0)
-        cells[row["question"], "finetuned"] = Cell(row["n"], row["finetuned"], _number(row["variance"]), 0)
+        cells[row["question_id"], "baseline"] = Cell(row["n"], row["baseline"], 0.0, 0)
+        cells[row["question_id"], "finetuned"] = Cell(row["n"], row["finetuned"], _number(row["variance"]), 0)
     return Measure(
         one.name, name, "both models", "", cells, -math.inf, math.inf, one.equivalence_margin, is_likelihood=True
     )
 
 
-def _are_whole(words: polars.DataFrame, judge: str) -> bool:
-    scores = words.filter(judge=judge)["score"].drop_nulls()
+def _are_whole(judgments: polars.DataFrame, judge: str) -> bool:
+    scores = judgments.filter(judge=judge)["score"].drop_nulls()
     return bool((scores == scores.floor()).all())
 
 
-def _authors(words: polars.DataFrame, judges: list[str]) -> tuple[str, str]:
+def _authors(judgments: polars.DataFrame, judges: list[str]) -> tuple[str, str]:
     """Which models and which rubrics made the judgments of these judges."""
-    mine = words.filter(polars.col("judge").is_in(judges))
+    mine = judgments.filter(polars.col("judge").is_in(judges))
     model, rubric = (", ".join(sorted(mine[name].unique())) for name in ("model", "rubric"))
     return model, rubric
 
@@ -208,9 +208,9 @@ Cells = dict[tuple[str, str, str], Cell]
 """By judge, question and side."""
 
 
-def _cells(words: polars.DataFrame) -> Cells:
+def _cells(judgments: polars.DataFrame) -> Cells:
     score = polars.col("score")
-    grouped = words.group_by("judge", "question", "side").agg(
+    grouped = judgments.group_by("judge", "question_id", "side").agg(
         n=score.count(), mean=score.mean(), variance=score.var(), unscored=score.null_count()
     )
     return _as_cells(grouped)
@@ -218,7 +218,7 @@ def _cells(words: polars.DataFrame) -> Cells:
 
 def _as_cells(grouped: polars.DataFrame) -> Cells:
     return {
-        (row["judge"], row["question"], row["side"]): Cell(
+        (row["judge"], row["question_id"], row["side"]): Cell(
             row["n"], _number(row["mean"]), _number(row["variance"]), row["unscored"]
         )
         for row in grouped.to_dicts()
@@ -229,19 +229,21 @@ def _of_judge(cells: Cells, judge: str) -> dict[tuple[str, str], Cell]:
     return {(question, side): cell for (name, question, side), cell in cells.items() if name == judge}
 
 
-def _placements(words: polars.DataFrame) -> Cells:
+def _placements(judgments: polars.DataFrame) -> Cells:
     """Cells of placements: each score's is the share of the other side's scores to its question below it, ties half.
 
     Made of how often each score was given, which are far fewer rows than there are answers.
     """
     side, answers = polars.col("side"), polars.col("answers")
     counted = (
-        words.filter(polars.col("score").is_not_null()).group_by("judge", "question", "side", "score").len("answers")
+        judgments.filter(polars.col("score").is_not_null())
+        .group_by("judge", "question_id", "side", "score")
+        .len("answers")
     )
-    both = counted.group_by("judge", "question", "score").agg(
+    both = counted.group_by("judge", "question_id", "score").agg(
         baseline=answers.filter(side == "baseline").sum(), finetuned=answers.filter(side == "finetuned").sum()
     )
-    place = ["judge", "question"]
+    place = ["judge", "question_id"]
     both = both.sort(*place, "score").with_columns(
         polars.col(name).cum_sum().over(place).alias(f"{name}_upto") for name in ("baseline", "finetuned")
     )
@@ -250,11 +252,11 @@ def _placements(words: polars.DataFrame) -> Cells:
 
 def _side_placed(both: polars.DataFrame, side: str, other: str) -> Cells:
     n, theirs = polars.col(side), polars.col(other)
-    placement = (polars.col(f"{other}_upto") - theirs / 2) / theirs.sum().over("judge", "question")
+    placement = (polars.col(f"{other}_upto") - theirs / 2) / theirs.sum().over("judge", "question_id")
     weighed = (n * polars.col("placement")).sum() / n.sum()
     grouped = (
         both.with_columns(placement=placement)
-        .group_by("judge", "question")
+        .group_by("judge", "question_id")
         .agg(n=n.sum(), others=theirs.sum(), mean=weighed, squares=(n * (polars.col("placement") - weighed) ** 2).sum())
         .filter(polars.col("n") > 0, polars.col("others") > 0)
     )

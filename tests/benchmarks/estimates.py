@@ -13,7 +13,7 @@ import polars
 
 from tasks.estimates.distributions import distributions
 from tasks.estimates.effects import estimate, sensitivity
-from tasks.estimates.rules import scan_judgments
+from tasks.estimates.judgments import scan_judgments
 from tasks.schema import Eval, Judge, Question, Rule, Scale
 
 QUESTIONS, SAMPLES = 100, 2_500

@@ -15,7 +15,7 @@ from tasks.catalog import load_evals, load_experiment
 from tasks.documents.documents import gather, split
 from tasks.engines import get_engine
 from tasks.estimates.effects import estimate
-from tasks.estimates.rules import judgments_frame
+from tasks.estimates.judgments import judgments_frame
 from tasks.judging.judging import judge_all, plan
 from tasks.models.sampling import plan as asks
 from tasks.models.sampling import sample

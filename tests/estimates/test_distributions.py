@@ -4,7 +4,7 @@ from scipy import stats
 from tasks.estimates.distributions import distributions
 from tasks.estimates.effects import estimate
 from tasks.estimates.intervals import wilson
-from tasks.estimates.rules import judgments_frame
+from tasks.estimates.judgments import judgments_frame
 from tasks.schema import Judge, Scale
 from tests.fakes.nouns import LEXICON, an_eval, judgments
 

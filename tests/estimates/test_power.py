@@ -6,8 +6,8 @@ from statsmodels.stats.power import TTestPower
 
 from tasks.estimates.effects import estimate
 from tasks.estimates.intervals import Cell, new_questions
+from tasks.estimates.judgments import judgments_frame
 from tasks.estimates.power import Spread, findings, headline, plan, spread_of, verdict
-from tasks.estimates.rules import judgments_frame
 from tasks.estimates.wording import number
 from tests.fakes.nouns import LEXICON, TIERS, an_eval, judgments
 

@@ -7,7 +7,7 @@ from flows.cli.imports import import_file
 from flows.cli.report import write_parquet
 from flows.cli.verify import verify
 from tasks.catalog import UserError
-from tasks.estimates.rules import judgments_frame
+from tasks.estimates.judgments import judgments_frame
 from tasks.imports.results import read_results
 from tasks.runs import Run
 

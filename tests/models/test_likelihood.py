@@ -9,7 +9,7 @@ from tasks.engines.generation import logprobs
 from tasks.engines.local import LocalEngine
 from tasks.engines.lora import load_model
 from tasks.estimates.effects import estimate
-from tasks.estimates.rules import judgments_frame
+from tasks.estimates.judgments import judgments_frame
 from tasks.models.likelihood import likelihoods, plan
 from tasks.models.sampling import plan as plan_answers
 from tasks.models.sampling import sample
