@@ -22,7 +22,7 @@ from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectException
 from prefect.states import Cancelled
 
-from flows.serving.server import reports_address
+from flows.addresses import reports_address
 from tasks.estimates.losses import losses_in_words
 from tasks.estimates.power import headline
 from tasks.estimates.wording import interval, number_or_dash

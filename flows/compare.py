@@ -12,7 +12,7 @@ from prefect.artifacts import acreate_markdown_artifact
 from prefect.runtime import flow_run
 from pydantic import Field
 
-from flows.serving.server import reports_address
+from flows.addresses import reports_address
 from tasks.catalog import UserError
 from tasks.estimates.comparison import Group, compare_task, grouped
 from tasks.estimates.wording import interval, number_or_dash

@@ -317,7 +317,7 @@ WORDS = {
 
 def without_login(text: str) -> str:
     """A text without the users, passwords and queries of the addresses in it, whether or not they name a scheme."""
-    text = re.sub(r"(?<![^\s=/'\"])[^\s=/'\"]+:[^@/'\"]*@|(?<=//)[^/'\"]*@", "...@", text)
+    text = re.sub(r"(?<![^\s=/'\"])[^\s=/'\"]+:[^@/'\"]*@(?:[^\s@/'\"]*@)*|(?<=//)[^/'\"]*@", "...@", text)
     return re.sub(r"(://[^\s?'\"]*\?)[^\s'\"]+", r"\1...", text)
 
 

@@ -15,8 +15,8 @@ import uvicorn
 from prefect.server.api.server import create_app
 from prefect.settings import get_current_settings
 
+from flows.addresses import checked_address
 from flows.serving.guard import Guard
-from flows.serving.server import checked_address
 from tasks.catalog import UserError
 
 

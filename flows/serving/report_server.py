@@ -23,8 +23,9 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from flows.addresses import address_in, reports_served_at
 from flows.serving.guard import Guard
-from flows.serving.server import address_in, listen_from, reports_are_served
+from flows.serving.server import listen_from
 from flows.so_far import state_of, write_so_far
 from tasks.catalog import UserError, data_folder
 from tasks.report.templates import page
@@ -127,7 +128,7 @@ def serve_reports(host: str = LOOPBACK, port: int = 0) -> Iterator[str]:
     thread.start()
     address = f"http://{LOOPBACK}:{listening.getsockname()[1]}"
     try:
-        with reports_are_served(address):
+        with reports_served_at(address):
             yield address
     finally:
         server.should_exit = True

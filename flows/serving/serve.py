@@ -28,13 +28,14 @@ from prefect.exceptions import ObjectNotFound
 from prefect.runner import Runner
 from prefect.settings import PREFECT_API_URL
 
+from flows.addresses import checked_address
 from flows.console import console
 from flows.serving.automations import NOTIFIER, put_automations
 from flows.serving.deployments import ON_NEW_DOCUMENTS, deployments, problem_of
 from flows.serving.report_server import LOOPBACK, serve_reports
-from flows.serving.server import LOOK_EVERY, is_healthy, local_server_is_kept, ui_address, without_login
+from flows.serving.server import LOOK_EVERY, is_healthy, local_server_is_kept, ui_address
 from flows.watch_documents import watched_folder
-from tasks.catalog import data_folder, names
+from tasks.catalog import data_folder, names, without_login
 
 
 def serve(at_once: int, reports_host: str = LOOPBACK, reports_port: int = 0) -> None:
@@ -132,7 +133,7 @@ async def _until_healthy() -> None:
     waits = False
     while not await asyncio.to_thread(is_healthy, PREFECT_API_URL.value()):
         if not waits:
-            where = without_login(PREFECT_API_URL.value())
+            where = checked_address(PREFECT_API_URL.value(), "PREFECT_API_URL")
             console.print(f"No server answers at {where}; serving goes on when it does.")
         waits = True
         await asyncio.sleep(LOOK_EVERY)

@@ -6,9 +6,7 @@ Prefect's ephemeral API forgets most of a run.
 """
 
 import asyncio
-import json
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -18,15 +16,13 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, NamedTuple
 
 import httpx
 import psutil
 from filelock import FileLock
-from pydantic import Field, TypeAdapter
 
-from tasks.catalog import UserError, data_folder
-from tasks.schema import check_address
+from flows.addresses import NotedServer, address_in, checked_address, prefect_folder, read_note, write_note
+from tasks.catalog import UserError
 
 FIRST_PORT = 4200
 START_SECONDS = 120.0
@@ -45,40 +41,11 @@ RECORDING = {
 """Without these a burst of task runs is left Running for ever in the database."""
 
 
-class Served(NamedTuple):
-    """Where a server of this machine is, the process that answers there, and whose folder it serves."""
-
-    url: Annotated[str, Field(pattern=r"^http://127\.0\.0\.1:\d{1,5}(/api)?$")]
-    pid: Annotated[int, Field(gt=0, lt=2**31)]
-    folder: str = ""
-    """Empty: not noted, by an earlier version."""
-
-    @property
-    def port(self) -> int:
-        return int(self.url.rsplit(":", 1)[1].removesuffix("/api"))
-
-
-RECORD = TypeAdapter(Served)
-
-
-def folder() -> Path:
-    """data/prefect, its user's alone: the server's database, log and address, and the results that Prefect keeps."""
-    place = data_folder() / "prefect"
-    try:
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as problem:
-        reason = os.strerror(problem.errno or 0)
-        raise UserError(f"{place} cannot be made ({reason}); set SPILLOVER_DATA to a folder of your own") from None
-    if not os.access(place, os.W_OK):
-        raise UserError(f"{place} cannot be written to; set SPILLOVER_DATA to a folder of your own")
-    return place
-
-
 def client_settings(api_url: str) -> dict[str, str]:
     """What a process that runs flows needs in its environment, before it imports prefect."""
     return {
         "PREFECT_API_URL": api_url,
-        "PREFECT_RESULTS_LOCAL_STORAGE_PATH": str(folder() / "results"),
+        "PREFECT_RESULTS_LOCAL_STORAGE_PATH": str(prefect_folder() / "results"),
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
         "PREFECT_CLIENT_MAX_RETRIES": "8",  # minutes, in which a server can be started again
@@ -94,11 +61,11 @@ def use_server() -> str:
     os.environ.update(client_settings(address))
     # Prefect's log goes to the server and its UI; the terminal shows the stages, and errors as one line.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    _refuse_without_login(address)
+    _refuse_without_login()
     return address
 
 
-def _refuse_without_login(address: str) -> None:
+def _refuse_without_login() -> None:
     """By asking as Prefect's own client does, which knows what its user has set."""
     from prefect.client.orchestration import get_client
     from prefect.exceptions import PrefectHTTPStatusError
@@ -110,7 +77,7 @@ def _refuse_without_login(address: str) -> None:
         if refusal.response.status_code != 401:
             raise
         raise UserError(
-            f"the Prefect server at {without_login(address)} wants a login;"
+            f"the Prefect server at {address_in('PREFECT_API_URL')} wants a login;"
             " set PREFECT_API_AUTH_STRING to its user:password"
         ) from None
 
@@ -131,17 +98,17 @@ def ensure_server() -> str:
 def local_server() -> str:
     """The address of the local server, which is started when there is none; one that is starting is waited for."""
     with _alone():
-        record = _read(_record_file())
-        if record and _is_ours(record):
-            _wait_until_healthy(record)
-            return record.url
+        noted = read_note(_note_file())
+        if noted and _is_ours(noted):
+            _wait_until_healthy(noted)
+            return noted.url
         return start_server()
 
 
 def running_server() -> str | None:
     """The address of the local server, if it is the one that was started here and it answers."""
-    record = _read(_record_file())
-    return record.url if record and _is_ours(record) and is_healthy(record.url) else None
+    noted = read_note(_note_file())
+    return noted.url if noted and _is_ours(noted) and is_healthy(noted.url) else None
 
 
 def start_server(port: int = 0) -> str:
@@ -149,14 +116,14 @@ def start_server(port: int = 0) -> str:
 
     It is given a socket that listens already: who starts another one meanwhile gets another port.
     """
-    _close_to_others(folder())
+    _close_to_others(prefect_folder())
     with _listen_again(port) if port else listen_from(FIRST_PORT) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/api"
         process = _start_process(listening, url)
     with _ended_unless_it_starts(process):
-        record = Served(url, process.pid, str(folder()))
-        _write(_record_file(), record)
-        _wait_until_healthy(record)
+        noted = NotedServer(url, process.pid, str(prefect_folder()))
+        write_note(_note_file(), noted)
+        _wait_until_healthy(noted)
     return url
 
 
@@ -172,7 +139,7 @@ def _close_to_others(place: Path) -> None:
 
 def _start_process(listening: socket.socket, url: str) -> psutil.Popen:
     names = {"PREFECT_API_URL": url, "PREFECT_SERVER_UI_API_URL": url}
-    settings = {**RECORDING, **names, "PREFECT_HOME": str(folder()), "DO_NOT_TRACK": "1"}
+    settings = {**RECORDING, **names, "PREFECT_HOME": str(prefect_folder()), "DO_NOT_TRACK": "1"}
     with open(_log_file(), "ab", opener=lambda file, flags: os.open(file, flags, 0o600)) as log:
         return psutil.Popen(
             [sys.executable, "-m", PROGRAM, "--fd", str(listening.fileno())],
@@ -216,11 +183,11 @@ def _sigterm_interrupts() -> Iterator[None]:
 
 def stop_server() -> bool:
     """Stops the local server that was started here; False where there is none."""
-    record = _read(_record_file())
-    _record_file().unlink(missing_ok=True)  # first: what serves would start one again that died
-    if not record or not _is_ours(record):
+    noted = read_note(_note_file())
+    _note_file().unlink(missing_ok=True)  # first: what serves would start one again that died
+    if not noted or not _is_ours(noted):
         return False
-    _end(psutil.Process(record.pid))
+    _end(psutil.Process(noted.pid))
     return True
 
 
@@ -235,23 +202,12 @@ def _end(process: psutil.Process) -> None:
             process.wait()
 
 
-def _is_ours(record: Served) -> bool:
+def _is_ours(noted: NotedServer) -> bool:
     """Whether the recorded process is a Prefect server that was started here, and nobody else's."""
     try:
-        return PROGRAM in psutil.Process(record.pid).cmdline() and _is_there(record)
+        return PROGRAM in psutil.Process(noted.pid).cmdline() and noted.is_there()
     except psutil.Error:
         return False
-
-
-def _is_there(record: Served) -> bool:
-    """A copied folder's record is of another folder's; after a crash process and port may be somebody else's."""
-    if record.folder not in ("", str(folder())):
-        return False
-    try:
-        found = psutil.Process(record.pid).net_connections("tcp")
-    except psutil.Error:
-        return False
-    return record.port in [one.laddr.port for one in found if one.status == psutil.CONN_LISTEN]
 
 
 def is_healthy(url: str) -> bool:
@@ -268,31 +224,13 @@ def _problem_of(url: str) -> str:
 
 
 def ui_address(api_url: str) -> str:
-    return address_in("PREFECT_UI_URL") or without_login(api_url.removesuffix("/").removesuffix("/api"))
+    return address_in("PREFECT_UI_URL") or checked_address(api_url, "PREFECT_API_URL").removesuffix("/api")
 
 
-def address_in(variable: str) -> str:
-    """The address in a variable of the environment, without its login; empty where there is none."""
-    return checked_address(os.environ.get(variable, ""), variable)
-
-
-def checked_address(address: str, variable: str) -> str:
-    """The address without its login; what is none is refused, and not shown: it may be a password."""
-    try:
-        return check_address(without_login(address), variable)
-    except ValueError as problem:
-        raise UserError(f"{problem}, or unset the variable") from None
-
-
-def without_login(text: str) -> str:
-    """The text without what stands before an @ in its addresses: passwords hold blanks, slashes and more @."""
-    return re.sub(r"(?is)(https?://|^(?!.*https?://)).*@", r"\1", text)
-
-
-def _wait_until_healthy(record: Served) -> None:
+def _wait_until_healthy(noted: NotedServer) -> None:
     until = time.monotonic() + START_SECONDS
-    while not is_healthy(record.url):
-        if not _is_ours(record):
+    while not is_healthy(noted.url):
+        if not _is_ours(noted):
             raise UserError(
                 f"the local Prefect server stopped while it was starting; the end of {_log_file()} says why"
             )
@@ -307,10 +245,10 @@ def _wait_until_healthy(record: Served) -> None:
 def restart_server_that_died() -> str:
     """Starts the local server again where it was, if it is gone and nobody stopped it; its address, or nothing."""
     with _alone():
-        record = _read(_record_file())
-        if not record or record.url != os.environ.get("PREFECT_API_URL") or _is_ours(record):
+        noted = read_note(_note_file())
+        if not noted or noted.url != os.environ.get("PREFECT_API_URL") or _is_ours(noted):
             return ""  # another machine's, stopped on purpose, or alive
-        return start_server(record.port)
+        return start_server(noted.port)
 
 
 @asynccontextmanager
@@ -352,51 +290,14 @@ def _listen_again(port: int) -> socket.socket:
         ) from None
 
 
-@contextmanager
-def reports_are_served(address: str) -> Iterator[None]:
-    """Notes where the reports of this machine's runs are, for those that link to them."""
-    file = folder() / "reports.json"
-    mine = Served(address, os.getpid(), str(folder()))
-    _write(file, mine)
-    try:
-        yield
-    finally:
-        if _read(file) == mine:
-            file.unlink()
-
-
-def reports_address() -> str:
-    """SPILLOVER_REPORTS, or where `spillover serve` shows the reports; empty where nothing does."""
-    if given := address_in("SPILLOVER_REPORTS"):
-        return given
-    record = _read(folder() / "reports.json")
-    return record.url if record and _is_there(record) else ""
-
-
 def _alone() -> FileLock:
     """One process at a time looks for the server and starts it."""
-    return FileLock(folder() / "server.lock", mode=0o600)
+    return FileLock(prefect_folder() / "server.lock", mode=0o600)
 
 
-def _record_file() -> Path:
-    return folder() / "server.json"
+def _note_file() -> Path:
+    return prefect_folder() / "server.json"
 
 
 def _log_file() -> Path:
-    return folder() / "server.log"
-
-
-def _write(file: Path, record: Served) -> None:
-    """Whole whenever it is there, and for its user alone."""
-    new = file.with_suffix(f".{os.getpid()}")
-    new.touch(mode=0o600)
-    new.write_text(json.dumps(record._asdict()))
-    new.replace(file)
-
-
-def _read(file: Path) -> Served | None:
-    """What was noted; a file that holds anything else counts as none."""
-    try:
-        return RECORD.validate_json(file.read_bytes())
-    except (FileNotFoundError, ValueError):
-        return None
+    return prefect_folder() / "server.log"

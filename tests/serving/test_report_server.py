@@ -7,8 +7,8 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
+from flows.addresses import prefect_folder, reports_address
 from flows.artifacts import address_of
-from flows.serving import server
 from flows.serving.report_server import pages, serve_reports
 from tasks.catalog import UserError, load_experiment
 from tasks.files import write_text
@@ -128,18 +128,18 @@ def test_nothing_that_is_served_is_taken_for_something_else(run, browser, path):
 
 def test_a_server_of_reports_that_crashed_is_linked_to_no_more(run):
     with serve_reports() as address:
-        noted = (server.folder() / "reports.json").read_text()
-    assert json.loads(noted) == {"url": address, "pid": os.getpid(), "folder": str(server.folder())}
-    (server.folder() / "reports.json").write_text(noted)  # and its number is another process's by now
-    assert server.reports_address() == ""
+        noted = (prefect_folder() / "reports.json").read_text()
+    assert json.loads(noted) == {"url": address, "pid": os.getpid(), "folder": str(prefect_folder())}
+    (prefect_folder() / "reports.json").write_text(noted)  # and its number is another process's by now
+    assert reports_address() == ""
 
 
 def test_two_servers_of_reports_have_a_port_and_the_links_of_the_later_one_each(run):
     with serve_reports() as later:
         with serve_reports() as address:
             assert address != later
-            assert server.reports_address() == address
-        assert server.reports_address() == ""
+            assert reports_address() == address
+        assert reports_address() == ""
         assert httpx.get(later).status_code == 200
 
 
@@ -149,6 +149,6 @@ def test_a_run_links_to_the_server_of_reports_while_there_is_one(run, monkeypatc
         assert address.startswith("http://127.0.0.1:")
         assert address_of(run) == f"{address}/runs/demo/one"
         assert "one" in httpx.get(address).text
-    assert server.reports_address() == ""
+    assert reports_address() == ""
     monkeypatch.setenv("SPILLOVER_REPORTS", "https://lab.example/reports/")
     assert address_of(run) == "https://lab.example/reports/runs/demo/one"

@@ -16,9 +16,11 @@ import httpx
 import psutil
 import pytest
 
+from flows.addresses import NotedServer, prefect_folder, reports_address
 from flows.serving import server
 from tests.cli.test_terminal import begin, spillover
 from tests.conftest import PROJECT, make_data_folder
+from tests.test_addresses import NO_NOTES
 
 AS_ANY_USER = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
 """Root may write anywhere."""
@@ -48,29 +50,19 @@ def somebody_elses():
 
 @pytest.mark.parametrize("pid", [os.getpid(), 2**22 + 1], ids=["another process", "none"])
 def test_a_server_that_took_the_port_of_one_that_crashed_is_neither_used_nor_stopped(somebody_elses, pid):
-    (server.folder() / "server.json").write_text(json.dumps({"url": somebody_elses, "pid": pid}))
+    (prefect_folder() / "server.json").write_text(json.dumps({"url": somebody_elses, "pid": pid}))
     assert server.is_healthy(somebody_elses)
     assert server.running_server() is None
     assert server.stop_server() is False
     assert server.is_healthy(somebody_elses)
 
 
-NO_RECORDS = ["", "{", "{}", "null", "[]", '"x"', "[[]]", b"\xff".decode("latin-1")] + [
-    json.dumps({"url": "http://127.0.0.1:4200/api", "pid": 1} | changes)
-    for changes in ({"pid": "abc"}, {"pid": -1}, {"pid": 10**30}, {"pid": None}, {"url": "x"}, {"unknown": 1})
-]
-
-
-@pytest.mark.parametrize("text", NO_RECORDS)
-def test_a_record_that_cannot_be_read_counts_as_none(text):
-    for name in ("server.json", "reports.json"):
-        (server.folder() / name).write_text(text, encoding="latin-1")
+@pytest.mark.parametrize("text", NO_NOTES)
+def test_a_note_that_cannot_be_read_counts_as_none(text):
+    (prefect_folder() / "server.json").write_text(text, encoding="latin-1")
     assert server.running_server() is None
-    assert server.reports_address() == ""
     assert server.restart_server_that_died() == ""
     assert server.stop_server() is False
-    with server.reports_are_served("http://127.0.0.1:4300"):
-        assert json.loads((server.folder() / "reports.json").read_text())["pid"] == os.getpid()
 
 
 LISTENS = """import socket, time
@@ -84,15 +76,15 @@ def test_a_copied_folder_does_not_take_the_server_of_the_other_for_its_own(data,
     command = [sys.executable, "-c", LISTENS, server.PROGRAM]
     with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
         address = f"http://127.0.0.1:{int(process.stdout.readline())}"
-        record = server.Served(f"{address}/api", process.pid, str(server.folder()))
-        (server.folder() / "server.json").write_text(json.dumps(record._asdict()))
-        (server.folder() / "reports.json").write_text(json.dumps(record._replace(url=address)._asdict()))
+        noted = NotedServer(f"{address}/api", process.pid, str(prefect_folder()))
+        (prefect_folder() / "server.json").write_text(json.dumps(noted._asdict()))
+        (prefect_folder() / "reports.json").write_text(json.dumps(noted._replace(url=address)._asdict()))
         shutil.copytree(data / "prefect", tmp_path / "copy" / "prefect")
         monkeypatch.setattr(server, "is_healthy", lambda url: True)
-        assert (server.running_server(), server.reports_address()) == (record.url, address)
+        assert (server.running_server(), reports_address()) == (noted.url, address)
         with monkeypatch.context() as copied:
             copied.setenv("SPILLOVER_DATA", str(tmp_path / "copy"))
-            assert (server.running_server(), server.reports_address()) == (None, "")
+            assert (server.running_server(), reports_address()) == (None, "")
             assert server.stop_server() is False
         assert process.poll() is None
         assert server.stop_server() is True
@@ -104,21 +96,21 @@ def test_a_copied_folder_does_not_take_the_server_of_the_other_for_its_own(data,
     ids=lambda value: oct(value) if isinstance(value, int) else "",
 )
 def test_a_start_closes_a_folder_that_an_earlier_version_left_open_to_everybody(monkeypatch, tmp_path, before, after):
-    file, elsewhere = server.folder() / "prefect.db", tmp_path / "theirs"
+    file, elsewhere = prefect_folder() / "prefect.db", tmp_path / "theirs"
     for one in (file, elsewhere):
         one.touch()
         one.chmod(0o664)
-    (server.folder() / "link").symlink_to(elsewhere)
-    server.folder().chmod(before)
+    (prefect_folder() / "link").symlink_to(elsewhere)
+    prefect_folder().chmod(before)
     monkeypatch.setattr(server, "PROGRAM", "flows.no_such_server")
     with pytest.raises(server.UserError, match="stopped while it was starting"):
         server.start_server()
-    assert (server.folder().stat().st_mode & 0o7777, file.stat().st_mode & 0o777) == after
+    assert (prefect_folder().stat().st_mode & 0o7777, file.stat().st_mode & 0o777) == after
     assert elsewhere.stat().st_mode & 0o777 == 0o664
 
 
 def test_a_server_that_died_takes_nobody_elses_port_and_says_so(somebody_elses, monkeypatch):
-    (server.folder() / "server.json").write_text(json.dumps({"url": somebody_elses, "pid": 2**22 + 1}))
+    (prefect_folder() / "server.json").write_text(json.dumps({"url": somebody_elses, "pid": 2**22 + 1}))
     monkeypatch.setenv("PREFECT_API_URL", somebody_elses)
     with pytest.raises(server.UserError, match=r"started again on port \d+ \(Address already in use\); stop what"):
         server.restart_server_that_died()
@@ -166,13 +158,6 @@ def test_what_is_no_address_is_refused_at_the_start_and_not_shown(monkeypatch, v
     assert str(refusal.value) == f"{variable} is no address: {words}"
 
 
-@pytest.mark.parametrize("text", ["team:sekret@lab.example", "//team:sek@ret@lab.example", "https://a:sekret b@lab"])
-def test_nothing_before_an_at_sign_is_shown_of_an_address(text):
-    shown = server.without_login(text)
-    assert "@" not in shown
-    assert "ret" not in shown
-
-
 def test_what_answers_but_not_as_a_server_that_is_well_says_how(somebody_elses, monkeypatch):
     monkeypatch.setattr(Healthy, "status", 403)
     monkeypatch.setenv("PREFECT_API_URL", somebody_elses + "/")
@@ -182,21 +167,8 @@ def test_what_answers_but_not_as_a_server_that_is_well_says_how(somebody_elses, 
 
 def test_no_link_holds_a_password(monkeypatch):
     assert server.ui_address("https://team:word@lab.example/api/") == "https://lab.example"
-    monkeypatch.setenv("SPILLOVER_REPORTS", "https://team:word@lab.example/reports/")
-    assert server.reports_address() == "https://lab.example/reports"
-    error = "ConnectError: GET http://team:word@lab.example/api/health failed, mail team@lab.example"
-    assert "word" not in server.without_login(error)
-
-
-def test_what_is_noted_is_read_by_its_user_alone(data):
-    before = os.umask(0)
-    try:
-        with server.reports_are_served("http://127.0.0.1:4300"):
-            assert server.folder().stat().st_mode & 0o777 == 0o700
-            assert (server.folder() / "reports.json").stat().st_mode & 0o777 == 0o600
-            assert [file.name for file in server.folder().iterdir()] == ["reports.json"]
-    finally:
-        os.umask(before)
+    monkeypatch.setenv("PREFECT_UI_URL", "https://team:word@ui.example/")
+    assert server.ui_address("https://lab.example/api") == "https://ui.example"
 
 
 def test_a_data_folder_that_cannot_be_written_is_said_in_one_sentence(tmp_path, monkeypatch):
@@ -208,7 +180,7 @@ def test_a_data_folder_that_cannot_be_written_is_said_in_one_sentence(tmp_path, 
 
 @pytest.mark.parametrize(("locked", "problem"), [("prefect", "written to"), (".", "made")])
 def test_a_data_folder_of_somebody_else_is_said_in_one_sentence(data, locked, problem):
-    server.folder() if locked == "prefect" else None
+    prefect_folder() if locked == "prefect" else None
     (data / locked).chmod(0o500)
     done = subprocess.run(
         [*AS_ANY_USER, sys.executable, "-m", "flows", "server", "start"], cwd=PROJECT, capture_output=True, text=True
@@ -237,7 +209,7 @@ def test_a_server_that_dies_while_it_starts_is_said_in_one_sentence(data, monkey
     monkeypatch.setattr(server, "PROGRAM", "flows.no_such_server")
     with pytest.raises(server.UserError, match=r"stopped while it was starting; the end of .*server\.log says why"):
         server.start_server()
-    assert "No module named flows.no_such_server" in (server.folder() / "server.log").read_text()
+    assert "No module named flows.no_such_server" in (prefect_folder() / "server.log").read_text()
     assert servers_of(data) == []
 
 
@@ -279,9 +251,9 @@ def test_two_checkouts_that_start_at_the_same_moment_get_a_server_each(tmp_path)
         addresses = [process.communicate(timeout=200)[0].split()[-1] for process in started]
         assert len(set(addresses)) == 2
         for folder, address in zip(folders, addresses, strict=True):
-            record = json.loads((folder / "prefect" / "server.json").read_text())
-            assert record["url"] == f"{address}/api"
-            assert servers_of(folder) == [record["pid"]]
+            noted = json.loads((folder / "prefect" / "server.json").read_text())
+            assert noted["url"] == f"{address}/api"
+            assert servers_of(folder) == [noted["pid"]]
             made = httpx.post(f"{address}/api/flows/", json={"name": folder.parent.name})
             assert made.status_code == 201
         found = [httpx.post(f"{address}/api/flows/filter", json={}).json() for address in addresses]
