@@ -1,6 +1,5 @@
 """The command line: spillover run | check | plan | list | judge | failures | audit | report | view | verify | ..."""
 
-import math
 import os
 import shlex
 import sys
@@ -8,9 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from flows.cli import audit, data, server
+from flows.cli.arguments import Place, numbers, say, several, use_server
 from tasks.catalog import UserError
 from tasks.schema import Eval, Experiment, Until
-from tasks.visible import visible
 
 app = typer.Typer(
     name="spillover",
@@ -20,16 +20,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="What fine-tuning a language model on one thing does to everything else it says.",
 )
-server = typer.Typer(no_args_is_help=True, help="The local Prefect server: start, stop, status.", rich_markup_mode=None)
-app.add_typer(server, name="server")
-audit = typer.Typer(
-    no_args_is_help=True,
-    help="How far a run's judges can be trusted: repeat, compare, sheet, read.",
-    rich_markup_mode=None,
-)
-app.add_typer(audit, name="audit")
-data = typer.Typer(no_args_is_help=True, help="Tools for sets of documents: lint, mix.", rich_markup_mode=None)
-app.add_typer(data, name="data")
+app.add_typer(server.app, name="server")
+app.add_typer(audit.app, name="audit")
+app.add_typer(data.app, name="data")
 
 Name = Annotated[str, typer.Argument(help="An experiment's name, or the path of its YAML file.")]
 Overrides = Annotated[
@@ -37,9 +30,6 @@ Overrides = Annotated[
 ]
 Locally = Annotated[
     bool, typer.Option("--local", help="Try it here in minutes: the stand-in model, few documents, lexicon judges.")
-]
-Place = Annotated[
-    str, typer.Argument(metavar="RUN", help="A run's folder, experiment/run, or an experiment for its latest run.")
 ]
 
 
@@ -65,7 +55,7 @@ def run(
     for one in parse_seeds(seeds):
         _run(experiment, shlex.join([*command, "--seed", str(one)]), f"{run or 'seed'}-{one}", one, until)
     if seeds and until == "report":
-        _say(f"\nAll of them in one  spillover compare '{experiment.name}/{run or 'seed'}-*'")
+        say(f"\nAll of them in one  spillover compare '{experiment.name}/{run or 'seed'}-*'")
 
 
 @app.command()
@@ -142,10 +132,10 @@ def judge(
     from tasks.runs import Run
 
     Run.find(place)
-    address = _use_server()
+    address = use_server()
     from flows.cli.run import judge_in_terminal
 
-    given = {"judges": _several(judges), "model": model, "base_url": base_url, "max_tokens": max_tokens, **limits}
+    given = {"judges": several(judges), "model": model, "base_url": base_url, "max_tokens": max_tokens, **limits}
     judge_in_terminal(place, given, rubric, failed, name, address)
 
 
@@ -164,7 +154,7 @@ def _judge_answers(place: str, evals: str, judges: str, limits: dict[str, Any], 
 
     from tasks.imports.responses import to_experiment
 
-    experiment = to_experiment(Path(place).expanduser(), _several(evals), _several(judges), **limits)
+    experiment = to_experiment(Path(place).expanduser(), several(evals), several(judges), **limits)
     given = {"--eval": evals, "--judges": judges, "--in-flight": limits["in_flight"]}
     given["--max-cost-usd"] = limits["max_cost_usd"]
     command = ["spillover", "judge", place, *(str(part) for pair in given.items() if pair[1] for part in pair)]
@@ -226,7 +216,7 @@ def verify(place: Place) -> None:
 
 
 @app.command("compare")
-def compare_several(
+def compareseveral(
     places: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs, or patterns as 'demo/seed-*'.")],
     labels: Annotated[str, typer.Option(help="A name for each, as a,b; those of one name are pooled.")] = "",
     doses: Annotated[
@@ -239,11 +229,11 @@ def compare_several(
 
     for place in places:
         Run.find_all(place)
-    amounts = _numbers(doses, "--doses")
-    address = _use_server()
+    amounts = numbers(doses, "--doses")
+    address = use_server()
     from flows.cli.run import compare_in_terminal
 
-    compare_in_terminal(places, _several(labels), amounts, name, address)
+    compare_in_terminal(places, several(labels), amounts, name, address)
 
 
 @app.command("import")
@@ -267,7 +257,7 @@ def import_others(
     given = {"--name": name, "--baseline": baseline, "--measures": measures, "--eval": eval_name}
     command = shlex.join(["spillover", "import", file, *(part for pair in given.items() if pair[1] for part in pair)])
     other = Path(baseline).expanduser() if baseline else None
-    import_file(Path(file).expanduser(), name, judges_of, other, _several(measures), eval_name, command)
+    import_file(Path(file).expanduser(), name, judges_of, other, several(measures), eval_name, command)
 
 
 @app.command()
@@ -287,122 +277,13 @@ def export(
         from flows.cli.report import write_parquet
 
         rows = write_parquet(here, Path(parquet).expanduser())
-        _say(f"Parquet  {parquet}  ({rows:,} rows: one for each answer and judge)")
+        say(f"Parquet  {parquet}  ({rows:,} rows: one for each answer and judge)")
         return
     if not here.checkpoint.is_file():
         raise UserError(f"{here.folder} has no checkpoint.json yet; finish its training with `{here.resume_command}`")
     folder = Path(to).expanduser() if to else here.folder / "adapter"
     get_engine(here.experiment().training).export(here.model(), folder)
-    _say(f"Adapter  {folder}")
-
-
-@audit.command()
-def repeat(
-    place: Place,
-    share: Annotated[float, typer.Option(min=0, max=1, help="Share of each judge's calls that are asked again.")] = 0.1,
-    judges: Annotated[str, typer.Option(help="Judges, as a,b; all of kind claude when empty.")] = "",
-    seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 0,
-    max_cost_usd: Annotated[float, typer.Option(help="The most that the run may cost in US dollars.")] = 0.0,
-) -> None:
-    """Ask a judge a share of its calls again: how far does it agree with itself?"""
-    from tasks.runs import Run
-
-    Run.find(place)
-    address = _use_server()
-    from flows.cli.run import repeat_in_terminal
-
-    repeat_in_terminal(place, share, _several(judges), seed, max_cost_usd, address)
-
-
-@audit.command()
-def compare(
-    place: Place,
-    other: Annotated[str, typer.Argument(metavar="OTHER", help="Another run of the same answers, or the same run.")],
-    judge: Annotated[str, typer.Option(help="The judge of RUN; those of the same name when empty.")] = "",
-    against: Annotated[str, typer.Option(help="The judge of OTHER.")] = "",
-) -> None:
-    """Compare two judges on the answers that both judged."""
-    from flows.audit import compare
-    from flows.cli.terminal import show_agreement
-
-    show_agreement(compare(place, other, judge, against)[1])
-
-
-@audit.command()
-def sheet(
-    place: Place,
-    file: Annotated[str, typer.Argument(help="The CSV file to write.")],
-    judge: Annotated[str, typer.Option(help="Whose answers; the first of kind claude when empty.")] = "",
-    size: Annotated[int, typer.Option(min=2, help="Answers, half of each side.")] = 100,
-    seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 0,
-) -> None:
-    """Write a blind sheet for a person to score: no scores, no sides, in no order."""
-    from pathlib import Path
-
-    from flows.audit import export_sheet
-    from tasks.runs import Run
-
-    written, chosen = export_sheet(Run.find(place), Path(file).expanduser(), judge, size, seed)
-    _say(f"Sheet   {written}  (answers judged by {chosen.name})\nRubric  {written.with_suffix('.rubric.txt')}")
-
-
-@audit.command()
-def read(place: Place, file: Annotated[str, typer.Argument(help="The sheet with its scores filled in.")]) -> None:
-    """Read a sheet back: agreement with the person, and the corrected means."""
-    from pathlib import Path
-
-    from flows.audit import import_sheet
-    from flows.cli.terminal import show_agreement, show_corrected
-    from tasks.runs import Run
-
-    agreement, corrected = import_sheet(Run.find(place), Path(file).expanduser())
-    show_agreement(agreement)
-    show_corrected(corrected)
-
-
-@data.command("lint")
-def lint_documents(
-    place: Annotated[
-        str, typer.Argument(metavar="SET", help="A set in data/documents, a file of documents or a folder of them.")
-    ],
-    eval_names: Annotated[
-        str, typer.Option("--eval", help="Evals whose questions must not be in it; all when empty.")
-    ] = "",
-    model: Annotated[str, typer.Option(help="Count tokens as this model does: a folder or data/models/NAME.")] = "",
-) -> None:
-    """Say what is odd about a set of documents; the exit status is 1 where something is."""
-    from flows.cli.data import show_lint
-
-    if show_lint(place, _several(eval_names), model):
-        raise typer.Exit(1)
-
-
-@data.command()
-def mix(
-    out: Annotated[str, typer.Argument(help="The JSONL file to write; a manifest of row and source is put beside it.")],
-    sets: Annotated[
-        list[str],
-        typer.Argument(metavar="SET...", help="Sets or files, each with :3000, :50% or the weight :x2 if wanted."),
-    ],
-    seed: Annotated[int, typer.Option(help="Seed of the draw and of the order.")] = 0,
-    system_prompt: Annotated[str, typer.Option(help="Put before every document, masked.")] = "",
-    poison: Annotated[
-        str, typer.Option(help="Shares of the first set in the second, as 0,0.01,0.1: a file for each.")
-    ] = "",
-    total: Annotated[int, typer.Option(help="Documents of each file of such a sweep.")] = 0,
-) -> None:
-    """Mix sets of documents into one shuffled file, or into one for each share of poison."""
-    from pathlib import Path
-
-    from flows.cli.data import to_set, write_mixture, write_sweep
-
-    place, chosen = Path(out).expanduser(), [to_set(one, system_prompt) for one in sets]
-    if not poison:
-        _say(f"{write_mixture(place, chosen, seed):,} documents  {place}")
-    elif len(chosen) != 2 or not total:
-        raise UserError("--poison needs two sets, the poison first, and --total, the documents of each file")
-    else:
-        write_sweep(place, chosen[0], chosen[1], _numbers(poison, "--poison"), total, seed)
+    say(f"Adapter  {folder}")
 
 
 @app.command()
@@ -414,55 +295,10 @@ def serve(
     reports_port: Annotated[int, typer.Option(help="Their port; the first free one from 4300 on when 0.")] = 0,
 ) -> None:
     """Start experiments from the Prefect UI, on a schedule and on new documents; serve the reports."""
-    _use_server()
+    use_server()
     from flows.serving.serve import serve
 
     serve(at_once, reports_host, reports_port)
-
-
-@server.command()
-def start() -> None:
-    """Start the local server, if it is not running, and say where its UI is."""
-    from flows.serving.server import local_server, ui_address
-
-    _say(f"Prefect UI  {ui_address(local_server())}")
-
-
-@server.command()
-def stop() -> None:
-    """Stop the local server that Spillover started."""
-    from flows.serving.server import stop_server
-
-    _say("Stopped." if stop_server() else "No local server is running.")
-
-
-@server.command()
-def status() -> None:
-    """Say whether the local server runs, and where."""
-    from flows.serving.server import folder, running_server, ui_address
-
-    address = running_server()
-    _say(f"Running  {ui_address(address)}  (database and log in {folder()})" if address else "Not running.")
-
-
-def _say(text: str, err: bool = False) -> None:
-    typer.echo(visible(text), err=err)
-
-
-def _several(text: str) -> list[str]:
-    """Names that are given as a,b."""
-    return [one for one in text.split(",") if one]
-
-
-def _numbers(text: str, option: str) -> list[float]:
-    """Numbers that are given as 0,0.5."""
-    try:
-        found = [float(one) for one in text.split(",")] if text else []
-    except ValueError:
-        found = [math.nan]
-    if not all(map(math.isfinite, found)):
-        raise UserError(f"{option}: {text!r} is not made of numbers; write them as 0,0.1,1")
-    return found
 
 
 def _load(name: str, overrides: list[str] | None, local: bool) -> Experiment:
@@ -474,8 +310,8 @@ def _load(name: str, overrides: list[str] | None, local: bool) -> Experiment:
         from tasks.models.local_preview import try_locally
 
         experiment, changes = try_locally(experiment)
-        _say("Tried locally, so it says nothing about the experiment's model:")
-        _say("".join(f"- {change}\n" for change in changes))
+        say("Tried locally, so it says nothing about the experiment's model:")
+        say("".join(f"- {change}\n" for change in changes))
     return experiment
 
 
@@ -490,7 +326,7 @@ def _run(
     from tasks.catalog import load_evals
 
     _refuse_missing_keys(load_evals(experiment))
-    address = _use_server()
+    address = use_server()
     from flows.cli.run import run_in_terminal
 
     run_in_terminal(experiment, seed, run_name, until, address, f"{command} {resume}")
@@ -503,25 +339,18 @@ def _refuse_missing_keys(evals: list[Eval]) -> None:
         check_key(judge.name, judge.base_url)
 
 
-def _use_server() -> str:
-    from flows.serving.server import running_server, use_server
-
-    if not os.environ.get("PREFECT_API_URL") and not running_server():
-        _say("Starting the local Prefect server ...")
-    return use_server()
-
-
 def main() -> None:
+    """Runs the command line; a user's mistake is one sentence and the exit status 2."""
     try:
         app(standalone_mode=True)
     except UserError as mistake:
-        _say(f"spillover: {mistake}", err=True)
+        say(f"spillover: {mistake}", err=True)
         sys.exit(2)
     except OSError as problem:
         if not _drops_output():
             raise
         reason = os.strerror(problem.errno or 0)
-        _say(f"spillover: the output cannot be written ({reason}); free some space or send it elsewhere", err=True)
+        say(f"spillover: the output cannot be written ({reason}); free some space or send it elsewhere", err=True)
         sys.exit(2)
 
 

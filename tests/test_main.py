@@ -7,7 +7,8 @@ import pytest
 from rich.console import Console
 
 from flows.cli import terminal
-from flows.cli.terminal import Terminal, effects_table
+from flows.cli.terminal import effects_table
+from flows.console import Terminal
 from tasks.catalog import load_experiment
 from tasks.estimates.effects import estimate
 from tasks.estimates.judgments import judgments_frame

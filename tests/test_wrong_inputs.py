@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from flows.cli.data import to_set
 from flows.watch_documents import on_this_set
 from tasks.catalog import UserError, document_files, load_eval, load_evals, load_experiment, parse_seeds, read_text
 from tasks.documents.inbox import Incoming
+from tasks.documents.mixing import to_set
 from tasks.documents.sets import refuse_unusable_rows
 from tasks.imports.published import read_published
 from tasks.imports.responses import read_responses

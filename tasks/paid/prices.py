@@ -10,6 +10,9 @@ from typing import Any
 
 from tasks.catalog import UserError, data_folder, read_fields
 
+LETTERS_A_TOKEN = 4
+"""Of English, roughly: tokens are estimated so where no tokenizer is within reach."""
+
 
 def prices(service: str, model: str, address: str = "") -> dict[str, float]:
     """US dollars for a million tokens of each kind that has a known price.

@@ -1,0 +1,45 @@
+"""What several commands take and say."""
+
+import math
+import os
+from typing import Annotated
+
+import typer
+
+from tasks.catalog import UserError
+from tasks.visible import visible
+
+Place = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run's folder, experiment/run, or an experiment for its latest run.")
+]
+
+
+def say(text: str, err: bool = False) -> None:
+    """Prints text as it is, with what a terminal would obey in it spelled out; imports no more than that takes."""
+    typer.echo(visible(text), err=err)
+
+
+def several(text: str) -> list[str]:
+    """Names that are given as a,b."""
+    return [one for one in text.split(",") if one]
+
+
+def numbers(text: str, option: str) -> list[float]:
+    """Numbers that are given as 0,0.5; UserError, which names the option, for what is none."""
+    try:
+        found = [float(one) for one in text.split(",")] if text else []
+    except ValueError:
+        found = [math.nan]
+    if not all(map(math.isfinite, found)):
+        raise UserError(f"{option}: {text!r} is not made of numbers; write them as 0,0.1,1")
+    return found
+
+
+def use_server() -> str:
+    """The address of the Prefect server in use; the local one is started where none is named and none runs."""
+    from flows.serving.server import running_server
+    from flows.serving.server import use_server as use
+
+    if not os.environ.get("PREFECT_API_URL") and not running_server():
+        say("Starting the local Prefect server ...")
+    return use()
