@@ -23,8 +23,8 @@ from prefect.exceptions import PrefectException
 from prefect.states import Cancelled
 
 from flows.addresses import reports_address
+from tasks.estimates.findings import headline
 from tasks.estimates.losses import losses_in_words
-from tasks.estimates.power import headline
 from tasks.estimates.wording import interval, number_or_dash
 from tasks.judging.judging import failed_call_task
 from tasks.report.report import STANDIN_NOTE, is_standin

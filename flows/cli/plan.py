@@ -51,7 +51,8 @@ def _table(rows: list[Needed]) -> Table:
     for name in ("samples each", "questions: these", "answers", "questions: new ones too", "answers"):
         table.add_column(name, justify="right")
     for row in rows:
-        table.add_row(str(row.samples), *_cells(row.these, row.samples), *_cells(row.new, row.samples))
+        fixed, new = (_cells(questions, row.samples) for questions in (row.fixed_questions, row.new_questions))
+        table.add_row(str(row.samples), *fixed, *new)
     return table
 
 

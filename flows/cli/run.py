@@ -23,8 +23,8 @@ from flows.serving.automations import TAG
 from flows.serving.server import local_server_is_kept, ui_address
 from tasks.catalog import UserError, data_folder, read_text
 from tasks.estimates.comparison import grouped
+from tasks.estimates.findings import headline
 from tasks.estimates.losses import losses_in_words
-from tasks.estimates.power import headline
 from tasks.paid.store import StoreFailed
 from tasks.report.report import STANDIN_NOTE, cost, is_standin
 from tasks.runs import Comparison, Run, default_name

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from prefect import task
 
+from tasks.estimates.findings import findings, verdict
 from tasks.estimates.losses import losses_in_words
-from tasks.estimates.power import findings, verdict
 from tasks.files import read_rows, write_text
 from tasks.report.exports import how_trained, over_all, targets, write_exports
 from tasks.report.templates import image, page

@@ -4,6 +4,7 @@ import statistics
 import numpy
 import pytest
 from scipy import stats
+from statsmodels.stats.power import TTestPower
 
 from tasks.estimates.intervals import (
     Cell,
@@ -193,3 +194,10 @@ def test_two_questions_have_an_interval_for_themselves_and_none_for_new_ones():
     assert found.high == -found.low > 0
     assert new_questions([0.0, 0.0]).note == "too few questions (2 of 5)"
     assert superiority_of_these([]).note.startswith("not estimable")
+
+
+def test_what_could_have_been_found_is_that_of_the_t_test():
+    differences = [0.1, 0.5, -0.2, 0.3, 0.6, 0.0, 0.2, 0.4]
+    found = new_questions(differences)
+    expected = TTestPower().solve_power(nobs=8, alpha=0.05, power=0.8) * stats.tstd(differences)
+    assert found.detectable == pytest.approx(expected, rel=1e-3)
