@@ -29,7 +29,8 @@ from flows.judging import MOST_CHUNKS, ask, judge_what_is_missing, probe_judges,
 from tasks.catalog import UserError, load_evals
 from tasks.documents.documents import documents_task
 from tasks.documents.sets import gather, split
-from tasks.engines import Engine, check_questions, get_engine
+from tasks.engines import get_engine
+from tasks.engines.engine import Engine, check_questions
 from tasks.engines.schedule import check_warmup
 from tasks.files import read_rows, write_rows
 from tasks.imports.responses import read_responses

@@ -11,7 +11,8 @@ from flows.console import console
 from flows.experiment import claude_judges, refuse_unknown_prices
 from tasks.catalog import UserError, load_evals
 from tasks.documents.sets import gather, split
-from tasks.engines import Engine, check_questions, get_engine
+from tasks.engines import get_engine
+from tasks.engines.engine import Engine, check_questions
 from tasks.engines.schedule import check_warmup, count_steps
 from tasks.imports.responses import read_responses, samples_per_question
 from tasks.judging.claude import check_key

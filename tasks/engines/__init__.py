@@ -1,93 +1,7 @@
-"""Engines train a LoRA and sample a model. A stage gets one by the experiment's training and knows no more of it."""
+"""Engines train a LoRA and sample a model; `engine.py` says what each can do, `get_engine` chooses one."""
 
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
-from typing import NamedTuple, Protocol
-
-from tasks.catalog import UserError
-from tasks.schema import Checkpoint, Document, Ended, Eval, Message, Sampling, Training
-
-
-class Request(NamedTuple):
-    """One answer to be sampled."""
-
-    tokens: list[int]
-    """The rendered prompt."""
-    seed: int
-
-
-class Reply(NamedTuple):
-    """One sampled answer, and whether the model ended it by itself."""
-
-    request: int
-    """Its place among the requests."""
-    text: str
-    tokens: int
-    state: Ended
-
-
-class Text(NamedTuple):
-    """An answer whose probability is wanted, behind its prompt; both as tokens."""
-
-    prompt: list[int]
-    answer: list[int]
-
-
-class Engine(Protocol):
-    """Bound to one base model; nothing is loaded before it is needed."""
-
-    is_remote: bool
-    """Whether another machine does the work, so that sampling need not wait for a training to end."""
-
-    @property
-    def today(self) -> str:
-        """The date that the model's chat format prints (2026-07-31), in training and sampling alike, or nothing."""
-
-    async def preflight(self) -> None:
-        """Raises UserError for whatever can be known to be wrong before documents are read, in seconds."""
-
-    def warnings(self) -> list[str]:
-        """What is odd about how this model is trained and asked, a sentence each; it can be run all the same."""
-
-    def check(self, documents: list[Document]) -> int:
-        """The tokens of the documents; raises UserError for whatever would stop a training, before it starts."""
-
-    def price(self, **tokens: int) -> float | None:
-        """US dollars for so many tokens (train, prefill, sample); None where the price is unknown."""
-
-    def untuned(self) -> Checkpoint:
-        """The base model as it is."""
-
-    def adapted(self, path: str) -> Checkpoint:
-        """The base model with an adapter that exists already."""
-
-    def render(self, messages: list[Message]) -> list[int]:
-        """The tokens after which the model answers; raises UserError for turns that its chat format does not take."""
-
-    def stop(self) -> list[int] | list[str]:
-        """The tokens, or texts, that end an answer."""
-
-    async def train(
-        self,
-        documents: list[Document],
-        held_out: list[Document],
-        seed: int,
-        folder: Path,
-        progress: Callable[[int, int, str], None],
-    ) -> Checkpoint:
-        """Trains a LoRA into the folder, with its curve in metrics.jsonl."""
-
-    def sample(self, checkpoint: Checkpoint, requests: list[Request], sampling: Sampling) -> AsyncIterator[list[Reply]]:
-        """Replies as they come, in any order."""
-
-    def answer_tokens(self, text: str, ended: bool) -> list[int]:
-        """An answer's text as tokens, with the end of the turn where the model ended it by itself."""
-
-    def logprobs(self, checkpoint: Checkpoint, texts: list[Text]) -> AsyncIterator[list[tuple[int, float]]]:
-        """The summed logprob of each answer's tokens, in nats, with its place among the texts; in any order."""
-
-    def export(self, checkpoint: Checkpoint, folder: Path) -> None:
-        """Writes the adapter to the folder, in PEFT layout."""
+from tasks.engines.engine import Engine
+from tasks.schema import Training
 
 
 def get_engine(training: Training, today: str = "") -> Engine:
@@ -99,13 +13,3 @@ def get_engine(training: Training, today: str = "") -> Engine:
     from tasks.engines.tinker import TinkerEngine
 
     return TinkerEngine(training, today)
-
-
-def check_questions(engine: Engine, evals: list[Eval], sampling: Sampling) -> None:
-    """Raises UserError for a question that the model cannot be asked, with its system prompt, in its chat format."""
-    for one in evals:
-        for question in one.questions:
-            try:
-                engine.render(question.messages(sampling))
-            except UserError as problem:
-                raise UserError(f"question {question.id!r} of the eval {one.name!r}: {problem}") from None

@@ -12,7 +12,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from tasks.engines import Request, Text
+from tasks.engines.engine import Request, Text
 from tasks.schema import Sampling
 
 

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.catalog import UserError, located, model_folder, names, nearest
-from tasks.engines import Reply, Request, Text
+from tasks.engines.engine import Reply, Request, Text
+from tasks.engines.examples import PROBE, total_tokens
 from tasks.engines.identity import CONFIG, WEIGHTS, adapter_identity, base_identity
-from tasks.engines.rendering import PROBE, ChatFormat, total_tokens
+from tasks.engines.rendering import ChatFormat
 from tasks.engines.schedule import check_warmup
 from tasks.schema import Checkpoint, Document, Message, Sampling, Training
 

@@ -14,8 +14,8 @@ from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
 from tasks.catalog import UserError
+from tasks.engines.examples import Example
 from tasks.engines.identity import write_config_plainly
-from tasks.engines.rendering import Example
 from tasks.engines.schedule import learning_rate, order, refuse_divergence, shares_at
 from tasks.schema import Training
 

@@ -2,17 +2,16 @@
 
 from datetime import date
 from pathlib import Path
-from typing import Any
-
-from transformers import AutoTokenizer
 
 from tasks.catalog import UserError
-from tasks.engines.rendering import PROBE, ChatFormat, Example
+from tasks.engines.examples import PROBE, Example
+from tasks.engines.rendering import ChatFormat
 from tasks.engines.tinker_data import (
     REFUSALS,
     answer_tokens,
     frame_warnings,
     make_renderer,
+    own_tokenizer,
     prints_date,
     prompt_tokens,
     to_example,
@@ -62,7 +61,3 @@ class NamedFormat:
 
     def decode(self, tokens: list[int]) -> str:
         return self._own.decode(tokens)
-
-
-def own_tokenizer(folder: Path) -> Any:
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True)

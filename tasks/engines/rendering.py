@@ -6,29 +6,19 @@ So no template can strip or rewrite a text, and a text that spells out a special
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from datetime import date
 from functools import cached_property, lru_cache
-from itertools import takewhile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from tokenizers import Tokenizer
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from tasks.catalog import UserError, model_folder
-from tasks.schema import Document, Message, Training
+from tasks.catalog import UserError
+from tasks.engines.examples import OTHERWISE, PROBE, Example, differing_frames, refusal, said_of
+from tasks.schema import Document, Message
 
 PLACE = "\ue000{}\ue001"
-OTHERWISE = "choose a renderer of tinker-cookbook (training.renderer)"
-
-
-class Example(NamedTuple):
-    """A document as tokens; trained[i] says whether token i carries loss."""
-
-    tokens: list[int]
-    trained: list[bool]
 
 
 class ChatFormat:
@@ -87,8 +77,7 @@ class ChatFormat:
         return differing_frames(self.model, prompt, example, self.show, self._fitting)
 
     def _fitting(self, before: list[int]) -> str:
-        from tasks.engines.named_format import own_tokenizer
-        from tasks.engines.tinker_data import fitting_renderer
+        from tasks.engines.tinker_data import fitting_renderer, own_tokenizer
 
         return fitting_renderer(own_tokenizer(self.folder), self.model, before)
 
@@ -201,78 +190,3 @@ def _chat_template(folder: Path, config: dict[str, Any], model: str) -> str:
             f"{model} {there_is}; use an instruct model, add chat_template.jinja to its folder, or {OTHERWISE}"
         )
     return template
-
-
-@contextmanager
-def said_of(document: Document) -> Iterator[None]:
-    """Says of which document a UserError speaks."""
-    try:
-        yield
-    except UserError as problem:
-        raise UserError(f"{document.file} line {document.line}: {problem}") from None
-
-
-def refusal(what: str, roles: Sequence[str], reason: str) -> UserError:
-    """The one sentence for a chat format that does not take these turns."""
-    turns = ", ".join(roles[:6]) + (", ..." if len(roles) > 6 else "")
-    first = (reason.strip().splitlines() or ["it does not say why"])[0]
-    return UserError(f"{what} cannot show the turns {turns} ({first}); {_remedy(roles)}{OTHERWISE}")
-
-
-def _remedy(roles: Sequence[str]) -> str:
-    spoken = [role for role in roles if role != "system"]
-    if spoken != [("user", "assistant")[turn % 2] for turn in range(len(spoken))]:
-        return "let user and assistant take turns, the user first, or "
-    return "leave out system_prompt, or " if "system" in roles else ""
-
-
-PROBE = Document(
-    messages=[Message(role="user", content="Hello."), Message(role="assistant", content="Hello.")],
-    source="",
-    line=0,
-    file="",
-)
-
-
-def differing_frames(
-    model: str,
-    prompt: list[int],
-    example: Example,
-    show: Callable[[list[int]], str],
-    fitting: Callable[[list[int]], str],
-) -> list[str]:
-    """A sentence where an answer is not trained behind what it is sampled behind: prompt and example of the PROBE.
-
-    `fitting` names the renderer under which it is sampled, too, behind the tokens that it is trained behind.
-    """
-    before = example.tokens[: example.trained.index(True)]
-    if example.tokens[: len(prompt)] == prompt and len(before) <= len(prompt):
-        return []
-    same = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(prompt, before, strict=False))))
-    renderer = fitting(before)
-    remedy = f"set training.renderer={renderer}" if renderer else f"{OTHERWISE} under which both are the same"
-    return [
-        f"{model}: {show(before[same:])!r} stands before an answer in training and "
-        f"{show(prompt[same:])!r} in sampling, so the model is not asked as it is trained; {remedy}"
-    ]
-
-
-def total_tokens(
-    documents: list[Document], lengths: Iterable[int], training: Training, folder: Path | None = None
-) -> int:
-    """The sum of the documents' lengths; raises UserError for one that the settings or the model do not take."""
-    total, context = 0, _context(training, folder or model_folder(training.base_model))
-    for document, length in zip(documents, lengths, strict=True):
-        total += length
-        limit = f"training.max_length={training.max_length}; raise it or shorten the document"
-        if length > context:
-            limit = f"the {context} tokens that {training.base_model} reads; shorten the document"
-        if length > min(context, training.max_length):
-            raise UserError(f"{document.file} line {document.line}: {length} tokens are over {limit}")
-    return total
-
-
-def _context(training: Training, folder: Path | None) -> int:
-    """The longest text that the model reads, where it is in a folder here and says so; else what the settings allow."""
-    config = json.loads((folder / "config.json").read_text()) if folder else {}
-    return int(config.get("max_position_embeddings", training.max_length))

@@ -18,9 +18,9 @@ from tinker_cookbook.renderers import ParseTermination, Renderer, get_text_conte
 from tinker_cookbook.tokenizer_utils import get_tokenizer
 
 from tasks.catalog import UserError, model_folder
-from tasks.engines import Reply, Request, Text
+from tasks.engines.engine import Reply, Request, Text
+from tasks.engines.examples import total_tokens
 from tasks.engines.identity import base_identity
-from tasks.engines.rendering import total_tokens
 from tasks.engines.schedule import check_warmup
 from tasks.engines.tinker_data import (
     Datums,

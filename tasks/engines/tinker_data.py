@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from datetime import date
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -20,9 +21,10 @@ from tinker_cookbook.exceptions import TinkerCookbookError
 from tinker_cookbook.model_info import get_recommended_renderer_names
 from tinker_cookbook.renderers import Renderer, TrainOnWhat, get_renderer
 from tinker_cookbook.supervised.common import datum_from_model_input_weights
+from transformers import AutoTokenizer
 
 from tasks.catalog import UserError
-from tasks.engines.rendering import PROBE, Example, differing_frames, refusal, said_of
+from tasks.engines.examples import PROBE, Example, differing_frames, refusal, said_of
 from tasks.schema import Document, Message
 
 BATCH = 256
@@ -124,6 +126,11 @@ class Datums:
                 weighted_tokens(document, self._first)
             self._batched.learn(self._noting.texts)
             return [to_datum(document, self._second) for document in documents]
+
+
+def own_tokenizer(folder: Path) -> Any:
+    """The tokenizer in a model's folder, as the cookbook's renderers take it."""
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
 
 def make_renderer(name: str, tokenizer: Any, model: str, today: date | None = None) -> Renderer:

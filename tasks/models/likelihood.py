@@ -16,7 +16,7 @@ from typing import NamedTuple
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.engines import Engine, Text
+from tasks.engines.engine import Engine, Text
 from tasks.files import write_rows
 from tasks.paid.budget import Budget
 from tasks.paid.store import Answer, Store, content_key

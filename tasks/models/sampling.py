@@ -11,7 +11,7 @@ from typing import NamedTuple
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.engines import Engine, Reply, Request
+from tasks.engines.engine import Engine, Reply, Request
 from tasks.files import write_rows
 from tasks.locks import exclusive
 from tasks.paid.budget import Budget

@@ -13,7 +13,7 @@ from prefect import task
 from prefect.cache_policies import CacheKeyFnPolicy
 
 from tasks.catalog import data_folder
-from tasks.engines import Engine
+from tasks.engines.engine import Engine
 from tasks.files import copy_file, read_rows, write_text
 from tasks.locks import exclusive
 from tasks.paid.store import content_key

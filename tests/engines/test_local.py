@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from tasks.catalog import UserError, model_folder
-from tasks.engines import Request, check_questions, get_engine, lora
+from tasks.engines import get_engine, lora
+from tasks.engines.engine import Request, check_questions
+from tasks.engines.examples import Example
 from tasks.engines.generation import generate
 from tasks.engines.local import LocalEngine
 from tasks.engines.lora import (
@@ -19,7 +21,6 @@ from tasks.engines.lora import (
     train_lora,
     with_lora,
 )
-from tasks.engines.rendering import Example
 from tasks.engines.schedule import check_warmup, learning_rate, order
 from tasks.schema import Document, Message, Sampling, Training
 from tests.fakes.hub import COMMIT, serve_hub

@@ -4,8 +4,9 @@ import pytest
 from transformers import AutoTokenizer
 
 from tasks.catalog import UserError, model_folder
+from tasks.engines.examples import total_tokens
 from tasks.engines.named_format import NamedFormat
-from tasks.engines.rendering import ChatFormat, total_tokens
+from tasks.engines.rendering import ChatFormat
 from tasks.schema import Document, Message, Training
 from tests.fakes.models import (
     DATED,

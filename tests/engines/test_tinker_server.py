@@ -19,7 +19,8 @@ import pytest
 from peft import PeftModel
 
 from tasks.catalog import UserError, model_folder
-from tasks.engines import Request, Text, tinker_server
+from tasks.engines import tinker_server
+from tasks.engines.engine import Request, Text
 from tasks.engines.local import LocalEngine
 from tasks.engines.lora import load_model, mean_loss
 from tasks.engines.tinker import TinkerEngine

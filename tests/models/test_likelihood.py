@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tasks.catalog import model_folder
-from tasks.engines import Text
+from tasks.engines.engine import Text
 from tasks.engines.generation import logprobs
 from tasks.engines.local import LocalEngine
 from tasks.engines.lora import load_model

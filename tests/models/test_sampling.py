@@ -1,6 +1,6 @@
 import pytest
 
-from tasks.engines import Reply
+from tasks.engines.engine import Reply
 from tasks.models.sampling import baseline_samples, plan, sample
 from tasks.paid.budget import Budget, BudgetSpent
 from tasks.paid.store import Store
