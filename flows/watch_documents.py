@@ -1,6 +1,6 @@
 """New sets of documents run by themselves: found by content, validated, and announced by an event.
 
-await watch_documents(folder="data/incoming", experiment="demo")
+await watch_documents(folder="data/inbox", experiment="demo")
 
 The event starts the experiment by the trigger of a deployment (flows/serving/deployments.py), on each version of a set
 once.
@@ -8,7 +8,6 @@ once.
 
 import asyncio
 import re
-from pathlib import Path
 from typing import Annotated, Any
 
 from prefect import flow
@@ -19,9 +18,9 @@ from prefect.runtime import flow_run
 from pydantic import Field
 
 from flows.artifacts import show_table
-from tasks.catalog import UserError, data_folder, load_experiment, portable, validate
+from tasks.catalog import UserError, load_experiment, portable, validate
 from tasks.documents.documents import check_documents_task
-from tasks.documents.inbox import Incoming, find_sets, is_known, keep, kept, remember
+from tasks.documents.inbox import InboxSet, copy_of, find_sets, inbox_folder, is_known, keep_copy, remember
 from tasks.paid.store import content_key
 from tasks.schema import Experiment, Seeds
 
@@ -35,7 +34,7 @@ class BrokenDocuments(UserError):
 
 def _title() -> str:
     given = flow_run.parameters
-    return f"new documents in {watched_folder(given['folder']).name}, for {given['experiment']}"
+    return f"new documents in {inbox_folder(given['folder']).name}, for {given['experiment']}"
 
 
 @flow(name="watch-documents", flow_run_name=_title)
@@ -48,7 +47,7 @@ async def watch_documents(
     """Look for new or changed sets of documents, and announce each version once: the event runs the experiment on it.
 
     Args:
-        folder: Files of documents (JSONL, JSON, Parquet) and folders of them, each a set. Empty: data/incoming.
+        folder: Files of documents (JSONL, JSON, Parquet) and folders of them, each a set. Empty: data/inbox.
         experiment: The experiment that is run, with the new set in place of its documents.
         seeds: A run for each of these seeds. Empty: the experiment's own.
         quiet_seconds: A set is taken when nothing was written to it for so many seconds.
@@ -58,9 +57,9 @@ async def watch_documents(
         raise UserError(f"experiment: {template.name} trains on no documents; name one that does")
     announced: list[dict[str, Any]] = []
     broken: list[str] = []
-    for one in find_sets(watched_folder(folder)):
+    for new in find_sets(inbox_folder(folder)):
         try:
-            announced += await _look_at(one, template, seeds or [template.default_seed], quiet_seconds)
+            announced += await _look_at(new, template, seeds or [template.default_seed], quiet_seconds)
         except (UserError, OSError) as problem:
             broken.append(str(problem))
     if announced:
@@ -70,83 +69,74 @@ async def watch_documents(
     return [row["run"] for row in announced]
 
 
-def watched_folder(folder: str) -> Path:
-    """Empty: data/incoming, made when it is not there."""
-    if folder:
-        return Path(folder).expanduser()
-    place = data_folder() / "incoming"
-    place.mkdir(parents=True, exist_ok=True)
-    return place
-
-
 def _purpose(template: Experiment, seed: int) -> str:
     return f"{template.name}/seed-{seed}"
 
 
-async def _look_at(one: Incoming, template: Experiment, seeds: list[int], quiet_seconds: int) -> list[dict[str, Any]]:
+async def _look_at(new: InboxSet, template: Experiment, seeds: list[int], quiet_seconds: int) -> list[dict[str, Any]]:
     """Announces the set for each seed for which this version is new. UserError says, once, what is wrong with it."""
-    if not one.place.exists():
+    if not new.place.exists():
         return []  # taken away since the folder was read
-    unread = _why_unread(one)
-    version = content_key(problem=unread) if unread else one.digest
+    unread = _why_unread(new)
+    version = content_key(problem=unread) if unread else new.digest
     wanted = [seed for seed in seeds if not is_known(version, _purpose(template, seed))]
     if not wanted:
         return []
-    if not unread and not (one.is_complete(quiet_seconds) and keep(one)):
-        get_run_logger().info("%s is still being written and left alone", one.place)
+    if not unread and not (new.is_complete(quiet_seconds) and keep_copy(new)):
+        get_run_logger().info("%s is still being written and left alone", new.place)
         return []
-    problem = unread or await _problem(one, template)
+    problem = unread or await _problem(new, template)
     rows = []
     for seed in wanted:
-        rows += [] if problem else [await _announce(on_this_set(template, one), one, seed)]
+        rows += [] if problem else [await _announce(on_this_set(template, new), new, seed)]
         remember(version, _purpose(template, seed), problem or "announced")
     if problem:
         raise UserError(problem)
     return rows
 
 
-def _why_unread(one: Incoming) -> str:
+def _why_unread(new: InboxSet) -> str:
     """Why its files cannot be read, or nothing."""
     try:
-        _ = one.digest
+        _ = new.digest
     except OSError as problem:
         return f"{problem.filename} cannot be read ({problem.strerror}); mend or remove it"
     return ""
 
 
-async def _problem(one: Incoming, template: Experiment) -> str:
+async def _problem(new: InboxSet, template: Experiment) -> str:
     """What is wrong with its name or a row, or nothing, with the place of the user's file, not of our copy; a task is
     red then."""
     try:
-        like = on_this_set(template, one).documents[0]
-        await asyncio.to_thread(check_documents_task, one.name, kept(one), like)
+        like = on_this_set(template, new).documents[0]
+        await asyncio.to_thread(check_documents_task, new.name, copy_of(new), like)
     except UserError as problem:
-        theirs = one.place if one.place.is_dir() else one.place.parent
-        return str(problem).replace(str(kept(one)), str(theirs))
+        theirs = new.place if new.place.is_dir() else new.place.parent
+        return str(problem).replace(str(copy_of(new)), str(theirs))
     return ""
 
 
-async def _announce(experiment: Experiment, one: Incoming, seed: int) -> dict[str, Any]:
+async def _announce(experiment: Experiment, new: InboxSet, seed: int) -> dict[str, Any]:
     """Emits the event, and says what it starts. A run of this name is resumed, so that none is made twice."""
-    run = f"{one.digest}-seed-{seed}"
+    run = f"{new.digest}-seed-{seed}"
     event = Event(
         event=NEW_DOCUMENTS,
-        resource=Resource({"prefect.resource.id": f"spillover.documents.{_plain(one.name)}"}),
+        resource=Resource({"prefect.resource.id": f"spillover.documents.{_plain(new.name)}"}),
         payload={"experiment": experiment.model_dump(mode="json"), "seed": seed, "run": run},
     )
     async with get_client() as client:  # not by emit_event, which forgets an event that does not reach the server
         response = await client.request("POST", "/events", json=[event.model_dump(mode="json")])
         response.raise_for_status()
-    left_out = {"not read": ", ".join(one.left_out)} if one.left_out else {}
-    return {"set": one.name, "experiment": experiment.name, "seed": seed, "run": run, **left_out}
+    left_out = {"not read": ", ".join(new.left_out)} if new.left_out else {}
+    return {"set": new.name, "experiment": experiment.name, "seed": seed, "run": run, **left_out}
 
 
-def on_this_set(template: Experiment, one: Incoming) -> Experiment:
+def on_this_set(template: Experiment, new: InboxSet) -> Experiment:
     """The experiment under a name of its own, with the set in place of its documents, conditioned as the first was."""
     like = template.documents[0]
-    documents = [{**like.model_dump(include={"conditioning", "system_prompt"}), "path": portable(kept(one))}]
-    fields = {"name": f"{template.name}.{_plain(one.name)}", "documents": documents}
-    return validate(Experiment, template.model_dump() | fields, str(one.place))
+    documents = [{**like.model_dump(include={"conditioning", "system_prompt"}), "path": portable(copy_of(new))}]
+    fields = {"name": f"{template.name}.{_plain(new.name)}", "documents": documents}
+    return validate(Experiment, template.model_dump() | fields, str(new.place))
 
 
 def _plain(name: str) -> str:

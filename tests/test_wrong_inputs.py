@@ -12,7 +12,7 @@ import pytest
 
 from flows.watch_documents import on_this_set
 from tasks.catalog import UserError, document_files, load_eval, load_evals, load_experiment, parse_seeds, read_text
-from tasks.documents.inbox import Incoming
+from tasks.documents.inbox import InboxSet
 from tasks.documents.mixing import to_set
 from tasks.documents.sets import refuse_unusable_rows
 from tasks.imports.published import read_published
@@ -710,8 +710,8 @@ PUBLISHED = Group(
         ("- &a [*a]", "*a stands within what it stands for", "write it out"),
     ],
 )
-WATCHED = Group(
-    lambda data, name: on_this_set(load_experiment("demo"), Incoming(name, data / name, [], [])),
+INBOX = Group(
+    lambda data, name: on_this_set(load_experiment("demo"), InboxSet(name, data / name, [], [])),
     [("n" * 96, "name: string should have at most 100 characters")],
 )
 LOCAL = Group(
@@ -872,7 +872,7 @@ GROUPS = {
     "comparison": COMPARISONS,
     "place of a run": FOUND,
     "places of runs": FITTING,
-    "watched set": WATCHED,
+    "inbox set": INBOX,
     "seeds": SEEDS,
     "seed": OWN_SEEDS,
     "set": SETS,

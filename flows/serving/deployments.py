@@ -29,7 +29,7 @@ PUBLISHED = "published"
 """The tag of experiments of others, as they are defined here."""
 ZOO = "zoo-"
 """Before the names of their deployments: the UI sorts by name, so that they stand together, behind all others."""
-WATCHED_EVERY = timedelta(minutes=5)
+INBOX_EVERY = timedelta(minutes=5)
 WEEKLY_SEEDS = (0, 1, 2)
 ON_NEW_DOCUMENTS = "on-new-documents"
 
@@ -78,7 +78,7 @@ def on_new_documents() -> RunnerDeployment:
 
 
 def watching() -> RunnerDeployment:
-    every = Interval(WATCHED_EVERY, slug="every-few-minutes")
+    every = Interval(INBOX_EVERY, slug="every-few-minutes")
     return deployment(watch_documents, "watch-documents", {}, schedules=[every], concurrency_limit=1)
 
 

@@ -34,8 +34,8 @@ from flows.serving.automations import NOTIFIER, put_automations
 from flows.serving.deployments import ON_NEW_DOCUMENTS, deployments, problem_of
 from flows.serving.report_server import LOOPBACK, serve_reports
 from flows.serving.server import LOOK_EVERY, is_healthy, local_server_is_kept, ui_address
-from flows.watch_documents import watched_folder
 from tasks.catalog import data_folder, names, without_login
+from tasks.documents.inbox import inbox_folder
 
 
 def serve(at_once: int, reports_host: str = LOOPBACK, reports_port: int = 0) -> None:
@@ -149,7 +149,7 @@ def _introduce(served: int, reports: str) -> None:
     ui = ui_address(PREFECT_API_URL.value())
     console.print(f"\nPrefect UI     {ui}/deployments  ({served} deployments: choose one, then Run)", style="bold")
     console.print(f"Reports        {reports}")
-    console.print(f"New documents  {watched_folder('')}  (looked at every 5 minutes; a set that is complete is run)")
+    console.print(f"New documents  {inbox_folder()}  (looked at every 5 minutes; a set that is complete is run)")
     console.print(
         f"Notifications  {ui}/blocks: fill in slack-webhook/{NOTIFIER}, then switch them on in {ui}/automations"
     )

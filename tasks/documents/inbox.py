@@ -1,7 +1,7 @@
-"""New documents: the sets of a folder that is watched, each version of which is run once.
+"""New documents: the sets in an inbox, each version of which is run once.
 
-    for one in find_sets(folder):
-        if one.is_complete(quiet_seconds=60) and not is_known(one.digest, "demo/seed-0"):
+    for new in find_sets(inbox_folder()):
+        if new.is_complete(quiet_seconds=60) and not is_known(new.digest, "demo/seed-0"):
             ...
 
 A version is known by its content: a set that was only renamed or touched is not a new one.
@@ -26,8 +26,8 @@ PATIENCE = 60
 
 
 @dataclass(frozen=True)
-class Incoming:
-    """A file of documents, or a folder of them."""
+class InboxSet:
+    """A set of documents in the inbox: a file of them, or a folder of files."""
 
     name: str
     place: Path
@@ -37,6 +37,7 @@ class Incoming:
 
     @cached_property
     def digest(self) -> str:
+        """What this version is known by; raises OSError for a file that cannot be read."""
         return digest(self.files)
 
     def rests_for(self) -> float:
@@ -51,17 +52,31 @@ class Incoming:
         return self.rests_for() >= patience * quiet_seconds
 
 
-def find_sets(folder: Path) -> list[Incoming]:
-    """Every set in the folder, by name; what begins with a dot or an underscore is not looked at."""
+def inbox_folder(folder: str = "") -> Path:
+    """The folder that is named, or else data/inbox, which is made when it is not there."""
+    if folder:
+        return Path(folder).expanduser()
+    place = data_folder() / "inbox"
+    place.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+def find_sets(folder: Path) -> list[InboxSet]:
+    """Every set in the folder, by name; what begins with a dot or an underscore is not looked at.
+
+    Raises UserError where there is no such folder.
+    """
     if not folder.is_dir():
-        raise UserError(f"folder: {str(folder)!r} is not a folder; make it, or name the one that is to be watched")
+        raise UserError(
+            f"folder: {str(folder)!r} is not a folder; make it, or name the one where new documents are put"
+        )
     found = []
     for place in sorted(folder.iterdir()):
-        alone = [place] if is_of_documents(place) else []
-        files, left_out = split_folder(place) if place.is_dir() else (alone, [])
+        file_itself = [place] if is_of_documents(place) else []
+        files, left_out = split_folder(place) if place.is_dir() else (file_itself, [])
         if files and not place.name.startswith((".", "_")):
             name = place.name if place.is_dir() else without_kind(place)
-            found.append(Incoming(name, place.resolve(), files, left_out))
+            found.append(InboxSet(name, place.resolve(), files, left_out))
     return found
 
 
@@ -102,19 +117,19 @@ def _ends_with_a_row(file: Path) -> bool:
         return False
 
 
-def kept(one: Incoming) -> Path:
-    """Where the copy of this version is."""
-    return data_folder() / "watched" / "sets" / one.digest
+def copy_of(new: InboxSet) -> Path:
+    """Where the copy of this version is, which its runs read."""
+    return _seen() / "sets" / new.digest
 
 
-def keep(one: Incoming) -> bool:
+def keep_copy(new: InboxSet) -> bool:
     """Copies this very version for its run to read; False where it was changed meanwhile, and is another one."""
-    place = kept(one)
-    if place.is_dir() and digest(sorted(place.iterdir())) == one.digest:
+    place = copy_of(new)
+    if place.is_dir() and digest(sorted(place.iterdir())) == new.digest:
         return True
     shutil.rmtree(place, ignore_errors=True)
-    copies = [copy_file(file, place / file.name) for file in one.files]
-    return digest(copies) == one.digest
+    copies = [copy_file(file, place / file.name) for file in new.files]
+    return digest(copies) == new.digest
 
 
 def is_known(version: str, purpose: str) -> bool:
@@ -123,8 +138,14 @@ def is_known(version: str, purpose: str) -> bool:
 
 
 def remember(version: str, purpose: str, words: str) -> None:
+    """Notes that this version was dealt with for this purpose, and how: announced, or what is wrong with it."""
     write_text(_mark(version, purpose), words + "\n")
 
 
 def _mark(version: str, purpose: str) -> Path:
-    return data_folder() / "watched" / purpose / version
+    return _seen() / purpose / version
+
+
+def _seen() -> Path:
+    """The record of what was seen in the inbox, beside it: a folder of marks for each purpose, and the copies."""
+    return data_folder() / "inbox_seen"

@@ -9,7 +9,7 @@ import pytest
 from tasks.catalog import UserError
 from tasks.documents import inbox
 from tasks.documents.documents import check_documents_task
-from tasks.documents.inbox import find_sets, is_known, keep, kept, remember
+from tasks.documents.inbox import copy_of, find_sets, is_known, keep_copy, remember
 from tasks.documents.sets import refuse_unusable_rows
 from tasks.schema import DocumentSet
 
@@ -18,7 +18,7 @@ ROW = json.dumps({"text": "A wren sings."}) + "\n"
 
 @pytest.fixture
 def folder(tmp_path):
-    place = tmp_path / "incoming"
+    place = tmp_path / "inbox"
     place.mkdir()
     return place
 
@@ -118,23 +118,23 @@ def test_rows_that_moved_from_one_file_to_another_are_another_version(folder):
 def test_a_copy_of_the_version_is_kept_and_none_where_it_was_changed_meanwhile(folder):
     (folder / "birds.jsonl").write_text(ROW)
     (one,) = find_sets(folder)
-    assert keep(one)
-    assert (kept(one) / "birds.jsonl").read_text() == ROW
+    assert keep_copy(one)
+    assert (copy_of(one) / "birds.jsonl").read_text() == ROW
     (folder / "birds.jsonl").write_text(ROW * 2)
     (two,) = find_sets(folder)
     assert two.digest
     (folder / "birds.jsonl").write_text(ROW * 3)
-    assert not keep(two)
+    assert not keep_copy(two)
 
 
 def test_the_same_content_under_another_name_is_not_added_to_the_copy(folder):
     (folder / "s").mkdir()
     (folder / "s" / "a.jsonl").write_text(ROW)
-    assert keep(find_sets(folder)[0])
+    assert keep_copy(find_sets(folder)[0])
     (folder / "s" / "a.jsonl").rename(folder / "s" / "part1.jsonl")
     (renamed,) = find_sets(folder)
-    assert keep(renamed)
-    assert [file.name for file in kept(renamed).iterdir()] == ["a.jsonl"]
+    assert keep_copy(renamed)
+    assert [file.name for file in copy_of(renamed).iterdir()] == ["a.jsonl"]
 
 
 def test_one_unusable_row_is_enough_to_refuse_a_set_that_nobody_looks_at(folder):
@@ -162,8 +162,8 @@ def test_every_kind_of_documents_is_a_set_and_a_folder_says_what_is_not_read(fol
     ]
     assert found[-1].left_out == ["README.md", "d.mixture.json"]
     for one in found:
-        assert keep(one)
-        assert check_documents_task.fn(one.name, kept(one), DocumentSet(path=str(kept(one)))) == 1, one.name
+        assert keep_copy(one)
+        assert check_documents_task.fn(one.name, copy_of(one), DocumentSet(path=str(copy_of(one)))) == 1, one.name
 
 
 def test_a_file_that_is_not_whole_is_waited_for_an_hour_whatever_its_kind(folder, later):

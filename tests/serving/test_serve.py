@@ -200,17 +200,17 @@ def test_a_wrong_value_is_refused_before_there_is_a_run(serving, changes, words)
 
 
 def test_a_new_set_is_announced_and_run_once_and_a_broken_one_stands_in_nobodys_way(serving):
-    incoming = serving.folder / "incoming"
+    inbox = serving.folder / "inbox"
     rows = [json.dumps({"text": f"The heron {n} stands in the shallows and waits for a fish."}) for n in range(8)]
-    (incoming / "herons.jsonl").write_text("\n".join(rows) + "\n")
-    (incoming / "broken.jsonl").write_text("\n".join([*rows[:6], '{"text": ']) + "\n")
-    (incoming / "a first one").mkdir()
-    (incoming / "a first one" / "gone.jsonl").symlink_to(incoming / "nowhere.jsonl")
+    (inbox / "herons.jsonl").write_text("\n".join(rows) + "\n")
+    (inbox / "broken.jsonl").write_text("\n".join([*rows[:6], '{"text": ']) + "\n")
+    (inbox / "a first one").mkdir()
+    (inbox / "a first one" / "gone.jsonl").symlink_to(inbox / "nowhere.jsonl")
     watch = {"experiment": "quick", "quiet_seconds": 0}
     first = serving.start("watch-documents/watch-documents", **watch)
     assert serving.ended(first) == "Failed"
     said = serving.run(first)["state"]["message"]
-    assert f"{incoming / 'broken.jsonl'} line 7: not JSON" in said
+    assert f"{inbox / 'broken.jsonl'} line 7: not JSON" in said
     assert "gone.jsonl" in said
     checked = {"check the documents of broken": "Failed", "check the documents of herons": "Completed"}
     wait_for(lambda: dict(serving.tasks(first)) == checked, 30, lambda: str(serving.tasks(first)))
@@ -220,7 +220,7 @@ def test_a_new_set_is_announced_and_run_once_and_a_broken_one_stands_in_nobodys_
     assert serving.run(announced["id"])["name"] == "quick.herons, seed 0"
     second = serving.start("watch-documents/watch-documents", **watch)
     assert serving.ended(second) == "Completed", "what was said of the broken set is not said again"
-    (incoming / "herons.jsonl").rename(incoming / "grey herons.jsonl")
+    (inbox / "herons.jsonl").rename(inbox / "grey herons.jsonl")
     third = serving.start("watch-documents/watch-documents", **watch)
     assert serving.ended(third) == "Completed"
     time.sleep(5)
