@@ -24,7 +24,7 @@ from prefect.states import Cancelled
 
 from flows.addresses import reports_address
 from tasks.estimates.findings import headline
-from tasks.estimates.losses import losses_in_words
+from tasks.estimates.missing import missing_in_words
 from tasks.estimates.wording import interval, number_or_dash
 from tasks.judging.judging import failed_call_task
 from tasks.report.report import STANDIN_NOTE, is_standin
@@ -141,8 +141,8 @@ def _summary(run: Run, experiment: Experiment, evals: list[Eval], effects: list[
     title = f"## {experiment.name}, seed {run.record()['seed']}"
     address = address_of(run)
     link = f"[Open the report]({address})\n\n" if address.startswith("http") else ""
-    losses = losses_in_words(run.judgments())
-    missing = f"**{in_markdown(losses)}**\n\n" if losses else ""
+    sentence = missing_in_words(run.judgments())
+    missing = f"**{in_markdown(sentence)}**\n\n" if sentence else ""
     changed = in_markdown(headline(effects))
     return f"{title}\n\n{changed}\n\n{missing}{link}{note}{charts}\n\nRun folder: `{run.folder}`\n"
 

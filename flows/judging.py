@@ -21,7 +21,7 @@ from flows.artifacts import show_failures, show_results
 from flows.console import console
 from tasks.catalog import UserError
 from tasks.estimates.effects import effects_task
-from tasks.estimates.losses import Losses, losses
+from tasks.estimates.missing import Missing, missing_by_judge
 from tasks.imports.responses import samples_per_question
 from tasks.judging.claude import Claude, to_probe
 from tasks.judging.judging import (
@@ -117,9 +117,9 @@ def asked_again(run: Run, experiment: Experiment) -> Collection[State]:
     return ASKED_AGAIN if run.judged.is_file() and _lost_too_much(run, experiment) else ()
 
 
-def _lost_too_much(run: Run, experiment: Experiment) -> list[Losses]:
+def _lost_too_much(run: Run, experiment: Experiment) -> list[Missing]:
     """The judges of which more is missing than the experiment allows."""
-    return [one for one in losses(run.judgments()) if one.share > experiment.judging.max_unscored]
+    return [one for one in missing_by_judge(run.judgments()) if one.share > experiment.judging.max_unscored]
 
 
 def _may_be_longer(run: Run, experiment: Experiment, evals: list[Eval], budget: Budget) -> bool:
@@ -245,7 +245,7 @@ class Asking:
 
 
 def _model_of(run: Run) -> str:
-    """Whose answers the fine-tuned ones are; of answers from elsewhere, which; nothing while there are none."""
+    """Whose answers the fine-tuned ones are; of imported responses, which; nothing while there are none."""
     if run.checkpoint.is_file():
         return run.model().identity
     return run.finetuned.read_text() if run.finetuned.is_file() else ""
@@ -270,7 +270,7 @@ def refuse_too_many_unscored(run: Run, experiment: Experiment) -> None:
         f"; for what was cut off raise the judge's max_tokens (`spillover judge {place} --failed --max-tokens ...`)"
     )
     raise TooManyUnscored(
-        f"{' '.join(one.words for one in lost)} judging.max_unscored is {experiment.judging.max_unscored:.1%} of a "
+        f"{' '.join(one.sentence for one in lost)} judging.max_unscored is {experiment.judging.max_unscored:.1%} of a "
         f"judge's; the report is written, the table of judge calls without a score says why (`spillover failures "
         f"{place}`), and Retry in the UI or `{run.resume_command}` asks again for what failed{longer if cut else ''}"
     )

@@ -24,7 +24,7 @@ from flows.serving.server import local_server_is_kept, ui_address
 from tasks.catalog import UserError, data_folder, read_text
 from tasks.estimates.comparison import grouped
 from tasks.estimates.findings import headline
-from tasks.estimates.losses import losses_in_words
+from tasks.estimates.missing import missing_in_words
 from tasks.paid.store import StoreFailed
 from tasks.report.report import STANDIN_NOTE, cost, is_standin
 from tasks.runs import Comparison, Run, default_name
@@ -158,7 +158,7 @@ def _show(run: Run) -> None:
     console.print()
     show_effects(effects)
     console.print(f"\n{headline(effects)}")
-    if words := losses_in_words(run.judgments()):
+    if words := missing_in_words(run.judgments()):
         console.print(words)
     if is_standin(run.experiment()):
         console.print(STANDIN_NOTE, style="dim")

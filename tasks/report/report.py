@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from prefect import task
 
 from tasks.estimates.findings import findings, verdict
-from tasks.estimates.losses import losses_in_words
+from tasks.estimates.missing import missing_in_words
 from tasks.files import read_rows, write_text
 from tasks.report.exports import how_trained, over_all, targets, write_exports
 from tasks.report.templates import image, page
@@ -131,7 +131,7 @@ def render(run: Run, so_far: str = "") -> str:
         agreements=[row for audit in ("repeat", "compare", "person") for row in run.audit(audit, Agreement)],
         corrected=run.audit("corrected", Corrected),
         cost=cost(run),
-        losses=losses_in_words(run.judgments()),
+        missing=missing_in_words(run.judgments()),
         definition=run.definition.read_text(),
     )
 
