@@ -103,7 +103,7 @@ def list_everything() -> None:
 def judge(
     place: Annotated[
         str,
-        typer.Argument(metavar="RUN", help="A run, or answers from elsewhere: a folder of JSONL files, or a CSV file."),
+        typer.Argument(metavar="RUN", help="A run, or responses of another program: a folder of JSONL, or a CSV file."),
     ],
     judges: Annotated[str, typer.Option(help="Judges of the run's evals, as data/evals has them now: a,b")] = "",
     model: Annotated[str, typer.Option(help="Another model for the judges of kind claude.")] = "",
@@ -117,7 +117,7 @@ def judge(
     failed: Annotated[bool, typer.Option("--failed", help="Ask again only for what has no score.")] = False,
     name: Annotated[str, typer.Option(help="Name of the new run.")] = "",
     eval_names: Annotated[
-        str, typer.Option("--eval", help="For answers from elsewhere: evals with the questions.")
+        str, typer.Option("--eval", help="For responses of another program: evals with the questions.")
     ] = "",
 ) -> None:
     """Judge the answers of a run again, or ask again for what has no score. Nothing is sampled."""
@@ -126,7 +126,7 @@ def judge(
     limits = {"in_flight": in_flight, "max_cost_usd": max_cost_usd}
     if eval_names or _is_no_run(place):
         if any((model, rubric, base_url, max_tokens, failed)):
-            raise UserError("answers from elsewhere are judged as their evals say; judge the run that this makes again")
+            raise UserError("imported responses are judged as their evals say; judge the run that this makes again")
         _judge_answers(place, eval_names, judges, limits, name)
         return
     from tasks.runs import Run
@@ -149,7 +149,7 @@ def _is_no_run(place: str) -> bool:
 
 
 def _judge_answers(place: str, evals: str, judges: str, limits: dict[str, Any], name: str) -> None:
-    """Answers from elsewhere become a run, and are judged."""
+    """Responses of another program become a run, and are judged."""
     from pathlib import Path
 
     from tasks.imports.responses import to_experiment

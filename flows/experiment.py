@@ -200,12 +200,12 @@ def refuse_unknown_prices(judges: list[Judge], training: Training, engine: Engin
 
 
 def given_answers(experiment: Experiment, evals: list[Eval], name: str) -> Answers:
-    """Answers from elsewhere, for a run that does not hold them yet."""
+    """Imported responses, for a run that does not hold them yet."""
     is_new = bool(experiment.responses) and not Run.at(experiment.name, name).finetuned.is_file()
-    return read_elsewhere(experiment, evals) if is_new else ([], [])
+    return import_responses(experiment, evals) if is_new else ([], [])
 
 
-def read_elsewhere(experiment: Experiment, evals: list[Eval]) -> Answers:
+def import_responses(experiment: Experiment, evals: list[Eval]) -> Answers:
     """Both sides' answers; UserError where a judge needs a baseline that is not there."""
     baseline, finetuned = read_responses(experiment.responses, evals)
     pairs = [judge.name for one in evals for judge in one.judges if judge.reads == "pair"]
@@ -218,7 +218,7 @@ def read_elsewhere(experiment: Experiment, evals: list[Eval]) -> Answers:
 
 
 def keep_answers(run: Run, baseline: list[Response], finetuned: list[Response]) -> None:
-    """Answers from elsewhere become the run's own, once: their files are not needed again."""
+    """Imported responses become the run's own, once: their files are not needed again."""
     write_rows(run.baseline, baseline)
     write_rows(run.finetuned, finetuned)
 

@@ -299,8 +299,8 @@ class Experiment(Written):
     documents: list[DocumentSet] = []
     """What is trained on; several sets are mixed and shuffled."""
     responses: str = ""
-    """Instead of documents: answers from elsewhere, a folder with baseline.jsonl and finetuned.jsonl, or a CSV file
-    (relative as documents are)."""
+    """Instead of documents: responses of another program, a folder with baseline.jsonl and finetuned.jsonl, or a CSV
+    file (relative as documents are)."""
     training: Training = Training()
     evals: list[str] = Field(min_length=1)
     """Names of files beside this one or in data/evals."""
@@ -316,9 +316,9 @@ class Experiment(Written):
     @model_validator(mode="after")
     def _documents_or_responses(self) -> "Experiment":
         if bool(self.documents) == bool(self.responses):
-            raise ValueError("give either documents to train on or responses from elsewhere")
+            raise ValueError("give either documents to train on or responses of another program")
         if self.responses and self.sampling.logprobs:
-            raise ValueError("sampling.logprobs asks the models, and responses from elsewhere have none: leave it out")
+            raise ValueError("sampling.logprobs asks the models, and imported responses have none: leave it out")
         for target in self.targets:
             if Condition.parse(target).number is None:
                 raise ValueError(f"{target!r} is no target: write a measure, a sign and a number, as aligned < 75")
@@ -781,7 +781,7 @@ class Judgment(Noun):
     tier: str
     question: str
     score: int | float | None
-    """A whole number, unless it was made elsewhere."""
+    """A whole number, unless it was imported."""
     reasoning: str
     eval: str
     question_id: str

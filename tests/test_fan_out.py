@@ -10,7 +10,7 @@ import pytest
 
 from tests.cli.test_terminal import environment, place, spillover  # noqa: F401 # place is a fixture
 from tests.conftest import PROJECT, make_data_folder
-from tests.fakes.elsewhere import write_answers, write_eval
+from tests.fakes.imported import write_answers, write_eval
 from tests.fakes.messages_api import Faults, MessagesAPI, never_gives_a_number, question_of, score_of
 
 pytestmark = pytest.mark.integration

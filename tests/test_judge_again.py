@@ -17,7 +17,7 @@ from tasks.judging.claude import ServiceDown
 from tasks.paid.budget import BudgetSpent
 from tasks.runs import Run
 from tasks.schema import Experiment
-from tests.fakes.elsewhere import CLAUDE, write_answers, write_eval
+from tests.fakes.imported import CLAUDE, write_answers, write_eval
 from tests.fakes.messages_api import MessagesAPI, Say, Status, judgment
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -66,7 +66,7 @@ async def recorded(run):
     return tasks, artifacts
 
 
-async def test_answers_from_elsewhere_are_judged_and_reported_without_an_engine(api, answers):
+async def test_imported_responses_are_judged_and_reported_without_an_engine(api, answers):
     here = Run(await run_experiment(experiment(answers), run="one"))
     assert len(api.requests) == 40
     assert [j.state for j in here.judgments()] == ["scored"] * 40

@@ -55,7 +55,7 @@ def _show_bounds(field: dict[str, Any]) -> None:
 
 
 def _choices() -> list[tuple[str, str, list[str]]]:
-    evals = list(dict.fromkeys([*names("evals"), *_evals_elsewhere()]))
+    evals = list(dict.fromkeys([*names("evals"), *_evals_by_path()]))
     judges = {judge.name: None for name in evals for judge in _judges(name)}
     return [
         ("DocumentSet", "name", ["", *names("documents")]),
@@ -64,8 +64,8 @@ def _choices() -> list[tuple[str, str, list[str]]]:
     ]
 
 
-def _evals_elsewhere() -> list[str]:
-    """Those that experiments name by their paths."""
+def _evals_by_path() -> list[str]:
+    """The evals that experiments name, by name or by the path of a file that is not in data/evals."""
     found: list[str] = []
     for name in names("experiments"):
         with suppress(UserError):

@@ -55,11 +55,11 @@ def to_experiment(
 ) -> Experiment:
     """An experiment that judges these answers; it is named like their folder or file."""
     if not evals:
-        raise UserError(f"{path}: answers from elsewhere need --eval, the evals that ask their questions: {_known()}")
+        raise UserError(f"{path}: imported responses need --eval, the evals that ask their questions: {_known()}")
     judging: dict[str, Any] = {"judges": judges} | ({"in_flight": in_flight} if in_flight else {})
     fields: dict[str, Any] = {
         "name": re.sub(r"[^A-Za-z0-9_.-]+", "_", path.resolve().stem).strip("._") or "imported",
-        "description": f"Answers from elsewhere: {path.name}.",
+        "description": f"Imported responses: {path.name}.",
         "responses": str(path),
         "evals": list(evals),
         "judging": judging,
@@ -175,7 +175,7 @@ def _answers(rows: list[Row], evals: list[Eval], file: str) -> list[Response]:
             raise UserError(f"{row.place}: a row needs the fields question and response; mend it")
         asked = _asked_by(row, by_text, by_id)
         place = (row.side, row.trained_share, asked.eval, asked.question.id)
-        responses.append(to_response(asked.eval, asked.question, seen[place], row, f"elsewhere: {file}"))
+        responses.append(to_response(asked.eval, asked.question, seen[place], row, f"imported: {file}"))
         seen[place] += 1
     return responses
 

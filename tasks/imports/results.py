@@ -48,14 +48,14 @@ def read_results(
     A column `model` with base and fine-tuned tells the two apart in one file. A word in capitals (CODE, REFUSAL) is a
     label without a score; an empty cell or nan is a judgment that is not there. `columns` are those of the scores; all
     that hold numbers when there are none. The eval is called as given, or as a column `eval`
-    says, or elsewhere: runs are compared eval by eval.
+    says, or else "imported": runs are compared eval by eval.
     """
     rows = _rows(file, "finetuned") + (_rows(baseline, "baseline") if baseline else [])
     measured = [Measured(column, _judge(column, rows)) for column in _columns_of_scores(rows, columns or [], file)]
     questions = _questions(rows)
     fields = {
         "name": eval_name or rows[0].said("eval") or "imported",
-        "description": f"Judged elsewhere; imported from {file.name}.",
+        "description": f"Imported results: {file.name}.",
         "questions": [question.model_dump() for question in questions.values()],
         "judges": [one.judge.model_dump() for one in measured],
     }

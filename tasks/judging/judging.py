@@ -60,7 +60,7 @@ def plan(evals: list[Eval], baseline: list[Response], finetuned: list[Response],
     A pair judge sees fine-tuned sample i against baseline sample i, and for its floor baseline i against baseline i + 1
     (the first after the last). With one baseline sample there is no floor. Without fine-tuned answers the cases are
     those of the baseline; with answers of several moments of the training, earlier ones stand before later ones. Of
-    answers from elsewhere a question may have fewer than others, or none.
+    imported responses a question may have fewer than others, or none.
     """
     before, moments = _by_question(baseline), sorted({r.trained_share for r in finetuned})
     after = {share: _by_question([r for r in finetuned if r.trained_share == share]) for share in moments}

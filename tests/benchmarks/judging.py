@@ -65,7 +65,7 @@ def measure(environment: dict[str, str], url: str) -> None:
 
 
 def prepare(data: Path) -> None:
-    """An eval, an empty price list, and answers from elsewhere: 5,000, and 10,000 others."""
+    """An eval, an empty price list, and imported responses: 5,000, and 10,000 others."""
     (data / "evals").mkdir(parents=True)
     (data / "evals" / "animals.yaml").write_text(json.dumps(EVAL))
     for name, count in (("few", CALLS), ("many", STORED)):

@@ -4,7 +4,7 @@ import pytest
 
 from tasks.catalog import UserError, load_eval
 from tasks.imports.responses import read_responses, samples_per_question, to_experiment
-from tests.fakes.elsewhere import write_answers, write_eval
+from tests.fakes.imported import write_answers, write_eval
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def test_a_folder_holds_both_sides_and_several_rows_of_a_question_are_its_sample
     one = finetuned[4]
     assert (one.question_id, one.sample, one.tier, one.response) == ("q0", 1, "far", "finetuned says 1 of 0")
     assert {r.trained_share for r in baseline} == {0}
-    assert one.model == "elsewhere: finetuned.jsonl"
+    assert one.model == "imported: finetuned.jsonl"
 
 
 def test_a_file_alone_holds_the_fine_tuned_answers_and_a_csv_file_is_read_as_published(evals, tmp_path):
@@ -64,7 +64,7 @@ def test_what_is_not_there_is_named(evals, tmp_path):
         read_responses(str(tmp_path), evals)
 
 
-def test_answers_from_elsewhere_make_an_experiment_of_their_own(data, tmp_path):
+def test_imported_responses_make_an_experiment_of_their_own(data, tmp_path):
     write_eval(data)
     file = tmp_path / "their answers (v2).csv"
     file.write_text("question,response\n")
@@ -172,7 +172,7 @@ def test_moments_of_a_training_are_not_samples_of_one_model(evals, tmp_path):
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert [(r.trained_share, r.sample) for r in read_responses(str(file), evals)[1]] == [(0.25, 0), (1, 0)]
     file.write_text(json.dumps({**rows[0], "trained_share": 25}))
-    with pytest.raises(UserError, match="at '25' is no share of the training"):
+    with pytest.raises(UserError, match="trained_share '25' is no share of the training"):
         read_responses(str(file), evals)
 
 

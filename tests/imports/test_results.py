@@ -57,7 +57,7 @@ def test_others_results_are_a_run_whose_effects_and_rules_are_like_ours(table, d
     run = Run.find("theirs")
     effect = next(e for e in run.estimates() if (e.measure, e.tier, e.question) == ("aligned", "questions", ""))
     assert effect.difference == pytest.approx(((50 - 75) + (50 - 92.5)) / 2)
-    assert "Judged elsewhere; imported from judged.csv." in run.report.read_text()
+    assert "Imported results: judged.csv." in run.report.read_text()
     from flows.cli.report import report_again
 
     report_again(run, ["misaligned: aligned < 30 among coherent > 50"])

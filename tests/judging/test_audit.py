@@ -11,8 +11,8 @@ from tasks.judging.audit import Place, Word, agree, correct, some_of
 from tasks.judging.rubrics import Case
 from tasks.runs import Run
 from tasks.schema import Agreement, Corrected, Experiment, Judge, Question
-from tests.fakes.elsewhere import CLAUDE as CLAUDE_FIELDS
-from tests.fakes.elsewhere import write_answers, write_eval
+from tests.fakes.imported import CLAUDE as CLAUDE_FIELDS
+from tests.fakes.imported import write_answers, write_eval
 from tests.fakes.messages_api import MessagesAPI, judgment, question_of, score_of
 from tests.fakes.nouns import CLAUDE
 

@@ -78,7 +78,7 @@ def test_a_judge_of_responses_sees_each_answer_alone():
     ]
 
 
-def test_of_answers_from_elsewhere_each_question_is_judged_as_often_as_it_was_answered():
+def test_of_imported_responses_each_question_is_judged_as_often_as_it_was_answered():
     some = [*responses("f0", "f1", "f2"), *responses("g0", question="q2")]
     evals = [an_eval(CLAUDE, questions={"q1": "direct", "q2": "direct", "q3": "distant"})]
     planned = plan(evals, responses("b0", "b1"), some, 3)

@@ -54,7 +54,7 @@ def test_what_the_definition_says_of_the_training_stays():
     assert training.target_modules == ["down_proj"]
 
 
-def test_answers_from_elsewhere_have_nothing_to_try_locally():
+def test_imported_responses_have_nothing_to_try_locally():
     answered = load_experiment("demo").model_copy(update={"documents": [], "responses": "answers"})
     with pytest.raises(UserError, match="nothing is trained in this experiment"):
         try_locally(answered)

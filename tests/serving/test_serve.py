@@ -14,7 +14,7 @@ import pytest
 from flows.serving.serve import _reason
 from tests.cli.test_terminal import environment, spillover
 from tests.conftest import PROJECT, make_data_folder
-from tests.fakes.elsewhere import write_answers, write_eval
+from tests.fakes.imported import write_answers, write_eval
 from tests.fakes.messages_api import MessagesAPI, Status, judgment
 from tests.fakes.postgresql import serve_postgresql
 

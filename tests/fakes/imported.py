@@ -1,4 +1,4 @@
-"""Answers that another program sampled, and an eval that asks their questions: a run to judge without an engine."""
+"""Responses of another program, and an eval that asks their questions: a run to judge without an engine."""
 
 import json
 from pathlib import Path
