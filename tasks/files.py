@@ -6,13 +6,21 @@ documents = read_rows(run.documents, Document)
 
 import os
 import shutil
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 Row = TypeVar("Row", bound=BaseModel)
+Read = TypeVar("Read")
+Version = tuple[int, int, int]
+_kept: dict[tuple[Path, object], tuple[Version, Any]] = {}
+"""What `read_once` made of which version of a file: of one folder's files alone, so that it stays small."""
+_reading = threading.RLock()
+LARGEST_KEPT = 100_000_000
+"""Bytes of a file whose rows stay in memory; those of a larger one are read anew each time."""
 
 
 def write_bytes(path: Path, content: bytes) -> Path:
@@ -47,9 +55,36 @@ def write_rows(path: Path, rows: Iterable[BaseModel]) -> Path:
 
 
 def read_rows(path: Path, noun: type[Row]) -> list[Row]:
-    """The rows that `write_rows` wrote; pydantic's ValidationError for a line that is none."""
+    """The rows that `write_rows` wrote, read once as `read_once` does: change none of them.
+
+    Raises FileNotFoundError, and pydantic's ValidationError for a line that is no such row.
+    """
+    return list(read_once(path, noun, lambda: _parse_rows(path, noun)))
+
+
+def _parse_rows(path: Path, noun: type[Row]) -> list[Row]:
     with path.open(encoding="utf-8") as lines:
         return [noun.model_validate_json(line) for line in lines]
+
+
+def read_once(path: Path, kind: object, read: Callable[[], Read]) -> Read:
+    """What `read` makes of the file as `kind`: the same object again, until the file changes or another folder is read.
+
+    The stages of a run ask for the same rows one after another, and each makes a `Run` of its own.
+    """
+    with _reading:
+        status = path.stat()
+        version = (status.st_ino, status.st_mtime_ns, status.st_size)
+        if (path, kind) in _kept and _kept[path, kind][0] == version:
+            found: Read = _kept[path, kind][1]
+            return found
+        for key in [key for key in _kept if key[0].parent != path.parent]:
+            del _kept[key]
+        _kept.pop((path, kind), None)  # else both versions would be in memory while the new one is read
+        found = read()
+        if status.st_size <= LARGEST_KEPT:
+            _kept[path, kind] = (version, found)
+        return found
 
 
 def remove_unfinished(folder: Path) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from tasks.catalog import UserError, shown
-from tasks.tables import GENERATIONS, text_of
+from tasks.tables import FORMER_NAMES, GENERATIONS, text_of
 
 TABLES = (".csv", ".tsv")
 SEPARATORS = (",", ";", "\t")
@@ -185,7 +185,9 @@ def csv_rows(texts: Iterable[str], place: str) -> Iterator[tuple[int, dict[str, 
             line, following = following, reader.line_num + 1
             if not names:
                 names = _header(cells, f"{place} line {line}")
-                is_ours = tuple(names[: len(GENERATIONS)]) == GENERATIONS
+                known = tuple(FORMER_NAMES.get(name, name) for name in names[: len(GENERATIONS)])
+                if is_ours := known == GENERATIONS:
+                    names = [*known, *names[len(known) :]]
             elif any(cells):
                 _refuse_other_cells(cells, names, f"{place} line {line}", separator)
                 yield line, dict(zip(names, map(text_of, cells) if is_ours else cells, strict=True))

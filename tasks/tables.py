@@ -1,5 +1,8 @@
 """CSV tables: one writer for all of them, whose cells no spreadsheet computes, and one reader for ours.
 
+write_table(run.effects, as_table(effects, Effect))
+effects = read_table(run.effects, Effect)
+
 text = to_csv(["tier", "mean"], [["=HYPERLINK(1)", 0.4]])    # "'=HYPERLINK(1)",0.4
 text_of("'=HYPERLINK(1)")                                    # =HYPERLINK(1)
 """
@@ -27,7 +30,26 @@ _FORMULA = (
 BARE = re.compile(_FORMULA.replace("{}", ""))
 MARKED = re.compile(_FORMULA.replace("{}", "'"))
 GENERATIONS = ("model", "eval", "tier", "question_id", "sample", "question", "response", "trained_share")
-"""The first columns of model_generations.csv, by which it is known where it is read as answers from elsewhere."""
+"""The first columns of model_generations.csv, by which it is known where it is read as imported responses."""
+FORMER_NAMES = {
+    "at": "trained_share",
+    "these_low": "ci_low_fixed_questions",
+    "these_high": "ci_high_fixed_questions",
+    "these_note": "note_fixed_questions",
+    "new_low": "ci_low_new_questions",
+    "new_high": "ci_high_new_questions",
+    "new_note": "note_new_questions",
+    "p_these": "p_fixed_questions",
+    "p_these_holm": "p_fixed_questions_holm",
+    "p_new": "p_new_questions",
+    "p_new_holm": "p_new_questions_holm",
+    "detectable_these": "detectable_fixed_questions",
+    "detectable_new": "detectable_new_questions",
+    "negligible": "equivalence_margin",
+    "lowest": "scale_min",
+    "highest": "scale_max",
+}
+"""What tables of earlier versions call a column, and what it is called now."""
 csv.field_size_limit(10_000_000)  # an answer can be longer than the 131,072 characters that csv takes unless told
 
 
@@ -59,20 +81,24 @@ def as_table(rows: list[Row], noun: type[Row]) -> "polars.DataFrame":
 
 
 def write_table(path: Path, table: "polars.DataFrame") -> Path:
+    """Writes a table of `as_table` as `to_csv` does."""
     return write_text(path, to_csv(table.columns, table.rows()))
 
 
 def read_table(file: Path, noun: type[BaseModel]) -> "polars.DataFrame":
-    """A table of `as_table` that `write_table` wrote; an empty text stays one."""
+    """A table that `write_table` wrote, in this version or an earlier one, with a column for each field of the noun.
+
+    An empty text stays one; a column that an earlier version did not write holds the field's default.
+    """
     import polars
 
     columns = _columns(noun)
-    table = polars.read_csv(file, schema_overrides=columns)
+    former = {name: columns[now] for name, now in FORMER_NAMES.items() if now in columns}
+    table = polars.read_csv(file, schema_overrides=columns | former).rename(FORMER_NAMES, strict=False)
     texts = polars.col(polars.String).fill_null("").map_elements(text_of, polars.String)
-    table = table.with_columns(texts)
-    missing = [name for name in columns if name not in table.columns]  # in a table that an earlier version wrote
+    missing = [name for name in columns if name not in table.columns]
     defaults = [polars.lit(noun.model_fields[name].default, dtype=columns[name]).alias(name) for name in missing]
-    return table.with_columns(defaults)
+    return table.with_columns(texts).with_columns(defaults)
 
 
 def _columns(noun: type[BaseModel]) -> dict[str, Any]:

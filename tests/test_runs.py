@@ -1,14 +1,12 @@
 import shlex
 
 import pytest
-import yaml
 
 from flows.cli.listing import show_catalog
 from tasks.catalog import UserError, load_eval, load_experiment
-from tasks.definitions import as_yaml
-from tasks.files import read_rows, write_rows, write_text
+from tasks.files import write_text
 from tasks.runs import Run, default_name
-from tasks.schema import Eval, Judge, Message, Rule
+from tasks.schema import Rule
 from tests.fakes.nouns import LEXICON, an_eval
 
 
@@ -81,22 +79,6 @@ def test_a_run_is_found_by_folder_by_name_and_as_the_latest_of_an_experiment():
         Run.find("demo/three")
 
 
-def test_rows_come_back_as_they_were_and_a_file_appears_only_when_it_is_whole(tmp_path):
-    rows = [Message(role="user", content="a\u2028b\nc\r\n\x85"), Message(role="assistant", content="ü")]
-    file = write_rows(tmp_path / "deep" / "rows.jsonl", rows)
-    assert read_rows(file, Message) == rows
-
-    def breaking():
-        yield rows[0]
-        raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        write_rows(file, breaking())
-    assert read_rows(file, Message) == rows
-    assert write_text(file, "new").read_text() == "new"
-    assert [f.name for f in file.parent.iterdir()] == ["rows.jsonl"]
-
-
 def test_the_default_name_is_the_same_for_the_same_flow_run():
     from datetime import UTC, datetime
 
@@ -125,14 +107,6 @@ def test_changed_rules_and_targets_are_taken_over_and_what_was_made_with_others_
     assert not run.report.exists()
     with pytest.raises(UserError, match="was made from another definition"):
         Run.open(experiment, [an_eval(LEXICON, questions={"q1": "direct"})], "ruled")
-
-
-def test_a_definition_with_texts_of_several_lines_reads_back_as_it_was():
-    judge = Judge(name="j", kind="claude", prompt="One\n\n  two: {answer}\ttab \n- three\u2028four\n")
-    one = an_eval(judge)
-    for text in (as_yaml(one), as_yaml(one, defaults=False)):
-        assert Eval.model_validate(yaml.safe_load(text)) == one
-    assert "system_prompt" not in as_yaml(one, defaults=False)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null"])

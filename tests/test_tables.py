@@ -15,12 +15,14 @@ from tasks.files import write_rows
 from tasks.imports.responses import read_responses
 from tasks.judging.judging import judge_all, plan
 from tasks.paid.store import Store
+from tasks.rows import table
 from tasks.runs import Comparison, Run
-from tasks.schema import Question
-from tasks.tables import text_of, to_csv
+from tasks.schema import Compared, Effect, Question, Share
+from tasks.tables import FORMER_NAMES, read_table, text_of, to_csv
 from tests.conftest import PROJECT
 from tests.fakes.nouns import LEXICON, an_eval, responses
 
+EARLIER = PROJECT / "tests" / "fakes" / "earlier_version"
 COMPUTED = re.compile("[=+\\-@\t\r\n＝＋－＠]")
 ALPHABET = "''=+-@\t\r\n＝＋－＠\"\",;;a1 \x00\x1bé\u2028"
 QUESTIONS = {
@@ -60,10 +62,10 @@ def test_a_program_that_splits_at_another_sign_finds_no_cell_to_compute(separato
     texts = ["a;=1+1", "a\t@b", "a\n=1+1", 'a;"=1+1;b', 'a";"=1+1;b', "a;-1+1;b"]
     texts += ["".join(dice.choices(ALPHABET, k=dice.randint(0, 9))) for _ in range(6_000)]
     for n in range(0, len(texts), 3):
-        table = to_csv(texts[n : n + 1], [texts[n + 1 : n + 3]])
-        for row in csv.reader(io.StringIO(table, newline=""), delimiter=separator):
-            assert not [cell for cell in row if re.match("[=@＝＋－＠]", cell)], table
-            assert not [cell for cell in row[1:] if re.match("[+-]", cell)], table
+        text = to_csv(texts[n : n + 1], [texts[n + 1 : n + 3]])
+        for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator):
+            assert not [cell for cell in row if re.match("[=@＝＋－＠]", cell)], text
+            assert not [cell for cell in row[1:] if re.match("[+-]", cell)], text
 
 
 def test_prose_lists_and_code_stay_as_they_are():
@@ -83,10 +85,46 @@ def test_a_table_of_an_earlier_version_is_read_as_it_was_and_holds(runs):
     for file in (run.effects, run.distributions, run.generations):
         cells = list(csv.reader(io.StringIO(file.read_text())))
         bare = [[re.sub("(?<=;)'(?==)", "", cell) for cell in row] for row in cells]
-        with file.open("w", encoding="utf-8", newline="") as table:
-            csv.writer(table).writerows(bare)
+        with file.open("w", encoding="utf-8", newline="") as own:
+            csv.writer(own).writerows(bare)
     assert run.estimates() == before
     assert [check for check in verify(run) if check.fault] == []
+
+
+@pytest.mark.parametrize(("noun", "name"), [(Effect, "effects.csv"), (Compared, "comparison.csv")])
+def test_a_table_with_the_column_names_of_an_earlier_version_is_read_under_todays(noun, name):
+    told = list(csv.DictReader((EARLIER / name).open(encoding="utf-8")))
+    whole, question = (noun(**row) for row in read_table(EARLIER / name, noun).to_dicts())
+    assert (whole.trained_share, whole.equivalence_margin, whole.scale_min, whole.scale_max) == (1, 0.2, 1, 5)
+    assert [
+        (whole.ci_low_fixed_questions, whole.ci_high_fixed_questions),
+        (whole.ci_low_new_questions, whole.ci_high_new_questions),
+        (whole.p_fixed_questions, whole.p_new_questions),
+        (whole.p_fixed_questions_holm, whole.p_new_questions_holm),
+        (whole.detectable_fixed_questions, whole.detectable_new_questions),
+    ] == [
+        (float(told[0][these]), float(told[0][new]))
+        for these, new in [
+            ("these_low", "these_high"),
+            ("new_low", "new_high"),
+            ("p_these", "p_new"),
+            ("p_these_holm", "p_new_holm"),
+            ("detectable_these", "detectable_new"),
+        ]
+    ]
+    assert (question.question, question.ci_low_new_questions, question.note_fixed_questions) == ("q1", None, "")
+    assert question.note_new_questions == "too few questions (1 of 5)"
+
+
+def test_every_former_name_stands_for_a_column_of_today_and_is_none_itself():
+    fields = Compared.model_fields.keys()
+    assert set(FORMER_NAMES.values()) <= fields
+    assert not set(FORMER_NAMES) & {*fields, *Share.model_fields}
+
+
+def test_generations_of_an_earlier_version_are_read_as_the_answers_that_they_were_made_of():
+    ((line, row),) = table(EARLIER / "model_generations.csv")
+    assert (line, row["response"], row["trained_share"]) == (2, "=an answer", "0.25")
 
 
 def test_no_table_is_written_but_by_to_csv():
@@ -162,10 +200,10 @@ def test_a_table_of_generations_that_a_run_left_is_read_as_the_answers_that_it_w
     run = runs[0]
     file = tmp_path / "finetuned.csv"
     with (
-        run.generations.open(encoding="utf-8", newline="") as table,
+        run.generations.open(encoding="utf-8", newline="") as ours,
         file.open("w", encoding="utf-8", newline="") as own,
     ):
-        csv.writer(own).writerows(row for row in csv.reader(table) if row[0] != "base")
+        csv.writer(own).writerows(row for row in csv.reader(ours) if row[0] != "base")
     _, answers = read_responses(str(file), run.evals())
     places = [{(r.question_id, r.question, r.response) for r in rows} for rows in (answers, run.responses()[1])]
     assert places[0] == places[1]
