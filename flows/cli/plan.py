@@ -7,7 +7,7 @@ from tasks.catalog import UserError
 from tasks.estimates.intervals import POWER
 from tasks.estimates.judgments import at_checkpoint, scan_judgments
 from tasks.estimates.measures import Measure, measures
-from tasks.estimates.power import MOST_QUESTIONS, Needed, Spread, plan, spread_of
+from tasks.estimates.power import MAX_QUESTIONS, Needed, Spread, plan, spread_of
 from tasks.estimates.wording import number
 from tasks.runs import Run
 
@@ -59,7 +59,7 @@ def _table(rows: list[Needed]) -> Table:
 def _cells(questions: int | None, samples: int) -> tuple[str, str]:
     """Answers are those of both models, each of which a judge reads once."""
     if questions is None:
-        return ("–" if samples == 1 else f"over {MOST_QUESTIONS:,}"), ""
+        return ("–" if samples == 1 else f"over {MAX_QUESTIONS:,}"), ""
     return f"{questions:,}", f"{2 * questions * samples:,}"
 
 

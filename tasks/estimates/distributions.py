@@ -10,7 +10,7 @@ from collections import Counter
 
 import polars
 
-from tasks.estimates.intervals import Cell, Interval, rate_cell, these_questions
+from tasks.estimates.intervals import Cell, Interval, fixed_questions, rate_cell
 from tasks.estimates.judgments import at_checkpoint
 from tasks.schema import ALL, Eval, Judge, Question, Share, Side
 
@@ -100,7 +100,7 @@ def _cells(questions: list[Question], counts: Counts, place: int, side: Side) ->
 
 
 def _level(cells: list[Cell]) -> Interval:
-    return these_questions([(1 / len(cells), cell) for cell in cells], is_rate=True)
+    return fixed_questions([(1 / len(cells), cell) for cell in cells], is_rate=True)
 
 
 def _mean(cells: list[Cell]) -> float | None:

@@ -14,21 +14,21 @@ from tasks.estimates.intervals import (
     Cell,
     Interval,
     Term,
+    fixed_questions,
     new_questions,
     new_questions_and_seeds,
     new_questions_pooled,
-    new_tiers_slope,
+    new_questions_slope,
     slope_weights,
-    superiority_of_these,
-    these_questions,
+    superiority_fixed_questions,
 )
 from tasks.estimates.measures import Measure, Pair
 from tasks.schema import ALL, SLOPE, Effect, Eval, Side
 
-NO_FLOOR = Interval(None, None, "no floor: one greedy baseline answer has no other to stand beside")
-NO_BASELINE = Interval(None, None, "no baseline")
-NO_LEVEL = Interval(None, None, "only the difference is estimated")
-NOT_CROSSED = Interval(None, None, "not estimable: the rule pools answers, and several runs are crossed by question")
+NO_FLOOR = Interval.unknown("no floor: one greedy baseline answer has no other to stand beside")
+NO_BASELINE = Interval.unknown("no baseline")
+NO_LEVEL = Interval.unknown("only the difference is estimated")
+NOT_CROSSED = Interval.unknown("not estimable: the rule pools answers, and several runs are crossed by question")
 
 FEWEST_TIERS = 3
 """The slope over two would be their difference."""
@@ -64,7 +64,7 @@ def estimate_effect(same: list[Measure], tier: str, every: Pairs, question: str 
     levels = [_level(same, both, "baseline"), _level(same, after, "finetuned")]
     placed = _placements(same, both)
     # Of one run alone: runs that share a baseline have placements that depend on each other.
-    rank = superiority_of_these(placed if len(same) == 1 else [])
+    rank = superiority_fixed_questions(placed if len(same) == 1 else [])
     return _effect(
         same,
         tier,
@@ -94,7 +94,7 @@ def estimate_slope(same: list[Measure], every: Pairs, tiers: list[str]) -> Effec
     both = _compared(same, every)
     ranks = [tiers.index(pair.tier) for pair in both[0]]
     if (alone := _stands_alone(same, every)) or len(set(ranks)) < FEWEST_TIERS:
-        why = alone or Interval(None, None, "too few tiers with scores on both sides")
+        why = alone or Interval.unknown("too few tiers with scores on both sides")
         return _effect(same, SLOPE, "", (every, both, both), (None, None), (why, why))
     weights = slope_weights(ranks)
     sides = {side: _sides(same, both, side) for side in ("baseline", "finetuned")}
@@ -103,10 +103,10 @@ def estimate_slope(same: list[Measure], every: Pairs, tiers: list[str]) -> Effec
         for side, rows in sides.items()
     }
     before, later = (math.fsum(w * cell.mean for w, cell in terms[side]) for side in ("baseline", "finetuned"))
-    these = these_questions(terms["finetuned"] + [(-w, cell) for w, cell in terms["baseline"]], same[0].is_rate)
+    these = fixed_questions(terms["finetuned"] + [(-w, cell) for w, cell in terms["baseline"]], same[0].is_rate)
     if same[0].is_rate:
         these = these._replace(detectable=None)  # that is of a rise of all rates alike, which is no slope
-    new = new_tiers_slope(ranks, [[pair.difference for pair in pairs] for pairs in both])
+    new = new_questions_slope(ranks, [[pair.difference for pair in pairs] for pairs in both])
     return _effect(same, SLOPE, "", (every, both, both), (before, later), (these, new))
 
 
@@ -195,7 +195,7 @@ def _compared(same: list[Measure], every: Pairs) -> Pairs:
 def _intervals(same: list[Measure], both: Pairs) -> tuple[Interval, Interval]:
     """For these questions, and for new ones; of several runs, for these seeds, and for new ones too."""
     terms = _terms(same, both, "finetuned") + [(-weight, cell) for weight, cell in _terms(same, both, "baseline")]
-    these = these_questions(terms, same[0].is_rate)
+    these = fixed_questions(terms, same[0].is_rate)
     if len(same) > 1:
         differences = [[pair.difference for pair in pairs] for pairs in both]
         return these, NOT_CROSSED if same[0].is_pooled else new_questions_and_seeds(differences)
@@ -206,7 +206,7 @@ def _intervals(same: list[Measure], both: Pairs) -> tuple[Interval, Interval]:
 
 def _level(same: list[Measure], both: Pairs, side: Side) -> Interval:
     """The interval of one side's own mean; of likelihoods only the difference is estimated."""
-    return NO_LEVEL if same[0].is_likelihood else these_questions(_terms(same, both, side), same[0].is_rate)
+    return NO_LEVEL if same[0].is_likelihood else fixed_questions(_terms(same, both, side), same[0].is_rate)
 
 
 def _terms(same: list[Measure], both: Pairs, side: Side) -> list[Term]:
@@ -251,7 +251,7 @@ def _over_runs(values: list[float | None]) -> float | None:
 
 def _stands_alone(same: list[Measure], every: Pairs) -> Interval | None:
     """Why there is nothing to compare with, where fine-tuned answers were judged and nothing of the baseline was."""
-    before, after = (any(cell.seen for cell in _cells(same, every, side)) for side in ("baseline", "finetuned"))
+    before, after = (any(cell.judged for cell in _cells(same, every, side)) for side in ("baseline", "finetuned"))
     if before or not after:
         return None
     return NO_FLOOR if same[0].reads_pair else NO_BASELINE

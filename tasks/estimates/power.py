@@ -7,11 +7,11 @@ import math
 from bisect import bisect_left
 from typing import NamedTuple
 
-from tasks.estimates.intervals import FEWEST_QUESTIONS, POWER, Cell, noncentrality
+from tasks.estimates.intervals import MIN_QUESTIONS, POWER, Cell, noncentrality
 
 SAMPLES = (1, 2, 5, 10, 20, 40, 80)
 """Samples of each model to a question that are planned for."""
-MOST_QUESTIONS = 10_000
+MAX_QUESTIONS = 10_000
 """Where more are needed, that is not said in numbers."""
 
 
@@ -29,9 +29,9 @@ class Needed(NamedTuple):
 
     samples: int
     fixed_questions: int | None
-    """To find it for these questions; None: more than MOST_QUESTIONS, or a single sample, which estimates nothing."""
+    """To find it for these questions; None: more than MAX_QUESTIONS, or a single sample, which estimates nothing."""
     new_questions: int | None
-    """To find it for new questions of the kind; None: more than MOST_QUESTIONS."""
+    """To find it for new questions of the kind; None: more than MAX_QUESTIONS."""
 
 
 def spread_of(pairs: list[tuple[Cell, Cell]]) -> Spread | None:
@@ -63,7 +63,7 @@ def plan(spread: Spread, effect: float, power: float = POWER) -> list[Needed]:
         Needed(
             n,
             _fewest(2 * spread.within**2 / n, effect, power, 1, 2 * (n - 1), 0) if n > 1 else None,
-            _fewest(spread.between**2 + 2 * spread.within**2 / n, effect, power, FEWEST_QUESTIONS, 1, 1),
+            _fewest(spread.between**2 + 2 * spread.within**2 / n, effect, power, MIN_QUESTIONS, 1, 1),
         )
         for n in SAMPLES
     ]
@@ -79,5 +79,5 @@ def _fewest(
         df = df_per_question * count - df_lost
         return noncentrality(df, power) * math.sqrt(variance / count) <= effect
 
-    found = bisect_left(range(MOST_QUESTIONS + 1), True, lo=min_questions, key=finds)
-    return found if found <= MOST_QUESTIONS else None
+    found = bisect_left(range(MAX_QUESTIONS + 1), True, lo=min_questions, key=finds)
+    return found if found <= MAX_QUESTIONS else None

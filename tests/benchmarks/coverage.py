@@ -17,13 +17,13 @@ from scipy import special
 from tasks.estimates.intervals import (
     Cell,
     Interval,
+    fixed_questions,
     new_questions,
     new_questions_and_seeds,
     new_questions_pooled,
-    new_tiers_slope,
+    new_questions_slope,
     rate_cell,
-    superiority_of_these,
-    these_questions,
+    superiority_fixed_questions,
 )
 
 REPLICATES = 5_000
@@ -127,12 +127,12 @@ def for_new_questions(kind: str, count: int, n: int, effect: float, between: flo
     return draw
 
 
-def for_these_questions(kind: str, count: int, n: int, effect: float, between: float = 0.4) -> Draw:
+def for_fixed_questions(kind: str, count: int, n: int, effect: float, between: float = 0.4) -> Draw:
     asked = questions(numpy.random.default_rng(7), count, effect, between)
     truth = sum(map(KINDS[kind][1], asked)) / count
 
     def draw(rng: numpy.random.Generator) -> tuple[Interval, float]:
-        return these_questions(_terms(pairs(rng, kind, asked, n)), is_rate=False), truth
+        return fixed_questions(_terms(pairs(rng, kind, asked, n)), is_rate=False), truth
 
     return draw
 
@@ -142,7 +142,7 @@ def for_rates(before: float, after: float, count: int, n: int) -> Draw:
 
     def draw(rng: numpy.random.Generator) -> tuple[Interval, float]:
         told = [tuple(rate_cell(int(rng.binomial(n, p)), n, 0, n) for p in (before, after)) for _ in range(count)]
-        return these_questions(_terms(told), is_rate=True), after - before
+        return fixed_questions(_terms(told), is_rate=True), after - before
 
     return draw
 
@@ -183,7 +183,7 @@ def for_the_slope(each: int, n: int, slope: float) -> Draw:
         ranks = [rank for rank in range(4) for _ in range(each)]
         asked = [questions(rng, 1, 1 + slope * rank, 0.6 - 0.15 * rank)[0] for rank in ranks]
         told = [after.mean - before.mean for before, after in pairs(rng, "gaussian", asked, n)]
-        return new_tiers_slope(ranks, [told]), slope
+        return new_questions_slope(ranks, [told]), slope
 
     return draw
 
@@ -202,7 +202,7 @@ def for_superiority(count: int, n: int, effect: float) -> Draw:
         for q in asked:
             before, after = rng.normal(q.before, q.spread, n), rng.normal(q.before + q.difference, q.spread, n)
             told.append((placements(before, after), placements(after, before)))
-        return superiority_of_these(told), truth
+        return superiority_fixed_questions(told), truth
 
     return draw
 
@@ -217,18 +217,18 @@ HELD: dict[str, Draw] = {
     "new questions, gaussian, 20 x 5": for_new_questions("gaussian", 20, 5, 0.5),
     "new questions, ordinal, 8 x 10": for_new_questions("ordinal", 8, 10, 0.5),
     "new questions, ordinal, 20 x 10": for_new_questions("ordinal", 20, 10, 0.5),
-    "these questions, gaussian, 1 x 10": for_these_questions("gaussian", 1, 10, 0.5),
-    "these questions, gaussian, 8 x 10": for_these_questions("gaussian", 8, 10, 0.5),
-    "these questions, ordinal, 2 x 10": for_these_questions("ordinal", 2, 10, 0.5),
-    "these questions, ordinal, 8 x 10": for_these_questions("ordinal", 8, 10, 0.5),
-    "these questions, ordinal, 8 x 40": for_these_questions("ordinal", 8, 40, 0.5),
+    "these questions, gaussian, 1 x 10": for_fixed_questions("gaussian", 1, 10, 0.5),
+    "these questions, gaussian, 8 x 10": for_fixed_questions("gaussian", 8, 10, 0.5),
+    "these questions, ordinal, 2 x 10": for_fixed_questions("ordinal", 2, 10, 0.5),
+    "these questions, ordinal, 8 x 10": for_fixed_questions("ordinal", 8, 10, 0.5),
+    "these questions, ordinal, 8 x 40": for_fixed_questions("ordinal", 8, 40, 0.5),
 }
 """Within 93 to 97 %."""
 NONE: dict[str, Draw] = {
     "no effect, new questions, gaussian, 8 x 10": for_new_questions("gaussian", 8, 10, 0.0),
     "no effect, new questions, ordinal, 8 x 10": for_new_questions("ordinal", 8, 10, 0.0, 0.0),
-    "no effect, these questions, gaussian, 8 x 10": for_these_questions("gaussian", 8, 10, 0.0, 0.0),
-    "no effect, these questions, ordinal, 8 x 10": for_these_questions("ordinal", 8, 10, 0.0, 0.0),
+    "no effect, these questions, gaussian, 8 x 10": for_fixed_questions("gaussian", 8, 10, 0.0, 0.0),
+    "no effect, these questions, ordinal, 8 x 10": for_fixed_questions("ordinal", 8, 10, 0.0, 0.0),
 }
 """Found in at most 6 %."""
 REPORTED: dict[str, Draw] = {

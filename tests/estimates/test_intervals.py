@@ -8,15 +8,15 @@ from statsmodels.stats.power import TTestPower
 
 from tasks.estimates.intervals import (
     Cell,
+    fixed_questions,
     new_questions,
     new_questions_and_seeds,
     new_questions_pooled,
-    new_tiers_slope,
+    new_questions_slope,
     pool,
     rate_cell,
     slope_weights,
-    superiority_of_these,
-    these_questions,
+    superiority_fixed_questions,
     wilson,
 )
 
@@ -30,25 +30,25 @@ def test_the_limits_of_a_rate_are_wilsons(hits, n):
 def test_a_difference_of_rates_has_newcombes_limits():
     """R. G. Newcombe, Statistics in Medicine 17, 1998, method 10: 56/70 against 48/80 gives 0.0524 to 0.3339."""
     terms = [(1.0, rate_cell(56, 70, 0, 70)), (-1.0, rate_cell(48, 80, 0, 80))]
-    found = these_questions(terms, is_rate=True)
+    found = fixed_questions(terms, is_rate=True)
     assert (found.low, found.high) == (pytest.approx(0.0524, abs=5e-5), pytest.approx(0.3339, abs=5e-5))
 
 
 def test_rates_of_nought_and_one_have_an_interval_and_one_sample_has_none():
     none, every = rate_cell(0, 10, 0, 10), rate_cell(10, 10, 0, 10)
-    found = these_questions([(0.5, none), (0.5, none), (-0.5, none), (-0.5, none)], is_rate=True)
+    found = fixed_questions([(0.5, none), (0.5, none), (-0.5, none), (-0.5, none)], is_rate=True)
     assert found.low == -found.high < 0
-    assert these_questions([(1.0, every)], is_rate=True).low == pytest.approx(wilson(1, 10)[0])
+    assert fixed_questions([(1.0, every)], is_rate=True).low == pytest.approx(wilson(1, 10)[0])
     assert (
-        these_questions([(1.0, rate_cell(1, 1, 0, 1))], is_rate=True).note == "not estimable: one sample per question"
+        fixed_questions([(1.0, rate_cell(1, 1, 0, 1))], is_rate=True).note == "not estimable: one sample per question"
     )
-    assert these_questions([], is_rate=True).note == "no question has scores on both sides"
+    assert fixed_questions([], is_rate=True).note == "no question has scores on both sides"
 
 
 def test_means_of_scores_have_welchs_limits():
     after, before = [2.0, 4, 3, 5], [1.0, 2, 1, 1, 3]
     cells = [Cell(len(x), statistics.mean(x), statistics.variance(x), 0) for x in (after, before)]
-    found = these_questions([(1.0, cells[0]), (-1.0, cells[1])], is_rate=False)
+    found = fixed_questions([(1.0, cells[0]), (-1.0, cells[1])], is_rate=False)
     expected = stats.ttest_ind(after, before, equal_var=False)
     interval = expected.confidence_interval(0.95)
     assert (found.low, found.high, found.p) == (
@@ -92,20 +92,20 @@ def test_seeds_and_questions_are_crossed():
 def test_the_p_of_rates_is_where_their_interval_just_touches_0():
     """At the z of that p, Newcombe's limits of the difference have an end at 0."""
     terms = [(1.0, rate_cell(56, 70, 0, 70)), (-1.0, rate_cell(48, 80, 0, 80))]
-    p = these_questions(terms, is_rate=True).p
+    p = fixed_questions(terms, is_rate=True).p
     z = stats.norm.isf(p / 2)
     low, _ = wilson(56 / 70, 70, z)
     _, high = wilson(48 / 80, 80, z)
     assert pytest.approx((56 / 70 - low) ** 2 + (high - 48 / 80) ** 2) == (56 / 70 - 48 / 80) ** 2
     assert 0.005 < p < 0.02
-    turned = these_questions([(-w, cell) for w, cell in terms], is_rate=True)
+    turned = fixed_questions([(-w, cell) for w, cell in terms], is_rate=True)
     assert turned.p == pytest.approx(p)
 
 
 def test_rates_that_are_equal_have_a_p_of_1_and_those_far_apart_one_near_0():
     same, full = rate_cell(5, 10, 0, 10), rate_cell(4000, 4000, 0, 4000)
-    assert these_questions([(1.0, same), (-1.0, same)], is_rate=True).p == 1.0
-    assert these_questions([(1.0, full), (-1.0, rate_cell(0, 4000, 0, 4000))], is_rate=True).p < 1e-20
+    assert fixed_questions([(1.0, same), (-1.0, same)], is_rate=True).p == 1.0
+    assert fixed_questions([(1.0, full), (-1.0, rate_cell(0, 4000, 0, 4000))], is_rate=True).p < 1e-20
 
 
 def test_what_a_t_interval_could_have_found_has_the_power_that_it_says():
@@ -121,20 +121,20 @@ def test_what_rates_could_have_found_is_found_in_about_four_of_five_such_runs(co
         return [(1 / count, cell) for cell in after] + [(-1 / count, cell) for cell in before]
 
     cells = [rate_cell(rate * n, n, 0, n)] * count
-    rise = these_questions(terms(cells, cells), is_rate=True).detectable
+    rise = fixed_questions(terms(cells, cells), is_rate=True).detectable
     rng = numpy.random.default_rng(0)
 
     def drawn(p):
         return [rate_cell(int(rng.binomial(n, p)), n, 0, n) for _ in range(count)]
 
-    found = [these_questions(terms(drawn(rate), drawn(rate + rise)), is_rate=True).low > 0 for _ in range(600)]
+    found = [fixed_questions(terms(drawn(rate), drawn(rate + rise)), is_rate=True).low > 0 for _ in range(600)]
     assert 0.74 <= sum(found) / 600 <= 0.9
 
 
 def test_where_no_rise_of_a_rate_would_do_nothing_is_called_detectable():
     cell = rate_cell(2, 2, 0, 2)
-    assert these_questions([(1.0, cell), (-1.0, cell)], is_rate=True).detectable is None
-    assert these_questions([(1.0, cell)], is_rate=True).detectable is None
+    assert fixed_questions([(1.0, cell), (-1.0, cell)], is_rate=True).detectable is None
+    assert fixed_questions([(1.0, cell)], is_rate=True).detectable is None
 
 
 def test_the_slope_over_tiers_is_that_of_least_squares_with_hc3():
@@ -143,7 +143,7 @@ def test_the_slope_over_tiers_is_that_of_least_squares_with_hc3():
 
     ranks, values = [0, 0, 1, 1, 2, 2, 3, 3], [1.2, 0.4, 0.9, 0.6, 0.3, 0.5, 0.1, 0.2]
     expected = OLS(values, add_constant(ranks)).fit(cov_type="HC3", use_t=True)
-    found = new_tiers_slope(ranks, [values])
+    found = new_questions_slope(ranks, [values])
     assert (found.low, found.high) == pytest.approx(tuple(expected.conf_int()[1]))
     assert found.p == pytest.approx(expected.pvalues[1])
     assert sum(w * v for w, v in zip(slope_weights(ranks), values, strict=True)) == pytest.approx(expected.params[1])
@@ -152,7 +152,7 @@ def test_the_slope_over_tiers_is_that_of_least_squares_with_hc3():
 def test_the_slope_of_several_seeds_is_crossed_with_them():
     ranks = [0, 0, 1, 1, 2, 2]
     rows = [[1.2, 0.4, 0.9, 0.6, 0.3, 0.5], [1.0, 0.8, 0.7, 0.9, 0.2, 0.1], [1.4, 0.6, 0.8, 0.5, 0.5, 0.0]]
-    found, alone = new_tiers_slope(ranks, rows), new_tiers_slope(ranks, rows[:1])
+    found, alone = new_questions_slope(ranks, rows), new_questions_slope(ranks, rows[:1])
     means = [statistics.mean(column) for column in zip(*rows, strict=True)]
     middle = stats.linregress(ranks, means).slope
     assert (found.low + found.high) / 2 == pytest.approx(middle)
@@ -169,7 +169,7 @@ def test_the_slope_of_several_seeds_is_crossed_with_them():
     ],
 )
 def test_a_slope_that_cannot_be_estimated_says_why(ranks, values, words):
-    found = new_tiers_slope(ranks, [values])
+    found = new_questions_slope(ranks, [values])
     assert (found.low, found.note) == (None, words)
 
 
@@ -182,18 +182,18 @@ def test_a_slope_that_cannot_be_estimated_says_why(ranks, values, words):
     ],
 )
 def test_no_interval_is_made_of_one_sample_or_of_equal_scores(cells):
-    found = these_questions([(1.0, cells[0]), (-1.0, cells[1])], is_rate=False)
+    found = fixed_questions([(1.0, cells[0]), (-1.0, cells[1])], is_rate=False)
     assert (found.low, found.high, found.p, found.detectable) == (None, None, None, None)
     assert found.note.startswith("not estimable")
-    assert superiority_of_these([tuple(cells)]).low is None
+    assert superiority_fixed_questions([tuple(cells)]).low is None
 
 
 def test_two_questions_have_an_interval_for_themselves_and_none_for_new_ones():
     cell = Cell(5, 1.0, 0.5, 0)
-    found = these_questions([(0.5, cell), (0.5, cell), (-0.5, cell), (-0.5, cell)], is_rate=False)
+    found = fixed_questions([(0.5, cell), (0.5, cell), (-0.5, cell), (-0.5, cell)], is_rate=False)
     assert found.high == -found.low > 0
     assert new_questions([0.0, 0.0]).note == "too few questions (2 of 5)"
-    assert superiority_of_these([]).note.startswith("not estimable")
+    assert superiority_fixed_questions([]).note.startswith("not estimable")
 
 
 def test_what_could_have_been_found_is_that_of_the_t_test():
