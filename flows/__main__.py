@@ -145,7 +145,7 @@ def _is_no_run(place: str) -> bool:
 
     from tasks.runs import Run
 
-    return Path(place).expanduser().exists() and not Run.is_there(place)
+    return Path(place).expanduser().exists() and not Run.exists(place)
 
 
 def _judge_answers(place: str, evals: str, judges: str, limits: dict[str, Any], name: str) -> None:
@@ -333,10 +333,10 @@ def _run(
 
 
 def _refuse_missing_keys(evals: list[Eval]) -> None:
-    for judge in (judge for one in evals for judge in one.judges if judge.kind == "claude"):
-        from tasks.judging.claude import check_key
+    for judge in (judge for one in evals for judge in one.judges if judge.is_asked):
+        from tasks.judging.providers import check_key
 
-        check_key(judge.name, judge.base_url)
+        check_key(judge)
 
 
 def main() -> None:

@@ -1,6 +1,9 @@
-"""A run's folder: the only module that knows the names of its files.
+"""A run's folder: the only module that knows the names of its files. A file that exists is finished.
 
-Files are written beside their place and renamed into it, so that a file that exists is finished.
+    run = Run.find("demo")                 # or Run.at("demo", "one"), or Run(folder)
+    judgments = run.judgments()            # read once, however often they are asked for
+
+data/README.md says what each file holds.
 """
 
 import json
@@ -74,8 +77,8 @@ class Run:
     @classmethod
     def at(cls, experiment: str, name: str) -> "Run":
         """The run of that name, whether or not it is there."""
-        for one in (experiment, name):
-            _refuse_what_is_no_folder_name(one, "a run")
+        for part in (experiment, name):
+            _refuse_what_is_no_folder_name(part, "a run")
         return cls(data_folder() / "results" / experiment / name)
 
     @classmethod
@@ -87,8 +90,7 @@ class Run:
             remove_unfinished(run.folder)
             run._take_over_what_may_change(experiment, evals)
         else:
-            for e in evals:
-                write_text(run.evals_folder / f"{e.name}.yaml", as_yaml(e))
+            run.write_evals(evals)
         write_text(run.definition, as_yaml(experiment))
         return run
 
@@ -99,16 +101,16 @@ class Run:
         if run.folder == parent.folder:
             raise UserError(f"run {name!r} has these judgments already; give the new one another name")
         if not run.definition.is_file():
-            kept = [parent.documents, parent.held_out, parent.rejected, parent.mixture, parent.metrics]
-            for file in [*kept, parent.checkpoint, parent.baseline, parent.finetuned, parent.likelihoods]:
+            trained = [parent.documents, parent.held_out, parent.rejected, parent.mixture, parent.metrics]
+            for file in [*trained, parent.checkpoint, parent.baseline, parent.finetuned, parent.likelihoods]:
                 if file.is_file():
                     copy_file(file, run.folder / file.relative_to(parent.folder))
             run.note(parent=f"{parent.folder.parent.name}/{parent.name}", seed=parent.record().get("seed", 0))
         return cls.open(experiment, evals, name)
 
     @classmethod
-    def is_there(cls, place: str) -> bool:
-        """Whether `find` finds one."""
+    def exists(cls, place: str) -> bool:
+        """Whether `find` finds a run."""
         try:
             cls.find(place)
         except UserError:
@@ -117,7 +119,10 @@ class Run:
 
     @classmethod
     def find(cls, place: str) -> "Run":
-        """A run by its folder, by <experiment>/<run>, or of an experiment the latest that finished."""
+        """A run by its folder, by <experiment>/<run>, or of an experiment the latest that finished.
+
+        Raises UserError where there is none.
+        """
         results = data_folder() / "results"
         for folder in (Path(place).expanduser(), results / place):
             if os.path.isfile(folder / "experiment.yaml"):
@@ -129,7 +134,7 @@ class Run:
 
     @classmethod
     def find_all(cls, place: str) -> list["Run"]:
-        """The run of `find`; with a * in the place all that fit it, as demo/seed-*."""
+        """The run of `find`; with a * in the place all that fit it (demo/seed-*), or UserError where none does."""
         if "*" not in place:
             return [cls.find(place)]
         results = data_folder() / "results"
@@ -151,10 +156,10 @@ class Run:
 
     @property
     def identity(self) -> str:
-        """What its spending is recorded under: its own, wherever its folder is moved."""
-        if not (known := self.record().get("id", "")):
-            self.note(id=(known := uuid4().hex))
-        return str(known)
+        """What its spending is recorded under, wherever its folder is moved; made when it is first asked for."""
+        if not self.record().get("id"):
+            self.note(id=uuid4().hex)
+        return str(self.record()["id"])
 
     @property
     def resume_command(self) -> str:
@@ -171,11 +176,14 @@ class Run:
         return self.resume_command + (" --max-cost-usd ..." if self._is_judged_on() else " max_cost_usd=...")
 
     def copy_rows_to(self, folder: Path) -> "Run":
-        """A run of the same rows elsewhere, from which all else can be made anew; rows that are not there yet: none."""
+        """A copy below that folder of what was sampled and judged, from which all else can be made anew.
+
+        Rows that are not there yet are empty files in it.
+        """
         copy = Run(folder / self.folder.parent.name / self.name)
-        for kept in (self.evals_folder, self.audits):
-            if kept.is_dir():
-                shutil.copytree(kept, copy.folder / kept.name)
+        for source in (self.evals_folder, self.audits):
+            if source.is_dir():
+                shutil.copytree(source, copy.folder / source.name)
         rows = [self.baseline, self.finetuned, self.judged]
         known = [self.definition, self.record_file, self.documents, self.mixture, self.metrics, self.likelihoods]
         for file in [*rows, *known, self.failures]:
@@ -191,7 +199,7 @@ class Run:
         return "parent" in self.record() or is_moved
 
     def remove_what_judgments_made(self) -> None:
-        """Effects, charts, audits and report of earlier judgments: what is there always belongs to judged.jsonl."""
+        """Removes effects, charts, audits and report: what is there must belong to the judgments that are there."""
         self._remove_what_effects_made()
         kinds = ("effects_", "over_training_", "levels_", "questions_", "boxes_", "scores_", "judges_", "matrix")
         made = [*(self.charts.glob(f"{kind}*") for kind in kinds), self.audits.glob("*.csv")]
@@ -199,9 +207,11 @@ class Run:
             file.unlink()
 
     def experiment(self) -> Experiment:
+        """Its definition as it was run; UserError for one that was damaged by hand."""
         return validate(Experiment, read_fields(self.definition), str(self.definition))
 
     def evals(self) -> list[Eval]:
+        """Its evals with the judges and rules of this run, in the order of the experiment."""
         names = [Path(name).name.removesuffix(".yaml").removesuffix(".yml") for name in self.experiment().evals]
         files = [self.evals_folder / f"{name}.yaml" for name in names]
         return [validate(Eval, read_fields(file), str(file)) for file in files]
@@ -221,7 +231,7 @@ class Run:
         return record
 
     def note(self, **facts: Any) -> None:
-        """Adds facts to run.json; a fact that is a dict is merged into what is there."""
+        """Adds facts to run.json; a dict is merged into the one that is there."""
         record = self.record()
         for name, fact in facts.items():
             record[name] = {**record.get(name, {}), **fact} if isinstance(fact, dict) else fact
@@ -229,14 +239,14 @@ class Run:
 
     def stage(self) -> str:
         """How far the run is, in a word."""
-        finished = {
+        last_files = {
             "reported": self.report,
             "judged": self.judged,
             "sampled": self.finetuned,
             "trained": self.checkpoint,
             "documents read": self.documents,
         }
-        return next((word for word, file in finished.items() if file.is_file()), "begun")
+        return next((stage for stage, file in last_files.items() if file.is_file()), "begun")
 
     def settle_seed(self, given: int | None, default: int) -> int:
         """The run's own seed; a new run takes the given one, or the default. A run never changes its seed."""
@@ -248,13 +258,15 @@ class Run:
         return int(recorded)
 
     def trained_on(self) -> list[Document]:
+        """The documents of the training, in their shuffled order, without those that were held out."""
         return read_rows(self.documents, Document)
 
     def model(self) -> Checkpoint:
+        """The fine-tuned model."""
         return Checkpoint.model_validate_json(self.checkpoint.read_text())
 
     def responses(self) -> tuple[list[Response], list[Response]]:
-        """The baseline's and the fine-tuned model's answers, those of all moments of its training."""
+        """The baseline's answers, and the fine-tuned model's at all its checkpoints."""
         return read_rows(self.baseline, Response), read_rows(self.finetuned, Response)
 
     def failed_calls(self) -> list[Failure]:
@@ -262,50 +274,48 @@ class Run:
         return read_rows(self.failures, Failure) if self.failures.is_file() else []
 
     def judgments(self) -> list[Judgment]:
+        """What the judges said, a row for each judge and answer."""
         return read_rows(self.judged, Judgment)
 
-    def likely(self) -> list[Likelihood]:
-        """How likely both models find answers, where they were asked."""
+    def likelihood_rows(self) -> list[Likelihood]:
+        """How likely both models find answers; none where they were not asked for."""
         return read_rows(self.likelihoods, Likelihood) if self.likelihoods.is_file() else []
 
     def estimates(self) -> list[Effect]:
-        """The effects of the whole training."""
+        """The effects of the whole training, without those of earlier checkpoints."""
         return [Effect(**row) for row in self.effects_table().filter(trained_share=1.0).to_dicts()]
 
     def effects_table(self) -> "polars.DataFrame":
+        """effects.csv, a column for each field of an Effect."""
         return read_table(self.effects, Effect)
 
     def shares(self) -> "polars.DataFrame":
-        """How often each score was given, by tier; empty where no judge has a scale."""
-        if not self.distributions.is_file():
-            return as_table([], Share)
-        return read_table(self.distributions, Share)
+        """distributions.csv, how often each score was given, by tier; empty where no judge has a scale."""
+        return read_table(self.distributions, Share) if self.distributions.is_file() else as_table([], Share)
 
-    def moved(self) -> list[Effect]:
+    def rule_variants(self) -> list[Effect]:
         """How the rules' results move with their thresholds; none where there is no rule."""
-        rows = read_table(self.sensitivity, Effect).to_dicts() if self.sensitivity.is_file() else []
-        return [Effect(**row) for row in rows]
+        return _read_nouns(self.sensitivity, Effect) if self.sensitivity.is_file() else []
 
     def audit(self, name: str, noun: type[Row]) -> list[Row]:
-        """The rows of an audit, if there was one: repeat, compare, person, corrected."""
+        """The rows of an audit (repeat, compare, person or corrected); none where there was none."""
         file = self.audits / f"{name}.csv"
-        return [noun(**row) for row in read_table(file, noun).to_dicts()] if file.is_file() else []
+        return _read_nouns(file, noun) if file.is_file() else []
 
     def training_curve(self) -> list[dict[str, Any]]:
+        """training/metrics.jsonl: a row for each step and each epoch; none where nothing was trained."""
         return [json.loads(line) for line in self.metrics.read_text().splitlines()] if self.metrics.is_file() else []
 
     def _take_over_what_may_change(self, experiment: Experiment, evals: list[Eval]) -> None:
-        """Rules and targets are applied after the fact: what was made with others is made anew; rules of the run alone
-        stay. So is the length that a judge's replies may have: those that ended by themselves serve any."""
-        known = {one.name: one for one in evals}
+        """Takes over rules, margins, targets and the length that a judge's replies may have.
+
+        What was made with other rules, margins or targets is removed, to be made anew. Rules that only the run has
+        stay. Replies that ended by themselves serve any length.
+        """
+        given = {evaluation.name: evaluation for evaluation in evals}
         before = self.evals()
-        after = [
-            with_rules(one, now.rules).model_copy(
-                update={"equivalence_margin": now.equivalence_margin, "judges": now.judges}
-            )
-            for one, now in ((one, known[one.name]) for one in before)
-        ]
-        measures = [[(one.rules, one.equivalence_margin) for one in evals] for evals in (before, after)]
+        after = [_with_what_may_change(evaluation, given[evaluation.name]) for evaluation in before]
+        measures = [[(e.rules, e.equivalence_margin) for e in evaluations] for evaluations in (before, after)]
         if measures[0] != measures[1] or self.experiment().targets != experiment.targets:
             self.keep_evals(after)
         elif after != before:
@@ -317,20 +327,13 @@ class Run:
         self.write_evals(evals)
 
     def write_evals(self, evals: list[Eval]) -> None:
-        for one in evals:
-            write_text(self.evals_folder / f"{one.name}.yaml", as_yaml(one))
+        """Writes evals/<name>.yaml of each, and leaves what was made with them."""
+        for evaluation in evals:
+            write_text(self.evals_folder / f"{evaluation.name}.yaml", as_yaml(evaluation))
 
     def _remove_what_effects_made(self) -> None:
-        made = [
-            self.effects,
-            self.sensitivity,
-            self.distributions,
-            self.conversations,
-            self.hits,
-            self.generations,
-            self.results,
-        ]
-        for file in (self.report, *made):
+        tables = (self.effects, self.sensitivity, self.distributions, self.generations)
+        for file in (self.report, *tables, self.conversations, self.hits, self.results):
             file.unlink(missing_ok=True)
 
     def _refuse_a_forgotten_limit(self, before: float, now: float) -> None:
@@ -353,8 +356,18 @@ class Run:
                 )
 
 
+def _with_what_may_change(before: Eval, given: Eval) -> Eval:
+    """A run's eval with the rules, the margin and the judges of the given one of its name."""
+    free = {"equivalence_margin": given.equivalence_margin, "judges": given.judges}
+    return with_rules(before, given.rules).model_copy(update=free)
+
+
+def _read_nouns(file: Path, noun: type[Row]) -> list[Row]:
+    return [noun(**row) for row in read_table(file, noun).to_dicts()]
+
+
 def _age(run: Run) -> tuple[str, float]:
-    """Sorts by when they were finished, those that are not before all others."""
+    """Sorts runs by when they were finished, those that are not before all others."""
     finished = str(run.record().get("finished", "")) if run.report.is_file() else ""
     return finished, run.definition.stat().st_mtime
 
@@ -372,15 +385,16 @@ class Comparison:
         self.charts = self.folder / "charts"
 
     def rows(self) -> list[Compared]:
-        return [Compared(**row) for row in read_table(self.table, Compared).to_dicts()]
+        """comparison.csv: an effect for each label, eval, measure and tier."""
+        return _read_nouns(self.table, Compared)
 
     def chart(self, kind: str, name: str) -> Path:
-        """One kind of picture of one eval, whether or not it is there."""
+        """Where one kind of picture of one eval is, or would be."""
         return self.charts / f"{kind}_{name}.svg"
 
 
 def _refuse_what_is_no_folder_name(name: str, what: str) -> None:
-    """Nor one that would lead elsewhere, or is longer than file systems take."""
+    """UserError for a name that leads into another folder, or is longer than file systems take."""
     try:
         check_name(name)
         if name in (".", "..") or set(name) & set("/\\*") or len(os.fsencode(name)) > LONGEST_FOLDER:

@@ -373,7 +373,7 @@ async def test_statements_are_scored_by_the_answer_and_by_its_logprobs_and_drift
     more = ("evals=[statements]", "judging.judges=[trait]", "sampling.logprobs=true", "training.sample_at=[0.5]")
     experiment = tiny(*more)
     run = Run(await run_experiment(experiment, seed=0, run="one"))
-    likely = run.likely()
+    likely = run.likelihood_rows()
     assert {(row.measure, row.trained_share) for row in likely} == {
         (m, at) for m in ("drift", "choice") for at in (0.5, 1.0)
     }
@@ -404,7 +404,7 @@ async def test_a_rule_that_is_changed_is_applied_when_the_run_is_resumed_and_not
     assert "brings_up" in run.report.read_text()
     await run_experiment(tiny(), seed=0, run="ruled")  # with nothing left to do
     assert wrong_in(run) == []
-    assert run.moved()
+    assert run.rule_variants()
 
 
 async def test_what_makes_no_sense_beside_the_documents_is_refused_before_anything_is_trained(monkeypatch):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from tasks.catalog import UserError, data_folder, located, validate
 from tasks.documents.sets import gather
-from tasks.runs import write_text
+from tasks.files import write_text
 from tasks.schema import DocumentSet
 
 

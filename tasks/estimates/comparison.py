@@ -135,7 +135,9 @@ class Told(NamedTuple):
 
     @classmethod
     def of(cls, group: Group) -> "Told":
-        words = [(told := scan_judgments(run.judged), run.likely(), _baseline_of(run, told)) for run in group.runs]
+        words = [
+            (told := scan_judgments(run.judged), run.likelihood_rows(), _baseline_of(run, told)) for run in group.runs
+        ]
         evals = {one.name: one for one in group.runs[0].evals()}
         found = {
             name: [

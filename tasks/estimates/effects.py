@@ -67,7 +67,7 @@ def write_effects(run: Run) -> Path:
     if moved := sensitivity(judgments, evals):
         write_table(run.sensitivity, as_table(moved, Effect))
     write_table(run.distributions, as_table(distributions(judgments, evals), Share))
-    return write_table(run.effects, as_table(estimate(judgments, evals, run.likely()), Effect))
+    return write_table(run.effects, as_table(estimate(judgments, evals, run.likelihood_rows()), Effect))
 
 
 @task(name="effects", task_run_name="estimate what changed")
