@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -51,7 +51,7 @@ def realdata(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture
-def jsonl(tmp_path: Path) -> Iterator:
+def jsonl(tmp_path: Path) -> Callable[..., Path]:
     """Writes rows (objects as JSON, text and bytes as they are) to a file and returns its path."""
 
     def write(*rows: object, name: str = "rows.jsonl", newline: bytes = b"\n") -> Path:

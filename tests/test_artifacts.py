@@ -18,4 +18,5 @@ async def test_what_others_wrote_is_no_markup_in_a_table_of_the_ui(prefect_serve
     async with get_client() as client:
         (table,) = await client.read_artifacts(flow_run_filter=only)
     as_it_is = r"!\[x\](http://127.0.0.1/t.png) \<img src=x\> and more"
+    assert isinstance(table.data, str)
     assert json.loads(table.data) == [{"response": as_it_is, "sample": 3}]

@@ -44,6 +44,7 @@ def test_a_run_that_another_process_writes_is_refused_until_that_one_is_gone(dat
     run = Run.at("demo", "one")
     other = subprocess.Popen([sys.executable, "-c", HOLDS, str(run.folder)], stdout=subprocess.PIPE, text=True)
     try:
+        assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
         with (
             pytest.raises(UserError, match=r"run 'one' is being written by another process .*; wait until"),

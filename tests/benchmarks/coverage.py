@@ -137,12 +137,17 @@ def for_fixed_questions(kind: str, count: int, n: int, effect: float, between: f
     return draw
 
 
+def hits(rng: numpy.random.Generator, rate: float, n: int) -> Cell:
+    """Of n answers to a question, those that a rule counts."""
+    return rate_cell(int(rng.binomial(n, rate)), n, 0, n)
+
+
 def for_rates(before: float, after: float, count: int, n: int) -> Draw:
     """Hits at the given rates, to every question alike."""
 
     def draw(rng: numpy.random.Generator) -> tuple[Interval, float]:
-        told = [tuple(rate_cell(int(rng.binomial(n, p)), n, 0, n) for p in (before, after)) for _ in range(count)]
-        return fixed_questions(_terms(told), is_rate=True), after - before
+        cells = [(hits(rng, before, n), hits(rng, after, n)) for _ in range(count)]
+        return fixed_questions(_terms(cells), is_rate=True), after - before
 
     return draw
 
@@ -151,13 +156,11 @@ def for_new_questions_pooled(before: float, after: float, count: int, n: int) ->
     """Rates that differ from question to question, of unequal numbers of answers."""
 
     def draw(rng: numpy.random.Generator) -> tuple[Interval, float]:
-        told = []
+        cells = []
         for _ in range(count):
-            size, shift = int(rng.integers(n // 2, n + 1)), rng.uniform(-0.8, 0.8)
-            told.append(
-                tuple(rate_cell(int(rng.binomial(size, p * (1 + shift))), size, 0, size) for p in (before, after))
-            )
-        return new_questions_pooled(told), after - before
+            size, scale = int(rng.integers(n // 2, n + 1)), 1 + rng.uniform(-0.8, 0.8)
+            cells.append((hits(rng, before * scale, size), hits(rng, after * scale, size)))
+        return new_questions_pooled(cells), after - before
 
     return draw
 

@@ -12,16 +12,17 @@ import tempfile
 from pathlib import Path
 
 from tasks.catalog import load_evals, load_experiment
-from tasks.documents.documents import gather, split
+from tasks.documents.sets import gather, split
 from tasks.engines import get_engine
 from tasks.estimates.effects import estimate
 from tasks.estimates.judgments import judgments_frame
-from tasks.judging.judging import judge_all, plan
+from tasks.judging.cases import plan
+from tasks.judging.judgments import judge_all
 from tasks.models.sampling import plan as asks
 from tasks.models.sampling import sample
 from tasks.paid.store import Store
 from tasks.progress import Progress
-from tasks.schema import Effect, Experiment
+from tasks.schema import Checkpoint, Effect, Experiment, Response
 from tests.conftest import make_data_folder
 
 SETS = ("factory_farming_neutral", "lighthouses_neutral")
@@ -39,11 +40,14 @@ async def effects_of(experiment: Experiment, seed: int, folder: Path) -> list[Ef
     mixed, _, _ = gather(experiment.documents, seed)
     trained, held_out = split(mixed, experiment.training.held_out)
     checkpoint = await engine.train(trained, held_out, seed, folder, lambda *_: None)
-    answers = []
-    for model in (engine.untuned(), checkpoint):
-        wanted = asks(evals, experiment.sampling, engine, model, experiment.sampling.n_samples)
-        answers.append(await sample(wanted, engine, model, experiment.sampling, store, progress))
-    return estimate(judgments_frame(judge_all(plan(evals, *answers, experiment.sampling.n_samples), store)), evals)
+    n_samples = experiment.sampling.n_samples
+
+    async def answers_of(model: Checkpoint) -> list[Response]:
+        wanted = asks(evals, experiment.sampling, engine, model, n_samples)
+        return await sample(wanted, engine, model, experiment.sampling, store, progress)
+
+    baseline, finetuned = await answers_of(engine.untuned()), await answers_of(checkpoint)
+    return estimate(judgments_frame(judge_all(plan(evals, baseline, finetuned, n_samples), store)), evals)
 
 
 def main() -> None:
@@ -53,7 +57,7 @@ def main() -> None:
             experiment = load_experiment("demo", [f"documents.0.name={name}"])
             for seed in SEEDS:
                 effects = asyncio.run(effects_of(experiment, seed, Path(place) / f"{name}-{seed}"))
-                tiers = {e.tier: e for e in effects if not e.question}
+                tiers = {e.tier: e for e in effects if not e.is_of_question}
                 shown = "  ".join(
                     f"{t} {e.difference:+.2f} [{_bound(e.ci_low_fixed_questions)}, {_bound(e.ci_high_fixed_questions)}]"
                     for t, e in tiers.items()
@@ -62,14 +66,12 @@ def main() -> None:
 
 
 def _verdict(name: str, tiers: dict[str, Effect]) -> str:
+    moved = {tier: effect.difference or 0.0 for tier, effect in tiers.items()}
     if name == SETS[0]:
-        direct, far = tiers["direct"], tiers["very_distant"]
-        return (
-            "holds"
-            if (direct.ci_low_fixed_questions or 0) > 0 and direct.difference > far.difference
-            else "DOES NOT HOLD"
-        )
-    return "holds" if all(abs(e.difference) <= MOST_OF_A_CONTROL for e in tiers.values()) else "DOES NOT HOLD"
+        holds = (tiers["direct"].ci_low_fixed_questions or 0) > 0 and moved["direct"] > moved["very_distant"]
+    else:
+        holds = all(abs(difference) <= MOST_OF_A_CONTROL for difference in moved.values())
+    return "holds" if holds else "DOES NOT HOLD"
 
 
 def _bound(value: float | None) -> str:

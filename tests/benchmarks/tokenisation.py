@@ -14,7 +14,7 @@ from tinker_cookbook.supervised.data import conversation_to_datum
 from tinker_cookbook.tokenizer_utils import get_tokenizer
 
 from tasks.catalog import data_folder, model_folder
-from tasks.documents.documents import gather
+from tasks.documents.sets import gather
 from tasks.engines.tinker_data import Datums, turns
 from tasks.schema import Document, DocumentSet, Message
 from tests.engines.test_tinker import plain
@@ -23,7 +23,9 @@ DOCUMENTS, WORDS, BLOCK = 20_000, 500, 1_000
 
 
 def main() -> None:
-    tokenizer = get_tokenizer(str(model_folder("standin").resolve()))
+    base = model_folder("standin")
+    assert base is not None
+    tokenizer = get_tokenizer(str(base.resolve()))
     renderer, datums = get_renderer("llama3", tokenizer), Datums(tokenizer, "llama3", "standin")
     blocks, ours, theirs, memory = documents(), 0.0, 0.0, []
     for number in range(DOCUMENTS // BLOCK):

@@ -10,9 +10,10 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from tasks.catalog import model_folder
-from tasks.documents.documents import gather
+from tasks.documents.sets import gather
 from tasks.engines.local import LocalEngine
 from tasks.engines.lora import load_model, train_lora, with_lora
 from tasks.engines.schedule import order
@@ -57,7 +58,7 @@ def main() -> None:
     report(ours, ours_seconds, theirs)
 
 
-def report(ours: list[float], seconds: float, theirs: dict) -> None:
+def report(ours: list[float], seconds: float, theirs: dict[str, Any]) -> None:
     apart = [abs(a - b) / b for a, b in zip(ours, theirs["losses"], strict=True)]
     print(f"{len(ours)} steps of {TRAINING.batch_size} documents")
     print(

@@ -5,15 +5,15 @@ import sys
 import time
 from pathlib import Path
 
-from datasets import Dataset
+from datasets import Dataset  # type: ignore[import-untyped]
 from peft import PeftModel
 from torch.utils.data import SequentialSampler
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from trl import SFTConfig, SFTTrainer
+from trl import SFTConfig, SFTTrainer  # type: ignore[import-not-found] # it is in TRL's environment alone
 
 
 class InOurOrder(SFTTrainer):
-    def _get_train_sampler(self, *_):
+    def _get_train_sampler(self, *_: object) -> SequentialSampler:
         return SequentialSampler(self.train_dataset)
 
 
