@@ -6,14 +6,16 @@ from xml.etree import ElementTree
 
 
 def skipped(report: str) -> list[tuple[str, str]]:
+    """Name and reason of each skipped test of a JUnit report."""
     cases = ElementTree.parse(report).iter("testcase")
     return [(case.get("name", ""), skip.get("message", "")) for case in cases for skip in case.iter("skipped")]
 
 
 def main() -> None:
+    """Exit status 1 where a test was skipped for a reason that is not listed."""
     lines = Path(__file__).with_name("skips.txt").read_text().splitlines()
     allowed = {line for line in lines if line and not line.startswith("#")}
-    skips = [one for report in sys.argv[1:] for one in skipped(report)]
+    skips = [skip for report in sys.argv[1:] for skip in skipped(report)]
     for name, reason in skips:
         print(f"skipped: {name}: {reason}{'' if reason in allowed else '  NOT IN .ci/skips.txt'}")
     unknown = sum(reason not in allowed for _, reason in skips)
