@@ -1,12 +1,12 @@
-"""One process at a time: what two runs would pay for twice, or write over one another, has a lock.
+"""Locks between processes, so that two runs neither pay for the same work twice nor write over one another.
 
-    async with exclusive("training 5f0c"):          # waits until the other one is done, and then finds its result
+    async with exclusive("training 5f0c"):          # waits until the other process is done, and then finds its result
         ...
-    with exclusive_now("run demo/one", "run 'one' is being written ..."):         # refuses instead
+    with exclusive_now("run demo/one", "run 'one' is being written ..."):         # refuses instead of waiting
         ...
 
-A lock is the system's and ends with its process, however that ends. A data folder that machines share must lie on a
-file system whose locks they share too, as NFS 4 has them.
+The operating system keeps the locks and frees those of a process that ends, however it ends. A data folder that several
+machines share must be on a file system that shares locks between them, as NFS 4 does.
 """
 
 import hashlib
@@ -20,13 +20,14 @@ from tasks.catalog import UserError, data_folder
 
 
 @asynccontextmanager
-async def exclusive(what: str, say: Callable[[str], object] = lambda words: None) -> AsyncIterator[None]:
-    """Waits for its turn, and says so."""
-    lock = AsyncFileLock(_place(what))
+async def exclusive(work: str, report: Callable[[str], object] | None = None) -> AsyncIterator[None]:
+    """Waits until no other process holds the lock of this name; `report` is called with a sentence if it must wait."""
+    lock = AsyncFileLock(_file(work))
     try:
         await lock.acquire(timeout=0)
     except Timeout:
-        say("waits for another run that does the same work")
+        if report:
+            report("waits for another run that does the same work")
         await lock.acquire(timeout=-1)
     try:
         yield
@@ -35,21 +36,21 @@ async def exclusive(what: str, say: Callable[[str], object] = lambda words: None
 
 
 @contextmanager
-def exclusive_now(what: str, words: str) -> Iterator[None]:
-    """Raises UserError with these words where another process holds it."""
-    lock = FileLock(_place(what), timeout=0, thread_local=False)
+def exclusive_now(work: str, refusal: str) -> Iterator[None]:
+    """Holds the lock of this name; where another process holds it, raises UserError with the sentence `refusal`."""
+    lock = FileLock(_file(work), timeout=0, thread_local=False)
     try:
         lock.acquire()
     except Timeout:
-        raise UserError(words) from None
+        raise UserError(refusal) from None
     try:
         yield
     finally:
         lock.release()
 
 
-def _place(what: str) -> Path:
-    """A file in data/locks, under a name that any text may have."""
+def _file(work: str) -> Path:
+    """Its file in data/locks, named by a hash, because the name of the work can be any text."""
     folder = data_folder() / "locks"
     folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"{hashlib.sha256(what.encode()).hexdigest()[:32]}.lock"
+    return folder / f"{hashlib.sha256(work.encode()).hexdigest()[:32]}.lock"

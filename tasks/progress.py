@@ -1,9 +1,7 @@
-"""What the stages' tasks share: telling how far they are, and knowing when to try again.
+"""How far a stage is, in the terminal and as a Prefect progress artifact; and when a task is worth retrying.
 
-How far a stage is: told once by the stage, shown in the terminal and as a Prefect progress artifact.
-
-    with track("train") as progress:
-        progress(3, 60, "steps, loss 2.41")
+with track("train") as progress:
+    progress(3, 60, "steps, loss 2.41")
 """
 
 import logging
@@ -23,16 +21,17 @@ from prefect.logging import get_run_logger
 
 from tasks.visible import in_markdown, visible
 
-Watcher = Callable[[str, int, int, str], None]
-watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
-"""Called with stage, done, total and note at every step: the terminal sets it."""
+Listener = Callable[[str, int, int, str], None]
+listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
+"""Called with stage, done, total and note at every step; the terminal sets it to draw its bars."""
 
 PUBLISH_EVERY = 2.0
 LOG_EVERY = 15.0
+"""Seconds between updates of the artifact, and between lines of the run's log."""
 
 
 class _Visible(logging.Filter):
-    """Spells out what a terminal would obey in the lines and tracebacks of a run's log: others wrote parts of them."""
+    """Makes control characters visible in a run's log: services and models wrote parts of its lines and tracebacks."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = visible(record.getMessage()), None
@@ -46,30 +45,32 @@ for _name in ("prefect.flow_runs", "prefect.task_runs"):
 
 
 class Progress:
-    """Called by a stage with what is done, of how much, and a few words."""
+    """How far one stage is: the stage calls it with what is done, of how much, and a few words."""
 
     def __init__(self, stage: str):
         self.stage, self.done, self.total, self.note = stage, 0, 0, ""
         self.started = time.monotonic()
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
+        """Notes it and tells the listener; `done` and `total` are counts of what `note` names."""
         self.done, self.total, self.note = done, total, note
-        if watch := watcher.get():
-            watch(self.stage, done, total, note)
+        if listen := listener.get():
+            listen(self.stage, done, total, note)
 
     def percent(self) -> float:
+        """From 0 to 100; 0 as long as the total is not known."""
         return 100.0 * self.done / self.total if self.total else 0.0
 
     def sentence(self) -> str:
-        left = (time.monotonic() - self.started) / self.done * (self.total - self.done) if self.done else 0
-        return f"{self.stage}: {self.done:,} of {self.total:,} {self.note}" + (
-            f", {left:.0f} s left" if left >= 1 else ""
-        )
+        """The same in words, with the seconds that are left at the pace so far."""
+        seconds = (time.monotonic() - self.started) / self.done * (self.total - self.done) if self.done else 0
+        left = f", {seconds:.0f} s left" if seconds >= 1 else ""
+        return f"{self.stage}: {self.done:,} of {self.total:,} {self.note}{left}"
 
 
 @contextmanager
 def track(stage: str) -> Iterator[Progress]:
-    """A stage under way. Inside a Prefect run a thread publishes it every two seconds, and once more at the end."""
+    """A stage's progress while it runs. In a Prefect run a thread publishes it every two seconds, and at the end."""
     progress = Progress(stage)
     if TaskRunContext.get() is None and FlowRunContext.get() is None:
         yield progress
@@ -85,15 +86,16 @@ def track(stage: str) -> Iterator[Progress]:
 
 
 def _show(progress: Progress, artifact: UUID | None) -> UUID:
-    """Makes or moves the progress artifact. `_sync` is Prefect's word for a call from a thread; its types lack it."""
-    words: dict[str, Any] = {"description": in_markdown(progress.sentence()), "_sync": True}
+    """Creates or updates the progress artifact. Prefect's `_sync`, for a call from a thread, is not in its types."""
+    options: dict[str, Any] = {"description": in_markdown(progress.sentence()), "_sync": True}
     if artifact is None:
-        return cast(UUID, create_progress_artifact(progress.percent(), **words))
-    update_progress_artifact(artifact, progress.percent(), **words)
+        return cast(UUID, create_progress_artifact(progress.percent(), **options))
+    update_progress_artifact(artifact, progress.percent(), **options)
     return artifact
 
 
 def _publish(progress: Progress, over: threading.Event) -> None:
+    """Publishes and logs until the stage is over, and then what it ended with."""
     artifact = None
     logged = time.monotonic()
     finished = False
@@ -103,7 +105,7 @@ def _publish(progress: Progress, over: threading.Event) -> None:
             continue
         try:
             artifact = _show(progress, artifact)
-        except RuntimeError:  # httpx's: the run ended while the server took its time, and with it the client
+        except RuntimeError:  # the run ended before a slow server answered, and httpx's client was closed
             return
         except (httpx.HTTPError, PrefectException) as error:
             get_run_logger().warning("The progress of %s could not be shown: %s", progress.stage, error)
@@ -112,8 +114,8 @@ def _publish(progress: Progress, over: threading.Event) -> None:
             logged = time.monotonic()
 
 
-async def lost_infrastructure(task: Any, task_run: Any, state: Any) -> bool:
-    """Whether a task is worth repeating: a connection or a disk may come back, a user's mistake or a bug does not."""
+async def lost_infrastructure(_task: Any, _task_run: Any, state: Any) -> bool:
+    """A task's `retry_condition_fn`: a connection or a disk may come back, a user's mistake or a bug does not go away."""
     error = await state.result(raise_on_failure=False)
     return isinstance(error, ConnectionError | TimeoutError | OSError) and not isinstance(
         error, FileNotFoundError | PermissionError

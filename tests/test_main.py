@@ -13,7 +13,7 @@ from tasks.catalog import load_experiment
 from tasks.estimates.effects import estimate
 from tasks.estimates.judgments import judgments_frame
 from tasks.files import write_rows
-from tasks.progress import watcher
+from tasks.progress import listener
 from tasks.runs import Run
 from tasks.schema import Failure, Rule
 from tasks.visible import HIDDEN
@@ -154,7 +154,7 @@ def test_progress_shows_the_words_of_a_service_as_they_are(monkeypatch):
     shown = io.StringIO()
     monkeypatch.setattr(terminal, "console", Terminal(file=shown, width=200, force_terminal=True))
     with terminal.live_progress():
-        watcher.get()("judge", 1, 2, f"calls, down: {TITLE}[/bold]")
+        listener.get()("judge", 1, 2, f"calls, down: {TITLE}[/bold]")
     assert rf"1 of 2 calls, down: {SPELLED_OUT[0]}[/bold]" in shown.getvalue()
     assert TITLE not in shown.getvalue()
 

@@ -6,19 +6,19 @@ from prefect.logging import get_run_logger
 from prefect.states import Failed
 
 from tasks.catalog import UserError
-from tasks.judging.judging import failed_call_task
-from tasks.progress import Progress, lost_infrastructure, track, watcher
+from tasks.judging.judgments import failed_call_task
+from tasks.progress import Progress, lost_infrastructure, track, listener
 from tasks.schema import Failure
 from tasks.visible import HIDDEN
 
 
 def test_what_a_stage_tells_reaches_the_watcher_and_reads_as_a_sentence():
     heard = []
-    token = watcher.set(lambda *a: heard.append(a))
+    token = listener.set(lambda *a: heard.append(a))
     with track("train") as progress:
         progress(1, 4, "steps")
         progress(2, 4, "steps, loss 2.0")
-    watcher.reset(token)
+    listener.reset(token)
     assert heard == [("train", 1, 4, "steps"), ("train", 2, 4, "steps, loss 2.0")]
     assert progress.percent() == 50
     assert progress.sentence() == "train: 2 of 4 steps, loss 2.0"

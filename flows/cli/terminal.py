@@ -30,14 +30,14 @@ SHORTEST_INTERVAL = len("-0.12 to +0.34")
 @contextmanager
 def live_progress() -> Iterator[None]:
     """Shows every stage that tells how far it is: as bars in a terminal, as lines where the output goes elsewhere."""
-    from tasks.progress import watcher
+    from tasks.progress import listener
 
     with _bars() if console.is_terminal else nullcontext(_Lines()) as watch:
-        token = watcher.set(watch)
+        token = listener.set(watch)
         try:
             yield
         finally:
-            watcher.reset(token)
+            listener.reset(token)
 
 
 class _Lines:
