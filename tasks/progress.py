@@ -115,7 +115,7 @@ def _publish(progress: Progress, over: threading.Event) -> None:
 
 
 async def lost_infrastructure(_task: Any, _task_run: Any, state: Any) -> bool:
-    """A task's `retry_condition_fn`: a connection or a disk may come back, a user's mistake or a bug does not go away."""
+    """A task's `retry_condition_fn`: a lost connection or disk may come back, a mistake or a bug does not go away."""
     error = await state.result(raise_on_failure=False)
     return isinstance(error, ConnectionError | TimeoutError | OSError) and not isinstance(
         error, FileNotFoundError | PermissionError
