@@ -12,18 +12,19 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.experiment import check_judges
 from flows.judge_again import with_limits
-from flows.judging import ask, cases_of
+from flows.judging import FanOut, cases_of
+from flows.preflight import check_judges
 from tasks.catalog import UserError, read_text
 from tasks.files import Row, write_rows, write_text
-from tasks.judging.audit import Place, Word, agree, correct, judge_of_sheet, place, read_sheet, some_of, to_sheet, words
-from tasks.judging.judging import judge_all
+from tasks.judging.audit import Ratings, agree, correct, judge_of_sheet, ratings_of, read_sheet, some_of, to_sheet
+from tasks.judging.cases import Case
+from tasks.judging.judgments import judge_all
 from tasks.paid.budget import Budget
 from tasks.paid.store import Store
 from tasks.report.report import render
 from tasks.runs import Run
-from tasks.schema import Agreement, Corrected, Eval, Judge
+from tasks.schema import Agreement, AnswerKey, Corrected, Eval, Judge
 from tasks.tables import as_table, write_table
 
 
@@ -42,80 +43,103 @@ async def repeat_judgments(
     """
     here = _judged(Run.find(run))
     experiment, evals = with_limits(here.experiment(), 0, max_cost_usd), here.evals()
-    named = {(one.name, judge.name): judge for one in evals for judge in one.judges if judge.kind == "claude"}
-    chosen = {key: judge for key, judge in named.items() if not judges or key[1] in judges}
-    if not chosen:
-        raise UserError(f"{here.folder} has no such judge of kind claude; there is {_names(evals)}")
+    chosen = _chosen_judges(here, evals, judges or [])
     check_judges(experiment, evals, None)
     judgments = here.judgments()
-    said = {key: words(judgments, *key) for key in chosen}
-    answered = [c for c in cases_of(here, experiment, evals) if place(c) in said.get((c.eval, c.judge.name), {})]
-    drawn = [replace(case, repeat=1) for case in some_of(answered, share, seed)]
-    again = ["spillover", "audit", "repeat", str(here.folder), "--share", f"{share:g}", "--seed", str(seed)]
-    again += ["--judges", ",".join(judges)] if judges else []
-    resume = f"{shlex.join(again)} --max-cost-usd ..."
-    budget = Budget(Store(), here.identity, experiment.max_cost_usd, resume)
-    lost = await ask(here, experiment, drawn, "repeat", budget)
-    repeated = await asyncio.to_thread(judge_all, drawn, budget.store, lost)
-    asked = {key: {place(c) for c in drawn if (c.eval, c.judge.name) == key} for key in chosen}
-    rows = [
-        agree(_only(said[key], asked[key]), words(repeated, *key), key[0], judge, "itself, asked again")
-        for key, judge in chosen.items()
-    ]
-    write_rows(here.audits / "repeat.jsonl", repeated)
+    first = {key: ratings_of(judgments, *key) for key in chosen}
+    rated = [c for c in cases_of(here, experiment, evals) if c.answer in first.get((c.eval, c.judge.name), {})]
+    drawn = [replace(case, repeat=1) for case in some_of(rated, share, seed)]
+    budget = Budget(Store(), here.identity, experiment.max_cost_usd, _command(here, share, judges or [], seed))
+    failed_calls = await FanOut(here, experiment, budget, "repeat").ask(drawn)
+    second = await asyncio.to_thread(judge_all, drawn, budget.store, failed_calls)
+    rows = []
+    for (evaluation, name), judge in chosen.items():
+        before = _only(first[evaluation, name], _answers_of(drawn, evaluation, name))
+        rows.append(agree(before, ratings_of(second, evaluation, name), evaluation, judge, "itself, asked again"))
+    write_rows(here.audits / "repeat.jsonl", second)
     _write(here, "repeat", rows, Agreement)
     return str(here.folder)
 
 
-def compare(place_of_one: str, place_of_other: str, judge: str = "", against: str = "") -> tuple[Run, list[Agreement]]:
-    """Two runs' judges on the answers that both judged: those of one name, or `judge` and `against`."""
-    one, other = _judged(Run.find(place_of_one)), _judged(Run.find(place_of_other))
-    same = _same_answers(one, other)
+def _chosen_judges(run: Run, evals: list[Eval], names: list[str]) -> dict[tuple[str, str], Judge]:
+    """The judges that are asked, by eval and name; raises UserError where none of them is named."""
+    asked = {(evaluation, judge.name): judge for evaluation, judge in _judges(evals) if judge.is_asked}
+    chosen = {key: judge for key, judge in asked.items() if not names or key[1] in names}
+    if not chosen:
+        raise UserError(f"{run.folder} has no such judge of kind claude; there is {_names(evals)}")
+    return chosen
+
+
+def _command(run: Run, share: float, judges: list[str], seed: int) -> str:
+    """What goes on with the repetition under a higher limit on its cost."""
+    words = ["spillover", "audit", "repeat", str(run.folder), "--share", f"{share:g}", "--seed", str(seed)]
+    words += ["--judges", ",".join(judges)] if judges else []
+    return f"{shlex.join(words)} --max-cost-usd ..."
+
+
+def _answers_of(cases: list[Case], evaluation: str, judge: str) -> set[AnswerKey]:
+    return {case.answer for case in cases if (case.eval, case.judge.name) == (evaluation, judge)}
+
+
+def compare(run: str, other_run: str, judge: str = "", against: str = "") -> tuple[Run, list[Agreement]]:
+    """Two runs' judges on the answers that both judged: those of one name, or `judge` and `against`.
+
+    Raises UserError for a run that is not judged, and where no two judges can be compared.
+    """
+    one, other = _judged(Run.find(run)), _judged(Run.find(other_run))
     pairs = [
-        (name, mine, theirs)
-        for name, mine in _judges(one.evals())
-        for eval_of_other, theirs in _judges(other.evals())
-        if name == eval_of_other and _are_compared(mine.name, theirs.name, judge, against)
+        (evaluation, mine, theirs)
+        for evaluation, mine in _judges(one.evals())
+        for evaluation_of_other, theirs in _judges(other.evals())
+        if evaluation == evaluation_of_other and _are_compared(mine.name, theirs.name, judge, against)
     ]
     if one.folder == other.folder:
-        pairs = [(name, mine, theirs) for name, mine, theirs in pairs if mine.name != theirs.name]
+        pairs = [pair for pair in pairs if pair[1].name != pair[2].name]
     if not pairs:
         raise UserError(
             f"no two judges to compare: {one.name} has {_names(one.evals())}, {other.name} has "
             f"{_names(other.evals())}; name them with --judge and --against"
         )
-    first, second = one.judgments(), other.judgments()
+    shared, first, second = _same_answers(one, other), one.judgments(), other.judgments()
     rows = []
-    for name, mine, theirs in pairs:
-        known = _only(words(first, name, mine.name), same)
-        label = f"{theirs.name} ({theirs.model if theirs.kind == 'claude' else 'lexicon'})"
-        rows.append(agree(known, _only(words(second, name, theirs.name), same), name, mine, label))
+    for evaluation, mine, theirs in pairs:
+        ours = _only(ratings_of(first, evaluation, mine.name), shared)
+        others = _only(ratings_of(second, evaluation, theirs.name), shared)
+        label = f"{theirs.name} ({theirs.model if theirs.is_asked else 'lexicon'})"
+        rows.append(agree(ours, others, evaluation, mine, label))
     _write(one, "compare", rows, Agreement)
     return one, rows
 
 
 def export_sheet(run: Run, file: Path, judge: str, size: int, seed: int) -> tuple[Path, Judge]:
-    """Writes the sheet, and beside it the rubric that its reader follows."""
+    """Writes the sheet, and beside it the rubric that its reader follows.
+
+    `judge` is a name, or empty for the first that is asked. Raises UserError for a file that exists already.
+    """
     here = _judged(run)
-    known = [(name, one) for name, one in _judges(here.evals()) if not judge or one.name == judge]
+    known = [(evaluation, one) for evaluation, one in _judges(here.evals()) if not judge or one.name == judge]
     if not known:
         raise UserError(f"--judge: {here.folder} has no judge {judge!r}; there is {_names(here.evals())}")
     if file.exists():
         raise UserError(f"{file} exists already and may hold somebody's scores; give another name")
-    name, one = next(((n, j) for n, j in known if j.kind == "claude"), known[0])
-    table = to_sheet(here, name, one, cases_of(here, here.experiment(), here.evals()), size, seed)
-    write_text(file.with_suffix(".rubric.txt"), _rubric_for_a_person(one))
-    return write_text(file, table), one
+    evaluation, chosen = next((pair for pair in known if pair[1].is_asked), known[0])
+    table = to_sheet(here, evaluation, chosen, cases_of(here, here.experiment(), here.evals()), size, seed)
+    write_text(file.with_suffix(".rubric.txt"), _rubric_for_a_person(chosen))
+    return write_text(file, table), chosen
 
 
 def import_sheet(run: Run, file: Path) -> tuple[list[Agreement], list[Corrected]]:
+    """Reads a sheet that a person filled in; writes how far judge and person agree, and the corrected means.
+
+    Raises UserError with the line for what cannot be read.
+    """
     here = _judged(run)
     text = read_text(file)
-    name, judge = judge_of_sheet(here, here.evals(), text, str(file))
-    read = read_sheet(here, judge, name, text, str(file))
-    said = words(here.judgments(), name, judge.name)
-    agreement = [agree(_only(said, read.keys()), read, name, judge, "a person")]
-    corrected = correct(name, judge, said, read)
+    evaluation, judge = judge_of_sheet(here, here.evals(), text, str(file))
+    read = read_sheet(here, judge, evaluation, text, str(file))
+    rated = ratings_of(here.judgments(), evaluation, judge.name)
+    agreement = [agree(_only(rated, read.keys()), read, evaluation, judge, "a person")]
+    corrected = correct(evaluation, judge, rated, read)
     write_text(here.audits / f"sheet_{judge.name}.csv", text)
     _write(here, "person", [*_of_others(here.audit("person", Agreement), agreement), *agreement], Agreement)
     _write(here, "corrected", [*_of_others(here.audit("corrected", Corrected), corrected), *corrected], Corrected)
@@ -141,22 +165,24 @@ def _of_others(before: list[Row], now: list[Row]) -> list[Row]:
     return [row for row in before if (row.eval, row.judge) not in mine]  # type: ignore[attr-defined]
 
 
-def _only(said: dict[Place, Word], keys: Container[Place]) -> dict[Place, Word]:
-    return {key: word for key, word in said.items() if key in keys}
+def _only(ratings: Ratings, answers: Container[AnswerKey]) -> Ratings:
+    return {answer: rating for answer, rating in ratings.items() if answer in answers}
 
 
-def _same_answers(one: Run, other: Run) -> set[Place]:
+def _same_answers(one: Run, other: Run) -> set[AnswerKey]:
     """Where both runs hold the very same text."""
-    texts = []
-    for run in (one, other):
-        baseline, finetuned = run.responses()
-        sides = [(r, "baseline") for r in baseline] + [(r, "finetuned") for r in finetuned]
-        texts.append({Place(r.eval, r.question_id, r.sample, side, r.trained_share): r.response for r, side in sides})
-    return {key for key, text in texts[0].items() if texts[1].get(key) == text}
+    texts, other_texts = _texts(one), _texts(other)
+    return {answer for answer, text in texts.items() if other_texts.get(answer) == text}
+
+
+def _texts(run: Run) -> dict[AnswerKey, str]:
+    baseline, finetuned = run.responses()
+    before = {response.key("baseline"): response.response for response in baseline}
+    return before | {response.key("finetuned"): response.response for response in finetuned}
 
 
 def _judges(evals: list[Eval]) -> list[tuple[str, Judge]]:
-    return [(one.name, judge) for one in evals for judge in one.judges]
+    return [(evaluation.name, judge) for evaluation in evals for judge in evaluation.judges]
 
 
 def _names(evals: list[Eval]) -> str:
@@ -173,5 +199,5 @@ def _rubric_for_a_person(judge: Judge) -> str:
     allowed = [f"an integer from {judge.scale.low} to {judge.scale.high}"] if judge.scale else []
     allowed += list(judge.labels)
     pair = "Score the response beside the text it is compared with.\n" if judge.reads == "pair" else ""
-    told = f"Write into the column score: {', or '.join(allowed)}. Leave empty what you skip.\n"
-    return f"{judge.prompt.strip()}\n\n{pair}{told}"
+    how_to_answer = f"Write into the column score: {', or '.join(allowed)}. Leave empty what you skip.\n"
+    return f"{judge.prompt.strip()}\n\n{pair}{how_to_answer}"

@@ -11,12 +11,13 @@ from prefect.runtime import flow_run
 from pydantic import Field
 
 from flows.artifacts import link_to_report
-from flows.experiment import check_judges, default_run_name, now, origin
 from flows.judging import judge, judge_what_is_missing, probe_judges, refuse_too_many_unscored, report
+from flows.origin import default_run_name, now, origin
+from flows.preflight import check_judges
 from tasks.catalog import UserError, choose_judges, load_eval, names, validate
 from tasks.definitions import as_yaml
 from tasks.files import write_text
-from tasks.judging.judging import WITHOUT_SCORE
+from tasks.judging.asking import UNSCORED_STATES
 from tasks.paid.budget import Budget
 from tasks.paid.store import Store
 from tasks.runs import Run
@@ -102,6 +103,10 @@ class Again(NamedTuple):
 
 
 async def judge_and_report(here: Run, experiment: Experiment, evals: list[Eval], failed: bool) -> str:
+    """Judges the answers that are there, or with `failed` what has no score, and writes the report; the run's folder.
+
+    Raises TooManyUnscored, after the report is written, where a judge lost more than is allowed.
+    """
     if failed:
         write_text(here.definition, as_yaml(experiment))
         here.write_evals(evals)
@@ -111,7 +116,7 @@ async def judge_and_report(here: Run, experiment: Experiment, evals: list[Eval],
     if failed or not here.judged.is_file():
         await probe_judges(experiment, evals, budget)
     if failed:
-        await judge(here, experiment, evals, budget, WITHOUT_SCORE)
+        await judge(here, experiment, evals, budget, UNSCORED_STATES)
     else:
         await judge_what_is_missing(here, experiment, evals, budget)
     await report(here, experiment, evals)
@@ -131,6 +136,7 @@ def _answers_of(run: str, name: str) -> Run:
 
 
 def with_limits(experiment: Experiment, in_flight: int = 0, max_cost_usd: float = 0.0) -> Experiment:
+    """The experiment with these limits; 0 leaves one as it is."""
     judging = experiment.judging.model_dump() | ({"in_flight": in_flight} if in_flight else {})
     fields = experiment.model_dump() | {"judging": judging}
     return validate(Experiment, fields | ({"max_cost_usd": max_cost_usd} if max_cost_usd else {}), "judge")
@@ -161,7 +167,7 @@ def _with_judges(one: Eval, chosen: list[str], changes: dict[str, Any]) -> Eval:
     if unknown := [name for name in wanted if name not in known]:
         raise UserError(f"--judges: {one.name} has no judge {unknown[0]!r}; there is {', '.join(known)}")
     judges = _changed(one.model_copy(update={"judges": list(known.values())}), changes).judges
-    if changes and not any(judge.kind == "claude" for judge in judges if judge.name in wanted):
+    if changes and not any(judge.is_asked for judge in judges if judge.name in wanted):
         raise UserError(
             f"--{next(iter(changes)).replace('_', '-')}: no judge of kind claude is chosen in {one.name}; name one "
             "with --judges"
@@ -171,7 +177,7 @@ def _with_judges(one: Eval, chosen: list[str], changes: dict[str, Any]) -> Eval:
 
 def _changed(one: Eval, changes: dict[str, Any]) -> Eval:
     """The eval with these fields in each of Claude's judges."""
-    judges = [{**judge.model_dump(), **(changes if judge.kind == "claude" else {})} for judge in one.judges]
+    judges = [{**judge.model_dump(), **(changes if judge.is_asked else {})} for judge in one.judges]
     return validate(Eval, one.model_dump() | {"judges": judges}, f"judges of {one.name}")
 
 

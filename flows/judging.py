@@ -23,24 +23,12 @@ from tasks.catalog import UserError
 from tasks.estimates.effects import effects_task
 from tasks.estimates.missing import Missing, missing_by_judge
 from tasks.imports.responses import samples_per_question
-from tasks.judging.claude import Claude, to_probe
-from tasks.judging.judging import (
-    ASKED_AGAIN,
-    Ask,
-    Chunk,
-    Docket,
-    Lost,
-    admitted,
-    all_of,
-    judge_all,
-    judge_calls_task,
-    judge_task,
-    plan,
-    rounds,
-    to_asks,
-    unanswered,
-)
-from tasks.judging.rubrics import Case
+from tasks.judging.asking import RETRIED_STATES, Chunk, JudgeCall, gather_all, judge_calls_task, to_calls, unanswered
+from tasks.judging.calls import FailedCall
+from tasks.judging.cases import Case, admitted, plan, rounds
+from tasks.judging.dispatcher import Dispatcher
+from tasks.judging.judgments import Docket, judge_all, judge_task
+from tasks.judging.providers import to_probe
 from tasks.locks import exclusive
 from tasks.paid.budget import Budget
 from tasks.progress import Progress, track
@@ -49,9 +37,9 @@ from tasks.report.report import report_task
 from tasks.runs import Run
 from tasks.schema import Eval, Experiment, State
 
-MOST_CHUNKS = 20
+MAX_CHUNKS = 20
 """Task runs of one run that ask: with those of the stages they stay under 40 on its page."""
-FEWEST_CALLS = 10
+MIN_CALLS = 10
 """Of a task run that asks, where there are so many."""
 NOTE_EVERY = 5.0
 """Seconds between two notes of what is spent in run.json."""
@@ -66,29 +54,29 @@ async def probe_judges(experiment: Experiment, evals: list[Eval], budget: Budget
 
     Raises UserError where one is not there, refuses the key or lacks the model.
     """
-    judges = [judge for one in evals for judge in one.judges if judge.kind == "claude"]
-    probes = {probe.key: probe for probe in (to_probe(judge.model, judge.base_url) for judge in judges)}
+    judges = [judge for evaluation in evals for judge in evaluation.judges if judge.is_asked]
+    probes = {probe.key: probe for probe in map(to_probe, judges)}
     if new := [probe for key, probe in probes.items() if key not in budget.store.get(probes)]:
-        async with Claude(budget.store, len(new), budget, experiment.judging.max_outage) as claude:
-            await all_of(claude.probe(probe) for probe in new)
+        async with Dispatcher(budget.store, len(new), budget, experiment.judging.max_outage) as dispatcher:
+            await gather_all(dispatcher.probe(probe) for probe in new)
 
 
 async def judge_what_is_missing(run: Run, experiment: Experiment, evals: list[Eval], budget: Budget) -> None:
     """Judges a run that is not judged, that lost too much, or whose replies may be longer than they were."""
-    again = asked_again(run, experiment)
-    if not run.judged.is_file() or again or _may_be_longer(run, experiment, evals, budget):
-        await judge(run, experiment, evals, budget, again)
+    states = states_to_retry(run, experiment)
+    if not run.judged.is_file() or states or _may_be_longer(run, experiment, evals, budget):
+        await judge(run, experiment, evals, budget, states)
 
 
 async def judge(
-    run: Run, experiment: Experiment, evals: list[Eval], budget: Budget, again: Collection[State] = ()
+    run: Run, experiment: Experiment, evals: list[Eval], budget: Budget, ask_again: Collection[State] = ()
 ) -> None:
-    """Asks for what the store lacks, and for judgments in the states `again` anew; writes judged.jsonl."""
+    """Asks for what the store lacks, and for judgments in the states `ask_again` anew; writes judged.jsonl."""
     with rare_garbage_collection():
         cases = cases_of(run, experiment, evals)
-        keys = _keys_in(run, cases, again)
-        lost = await ask(run, experiment, cases, "judge calls", budget, keys)
-        failures = await asyncio.to_thread(judge_task, run.folder, Docket(cases, lost, budget.store))
+        keys = _keys_in(run, cases, ask_again)
+        failed_calls = await FanOut(run, experiment, budget, ask_again=keys).ask(cases)
+        failures = await asyncio.to_thread(judge_task, run.folder, Docket(cases, failed_calls, budget.store))
     await show_failures(failures)
 
 
@@ -112,9 +100,9 @@ def cases_of(run: Run, experiment: Experiment, evals: list[Eval]) -> list[Case]:
     return plan(evals, *answers, n_samples)
 
 
-def asked_again(run: Run, experiment: Experiment) -> Collection[State]:
+def states_to_retry(run: Run, experiment: Experiment) -> Collection[State]:
     """What a run that is resumed asks for anew: what was lost, where a judge lost so much that the run failed."""
-    return ASKED_AGAIN if run.judged.is_file() and _lost_too_much(run, experiment) else ()
+    return RETRIED_STATES if run.judged.is_file() and _lost_too_much(run, experiment) else ()
 
 
 def _lost_too_much(run: Run, experiment: Experiment) -> list[Missing]:
@@ -127,7 +115,8 @@ def _may_be_longer(run: Run, experiment: Experiment, evals: list[Eval], budget: 
     if all(judgment.state != "truncated" for judgment in run.judgments()):
         return False
     pairs = zip(cases_of(run, experiment, evals), run.judgments(), strict=True)
-    return bool(unanswered(to_asks(case for case, said in pairs if said.state == "truncated"), budget.store))
+    cut_off = (case for case, judgment in pairs if judgment.state == "truncated")
+    return bool(unanswered(to_calls(cut_off), budget.store))
 
 
 def _keys_in(run: Run, cases: list[Case], states: Collection[State]) -> frozenset[str]:
@@ -135,113 +124,124 @@ def _keys_in(run: Run, cases: list[Case], states: Collection[State]) -> frozense
     if not states or not run.judged.is_file():
         return frozenset()
     pairs = zip(cases, run.judgments(), strict=True)
-    return frozenset(c.call.key for c, j in pairs if j.state in states and c.judge.kind == "claude")
+    return frozenset(case.call.key for case, j in pairs if j.state in states and case.judge.is_asked)
 
 
-async def ask(
-    run: Run,
-    experiment: Experiment,
-    cases: list[Case],
-    stage: str,
-    budget: Budget,
-    again: frozenset[str] = frozenset(),
-    most_chunks: int = MOST_CHUNKS,
-) -> list[Lost]:
-    """Has Claude's judges answer what the store lacks, each after those that it waits for; returns what was lost."""
-    if not any(case.judge.kind == "claude" for case in cases):
-        return []
-    with track(stage) as progress:
-        told = Told(run, budget, progress)
-        limits = experiment.judging.in_flight, budget, experiment.judging.max_outage
-        try:
-            async with Claude(budget.store, *limits, told.say) as claude:
-                return await Asking(run, claude, told, again, most_chunks).ask(cases)
-        finally:
-            run.note(spent=budget.summary())
+# ---- the fan-out ---------------------------------------------------------------------------------
 
 
-class Told:
-    """How far the calls are, what they cost so far, and what troubles their service."""
+class CallProgress:
+    """Shows how far the calls are, what they have cost, and what troubles their service."""
 
     def __init__(self, run: Run, budget: Budget, progress: Progress):
         self.run, self.budget, self.progress = run, budget, progress
-        self.log, self.trouble, self.noted = get_run_logger(), "", time.monotonic()
+        self.log, self.trouble, self.noted_at = get_run_logger(), "", time.monotonic()
 
-    def show(self) -> None:
-        self.progress(
-            self.progress.done, self.progress.total, f"calls to Claude {self.budget.words()} {self.trouble}".strip()
-        )
-        if time.monotonic() - self.noted > NOTE_EVERY:
-            self.noted = time.monotonic()
-            self.run.note(spent=self.budget.summary())
+    def add(self, calls: int, stored: int) -> None:
+        """So many calls more, of which the store holds the replies to `stored`."""
+        self.progress.total += calls
+        self.progress.done += stored
+        self.show()
 
-    def say(self, words: str) -> None:
+    def advance(self) -> None:
+        """One more call has ended."""
+        self.progress.done += 1
+        self.show()
+
+    def warn(self, words: str) -> None:
+        """What its user should know while it goes on, in the terminal and in the Prefect UI."""
         self.trouble = words if "is down" in words else ""
         self.log.warning(words)
         console.print(words, style="yellow")
         self.show()
 
-    def found(self, asks: int, held: int) -> None:
-        """So many calls more, of which the store holds some."""
-        self.progress.total += asks
-        self.progress.done += held
-        self.show()
-
-    def heard(self) -> None:
-        self.progress.done += 1
-        self.show()
+    def show(self) -> None:
+        """Draws the bar, and now and then notes in run.json what was spent."""
+        words = f"judge calls {self.budget.words()} {self.trouble}".strip()
+        self.progress(self.progress.done, self.progress.total, words)
+        if time.monotonic() - self.noted_at > NOTE_EVERY:
+            self.noted_at = time.monotonic()
+            self.run.note(spent=self.budget.summary())
 
 
-class Asking:
-    """The fan-out of one stage: rounds of judges that wait for one another, in each of them chunks of calls."""
+class FanOut:
+    """Has the judges asked what the store lacks.
 
-    def __init__(self, run: Run, claude: Claude, told: Told, again: frozenset[str], most_chunks: int):
-        self.run, self.claude, self.told, self.again, self.most_chunks = run, claude, told, again, most_chunks
+    Cases become rounds (judges that wait for others come later), a round groups of calls about one model's answers, a
+    group chunks, and each chunk is a task run. `ask_again` holds the keys of calls whose stored replies do not count.
+    """
 
-    async def ask(self, cases: list[Case]) -> list[Lost]:
+    progress: CallProgress
+    dispatcher: Dispatcher
+
+    def __init__(
+        self,
+        run: Run,
+        experiment: Experiment,
+        budget: Budget,
+        stage: str = "judge calls",
+        ask_again: frozenset[str] = frozenset(),
+        max_chunks: int = MAX_CHUNKS,
+    ):
+        self.run, self.judging, self.budget, self.stage = run, experiment.judging, budget, stage
+        self.ask_again, self.max_chunks = ask_again, max_chunks
+
+    async def ask(self, cases: list[Case]) -> list[FailedCall]:
+        """Asks for what is missing; returns the calls that got no reply."""
+        if not any(case.judge.is_asked for case in cases):
+            return []
+        with track(self.stage) as progress:
+            self.progress = CallProgress(self.run, self.budget, progress)
+            limits = self.judging.in_flight, self.budget, self.judging.max_outage
+            try:
+                async with Dispatcher(self.budget.store, *limits, self.progress.warn) as self.dispatcher:
+                    return await self._ask_in_rounds(cases)
+            finally:
+                self.run.note(spent=self.budget.summary())
+
+    async def _ask_in_rounds(self, cases: list[Case]) -> list[FailedCall]:
         """Judges of a later round read what those before them let through."""
-        lost: list[Lost] = []
+        failed_calls: list[FailedCall] = []
         asked: list[Case] = []
-        turns = rounds(cases)
-        for some in turns:
+        in_order = rounds(cases)
+        for some in in_order:
             if asked:
-                some = admitted(some, judge_all(asked, self.claude.store, lost))
-            lost += await self._ask_round(some, self.most_chunks // len(turns))
+                some = admitted(some, judge_all(asked, self.budget.store, failed_calls))
+            failed_calls += await self._ask_round(some, self.max_chunks // len(in_order))
             asked += some
-        return lost
+        return failed_calls
 
-    async def _ask_round(self, cases: list[Case], most: int) -> list[Lost]:
-        asks = to_asks(cases)
-        missing = unanswered(asks, self.claude.store, self.again)
-        self.told.found(len(asks), len(asks) - len(missing))
-        grouped = self._by_answerer(cases, missing)
-        done = await all_of(self._ask_alone(*group, most // len(grouped)) for group in grouped.items())
-        return [one for lost in done for one in lost]
+    async def _ask_round(self, cases: list[Case], max_chunks: int) -> list[FailedCall]:
+        calls = to_calls(cases)
+        missing = unanswered(calls, self.budget.store, self.ask_again)
+        self.progress.add(len(calls), stored=len(calls) - len(missing))
+        groups = self._by_model(cases, missing)
+        done = await gather_all(self._ask_group(*group, max_chunks // len(groups)) for group in groups.items())
+        return [failed for group in done for failed in group]
 
-    def _by_answerer(self, cases: list[Case], missing: list[Ask]) -> dict[str, list[Ask]]:
+    def _by_model(self, cases: list[Case], missing: list[JudgeCall]) -> dict[str, list[JudgeCall]]:
         """The calls by whose answers they judge: the baseline's are those of every run of an eval, the fine-tuned
         model's those of every run of that model."""
         model = _model_of(self.run)
-        whose = {case.call.key: case.eval if case.side == "baseline" else model for case in cases}
-        grouped: dict[str, list[Ask]] = {}
-        for one in missing:
-            grouped.setdefault(whose[one.call.key], []).append(one)
-        return grouped
+        models = {case.call.key: case.eval if case.side == "baseline" else model for case in cases}
+        groups: dict[str, list[JudgeCall]] = {}
+        for judge_call in missing:
+            groups.setdefault(models[judge_call.call.key], []).append(judge_call)
+        return groups
 
-    async def _ask_alone(self, whose: str, asks: list[Ask], most: int) -> list[Lost]:
-        """Of several runs at once one asks, and the others find what it was told in the store."""
-        async with exclusive(f"judging {whose}", self.told.say):
-            return await self._ask_in_chunks(asks, most)
+    async def _ask_group(self, model: str, calls: list[JudgeCall], max_chunks: int) -> list[FailedCall]:
+        """Of several runs at once one asks, and the others find the replies in the store."""
+        async with exclusive(f"judging {model}", self.progress.warn):
+            return await self._ask_in_chunks(calls, max_chunks)
 
-    async def _ask_in_chunks(self, asks: list[Ask], most: int) -> list[Lost]:
+    async def _ask_in_chunks(self, calls: list[JudgeCall], max_chunks: int) -> list[FailedCall]:
         """By at most so many task runs."""
-        size = max(FEWEST_CALLS, -(-len(asks) // max(1, most)))
-        chunks = [(first, asks[first : first + size]) for first in range(0, len(asks), size)]
-        calls = (
-            judge_calls_task(first + 1, first + len(some), Chunk(some, self.claude, self.told.heard, self.again))
-            for first, some in chunks
-        )
-        return [lost for chunk in await all_of(calls) for lost in chunk]
+        size = max(MIN_CALLS, -(-len(calls) // max(1, max_chunks)))
+        chunks = [
+            Chunk(start + 1, calls[start : start + size], self.dispatcher, self.progress.advance, self.ask_again)
+            for start in range(0, len(calls), size)
+        ]
+        return [failed for done in await gather_all(map(judge_calls_task, chunks)) for failed in done]
 
 
 def _model_of(run: Run) -> str:
@@ -252,6 +252,7 @@ def _model_of(run: Run) -> str:
 
 
 async def report(run: Run, experiment: Experiment, evals: list[Eval]) -> None:
+    """Makes effects, charts and report where they are older than what they are made of, and shows them in the UI."""
     if not _is_newer(run.effects, run.judged):
         await asyncio.to_thread(effects_task, run.folder)
     if not _is_newer(run.report, run.effects):

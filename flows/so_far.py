@@ -4,20 +4,19 @@ write_so_far(Run.find("demo"), folder)
 """
 
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 from flows.judging import cases_of
 from tasks.estimates.effects import write_effects
 from tasks.files import copy_file, write_rows, write_text
-from tasks.judging.judging import judge_all, place_of, place_of_case
-from tasks.judging.rubrics import Case
+from tasks.judging.cases import Case
+from tasks.judging.judgments import judge_all
 from tasks.models.training import curve_so_far
 from tasks.paid.store import Store
 from tasks.report.charts import draw
 from tasks.report.report import render
 from tasks.runs import Run
-from tasks.schema import Condition
+from tasks.schema import Condition, JudgmentKey
 
 
 def write_so_far(run: Run, folder: Path) -> Path:
@@ -38,18 +37,16 @@ def _judge_from_the_store(run: Run) -> str:
     """Writes the judgments that can be made without asking anyone; how many those are of all."""
     cases = cases_of(run, run.experiment(), run.evals())
     every = judge_all(cases, Store())
-    asked = {place_of(j) for j in every if j.state != "failed"}
+    asked = {j.key for j in every if j.state != "failed"}
     known = [j for case, j in zip(cases, every, strict=True) if j.state != "failed" and _is_settled(case, asked)]
     write_rows(run.judged, known)
     return f"{len(known):,} of {len(cases):,} answers are judged"
 
 
-def _is_settled(case: Case, asked: set[tuple[object, ...]]) -> bool:
+def _is_settled(case: Case, asked: set[JudgmentKey]) -> bool:
     """Whether the judge that this one waits for (only_if) has been heard."""
-    if not case.judge.only_if:
-        return True
-    before = case.judge.model_copy(update={"name": Condition.parse(case.judge.only_if).judge})
-    return place_of_case(replace(case, judge=before)) in asked
+    condition = case.judge.only_if
+    return not condition or (case.answer, Condition.parse(condition).judge) in asked
 
 
 def state_of(run: Run) -> tuple[object, ...]:

@@ -690,6 +690,10 @@ class AnswerKey(NamedTuple):
     """The share of the training that the model has seen: 0 is the baseline."""
 
 
+JudgmentKey = tuple[AnswerKey, str]
+"""Which answer was judged, and the judge's name: one judgment of a run."""
+
+
 class Message(Noun):
     """One turn of a chat, with its text exactly as it was given."""
 
@@ -807,6 +811,11 @@ class Judgment(Noun):
     def answer(self) -> AnswerKey:
         """The answer that was judged."""
         return AnswerKey(self.eval, self.question_id, self.side, self.sample, self.trained_share)
+
+    @property
+    def key(self) -> JudgmentKey:
+        """What tells it from every other judgment of its run."""
+        return self.answer, self.judge
 
 
 class Failure(Noun):

@@ -13,7 +13,7 @@ from flows.experiment import run_experiment
 from flows.judge_again import judge_again
 from flows.judging import TooManyUnscored
 from tasks.catalog import UserError, data_folder
-from tasks.judging.claude import ServiceDown
+from tasks.judging.dispatcher import ServiceDown
 from tasks.paid.budget import BudgetSpent
 from tasks.runs import Run
 from tasks.schema import Experiment

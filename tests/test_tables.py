@@ -13,7 +13,8 @@ from flows.compare import compare_runs
 from tasks.catalog import load_experiment
 from tasks.files import write_rows
 from tasks.imports.responses import read_responses
-from tasks.judging.judging import judge_all, plan
+from tasks.judging.cases import plan
+from tasks.judging.judgments import judge_all
 from tasks.paid.store import Store
 from tasks.rows import table
 from tasks.runs import Comparison, Run

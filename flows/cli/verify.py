@@ -20,8 +20,8 @@ from flows.console import console
 from flows.judging import cases_of
 from tasks.catalog import UserError
 from tasks.estimates.effects import write_effects
-from tasks.judging.judging import place_of, place_of_case, read_again
-from tasks.judging.rubrics import Case
+from tasks.judging.cases import Case
+from tasks.judging.judgments import reread
 from tasks.report.charts import draw, save_drawing
 from tasks.report.report import write_report
 from tasks.runs import Run
@@ -64,10 +64,10 @@ def _of_judgments(run: Run) -> Iterable[Check]:
     made_here = {(one.name, judge.name) for one in evals for judge in one.judges if judge.kind != "imported"}
     ours = [j for j in judgments if (j.eval, j.judge) in made_here]
     cases = [c for c in cases_of(run, run.experiment(), evals) if (c.eval, c.judge.name) in made_here]
-    held = {place_of(j): j for j in ours}
-    anew = [(place_of(wanted), wanted) for wanted in read_again(cases, held)]
-    due, counts = {place for place, _ in anew}, Counter(map(place_of, ours))
-    lacking = [c for c in cases if place_of_case(c) not in held]
+    held = {j.key: j for j in ours}
+    anew = [(wanted.key, wanted) for wanted in reread(cases, held)]
+    due, counts = {place for place, _ in anew}, Counter(j.key for j in ours)
+    lacking = [c for c in cases if c.key not in held]
     yield Check(
         f"every one of {len(cases):,} answers to be judged has one judgment",
         _first("has none", map(_case_named, lacking))

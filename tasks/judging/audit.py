@@ -1,8 +1,9 @@
 """Auditing a judge: how far it agrees with itself, with another judge, and with a person who reads blindly.
 
-rows = agree([(key, Word(4, "")), ...], again, judge, other="again")     # Krippendorff's alpha, weighted kappa, exact
-sheet = to_sheet(run, judge, size=100)                                   # for a person: no score, no side, shuffled
-corrected = correct(judgments, read)                                     # what the person would have found in all
+first = ratings_of(judgments, "animals", "claude")                        # {AnswerKey: Rating(4, "")}
+row = agree(first, second, "animals", judge, other="claude-x")            # Krippendorff's alpha, weighted kappa, exact
+sheet = to_sheet(run, "animals", judge, cases, size=100, seed=0)          # for a person: no score, no side, shuffled
+rows = correct("animals", judge, first, read)                             # what the person would have found in all
 """
 
 import io
@@ -12,40 +13,21 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from tasks.catalog import UserError
-from tasks.judging.rubrics import Case, read_reply
+from tasks.judging.cases import Case, Rating
+from tasks.judging.rubrics import read_reply
 from tasks.rows import csv_rows
 from tasks.runs import Run
-from tasks.schema import Agreement, Corrected, Eval, Judge, Judgment
+from tasks.schema import Agreement, AnswerKey, Corrected, Eval, Judge, Judgment
 from tasks.tables import to_csv
 
-LEVEL = 0.95
+CONFIDENCE = 0.95
+Ratings = dict[AnswerKey, Rating]
 
 
-class Place(NamedTuple):
-    """Which answer."""
-
-    eval: str
-    question: str
-    sample: int
-    side: str
-    trained_share: float
-    """The share of the training that the model has seen: 0 is the baseline."""
-
-
-class Word(NamedTuple):
-    score: float | None
-    label: str
-
-
-def place(one: Judgment | Case) -> Place:
-    question = one.question_id if isinstance(one, Judgment) else one.question.id
-    return Place(one.eval, question, one.sample, one.side, float(one.trained_share))
-
-
-def words(judgments: Iterable[Judgment], name: str, judge: str) -> dict[Place, Word]:
-    """What one judge of an eval said; what it gave neither score nor label is not there."""
-    mine = (j for j in judgments if (j.eval, j.judge) == (name, judge))
-    return {place(j): Word(j.score, j.label) for j in mine if j.score is not None or j.label}
+def ratings_of(judgments: Iterable[Judgment], evaluation: str, judge: str) -> Ratings:
+    """What one judge of an eval said, by answer; an answer that it gave neither score nor label is not there."""
+    mine = (j for j in judgments if (j.eval, j.judge) == (evaluation, judge))
+    return {j.answer: Rating(j.score, j.label) for j in mine if j.score is not None or j.label}
 
 
 def some_of(cases: list[Case], share: float, seed: int) -> list[Case]:
@@ -54,7 +36,7 @@ def some_of(cases: list[Case], share: float, seed: int) -> list[Case]:
     for case in cases:
         by_judge.setdefault((case.eval, case.judge.name), []).append(case)
     chosen = [
-        sorted(mine, key=lambda case: _lot(seed, *place(case)))[: math.ceil(share * len(mine))]
+        sorted(mine, key=lambda case: _lot(seed, *case.answer))[: math.ceil(share * len(mine))]
         for mine in by_judge.values()
     ]
     kept = {id(case) for mine in chosen for case in mine}
@@ -62,14 +44,15 @@ def some_of(cases: list[Case], share: float, seed: int) -> list[Case]:
 
 
 def _lot(*parts: object) -> str:
+    """A number drawn for these parts, the same in every process: the lowest lots are chosen."""
     return sha256(repr(parts).encode()).hexdigest()
 
 
 # ---- agreement -----------------------------------------------------------------------------------
 
 
-def agree(first: dict[Place, Word], second: dict[Place, Word], name: str, judge: Judge, other: str) -> Agreement:
-    """Coefficients over the answers that both gave a word.
+def agree(first: Ratings, second: Ratings, evaluation: str, judge: Judge, other: str) -> Agreement:
+    """Coefficients over the answers that both rated.
 
     On a scale the scores are compared: Krippendorff's ordinal alpha (K. Krippendorff, Content Analysis, 2004) and
     Cohen's kappa with quadratic weights (J. Cohen, 1968). Labels are compared as they are, by nominal alpha and kappa.
@@ -80,7 +63,7 @@ def agree(first: dict[Place, Word], second: dict[Place, Word], name: str, judge:
     scored = [(a.score, b.score) for a, b in shared if a.score is not None and b.score is not None]
     kappa, alpha, note = _coefficients(pairs, ordinal=judge.scale is not None)
     return Agreement(
-        eval=name,
+        eval=evaluation,
         judge=judge.name,
         other=other,
         answers=len(pairs),
@@ -125,42 +108,39 @@ def _mean(values: list[float]) -> float | None:
 # ---- a person ------------------------------------------------------------------------------------
 
 
-def to_sheet(run: Run, name: str, judge: Judge, cases: list[Case], size: int, seed: int) -> str:
+def to_sheet(run: Run, evaluation: str, judge: Judge, cases: list[Case], size: int, seed: int) -> str:
     """A CSV table for a person: an equal share of each side, shuffled, without a score or whose answer it is.
 
     The rows' ids are hashes that only the run can resolve.
     """
-    said = words(run.judgments(), name, judge.name)
-    mine = [
-        c
-        for c in cases
-        if (c.eval, c.judge.name) == (name, judge.name) and place(c) in said and c.trained_share in (0, 1)
-    ]
+    rated = ratings_of(run.judgments(), evaluation, judge.name)
+    of_judge = [case for case in cases if (case.eval, case.judge.name) == (evaluation, judge.name)]
+    mine = [case for case in of_judge if case.answer in rated and case.trained_share in (0, 1)]
     if not mine:
-        raise UserError(f"{judge.name} gave no answer of {name} a score yet; judge the run first")
+        raise UserError(f"{judge.name} gave no answer of {evaluation} a score yet; judge the run first")
     drawn = []
     for side in ("baseline", "finetuned"):
-        of_side = sorted((c for c in mine if c.side == side), key=lambda case: _lot(seed, *place(case)))
+        of_side = sorted((case for case in mine if case.side == side), key=lambda case: _lot(seed, *case.answer))
         drawn += of_side[: math.ceil(size / 2)]
-    pair = judge.reads == "pair"
+    is_pair = judge.reads == "pair"
     rows = [
-        [_id(run, judge.name, place(c)), c.question.text, *([c.against or ""] if pair else []), c.response, ""]
+        [_id(run, judge.name, c.answer), c.question.text, *([c.against or ""] if is_pair else []), c.response, ""]
         for c in drawn
     ]
-    return to_csv(["id", "question", *(["compared_with"] if pair else []), "response", "score"], sorted(rows))
+    return to_csv(["id", "question", *(["compared_with"] if is_pair else []), "response", "score"], sorted(rows))
 
 
-def _id(run: Run, judge: str, where: Place) -> str:
-    return "r" + _lot(run.identity, judge, *where)[:11]  # digits alone would be a number to a spreadsheet
+def _id(run: Run, judge: str, answer: AnswerKey) -> str:
+    return "r" + _lot(run.identity, judge, *answer)[:11]  # digits alone would be a number to a spreadsheet
 
 
-def read_sheet(run: Run, judge: Judge, name: str, text: str, file: str) -> dict[Place, Word]:
+def read_sheet(run: Run, judge: Judge, evaluation: str, text: str, file: str) -> Ratings:
     """What a person wrote, by answer; rows without a score are left out.
 
     Raises UserError with the line for an id that is none of the run's, and for a word that is none of the judge's.
     """
-    known = {_id(run, judge.name, key): key for key in words(run.judgments(), name, judge.name)}
-    found: dict[Place, Word] = {}
+    known = {_id(run, judge.name, key): key for key in ratings_of(run.judgments(), evaluation, judge.name)}
+    found: Ratings = {}
     for line, row in _rows(text, file):
         written = row["score"].strip()
         if not written:
@@ -172,7 +152,7 @@ def read_sheet(run: Run, judge: Judge, name: str, text: str, file: str) -> dict[
             raise UserError(f"{file} line {line}: {written!r} is no score of {judge.name}; mend it")
         if known[row["id"]] in found:
             raise UserError(f"{file} line {line}: {row['id']!r} has a score above; keep one of the two")
-        found[known[row["id"]]] = Word(read.score, read.label)
+        found[known[row["id"]]] = Rating(read.score, read.label)
     if not found:
         raise UserError(f"{file}: no row has a score yet; fill in the column score")
     return found
@@ -187,17 +167,17 @@ def _rows(text: str, file: str) -> list[tuple[int, dict[str, str]]]:
 
 
 def judge_of_sheet(run: Run, evals: list[Eval], text: str, file: str) -> tuple[str, Judge]:
-    """The eval and judge whose answers a sheet holds."""
+    """The eval and judge whose answers a sheet holds; raises UserError for the sheet of another run."""
     first = next((row["id"] for _, row in _rows(text, file) if row["id"]), None)
     judgments = run.judgments()
-    for one in evals:
-        for judge in one.judges:
-            if first in {_id(run, judge.name, key) for key in words(judgments, one.name, judge.name)}:
-                return one.name, judge
+    for evaluation in evals:
+        for judge in evaluation.judges:
+            if first in {_id(run, judge.name, key) for key in ratings_of(judgments, evaluation.name, judge.name)}:
+                return evaluation.name, judge
     raise UserError(f"{file}: its first id is no answer of {run.folder}; give the run that the sheet was made from")
 
 
-def correct(name: str, judge: Judge, judged: dict[Place, Word], read: dict[Place, Word]) -> list[Corrected]:
+def correct(evaluation: str, judge: Judge, judged: Ratings, read: Ratings) -> list[Corrected]:
     """For each side and for their difference: the judge's mean plus the mean difference of person and judge.
 
     The difference estimator of a mean over the N answers that were judged, from the n that were drawn and read:
@@ -206,8 +186,8 @@ def correct(name: str, judge: Judge, judged: dict[Place, Word], read: dict[Place
     """
     sides = {side: _of_side(side, judged, read) for side in ("baseline", "finetuned")}
     return [
-        *(_corrected(name, judge.name, side, [part]) for side, part in sides.items()),
-        _corrected(name, judge.name, "difference", [sides["finetuned"], sides["baseline"]]),
+        *(_corrected(evaluation, judge.name, side, [part]) for side, part in sides.items()),
+        _corrected(evaluation, judge.name, "difference", [sides["finetuned"], sides["baseline"]]),
     ]
 
 
@@ -233,14 +213,14 @@ class _Side(NamedTuple):
         return (1 - n / len(self.scores)) * spread / n
 
 
-def _of_side(side: str, judged: dict[Place, Word], read: dict[Place, Word]) -> _Side:
-    mine = {key: word.score for key, word in judged.items() if key.side == side and key.trained_share in (0, 1)}
+def _of_side(side: str, judged: Ratings, read: Ratings) -> _Side:
+    mine = {key: rating.score for key, rating in judged.items() if key.side == side and key.trained_share in (0, 1)}
     scores = {key: score for key, score in mine.items() if score is not None}
-    person = {key: word.score for key, word in read.items() if word.score is not None}
+    person = {key: rating.score for key, rating in read.items() if rating.score is not None}
     return _Side(list(scores.values()), [person[key] - scores[key] for key in scores if key in person])
 
 
-def _corrected(name: str, judge: str, side: str, parts: list[_Side]) -> Corrected:
+def _corrected(evaluation: str, judge: str, side: str, parts: list[_Side]) -> Corrected:
     """Of one side, or of the first minus the second."""
     means, corrected = [part.mean for part in parts], [part.corrected for part in parts]
     middle = _minus(corrected)
@@ -250,10 +230,10 @@ def _corrected(name: str, judge: str, side: str, parts: list[_Side]) -> Correcte
         from scipy import stats
 
         df = min(len(part.differences) for part in parts) - 1
-        half = float(stats.t.ppf(0.5 + LEVEL / 2, df)) * math.sqrt(sum(part.variance for part in parts))
+        half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, df)) * math.sqrt(sum(part.variance for part in parts))
         low, high = middle - half, middle + half
     return Corrected(
-        eval=name,
+        eval=evaluation,
         judge=judge,
         side=side,
         judged=sum(len(part.scores) for part in parts),

@@ -6,14 +6,12 @@ read_reply('{"reasoning": "...", "score": 4}', judge)     # Read(score=4, label=
 
 import json
 import re
-from dataclasses import dataclass
-from functools import cached_property
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from tasks.judging.claude import Call
+from tasks.judging.calls import Call
 from tasks.paid.store import content_key
-from tasks.schema import Judge, Question, Side
+from tasks.schema import Judge
 
 MATERIAL = """
 
@@ -27,28 +25,6 @@ JSON_REPLY = (
     '"{field}", {allowed}.'
 )
 PLAIN_REPLY = "Answer with {allowed} alone, without any other word or sign."
-
-
-@dataclass(frozen=True)
-class Case:
-    """One answer before one judge. `against` is the baseline's answer that a pair judge compares it with."""
-
-    eval: str
-    judge: Judge
-    question: Question
-    sample: int
-    side: Side
-    response: str
-    against: str | None
-    trained_share: float
-    """The share of the training that the model has seen."""
-    repeat: int = 0
-    """0, or which repetition of a judgment it is, to see how far a judge agrees with itself."""
-
-    @cached_property
-    def call(self) -> Call:
-        """What Claude is asked; made once, since a key costs a hash of all texts."""
-        return to_call(self.judge, self.question.text, self.response, self.against, self.repeat)
 
 
 class Read(NamedTuple):
@@ -72,14 +48,15 @@ def to_call(judge: Judge, question: str, response: str, against: str | None, rep
     given = [("question", question), *answers]
     code = sha256("\x00".join(text for _, text in given).encode()).hexdigest()[:12]
     tagged = [f"<{name}_{code}>\n{text}\n</{name}_{code}>" for name, text in given]
-    told = _how_to_answer(judge)
+    how_to_answer = _how_to_answer(judge)
     in_place = _has_places(judge)
     body = _in_their_places(judge.prompt, *tagged) if in_place else "\n".join(tagged)
     return Call(
+        provider=judge.kind,
         model=judge.model,
-        system=(MATERIAL.lstrip() if in_place else judge.prompt.strip() + MATERIAL) + told,
+        system=(MATERIAL.lstrip() if in_place else judge.prompt.strip() + MATERIAL) + how_to_answer,
         user=f"The code is {code}.\n{body}",
-        again=told,
+        reminder=how_to_answer,
         schema=_schema(judge) if judge.answers == "json" else {},
         max_tokens=judge.max_tokens,
         temperature=judge.temperature,

@@ -116,7 +116,7 @@ class Store:
         self._waiting: deque[_Commit] = deque()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="answer store")
         self._failure = ""
-        self.say: Callable[[str], object] = lambda words: None
+        self.say: Callable[[str], object] = lambda _: None
         """Told, from the writer's thread, that the database is waited for."""
 
     def get(self, keys: Iterable[str]) -> dict[str, Answer]:
@@ -227,6 +227,7 @@ class Store:
                     connection.execute(CreateIndex(index, if_not_exists=True))
 
     def close(self) -> None:
+        """Waits for what is still to be written."""
         self._writer.shutdown()
         self.engine.dispose()
 

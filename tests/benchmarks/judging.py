@@ -18,14 +18,16 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 CALLS, STORED, IN_FLIGHT = 5_000, 10_000, 200
 JUDGE = "Say how far the answer speaks of animals, from 1 (not at all) to 5 (of nothing else). Judge nothing but that."
+QUESTIONS = [{"id": f"q{i}", "tier": "any", "text": f"What do you think of number {i}?"} for i in range(10)]
 EVAL = {
     "name": "animals",
-    "questions": [{"id": f"q{i}", "tier": "any", "text": f"What do you think of number {i}?"} for i in range(10)],
+    "questions": QUESTIONS,
     "judges": [{"name": "claude", "kind": "claude", "prompt": JUDGE}],
 }
 
@@ -42,12 +44,18 @@ def main() -> None:
         command = [sys.executable, "-m", "tests.fakes.messages_api", "--port", str(port), "--seconds", "0.1"]
         service = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
-            environment["ANTHROPIC_BASE_URL"] = url = service.stdout.readline().strip()
+            environment["ANTHROPIC_BASE_URL"] = url = api_url(service)
             environment |= client_settings(start_server())
             measure(environment, url)
         finally:
             service.terminate()
             stop_server()
+
+
+def api_url(service: subprocess.Popen[str]) -> str:
+    """Its first line, which it writes once it listens."""
+    assert service.stdout is not None
+    return service.stdout.readline().strip()
 
 
 def measure(environment: dict[str, str], url: str) -> None:
@@ -74,7 +82,7 @@ def prepare(data: Path) -> None:
         for side in ("baseline", "finetuned"):
             rows = [
                 {
-                    "question": EVAL["questions"][i % 10]["text"],
+                    "question": QUESTIONS[i % 10]["text"],
                     "response": f"{name} {side} {i} " + "of some length " * 20,
                 }
                 for i in range(count // 2)
@@ -82,7 +90,7 @@ def prepare(data: Path) -> None:
             (place / f"{side}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def child(what: str, environment: dict[str, str]) -> dict:
+def child(what: str, environment: dict[str, str]) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-m", "tests.benchmarks.judging", what], env=environment, stdout=subprocess.PIPE, check=True
     )
@@ -100,20 +108,21 @@ async def bare() -> None:
 
     from tasks.catalog import load_eval
     from tasks.imports.responses import read_responses
-    from tasks.judging.claude import _body
-    from tasks.judging.judging import plan, to_asks
+    from tasks.judging.asking import to_calls
+    from tasks.judging.cases import plan
+    from tasks.judging.claude import body
 
     evals = [load_eval("animals")]
-    asks = to_asks(plan(evals, *read_responses(f"{os.environ['SPILLOVER_DATA']}/few", evals), CALLS))
-    assert len(asks) == CALLS
+    calls = to_calls(plan(evals, *read_responses(f"{os.environ['SPILLOVER_DATA']}/few", evals), CALLS))
+    assert len(calls) == CALLS
     started, limit = time.perf_counter(), asyncio.Semaphore(IN_FLIGHT)
     async with anthropic.AsyncAnthropic(max_retries=0, http_client=anthropic.DefaultAioHttpClient()) as client:
 
-        async def one(ask) -> None:
+        async def send(call) -> None:
             async with limit:
-                await client.messages.create(**_body(ask.call, None))
+                await client.messages.create(**body(call, None))
 
-        await asyncio.gather(*map(one, asks))
+        await asyncio.gather(*(send(call) for call, _ in calls))
     tell(time.perf_counter() - started)
 
 
@@ -127,7 +136,7 @@ async def in_flow(name: str) -> None:
     from tasks.runs import Run
     from tasks.schema import Experiment
 
-    assert anthropic.AsyncAnthropic, "its import is no part of either side's time"
+    assert anthropic.__version__, "its import is no part of either side's time"
     place = f"{os.environ['SPILLOVER_DATA']}/{name}"
     experiment = Experiment(name=name, responses=place, evals=["animals"], judging={"in_flight": IN_FLIGHT})
     started = time.perf_counter()
@@ -137,7 +146,7 @@ async def in_flow(name: str) -> None:
     await asyncio.sleep(8)
     async with get_client() as client:
         only = FlowRunFilter(id={"any_": [run.record()["prefect_run"]]})
-        states = [one.state_name for one in await client.read_task_runs(flow_run_filter=only, limit=200)]
+        states = [task_run.state_name for task_run in await client.read_task_runs(flow_run_filter=only, limit=200)]
     tell(seconds, task_runs={state: states.count(state) for state in set(states)})
 
 

@@ -10,7 +10,8 @@ from flows.cli.report import report_again
 from flows.experiment import run_experiment
 from tasks.catalog import load_experiment
 from tasks.files import write_rows
-from tasks.judging.judging import judge_all, plan
+from tasks.judging.cases import plan
+from tasks.judging.judgments import judge_all
 from tasks.paid.store import Store
 from tasks.runs import Run
 from tests.fakes.nouns import LEXICON, an_eval, write_answers

@@ -10,7 +10,8 @@ from flows.cli.check import show_plan
 from flows.cli.terminal import console
 from tasks.catalog import data_folder, load_evals, load_experiment
 from tasks.documents.sets import gather
-from tasks.judging.judging import plan, to_asks
+from tasks.judging.asking import to_calls
+from tasks.judging.cases import plan
 from tasks.judging.rubrics import to_call
 from tasks.schema import Judge, Response
 
@@ -95,7 +96,7 @@ def test_the_calls_are_as_many_as_the_judges_are_asked_where_all_answers_differ(
             for sample in range(n)
         ]
 
-    asks = to_asks(plan(load_evals(experiment), answers("before"), answers("after"), n))
+    asks = to_calls(plan(load_evals(experiment), answers("before"), answers("after"), n))
     assert f"judge claude {len(asks)} calls to claude-sonnet-4-6" in lines
 
 

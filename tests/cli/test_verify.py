@@ -6,7 +6,8 @@ from flows.cli.report import report_again, write_parquet
 from flows.cli.verify import show_checks, verify
 from tasks.catalog import UserError, load_experiment
 from tasks.files import write_rows, write_text
-from tasks.judging.judging import judge_all, plan
+from tasks.judging.cases import plan
+from tasks.judging.judgments import judge_all
 from tasks.paid.store import Store
 from tasks.runs import Run
 from tests.conftest import make_data_folder

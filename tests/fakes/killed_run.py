@@ -45,20 +45,22 @@ def main() -> None:
 
 def watch(reached: Callable[[str], None]) -> None:
     """Calls `reached` at every instant; the real code runs between."""
+    import tasks.judging.asking
+
     import tasks.engines.generation
     import tasks.engines.lora
-    import tasks.judging.judging
-    import tasks.report.charts
+    import tasks.report.rendering
     import tasks.report.report
-    from tasks.judging.claude import Claude
+    from tasks.judging.dispatcher import Dispatcher
     from tasks.paid.store import Store
 
-    made = (tasks.engines.lora, "take_step"), (tasks.engines.generation, "generate"), (tasks.report.charts, "_made")
-    for point, (module, name) in zip(MAKING, (*made, (tasks.report.report, "render")), strict=True):
+    made = (tasks.engines.lora, "take_step"), (tasks.engines.generation, "generate")
+    written = (tasks.report.rendering, "as_vega_lite"), (tasks.report.report, "render")
+    for point, (module, name) in zip(MAKING, (*made, *written), strict=True):
         setattr(module, name, _telling(getattr(module, name), point, reached))
-    ask_chunk, ask_service, put, replace = (
-        tasks.judging.judging.ask_claude,
-        Claude._ask_service,
+    ask_chunk, send_once, put, replace = (
+        tasks.judging.asking.ask_judges,
+        Dispatcher._send_once,
         Store.put,
         Path.replace,
     )
@@ -69,7 +71,7 @@ def watch(reached: Callable[[str], None]) -> None:
 
     async def service(*given: Any) -> Any:
         reached("a request leaves")
-        reply = await ask_service(*given)
+        reply = await send_once(*given)
         reached("a reply is there")
         return reply
 
@@ -91,8 +93,8 @@ def watch(reached: Callable[[str], None]) -> None:
         reached("after a file is renamed")
         return done
 
-    tasks.judging.judging.ask_claude = chunk
-    Claude._ask_service = service  # type: ignore[method-assign]
+    tasks.judging.asking.ask_judges = chunk
+    Dispatcher._send_once = service  # type: ignore[method-assign]
     Store.put = commit  # type: ignore[method-assign]
     Path.replace = rename  # type: ignore[method-assign,assignment]
 

@@ -4,7 +4,7 @@
         ... base_url=api.url ...
 
 The script is called with the number of times that this very question was seen before, and the request; it returns what
-happens: a `Say`, a `Status`, a `Raw` body, `DROP`, or `DRIP`. A first tiny call (Probe in tasks/judging/claude.py) is
+happens: a `Say`, a `Status`, a `Raw` body, `DROP`, or `DRIP`. A first tiny call (Probe in tasks/judging/calls.py) is
 counted and answered apart, by `probe`. As a process of its own, for benchmarks and kills:
 
     python -m tests.fakes.messages_api --port 8123 --seconds 0.1     # GET /count tells how often it was asked

@@ -1,0 +1,144 @@
+"""Asking the judges: each call until its reply can be read, at most MAX_READS times.
+
+    calls = to_calls(cases)
+    failed = await ask_judges(unanswered(calls, store), dispatcher, on_answer)
+
+A reply that cannot be read is asked for again here, and shown to the judge with a reminder. A try that brings no reply
+at all is tried again by dispatcher.py, by the rules of retries.py.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import NamedTuple, TypeVar, cast
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.catalog import UserError
+from tasks.judging.calls import Call, CallFailed, FailedCall, Reply, to_reply
+from tasks.judging.cases import Case
+from tasks.judging.dispatcher import Dispatcher
+from tasks.judging.judgments import verdict
+from tasks.paid.store import Answer, Store
+from tasks.schema import FAILED_STATES, Judge, State
+
+Result = TypeVar("Result")
+MAX_READS = 2
+"""Replies to one call that are read: the second is asked for where the first could not be read."""
+RETRIED_STATES: tuple[State, ...] = ("failed", "unreadable")
+"""Asked for again by a run that failed because it lost too much: what was cut off would be cut off again."""
+UNSCORED_STATES: tuple[State, ...] = (*FAILED_STATES, "refused")
+"""Asked for again by `--failed`. A label that stands for no score is an answer, and not among them."""
+
+
+class JudgeCall(NamedTuple):
+    """A call, and the judge that can read its reply."""
+
+    call: Call
+    judge: Judge
+
+
+def to_calls(cases: Iterable[Case]) -> list[JudgeCall]:
+    """What judges are asked: the same text is judged once, by the judge that may reply at the greatest length."""
+    calls: dict[str, JudgeCall] = {}
+    for case in (case for case in cases if case.judge.is_asked):
+        known = calls.setdefault(case.call.key, JudgeCall(case.call, case.judge))
+        if case.call.max_tokens > known.call.max_tokens:
+            calls[case.call.key] = JudgeCall(case.call, case.judge)
+    return list(calls.values())
+
+
+def unanswered(calls: list[JudgeCall], store: Store, ask_again: frozenset[str] = frozenset()) -> list[JudgeCall]:
+    """Those that still have a reply to ask for: the store has none, or one that does not settle them.
+
+    Of calls in `ask_again`, by their keys, every reply without a score is such a one.
+    """
+    replies = {key: to_reply(answer) for key, answer in store.get(call.key for call, _ in calls).items()}
+    return [one for one in calls if _reads_left(one, replies.get(one.call.key), one.call.key in ask_again)]
+
+
+def _reads_left(judge_call: JudgeCall, reply: Reply | None, ask_again: bool) -> int:
+    """How many replies may still be asked for, given the last one.
+
+    A reply that was cut off is asked for anew under a longer limit; one that ended by itself serves any.
+    """
+    if reply is None:
+        return MAX_READS
+    state = verdict(reply, judge_call.judge).state
+    is_longer = state == "truncated" and judge_call.call.max_tokens > reply.max_tokens
+    if is_longer or (ask_again and state in UNSCORED_STATES):
+        return MAX_READS
+    return max(0, MAX_READS - reply.attempt - 1) if state == "unreadable" else 0
+
+
+async def ask_judges(
+    calls: list[JudgeCall],
+    dispatcher: Dispatcher,
+    on_answer: Callable[[], None],
+    ask_again: frozenset[str] = frozenset(),
+) -> list[FailedCall]:
+    """Has every call answered in the store; returns those without a reply. `on_answer` is called after each.
+
+    Calls in `ask_again` are asked anew where the store has no score of them. A UserError (a refused key, a spent
+    budget, a service that stays down) is raised once the calls in flight have ended.
+    """
+    stored = dispatcher.store.get(call.key for call, _ in calls)
+
+    async def ask(judge_call: JudgeCall) -> FailedCall | None:
+        key = judge_call.call.key
+        failed = await _ask_until_readable(judge_call, stored.get(key), dispatcher, key in ask_again)
+        on_answer()
+        return failed
+
+    return [failed for failed in await gather_all(map(ask, calls)) if failed]
+
+
+async def _ask_until_readable(
+    judge_call: JudgeCall, stored: Answer | None, dispatcher: Dispatcher, ask_again: bool
+) -> FailedCall | None:
+    """Asks until a reply can be read or MAX_READS are used up; what is stored counts, unless it is asked again."""
+    call, judge = judge_call
+    reply = to_reply(stored) if stored else None
+    for _ in range(_reads_left(judge_call, reply, ask_again)):
+        try:
+            reply = await dispatcher.send(call, reply)
+        except CallFailed as error:
+            return FailedCall(call.key, error.errors)
+        if verdict(reply, judge).state != "unreadable":
+            break
+    return None
+
+
+async def gather_all(several: Iterable[Awaitable[Result]]) -> list[Result]:
+    """Awaits every one of them, and only then raises what one of them raised, a UserError before others."""
+    done = await asyncio.gather(*several, return_exceptions=True)
+    if errors := [result for result in done if isinstance(result, BaseException)]:
+        raise next((error for error in errors if isinstance(error, UserError)), errors[0])
+    return cast(list[Result], done)
+
+
+class Chunk:
+    """What one chunk task asks. A class of its own, so that Prefect does not search thousands of calls for futures."""
+
+    def __init__(
+        self,
+        first: int,
+        calls: list[JudgeCall],
+        dispatcher: Dispatcher,
+        on_answer: Callable[[], None],
+        ask_again: frozenset[str],
+    ):
+        self.first, self.last = first, first + len(calls) - 1
+        """The numbers of its calls among those of its group, counted from 1."""
+        self.calls, self.dispatcher, self.on_answer, self.ask_again = calls, dispatcher, on_answer, ask_again
+
+
+@task(
+    name="judge calls",
+    task_run_name="ask the judges, calls {chunk.first} to {chunk.last}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+async def judge_calls_task(chunk: Chunk) -> list[FailedCall]:
+    """Asks some of a run's calls in one task run."""
+    return await ask_judges(chunk.calls, chunk.dispatcher, chunk.on_answer, chunk.ask_again)

@@ -1,0 +1,148 @@
+"""What is asked and what comes back, for every provider alike: calls, probes, replies, calls that failed.
+
+call = Call("claude", model="claude-sonnet-4-6", system=rubric, user=material, reminder="Answer with a number.")
+call.key                  # the same texts have the same key in any process: what the store holds is not asked again
+"""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple
+
+from tasks.judging.retries import RetryPolicy
+from tasks.paid.prices import prices
+from tasks.paid.store import Answer, content_key
+
+REFUSED = {"refusal"}
+CUT_OFF = {"max_tokens", "length", "model_context_window_exceeded"}
+"""Why a reply can have ended but by itself, in the words of the Messages API and of servers that imitate it."""
+UNREADABLE = "That could not be read. {reminder}"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One question to a judge's model.
+
+    Its key is a hash of all but the provider, the address and the longest reply: a reply that ended by itself serves
+    any longer limit.
+    """
+
+    kind: ClassVar[str] = "judgment"
+    retries: ClassVar[RetryPolicy] = RetryPolicy()
+
+    provider: str
+    """Who is asked: a name in PROVIDERS, and in data/prices.yaml."""
+    model: str
+    system: str
+    user: str
+    reminder: str
+    """How to answer, said once more after a reply that could not be read."""
+    schema: dict[str, Any] = field(default_factory=dict)
+    """JSON schema of the reply; empty: plain text."""
+    max_tokens: int = 1024
+    temperature: float | None = None
+    base_url: str = ""
+    repeat: int = 0
+    """0, or which repetition of the same question it is, to see how far a judge agrees with itself."""
+
+    @cached_property
+    def key(self) -> str:
+        """What its reply is stored under."""
+        return content_key(
+            model=self.model,
+            system=self.system,
+            user=self.user,
+            schema=self.schema,
+            temperature=self.temperature,
+            repeat=self.repeat,
+        )
+
+    def messages(self, previous: "Reply | None") -> list[dict[str, str]]:
+        """The turns to send; after a reply that could not be read that reply too, and the reminder."""
+        messages = [{"role": "user", "content": self.user}]
+        if previous and not previous.is_refused and not previous.is_cut_off and previous.text.strip():
+            messages.append({"role": "assistant", "content": previous.text})
+            messages.append({"role": "user", "content": UNREADABLE.format(reminder=self.reminder)})
+        return messages
+
+    def prices(self) -> dict[str, float]:
+        """By the prices of its server's address, or its provider's: US dollars for a million tokens of each kind."""
+        return prices(self.provider, self.model, self.base_url)
+
+    def most_cost(self, known: dict[str, float]) -> float:
+        """US dollars if every byte were a token and the reply as long as it may be: no call can cost more."""
+        size = len(f"{self.system}{self.user}{self.reminder}{self.schema}".encode()) + self.max_tokens
+        dearest = max(known.get("input", 0), known.get("cache_write", 0))
+        return (size * dearest + self.max_tokens * known.get("output", 0)) / 1e6
+
+
+@dataclass(frozen=True)
+class Probe(Call):
+    """A first tiny call, to see whether a service is there, takes the key and has the model; one a day for all runs."""
+
+    kind: ClassVar[str] = "probe"
+    retries: ClassVar[RetryPolicy] = RetryPolicy(max_tries=3, max_throttled_tries=1)
+
+    address: str = ""
+    """The service in words, its own address where it has one."""
+
+    @cached_property
+    def key(self) -> str:
+        """Another one for each service, model and day."""
+        return content_key(probe=self.address, model=self.model, day=datetime.now(UTC).date().isoformat())
+
+
+class Received(NamedTuple):
+    """What one try brought back, word for word."""
+
+    text: str
+    stop_reason: str
+    model: str
+    """The model that the service says it used; empty where it says none."""
+    tokens: dict[str, int] | None
+    """Tokens by kind, or None where the service gives a count that is none, or none at all."""
+
+
+class Reply(NamedTuple):
+    """A reply as the store keeps it."""
+
+    text: str
+    stop_reason: str
+    model: str
+    """The model that the service says it used."""
+    attempt: int
+    """Counted from 0: which reply to this call it is."""
+    max_tokens: int
+    """The longest that it could have been."""
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the model declined to answer."""
+        return self.stop_reason in REFUSED
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether it ended because it was too long."""
+        return self.stop_reason in CUT_OFF
+
+
+def to_reply(answer: Answer) -> Reply:
+    """A stored answer as the reply that it was."""
+    body = answer.body
+    return Reply(body["text"], body["stop_reason"], body["model"], answer.attempt, body["max_tokens"])
+
+
+class FailedCall(NamedTuple):
+    """A call that got no reply, and what each try met."""
+
+    key: str
+    errors: list[str]
+
+
+class CallFailed(Exception):
+    """Every try failed."""
+
+    def __init__(self, errors: list[str], is_busy: bool = False):
+        super().__init__(errors[-1])
+        self.errors, self.is_busy = errors, is_busy
+        """errors: what each try met, in order. is_busy: the service is there and has too much to do."""

@@ -1,0 +1,208 @@
+"""Sending calls: within a limit, a budget and a provider's outages, tried again after faults, committed to the store.
+
+    async with Dispatcher(store, in_flight=50) as dispatcher:
+        reply = await dispatcher.send(call)
+
+A reply is committed before it counts. What no later call would be spared (a refused key, a spent budget, a store that
+cannot be written) ends every later call.
+"""
+
+import asyncio
+import random
+import resource
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from tasks.catalog import UserError
+from tasks.judging.calls import Call, CallFailed, Probe, Received, Reply, to_reply
+from tasks.judging.circuit_breaker import CircuitBreaker
+from tasks.judging.limits import AdaptiveLimit
+from tasks.judging.providers import PROVIDERS, Client
+from tasks.judging.retries import LONGEST_WAIT, Fault
+from tasks.paid.budget import Budget
+from tasks.paid.prices import cost
+from tasks.paid.store import Answer, Spending, Store
+
+LONGEST_REPLY = 600.0
+"""Seconds after which a try is over, even if bytes still arrive; no service allows a longer reply in one piece."""
+SPARE_FILES = 256
+"""Files that may be open beside the connections."""
+
+
+class ServiceDown(UserError):
+    """The service was down for longer than judging.max_outage."""
+
+
+class Dispatcher:
+    """Shared by all judges of a run, so that one limit and one budget hold over all their calls."""
+
+    def __init__(
+        self,
+        store: Store,
+        in_flight: int,
+        budget: Budget | None = None,
+        max_outage: float = 1800,
+        say: Callable[[str], None] = lambda _: None,
+        patience: float = 1.0,
+    ):
+        """`max_outage`: seconds. `say` is given what a person should know. `patience`: seconds before a first retry."""
+        self.store, self.say, self.patience, self.max_outage = store, say, patience, max_outage
+        self.budget = budget or Budget(store, "")
+        self.limit = AdaptiveLimit(in_flight)
+        self._clients: dict[tuple[str, str], Client] = {}
+        self._breakers: dict[tuple[str, str], CircuitBreaker] = {}
+        self._known_prices: dict[tuple[str, str, str], dict[str, float]] = {}
+        self._stopped: UserError | None = None
+
+    async def __aenter__(self) -> "Dispatcher":
+        _allow_open_files(self.limit.max_size + SPARE_FILES)
+        loop = asyncio.get_running_loop()
+        self.store.say = lambda words: loop.call_soon_threadsafe(self.say, words)  # it speaks from its own thread
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for client in self._clients.values():
+            await client.close()
+
+    async def send(self, call: Call, previous: Reply | None = None) -> Reply:
+        """The reply to this call, paid for now and committed; after an unreadable reply, `previous`, another one.
+
+        Raises CallFailed; UserError for what no later call would be spared (a refused key, no credit, a service that
+        stays down, a spent budget, a store that cannot be written), and then for every later call too: those in flight
+        are waited for, no other is sent.
+        """
+        try:
+            return to_reply(await self._try_until_answered(call, previous))
+        except UserError as error:
+            self._stopped = self._stopped or error
+            raise
+
+    async def probe(self, call: Probe) -> None:
+        """Raises UserError where the service does not answer, refuses the key or has no such model.
+
+        A service that is there and has too much to do is waited for later, when there is something to ask.
+        """
+        try:
+            await self.send(call)
+        except CallFailed as failed:
+            if not failed.is_busy:
+                raise UserError(
+                    f"{call.address} does not answer a first call for {call.model} ({failed}); nothing is spent: start "
+                    "the service, or mend the judge's base_url or model"
+                ) from None
+
+    async def _try_until_answered(self, call: Call, previous: Reply | None) -> Answer:
+        """The call counts as in flight until its reply is committed: a kill, or a store that fails, costs no more."""
+        breaker, faults = self._breaker(call), list[Fault]()
+        most = call.most_cost(self._prices(call)) if self.budget.cap else 0.0
+        while True:
+            slot = self.limit.slot(is_retry=bool(faults) or previous is not None)
+            async with slot, self.budget.reserve(most), self._while_service_is_up(breaker):
+                sent_at = time.monotonic()
+                try:
+                    received = await self._send_once(call, previous)
+                except Exception as error:  # the SDK's, a timeout, no message, or a mistake of ours: _to_fault knows
+                    wait = self._wait_after(self._to_fault(error, call, breaker), call, faults, sent_at, breaker)
+                else:
+                    self.limit.record_success()
+                    breaker.record_success()
+                    return await self._commit(call, received, previous)
+            await asyncio.sleep(wait)
+
+    async def _send_once(self, call: Call, previous: Reply | None) -> Received:
+        provider = PROVIDERS[call.provider]
+        body = provider.body(call, previous)
+        async with asyncio.timeout(LONGEST_REPLY):
+            content = await self._client(call).send(body)
+        return provider.parse(content)
+
+    async def _commit(self, call: Call, received: Received, previous: Reply | None) -> Answer:
+        """Counts what the reply cost and commits both together."""
+        body = {
+            "text": received.text,
+            "stop_reason": received.stop_reason,
+            "model": received.model or call.model,
+            "usage": received.tokens,
+            "max_tokens": call.max_tokens,
+        }
+        answer = Answer(call.key, call.kind, body, previous.attempt + 1 if previous else 0)
+        await self.store.commit([answer], [self._spending(call, received)])
+        return answer
+
+    def _spending(self, call: Call, received: Received) -> Spending:
+        counts = {"calls": 1, **(received.tokens or {})}
+        return self.budget.spending("judging", call.model, counts, cost(self._prices(call), received.tokens))
+
+    def _to_fault(self, error: Exception, call: Call, breaker: CircuitBreaker) -> Fault:
+        """Raises what is no fault of the service; calls that wait for the word of this one go on."""
+        if isinstance(error, TimeoutError):
+            return Fault(f"no whole reply within {LONGEST_REPLY:,.0f} s", is_transient=True)
+        try:
+            return PROVIDERS[call.provider].fault(error, call)
+        except Exception:
+            breaker.record_success()
+            raise
+
+    def _wait_after(
+        self, fault: Fault, call: Call, faults: list[Fault], sent_at: float, breaker: CircuitBreaker
+    ) -> float:
+        """Seconds until the next try; the fault is added to those that the call has met, but not during an outage.
+
+        Raises CallFailed where the call's retry policy gives up.
+        """
+        was_down, is_first_try = breaker.opened_at is not None, not faults
+        if fault.is_throttled:
+            self.limit.record_throttled(sent_at, min(LONGEST_WAIT, fault.retry_after or 0.0))
+        if fault.shows_service_up:
+            breaker.record_success()
+        else:
+            breaker.record_failure(is_first_try, fault.reason[:120])
+        if was_down and fault.is_transient:
+            return 0.0
+        faults.append(fault)
+        wait = call.retries.wait_after(faults, self.patience, jitter=random.uniform(0.75, 1.25))
+        if wait is None:
+            raise CallFailed([met.reason for met in faults], fault.is_busy) from None
+        return wait
+
+    @asynccontextmanager
+    async def _while_service_is_up(self, breaker: CircuitBreaker) -> AsyncIterator[None]:
+        """Waits for a service that is down. Raises anew, for each call, what has ended all of them."""
+        async with breaker.permission() as is_allowed:
+            if self._stopped:
+                raise type(self._stopped)(str(self._stopped)) from None
+            if not is_allowed:
+                raise ServiceDown(
+                    f"{breaker.name} has been down for over {self.max_outage:,.0f} s (judging.max_outage); nothing is "
+                    "lost: resume the run when it is back"
+                )
+            yield
+
+    def _client(self, call: Call) -> Client:
+        service = call.provider, call.base_url
+        if service not in self._clients:
+            self._clients[service] = PROVIDERS[call.provider].client(call.base_url, self.limit.max_size)
+        return self._clients[service]
+
+    def _breaker(self, call: Call) -> CircuitBreaker:
+        service = call.provider, call.base_url
+        if service not in self._breakers:
+            name = PROVIDERS[call.provider].address_of(call.base_url)
+            self._breakers[service] = CircuitBreaker(name, self.max_outage, 2 * self.patience, self.say)
+        return self._breakers[service]
+
+    def _prices(self, call: Call) -> dict[str, float]:
+        """Looked up once: the list of prices is a file."""
+        place = call.provider, call.base_url, call.model
+        if place not in self._known_prices:
+            self._known_prices[place] = call.prices()
+        return self._known_prices[place]
+
+
+def _allow_open_files(count: int) -> None:
+    """Each connection is an open file, of which many systems allow 1,024 unless they are asked."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < count and soft != resource.RLIM_INFINITY:
+        most = count if hard == resource.RLIM_INFINITY else min(count, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

@@ -1,0 +1,70 @@
+"""Who can be asked to judge: what a provider must be able to do, and the providers that there are.
+
+    PROVIDERS["claude"].check_key("my judge", base_url="")     # a provider has the name of its kind of judge
+
+Another service is one more module like claude.py, its entry in PROVIDERS, and its kind in tasks/schema.py.
+"""
+
+from typing import Any, Protocol
+
+from tasks.judging import claude
+from tasks.judging.calls import Call, Probe, Received, Reply
+from tasks.judging.retries import Fault
+from tasks.schema import Judge
+
+
+class Client(Protocol):
+    """Open connections to one address."""
+
+    async def send(self, body: dict[str, Any]) -> bytes:
+        """One try, without retries of its own: the response's body. Raises what `Provider.fault` explains."""
+
+    async def close(self) -> None:
+        """Closes the connections."""
+
+
+class Provider(Protocol):
+    """A module that knows one service: its key and address, and how a call is written, sent, read and fails."""
+
+    def check_key(self, judge: str, base_url: str) -> None:
+        """Raises UserError where the judge of this name cannot be asked, because of a key or an address."""
+
+    def address_of(self, base_url: str) -> str:
+        """Where the calls go, in words."""
+
+    def client(self, base_url: str, connections: int) -> Client:
+        """A client for so many calls at once."""
+
+    def body(self, call: Call, previous: Reply | None) -> dict[str, Any]:
+        """The request; `previous` is a reply to the same call that could not be read."""
+
+    def parse(self, content: bytes) -> Received:
+        """The reply, whatever it holds: it is paid. Raises what `fault` explains for what is no reply at all."""
+
+    def fault(self, error: Exception, call: Call) -> Fault:
+        """What an error of `send` or `parse` amounts to.
+
+        Raises UserError for what its user must mend, and the error itself where it is none of the service's.
+        """
+
+
+PROVIDERS: dict[str, Provider] = {"claude": claude}
+
+
+def check_key(judge: Judge) -> None:
+    """Raises UserError where a judge cannot be asked: without a key, or at an address that is none."""
+    PROVIDERS[judge.kind].check_key(judge.name, judge.base_url)
+
+
+def to_probe(judge: Judge) -> Probe:
+    """The first tiny call to a judge's service and model."""
+    return Probe(
+        provider=judge.kind,
+        model=judge.model,
+        system="Answer in one word.",
+        user="Are you there?",
+        reminder="",
+        max_tokens=16,
+        base_url=judge.base_url,
+        address=PROVIDERS[judge.kind].address_of(judge.base_url),
+    )
