@@ -14,8 +14,8 @@ from flows.artifacts import link_to_report
 from flows.judging import judge, judge_what_is_missing, probe_judges, refuse_too_many_unscored, report
 from flows.origin import default_run_name, now, origin
 from flows.preflight import check_judges
-from tasks.catalog import UserError, choose_judges, load_eval, names, validate
-from tasks.definitions import as_yaml
+from tasks.catalog import UserError, names, validate
+from tasks.definitions import as_yaml, choose_judges, load_eval
 from tasks.files import write_text
 from tasks.judging.asking import UNSCORED_STATES
 from tasks.paid.budget import Budget

@@ -8,63 +8,83 @@ from typing import NamedTuple
 from rich.table import Table
 
 from flows.console import console
-from flows.experiment import claude_judges, refuse_unknown_prices
-from tasks.catalog import UserError, load_evals
+from flows.preflight import asked_judges, refuse_unknown_prices
+from tasks.catalog import UserError
+from tasks.definitions import load_evals
 from tasks.documents.sets import gather, split
 from tasks.engines import get_engine
 from tasks.engines.engine import Engine, check_questions
 from tasks.engines.schedule import check_warmup, count_steps
 from tasks.imports.responses import read_responses, samples_per_question
 from tasks.judging.claude import check_key
-from tasks.judging.rubrics import to_call
-from tasks.models.sampling import baseline_samples, most_cost, plan
-from tasks.models.training import kept_checkpoint, training_key
-from tasks.paid.prices import cost
+from tasks.judging.costs import count_calls, judging_cost
+from tasks.models.likelihood import logprobs_cost
+from tasks.models.sampling import (
+    SampleCount,
+    baseline_samples,
+    count_samples,
+    estimate_samples,
+    plan_samples,
+    sampling_cost,
+)
+from tasks.models.training import (
+    TrainingTokens,
+    count_tokens,
+    estimate_tokens,
+    kept_checkpoint,
+    training_key,
+    training_price,
+)
+from tasks.paid.prices import LETTERS_A_TOKEN, CostRange
 from tasks.paid.store import Store
-from tasks.schema import Document, Eval, Experiment, Judge
+from tasks.schema import Document, Eval, Experiment, Training
 
-LETTERS_A_TOKEN = 4
-EXPECTED_REPLY = 80
-"""Tokens of a judge's JSON object: a score and a sentence or two."""
+Row = tuple[str, str]
+Costs = list[tuple[str, CostRange]]
+"""The parts of a run that cost, and what each does."""
+
+
+class Corpus(NamedTuple):
+    """What is trained on, and what is kept apart to measure the loss on."""
+
+    trained: list[Document]
+    held_out: list[Document]
 
 
 def show_plan(experiment: Experiment) -> None:
     """Documents, tokens, questions, calls and cost of a run; a wrong definition raises UserError."""
     evals = load_evals(experiment)
-    table = Table(box=None, show_header=False, pad_edge=False)
-    unready, odd = "", list[str]()
+    unready, warnings = "", list[str]()
     if experiment.responses:
         baseline, finetuned = read_responses(experiment.responses, evals)
-        table.add_row("answers", f"{len(baseline):,} of the baseline, {len(finetuned):,} of the fine-tuned model")
-        rows, costs = _judges(experiment, evals, samples_per_question(baseline, finetuned))
+        rows = [("answers", f"{len(baseline):,} of the baseline, {len(finetuned):,} of the fine-tuned model")]
+        costs: Costs = []
+        n_samples = samples_per_question(baseline, finetuned)
     else:
-        engine = get_engine(experiment.training)
+        engine, n_samples = get_engine(experiment.training), experiment.sampling.n_samples
         unready = _problem(lambda: asyncio.run(engine.preflight()))
         if not unready:
             check_questions(engine, evals, experiment.sampling)
-            odd = engine.warnings()
-        rows, costs = _whole_line(experiment, evals, None if unready else engine)
-    for row in rows:
-        table.add_row(*row)
-    table.add_row("cost", _sum(costs, experiment.max_cost_usd))
-    console.print(table, soft_wrap=False)
+            warnings = engine.warnings()
+        rows, costs = _of_models(experiment, evals, engine, is_ready=not unready)
+    judge_rows, judge_costs = _of_judges(experiment, evals, n_samples)
+    _show([*rows, *judge_rows, ("cost", _in_words(costs + judge_costs, experiment.max_cost_usd))])
     for problem in filter(None, [unready, *_problems(experiment, evals)]):
         console.print(f"Before it can run: {problem}", style="yellow")
-    for warning in odd:
+    for warning in warnings:
         console.print(f"It can run, but {warning}", style="yellow")
 
 
-class Cost(NamedTuple):
-    """US dollars of one part of a run, as expected and at most; None where the price is unknown."""
-
-    part: str
-    expected: float | None
-    most: float | None
+def _show(rows: list[Row]) -> None:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table, soft_wrap=False)
 
 
 def _problems(experiment: Experiment, evals: list[Eval]) -> list[str]:
-    """Why it cannot run yet."""
-    judges = claude_judges(evals)
+    """Why it cannot run yet, but for the engine's own reason."""
+    judges = asked_judges(evals)
     problems = [_problem(partial(check_key, judge.name, judge.base_url)) for judge in judges]
     if experiment.max_cost_usd:
         engine = None if experiment.responses else get_engine(experiment.training)
@@ -72,141 +92,128 @@ def _problems(experiment: Experiment, evals: list[Eval]) -> list[str]:
     return list(dict.fromkeys(problems))
 
 
-Row = tuple[str, str]
-
-
-def _whole_line(experiment: Experiment, evals: list[Eval], engine: Engine | None) -> tuple[list[Row], list[Cost]]:
-    mixed, rejected, _ = gather(experiment.documents, experiment.default_seed)
-    trained, held_out = split(mixed, experiment.training.held_out)
-    training = experiment.training
-    if not training.checkpoint:
-        check_warmup(len(trained), training)
-    steps = count_steps(len(trained), training)
-    questions, n = sum(len(one.questions) for one in evals), experiment.sampling.n_samples
-    before = questions * baseline_samples(evals, experiment.sampling)
-    rows = [
-        ("documents", f"{len(trained):,} to train on, {len(held_out):,} held out, {len(rejected):,} rejected"),
-        (
-            "training",
-            f"{training.engine}, {training.base_model}, rank {training.rank}: {steps:,} steps of "
-            f"{training.batch_words}",
-        ),
-        ("tokens", _tokens(engine, training.epochs, trained, held_out)),
-        ("questions", f"{questions:,} in {', '.join(one.name for one in evals)}"),
-        (
-            "answers",
-            f"{before:,} of the baseline (once for every fine-tune), {questions * n * _moments(experiment):,} of the "
-            "fine-tuned model",
-        ),
-        *([("logprobs", "of every fine-tuned answer, under both models")] if experiment.sampling.logprobs else []),
-    ]
-    judged, costs = _judges(experiment, evals, n)
-    return rows + judged, [*_engine_costs(experiment, evals, trained, held_out, engine is not None), *costs]
-
-
-def _engine_costs(
-    experiment: Experiment, evals: list[Eval], trained: list[Document], held_out: list[Document], is_ready: bool
-) -> list[Cost]:
-    """Training and sampling, less what the checkpoints and the store hold; nothing where it is free."""
-    engine, training, sampling = get_engine(experiment.training), experiment.training, experiment.sampling
-    if engine.price(train=1, prefill=1, sample=1) == 0:
-        return []
-    count = engine.check if is_ready else _about
-    costs = []
-    if not training.checkpoint and not (is_ready and _is_trained(experiment, engine, trained, held_out)):
-        price = engine.price(train=count(trained) * training.epochs, prefill=2 * count(held_out))
-        costs.append(Cost("training", price, price))
-    if is_ready:
-        before = plan(evals, sampling, engine, engine.untuned(), baseline_samples(evals, sampling))
-        held = Store().get(ask.key for ask in before)
-        after = plan(evals, sampling, engine, engine.untuned(), sampling.n_samples)
-        most = most_cost(
-            [ask for ask in before if ask.key not in held] + after * _moments(experiment), engine, sampling
-        )
-        prompts = sum(len(ask.request.tokens) for ask in after)
-    else:
-        answers = sampling.n_samples * sum(len(one.questions) for one in evals) * (1 + _moments(experiment))
-        most = engine.price(prefill=answers * 50, sample=answers * sampling.max_tokens)
-        prompts = answers // (1 + _moments(experiment)) * 50
-    costs.append(Cost("sampling", None if most is None else most / 2, most))
-    return costs + ([_logprobs_cost(experiment, evals, engine, prompts)] if sampling.logprobs else [])
-
-
-def _logprobs_cost(experiment: Experiment, evals: list[Eval], engine: Engine, prompts: int) -> Cost:
-    """Of the fine-tuned answers of every moment under both models; `prompts` are the tokens of one moment's."""
-    sampling, models = experiment.sampling, 2 * _moments(experiment)
-    answers = sampling.n_samples * sampling.max_tokens * sum(len(one.questions) for one in evals)
-    expected, most = (engine.price(prefill=models * (prompts + tokens)) for tokens in (answers // 2, answers))
-    return Cost("logprobs", expected, most)
-
-
-def _is_trained(experiment: Experiment, engine: Engine, trained: list[Document], held_out: list[Document]) -> bool:
-    base = engine.untuned().identity
-    key = training_key(experiment.training, trained, held_out, experiment.default_seed, base, engine.today)
-    return kept_checkpoint(key) is not None
-
-
-def _judges(experiment: Experiment, evals: list[Eval], n: int) -> tuple[list[Row], list[Cost]]:
-    rows, costs = [], []
-    for one in evals:
-        for judge in one.judges:
-            floorless = judge.reads == "pair" and experiment.sampling.temperature == 0
-            calls = (_moments(experiment) + (0 if floorless else 1)) * n * len(one.questions)
-            condition = f", only if {judge.only_if}" if judge.only_if else ""
-            what = f"calls to {judge.model}{condition}" if judge.kind == "claude" else "counts, offline"
-            rows.append((f"judge {judge.name}", f"{calls:,} {what}"))
-            if judge.kind == "claude":
-                costs.append(_judge_cost(judge, one, calls, experiment.sampling.max_tokens))
-    return rows, costs
-
-
-def _moments(experiment: Experiment) -> int:
-    """How often the fine-tuned model is asked along its training, the end included."""
-    return 1 + len(experiment.training.sample_at)
-
-
-def _judge_cost(judge: Judge, one: Eval, calls: int, answer_tokens: int) -> Cost:
-    """Of all its calls, the store taken as empty: expected with answers half as long as they may be, at most with
-    answers and replies as long as they may be."""
-    question = max((q.text for q in one.questions), key=len)
-    rubric = to_call(judge, question, "", "" if judge.reads == "pair" else None)
-    fixed = len(rubric.system + rubric.user) // LETTERS_A_TOKEN
-    answers = answer_tokens * (2 if judge.reads == "pair" else 1)
-    reply = min(judge.max_tokens, EXPECTED_REPLY if judge.answers == "json" else 5)
-    known = rubric.prices()
-    expected = cost(known, {"input": calls * (fixed + answers // 2), "output": calls * reply})
-    most = cost(known, {"input": calls * (fixed + answers), "output": calls * judge.max_tokens})
-    return Cost(f"judge {judge.name}", expected, most)
-
-
-def _sum(costs: list[Cost], cap: float) -> str:
-    """In words, each part and the whole; what the store holds is free."""
-    limit = f"; max_cost_usd stops it at ${cap:,.2f}" if cap else ""
-    if not costs:
-        return "nothing" + limit
-    parts = ", ".join(f"{c.part} {'unknown' if c.expected is None else f'${c.expected:,.2f}'}" for c in costs)
-    expected = [cost.expected for cost in costs]
-    if any(one is None for one in expected):
-        return f"unknown: {parts} (prices in data/prices.yaml){limit}"
-    whole, most = sum(one or 0 for one in expected), sum(cost.most or 0 for cost in costs)
-    return f"about ${whole:,.2f}, ${most:,.2f} if every text were as long as it may be: {parts}{limit}"
-
-
-def _tokens(engine: Engine | None, epochs: int, trained: list[Document], held_out: list[Document]) -> str:
-    if engine is None:
-        about = f"{LETTERS_A_TOKEN} characters a token: the model is not within reach"
-        return f"about {_about(trained) * epochs:,} in training ({about})"
-    return f"{engine.check(trained) * epochs:,} in training, {engine.check(held_out):,} held out"
-
-
-def _about(documents: list[Document]) -> int:
-    return sum(len(m.content) for d in documents for m in d.messages) // LETTERS_A_TOKEN
-
-
 def _problem(check: Callable[[], object]) -> str:
-    """Why it cannot run yet, or nothing."""
+    """The user's mistake that the check finds, or nothing."""
     try:
         check()
     except UserError as problem:
         return str(problem)
     return ""
+
+
+# ---- training and sampling -----------------------------------------------------------------------
+
+
+def _of_models(experiment: Experiment, evals: list[Eval], engine: Engine, is_ready: bool) -> tuple[list[Row], Costs]:
+    """From documents to answers. Of a model that is not within reach tokens are estimated."""
+    mixed, rejected, _ = gather(experiment.documents, experiment.default_seed)
+    corpus = Corpus(*split(mixed, experiment.training.held_out))
+    if not experiment.training.checkpoint:
+        check_warmup(len(corpus.trained), experiment.training)
+    tokens = count_tokens(engine, *corpus) if is_ready else estimate_tokens(*corpus)
+    used = f"{len(corpus.trained):,} to train on, {len(corpus.held_out):,} held out, {len(rejected):,} rejected"
+    rows = [
+        ("documents", used),
+        ("training", _training(experiment.training, len(corpus.trained))),
+        ("tokens", _tokens(tokens, experiment.training.epochs, is_ready)),
+        *_answers(experiment, evals),
+    ]
+    if engine.price(train=1, prefill=1, sample=1) == 0:
+        return rows, []
+    is_trained = bool(experiment.training.checkpoint) or (is_ready and _is_trained(experiment, engine, corpus))
+    price = training_price(engine, experiment.training, tokens)
+    costs = [] if is_trained else [("training", CostRange(price, price))]
+    return rows, costs + _sampling_costs(experiment, evals, engine, is_ready)
+
+
+def _training(training: Training, documents: int) -> str:
+    steps = count_steps(documents, training)
+    model = f"{training.engine}, {training.base_model}, rank {training.rank}"
+    return f"{model}: {steps:,} steps of {training.batch_words}"
+
+
+def _answers(experiment: Experiment, evals: list[Eval]) -> list[Row]:
+    sampling, questions = experiment.sampling, sum(len(evaluation.questions) for evaluation in evals)
+    before = questions * baseline_samples(evals, sampling)
+    after = questions * sampling.n_samples * _models(experiment)
+    return [
+        ("questions", f"{questions:,} in {', '.join(evaluation.name for evaluation in evals)}"),
+        ("answers", f"{before:,} of the baseline (once for every fine-tune), {after:,} of the fine-tuned model"),
+        *([("logprobs", "of every fine-tuned answer, under both models")] if sampling.logprobs else []),
+    ]
+
+
+def _tokens(tokens: TrainingTokens, epochs: int, is_ready: bool) -> str:
+    if not is_ready:
+        how = f"{LETTERS_A_TOKEN} characters a token: the model is not within reach"
+        return f"about {tokens.trained * epochs:,} in training ({how})"
+    return f"{tokens.trained * epochs:,} in training, {tokens.held_out:,} held out"
+
+
+def _is_trained(experiment: Experiment, engine: Engine, corpus: Corpus) -> bool:
+    base = engine.untuned().identity
+    key = training_key(experiment.training, *corpus, experiment.default_seed, base, engine.today)
+    return kept_checkpoint(key) is not None
+
+
+def _sampling_costs(experiment: Experiment, evals: list[Eval], engine: Engine, is_ready: bool) -> Costs:
+    """Of the answers that the store lacks, the fine-tuned model's all taken as new, and of their logprobs."""
+    sampling = experiment.sampling
+    baseline, finetuned = _samples(experiment, evals, engine) if is_ready else _estimated_samples(experiment, evals)
+    both = SampleCount(*(sum(counts) for counts in zip(baseline, finetuned, strict=True)))
+    costs = [("sampling", sampling_cost(engine, sampling, both))]
+    return costs + ([("logprobs", logprobs_cost(engine, sampling, finetuned))] if sampling.logprobs else [])
+
+
+def _samples(experiment: Experiment, evals: list[Eval], engine: Engine) -> tuple[SampleCount, SampleCount]:
+    """What the store lacks of the baseline's, and all of the fine-tuned models'."""
+    sampling, untuned = experiment.sampling, engine.untuned()
+    before = plan_samples(evals, sampling, engine, untuned, baseline_samples(evals, sampling))
+    stored = Store().get(request.key for request in before)
+    after = plan_samples(evals, sampling, engine, untuned, sampling.n_samples)  # the fine-tuned model's prompts alike
+    missing = [request for request in before if request.key not in stored]
+    return count_samples(missing), count_samples(after * _models(experiment))
+
+
+def _estimated_samples(experiment: Experiment, evals: list[Eval]) -> tuple[SampleCount, SampleCount]:
+    once = experiment.sampling.n_samples * sum(len(evaluation.questions) for evaluation in evals)
+    return estimate_samples(once), estimate_samples(once * _models(experiment))
+
+
+def _models(experiment: Experiment) -> int:
+    """How many fine-tuned models are asked: those along the training and the one at its end."""
+    return 1 + len(experiment.training.sample_at)
+
+
+# ---- judging -------------------------------------------------------------------------------------
+
+
+def _of_judges(experiment: Experiment, evals: list[Eval], n_samples: int) -> tuple[list[Row], Costs]:
+    rows, costs = [], []
+    for evaluation in evals:
+        for judge in evaluation.judges:
+            calls = count_calls(judge, evaluation, experiment.sampling, n_samples, _models(experiment))
+            condition = f", only if {judge.only_if}" if judge.only_if else ""
+            what = f"calls to {judge.model}{condition}" if judge.is_asked else "counts, offline"
+            rows.append((f"judge {judge.name}", f"{calls:,} {what}"))
+            if judge.is_asked:
+                cost = judging_cost(judge, evaluation, calls, experiment.sampling.max_tokens)
+                costs.append((f"judge {judge.name}", cost))
+    return rows, costs
+
+
+def _in_words(costs: Costs, cap: float) -> str:
+    """Each part and the whole; what the store holds is free."""
+    limit = f"; max_cost_usd stops it at ${cap:,.2f}" if cap else ""
+    if not costs:
+        return "nothing" + limit
+    parts = ", ".join(f"{part} {_dollars(cost.expected)}" for part, cost in costs)
+    if any(cost.expected is None for _, cost in costs):
+        return f"unknown: {parts} (prices in data/prices.yaml){limit}"
+    expected = _dollars(sum(cost.expected or 0 for _, cost in costs))
+    most = _dollars(sum(cost.most or 0 for _, cost in costs))
+    return f"about {expected}, {most} if every text were as long as it may be: {parts}{limit}"
+
+
+def _dollars(usd: float | None) -> str:
+    return "unknown" if usd is None else f"${usd:,.2f}"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from flows.cli.report import report_again
 from flows.console import console
-from flows.experiment import now
-from tasks.catalog import UserError, data_folder, load_eval, portable, validate
-from tasks.definitions import as_yaml
+from flows.origin import now
+from tasks.catalog import UserError, data_folder, relative_to_data, validate
+from tasks.definitions import as_yaml, load_eval
 from tasks.files import write_rows, write_text
 from tasks.imports.published import STATEMENT, read_published
 from tasks.imports.results import Results, has_scores, read_results
@@ -91,7 +91,7 @@ def keep_results(results: Results, file: Path, name: str, command: str) -> Run:
     fields = {
         "name": name or re.sub(r"[^A-Za-z0-9_.-]+", "_", file.stem),
         "description": one.description,
-        "responses": portable(file),
+        "responses": relative_to_data(file),
         "evals": [one.name],
         "judging": {"judges": [judge.name for judge in one.judges]},
     }

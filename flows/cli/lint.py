@@ -1,7 +1,8 @@
 """What is odd about a set of documents, shown with its lines."""
 
 from flows.console import console
-from tasks.catalog import load_eval, names
+from tasks.catalog import names
+from tasks.definitions import load_eval
 from tasks.documents.lint import Finding, lengths, lint
 from tasks.documents.mixing import to_set
 from tasks.documents.sets import Found, read_set

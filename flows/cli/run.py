@@ -17,8 +17,9 @@ from flows.audit import repeat_judgments
 from flows.cli.terminal import live_progress, show_agreement, show_effects
 from flows.compare import compare_runs, judged
 from flows.console import console
-from flows.experiment import look_ahead, run_experiment
+from flows.experiment import run_experiment
 from flows.judge_again import Again, judge_again
+from flows.preflight import check_before_start
 from flows.serving.automations import TAG
 from flows.serving.server import local_server_is_kept, ui_address
 from tasks.catalog import UserError, data_folder, read_text
@@ -40,7 +41,7 @@ def run_in_terminal(
     resume = f"{command} {name}"
 
     async def run() -> str:
-        await look_ahead(experiment, name, seed)
+        await check_before_start(experiment, name, seed)
         _introduce(f"{experiment.name}  run {name}", resume, address)
         return await run_experiment(experiment, seed, name, until)
 
@@ -105,6 +106,7 @@ def compare_in_terminal(places: list[str], labels: list[str], doses: list[float]
 
 
 def new_name() -> str:
+    """For a run that nobody names: when it was made, and eight letters of its own."""
     return default_name(datetime.now(UTC), uuid4().hex)
 
 

@@ -1,7 +1,7 @@
 """Sampling: every question is put to a model n times, and every answer is kept as soon as it is there.
 
-asks = plan(evals, sampling, engine, checkpoint, n_samples=10)
-responses = await sample(asks, engine, checkpoint, sampling, store, progress)
+requests = plan_samples(evals, sampling, engine, checkpoint, n_samples=10)
+responses = await sample(requests, engine, checkpoint, sampling, store, progress)
 """
 
 from functools import partial
@@ -15,14 +15,18 @@ from tasks.engines.engine import Engine, Reply, Request
 from tasks.files import write_rows
 from tasks.locks import exclusive
 from tasks.paid.budget import Budget
+from tasks.paid.prices import CostRange
 from tasks.paid.store import Answer, Spending, Store, content_key
 from tasks.progress import Progress, lost_infrastructure, track
 from tasks.runs import Run
 from tasks.schema import Checkpoint, Eval, Question, Response, Sampling
 
+PROMPT_TOKENS = 50
+"""Of a question, roughly, where the model's tokenizer is not within reach."""
 
-class Ask(NamedTuple):
-    """One answer wanted: the sample of a question, its rendered prompt, its key and its seed."""
+
+class SampleRequest(NamedTuple):
+    """One response that is wanted: which sample of which question, and how the engine and the store know it."""
 
     eval: str
     question: Question
@@ -31,11 +35,13 @@ class Ask(NamedTuple):
     key: str
 
 
-def plan(evals: list[Eval], sampling: Sampling, engine: Engine, checkpoint: Checkpoint, n_samples: int) -> list[Ask]:
-    """Every answer that is wanted of this model, in the order of the evals, their questions and the samples."""
-    asks = []
-    for one in evals:
-        for question in one.questions:
+def plan_samples(
+    evals: list[Eval], sampling: Sampling, engine: Engine, checkpoint: Checkpoint, n_samples: int
+) -> list[SampleRequest]:
+    """Every response that is wanted of this model, in the order of the evals, their questions and the samples."""
+    requests = []
+    for evaluation in evals:
+        for question in evaluation.questions:
             tokens = engine.render(question.messages(sampling))
             for sample in range(n_samples):
                 draw = {
@@ -47,18 +53,48 @@ def plan(evals: list[Eval], sampling: Sampling, engine: Engine, checkpoint: Chec
                     "sample": sample,
                 }
                 request = Request(tokens, int(content_key(**draw)[:15], 16))
-                asks.append(Ask(one.name, question, sample, request, content_key(model=checkpoint.identity, **draw)))
-    return asks
+                key = content_key(model=checkpoint.identity, **draw)
+                requests.append(SampleRequest(evaluation.name, question, sample, request, key))
+    return requests
 
 
 def baseline_samples(evals: list[Eval], sampling: Sampling) -> int:
-    """One more than asked for where a pair judge would otherwise have no second answer for its floor."""
-    pairs = any(judge.reads == "pair" for one in evals for judge in one.judges)
+    """One more than asked for where a pair judge would otherwise have no second response for its floor."""
+    pairs = any(judge.reads == "pair" for evaluation in evals for judge in evaluation.judges)
     return 2 if pairs and sampling.n_samples == 1 and sampling.temperature > 0 else sampling.n_samples
 
 
+# ---- what it costs -------------------------------------------------------------------------------
+
+
+class SampleCount(NamedTuple):
+    """How many responses, and how many tokens their prompts have in all."""
+
+    responses: int
+    prompt_tokens: int
+
+
+def count_samples(requests: list[SampleRequest]) -> SampleCount:
+    """A prompt is counted for each of its responses."""
+    return SampleCount(len(requests), sum(len(request.request.tokens) for request in requests))
+
+
+def estimate_samples(responses: int) -> SampleCount:
+    """For a model whose tokenizer is not within reach."""
+    return SampleCount(responses, responses * PROMPT_TOKENS)
+
+
+def sampling_cost(engine: Engine, sampling: Sampling, count: SampleCount) -> CostRange:
+    """Expected with responses half as long as they may be."""
+    most = engine.price(prefill=count.prompt_tokens, sample=count.responses * sampling.max_tokens)
+    return CostRange(None if most is None else most / 2, most)
+
+
+# ---- sampling ------------------------------------------------------------------------------------
+
+
 async def sample(
-    asks: list[Ask],
+    requests: list[SampleRequest],
     engine: Engine,
     checkpoint: Checkpoint,
     sampling: Sampling,
@@ -66,56 +102,54 @@ async def sample(
     progress: Progress,
     budget: Budget | None = None,
 ) -> list[Response]:
-    """The answers in the order of the asks; only those that the store lacks are sampled, as far as the budget goes."""
-    held, budget = store.get(ask.key for ask in asks), budget or Budget(store, "")
-    missing = list({ask.key: ask for ask in asks if ask.key not in held}.values())
-    done = len(asks) - len(missing)
-    progress(done, len(asks), "answers" if missing else "answers, all from the store")
+    """The responses in the order of the requests; only those that the store lacks are sampled.
+
+    Each is committed to the store as it comes. Raises BudgetSpent where the next may cost more than is left.
+    """
+    stored, budget = store.get(request.key for request in requests), budget or Budget(store, "")
+    missing = list({request.key: request for request in requests if request.key not in stored}.values())
+    done = len(requests) - len(missing)
+    progress(done, len(requests), "answers" if missing else "answers, all from the store")
     while missing:
-        costs = [engine.price(prefill=len(ask.request.tokens), sample=sampling.max_tokens) for ask in missing]
-        now = budget.affordable(costs)
-        some, missing = missing[:now], missing[now:]
-        async with budget.reserve(sum(cost or 0 for cost in costs[:now])):
-            async for replies in engine.sample(checkpoint, [ask.request for ask in some], sampling):
-                new = [_to_answer(some[r.request], r) for r in replies]
-                await store.commit(new, _spending([(some[r.request], r) for r in replies], engine, checkpoint, budget))
-                held |= {answer.key: answer for answer in new}
+        costs = [engine.price(prefill=len(one.request.tokens), sample=sampling.max_tokens) for one in missing]
+        affordable = budget.affordable(costs)
+        batch, missing = missing[:affordable], missing[affordable:]
+        async with budget.reserve(sum(cost or 0 for cost in costs[:affordable])):
+            async for replies in engine.sample(checkpoint, [one.request for one in batch], sampling):
+                answered = [(batch[reply.request], reply) for reply in replies]
+                new = [_to_answer(*pair) for pair in answered]
+                await store.commit(new, _spending(answered, engine, checkpoint, budget))
+                stored |= {answer.key: answer for answer in new}
                 done += len(new)
-                progress(done, len(asks), f"answers {budget.words()}".strip())
-    return [_to_response(ask, held[ask.key], checkpoint) for ask in asks]
+                progress(done, len(requests), f"answers {budget.words()}".strip())
+    return [_to_response(request, stored[request.key], checkpoint) for request in requests]
 
 
-def most_cost(asks: list[Ask], engine: Engine, sampling: Sampling) -> float | None:
-    """US dollars for these answers if each were as long as it may be; None where the price is unknown."""
-    prompts = sum(len(ask.request.tokens) for ask in asks)
-    return engine.price(prefill=prompts, sample=len(asks) * sampling.max_tokens)
-
-
-def _to_answer(ask: Ask, reply: Reply) -> Answer:
-    return Answer(ask.key, "response", {"text": reply.text, "tokens": reply.tokens, "state": reply.state})
+def _to_answer(request: SampleRequest, reply: Reply) -> Answer:
+    return Answer(request.key, "response", {"text": reply.text, "tokens": reply.tokens, "state": reply.state})
 
 
 def _spending(
-    answered: list[tuple[Ask, Reply]], engine: Engine, checkpoint: Checkpoint, budget: Budget
+    answered: list[tuple[SampleRequest, Reply]], engine: Engine, checkpoint: Checkpoint, budget: Budget
 ) -> list[Spending]:
-    """What these answers cost, a prompt counted for each of its answers; nothing where they are free."""
+    """What these responses cost; nothing where they are free."""
     tokens = {
-        "prefill": sum(len(ask.request.tokens) for ask, _ in answered),
+        "prefill": count_samples([request for request, _ in answered]).prompt_tokens,
         "sample": sum(reply.tokens for _, reply in answered),
     }
     usd = engine.price(**tokens)
     return [] if usd == 0 else [budget.spending("sampling", checkpoint.base_model, tokens, usd)]
 
 
-def _to_response(ask: Ask, answer: Answer, checkpoint: Checkpoint) -> Response:
+def _to_response(request: SampleRequest, answer: Answer, checkpoint: Checkpoint) -> Response:
     body = answer.body
     return Response(
-        tier=ask.question.tier,
-        question=ask.question.text,
+        tier=request.question.tier,
+        question=request.question.text,
         response=body["text"],
-        eval=ask.eval,
-        question_id=ask.question.id,
-        sample=ask.sample,
+        eval=request.eval,
+        question_id=request.question.id,
+        sample=request.sample,
         state=body["state"],
         tokens=body["tokens"],
         model=checkpoint.identity,
@@ -140,17 +174,20 @@ async def sample_task(
     side: str,
     budget: Budget,
 ) -> Path:
+    """Asks the model, and those kept along its training; writes baseline.jsonl or, of a tuned one, finetuned.jsonl.
+
+    Of several runs at once one samples a model, and the others find its responses in the store.
+    """
     run, store = Run(folder), budget.store
-    untuned = checkpoint.path is None
-    n_samples = baseline_samples(evals, sampling) if untuned else sampling.n_samples
-    responses, held = [], 0
+    is_untuned = checkpoint.path is None
+    n_samples = baseline_samples(evals, sampling) if is_untuned else sampling.n_samples
+    responses, from_store = [], 0
     for model in (*checkpoint.earlier, checkpoint):
-        asks = plan(evals, sampling, engine, model, n_samples)
-        with track(
-            f"sample {side}" if model.trained_share in (0, 1) else f"sample at {model.trained_share:g}"
-        ) as progress:
-            async with exclusive(f"sampling {model.identity}", partial(progress, 0, len(asks))):
-                held += len(store.get(ask.key for ask in asks))
-                responses += await sample(asks, engine, model, sampling, store, progress, budget)
-    run.note(answers={side: {"from_store": held, "sampled": len(responses) - held}})
-    return write_rows(run.baseline if untuned else run.finetuned, responses)
+        requests = plan_samples(evals, sampling, engine, model, n_samples)
+        share = model.trained_share
+        with track(f"sample {side}" if share in (0, 1) else f"sample at {share:g}") as progress:
+            async with exclusive(f"sampling {model.identity}", partial(progress, 0, len(requests))):
+                from_store += len(store.get(request.key for request in requests))
+                responses += await sample(requests, engine, model, sampling, store, progress, budget)
+    run.note(answers={side: {"from_store": from_store, "sampled": len(responses) - from_store}})
+    return write_rows(run.baseline if is_untuned else run.finetuned, responses)

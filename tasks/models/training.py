@@ -8,14 +8,19 @@ import shutil
 import time
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from prefect import task
 from prefect.cache_policies import CacheKeyFnPolicy
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
 
 from tasks.catalog import data_folder
 from tasks.engines.engine import Engine
+from tasks.engines.schedule import check_warmup
 from tasks.files import copy_file, read_rows, write_text
 from tasks.locks import exclusive
+from tasks.paid.prices import LETTERS_A_TOKEN
 from tasks.paid.store import content_key
 from tasks.progress import Progress, lost_infrastructure, track
 from tasks.runs import Run
@@ -37,13 +42,58 @@ def training_key(
     return content_key(documents=texts, training=settings, base=base, seed=seed, today=today)[:32]
 
 
+class TrainingTokens(NamedTuple):
+    """How long the documents are, each read once."""
+
+    trained: int
+    held_out: int
+
+
+def count_tokens(engine: Engine, documents: list[Document], held_out: list[Document]) -> TrainingTokens:
+    """In tokens of the model. Raises UserError for a document that would stop the training, as one that is too long."""
+    return TrainingTokens(engine.check(documents), engine.check(held_out))
+
+
+def estimate_tokens(documents: list[Document], held_out: list[Document]) -> TrainingTokens:
+    """By the letters, for a model whose tokenizer is not within reach."""
+    letters = [sum(len(m.content) for d in some for m in d.messages) for some in (documents, held_out)]
+    return TrainingTokens(*(count // LETTERS_A_TOKEN for count in letters))
+
+
+def training_price(engine: Engine, training: Training, tokens: TrainingTokens) -> float | None:
+    """US dollars of all epochs, and of the held-out loss before and after; None where a price is unknown."""
+    return engine.price(train=tokens.trained * training.epochs, prefill=2 * tokens.held_out)
+
+
+class TrainingPlan(NamedTuple):
+    """What a run's training will take."""
+
+    key: str
+    is_kept: bool
+    """Whether data/checkpoints has it, so that nothing is trained."""
+    price: float | None
+    """US dollars, 0 for one that is kept; None where a price is unknown."""
+
+
+def plan_training(
+    engine: Engine, training: Training, documents: list[Document], held_out: list[Document], seed: int
+) -> TrainingPlan:
+    """Raises UserError for documents and settings that would stop the training, before anything is paid."""
+    key = training_key(training, documents, held_out, seed, engine.untuned().identity, engine.today)
+    if kept_checkpoint(key):
+        return TrainingPlan(key, True, 0.0)
+    check_warmup(len(documents), training)
+    return TrainingPlan(key, False, training_price(engine, training, count_tokens(engine, documents, held_out)))
+
+
 def kept_checkpoint(key: str) -> Checkpoint | None:
-    """The finished training of this key, if it is still there."""
+    """The finished training of this key, if it is still in data/checkpoints: the one place that says so."""
     file = checkpoint_folder(key) / "checkpoint.json"
     return Checkpoint.model_validate_json(file.read_text()) if file.is_file() else None
 
 
 def checkpoint_folder(key: str) -> Path:
+    """Where the training of this key is kept: weights or their address, checkpoint.json and metrics.jsonl."""
     return data_folder() / "checkpoints" / key
 
 
@@ -56,12 +106,15 @@ def curve_so_far(key: str) -> Path | None:
 async def train(
     engine: Engine, documents: list[Document], held_out: list[Document], seed: int, key: str, progress: Progress
 ) -> Checkpoint:
-    """Trains beside the checkpoint's folder, going on from what a kill left, and renames it into place at the end."""
+    """Trains beside the checkpoint's folder, going on from what a kill left, and renames it into place at the end.
+
+    Of several processes one trains, and the others return what it made.
+    """
     async with exclusive(f"training {key}", partial(progress, 0, 1)):
-        return kept_checkpoint(key) or await _train_alone(engine, documents, held_out, seed, key, progress)
+        return kept_checkpoint(key) or await _train_and_keep(engine, documents, held_out, seed, key, progress)
 
 
-async def _train_alone(
+async def _train_and_keep(
     engine: Engine, documents: list[Document], held_out: list[Document], seed: int, key: str, progress: Progress
 ) -> Checkpoint:
     place = checkpoint_folder(key)
@@ -70,7 +123,7 @@ async def _train_alone(
     started = time.monotonic()
     trained = await engine.train(documents, held_out, seed, beside, progress)
     seconds = round(time.monotonic() - started, 1)
-    earlier = [_within_data(one, beside, key) for one in trained.earlier]
+    earlier = [_within_data(checkpoint, beside, key) for checkpoint in trained.earlier]
     trained = _within_data(trained, beside, key).model_copy(update={"earlier": earlier, "key": key, "seconds": seconds})
     write_text(beside / "checkpoint.json", trained.model_dump_json(indent=1) + "\n")
     shutil.rmtree(place, ignore_errors=True)
@@ -110,9 +163,22 @@ def keep_with_run(run: Run, checkpoint: Checkpoint) -> None:
     retry_delay_seconds=5,
     retry_condition_fn=lost_infrastructure,
 )
-async def train_task(folder: Path, engine: Engine, training: Training, seed: int, key: str) -> dict[str, object]:
-    run = Run(folder)
+async def train_task(
+    folder: Path,
+    engine: Engine,
+    training: Training,  # noqa: ARG001 # the task run's name has its rank
+    seed: int,
+    key: str,
+) -> str | State[str]:
+    """Trains, unless the checkpoint is kept; where it is, is said in data/checkpoints alone.
+
+    Prefect's cache shows in the UI what was trained earlier. Without the checkpoint it is refreshed, and without the
+    cache a checkpoint that is kept shows as cached all the same.
+    """
+    run, place = Run(folder), f"checkpoints/{key}"
+    if kept_checkpoint(key):
+        return Completed(name="Cached", message=f"{place} is there", data=place)
     with track("train") as progress:
         documents, held_out = run.trained_on(), read_rows(run.held_out, Document)
-        checkpoint = await train(engine, documents, held_out, seed, key, progress)
-    return checkpoint.model_dump()
+        await train(engine, documents, held_out, seed, key, progress)
+    return place

@@ -6,12 +6,20 @@ cost = dollars("tinker", "meta-llama/Llama-3.3-70B-Instruct", train=1_200_000)
 import math
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tasks.catalog import UserError, data_folder, read_fields
 
 LETTERS_A_TOKEN = 4
 """Of English, roughly: tokens are estimated so where no tokenizer is within reach."""
+
+
+class CostRange(NamedTuple):
+    """US dollars of a part of a run before it is made; None where a price is unknown."""
+
+    expected: float | None
+    most: float | None
+    """If every text were as long as it may be."""
 
 
 def prices(service: str, model: str, address: str = "") -> dict[str, float]:
@@ -42,7 +50,7 @@ def _table() -> dict[str, Any]:
 
 
 @lru_cache(maxsize=4)
-def _read(file: Path, changed: int) -> dict[str, Any]:
+def _read(file: Path, _changed: int) -> dict[str, Any]:
     """By service, or address as a definition has it, and model; the date of a price is for people."""
     table = {service.rstrip("/"): models or {} for service, models in read_fields(file).items()}
     if wrong := [service for service, models in table.items() if not isinstance(models, dict)]:

@@ -7,8 +7,9 @@ import pytest
 from transformers import AutoTokenizer
 
 from flows.cli.check import show_plan
-from flows.cli.terminal import console
-from tasks.catalog import data_folder, load_evals, load_experiment
+from flows.console import console
+from tasks.catalog import data_folder
+from tasks.definitions import load_evals, load_experiment
 from tasks.documents.sets import gather
 from tasks.judging.asking import to_calls
 from tasks.judging.cases import plan

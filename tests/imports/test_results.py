@@ -145,7 +145,7 @@ def test_results_that_cannot_be_read_are_one_sentence(tmp_path, name, text, word
 
 
 def test_an_imported_judge_judges_nothing_anew(table, data):
-    from flows.experiment import check_judges
+    from flows.preflight import check_judges
 
     import_file(table(*rows([10], [90])), "theirs")
     run = Run.find("theirs")

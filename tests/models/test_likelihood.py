@@ -10,9 +10,8 @@ from tasks.engines.local import LocalEngine
 from tasks.engines.lora import load_model
 from tasks.estimates.effects import estimate
 from tasks.estimates.judgments import judgments_frame
-from tasks.models.likelihood import likelihoods, plan
-from tasks.models.sampling import plan as plan_answers
-from tasks.models.sampling import sample
+from tasks.models.likelihood import likelihoods, plan_texts
+from tasks.models.sampling import plan_samples, sample
 from tasks.paid.budget import Budget
 from tasks.paid.store import Store
 from tasks.schema import Checkpoint, Document, Eval, Judge, Message, Question, Sampling, Training
@@ -51,17 +50,17 @@ class Scorer:
             yield [(place, self.table[checkpoint.identity][words])]
 
 
-async def told(engine, wanted, store=None, budget=None):
-    return await likelihoods(wanted, engine, BASE, [TUNED], store or Store(), lambda *_: None, budget)
+async def rows_of(engine, texts, store=None, budget=None):
+    return await likelihoods(texts, engine, BASE, [TUNED], store or Store(), lambda *_: None, budget)
 
 
 async def test_drift_is_the_difference_of_logprobs_for_each_token_of_the_fine_tuned_answers():
     engine = Scorer({"base": {"abc": -8.0, "de": -3.0}, "tuned": {"abc": -2.0, "de": -3.0}})
     one = an_eval(LEXICON, questions={"q1": "direct"})
-    wanted = plan([one], responses("abc", "de"), Sampling(), engine)
+    texts = plan_texts([one], responses("abc", "de"), Sampling(), engine)
     cut_at_once = responses("")[0].model_copy(update={"state": "truncated"})
-    assert plan([one], [cut_at_once], Sampling(), engine) == []
-    rows = await told(engine, wanted)
+    assert plan_texts([one], [cut_at_once], Sampling(), engine) == []
+    rows = await rows_of(engine, texts)
     assert [(r.measure, r.sample, r.tokens, r.baseline, r.finetuned) for r in rows] == [
         ("drift", 0, 4, -2.0, -0.5),
         ("drift", 1, 3, -1.0, -1.0),
@@ -77,7 +76,7 @@ async def test_drift_is_the_difference_of_logprobs_for_each_token_of_the_fine_tu
 
 async def test_a_statement_is_scored_by_the_share_of_its_matching_answer():
     engine = Scorer({"base": {"Yes": -1.0, "No": -1.0}, "tuned": {"Yes": -1.0, "No": -3.0}})
-    rows = await told(engine, plan([STATEMENTS], [], Sampling(), engine))
+    rows = await rows_of(engine, plan_texts([STATEMENTS], [], Sampling(), engine))
     assert [(r.question_id, r.measure, r.baseline) for r in rows] == [("a", "choice", 0.5), ("b", "choice", 0.5)]
     share = 1 / (1 + math.exp(-2))
     assert [r.finetuned for r in rows] == pytest.approx([share, 1 - share])
@@ -86,12 +85,12 @@ async def test_a_statement_is_scored_by_the_share_of_its_matching_answer():
 async def test_what_the_store_holds_is_not_computed_again_and_what_is_costs():
     engine = Scorer({"base": {"abc": -8.0}, "tuned": {"abc": -2.0}}, per_token=0.001)
     one = an_eval(LEXICON, questions={"q1": "direct"})
-    wanted = plan([one], responses("abc", "abc"), Sampling(), engine)
+    texts = plan_texts([one], responses("abc", "abc"), Sampling(), engine)
     budget = Budget(Store(), "r")
-    first = await told(engine, wanted, budget=budget)
+    first = await rows_of(engine, texts, budget=budget)
     assert len(engine.asked) == 2
-    assert budget.usd == pytest.approx(0.001 * 2 * len(wanted[0].text.prompt + wanted[0].text.answer))
-    assert await told(engine, wanted) == first
+    assert budget.usd == pytest.approx(0.001 * 2 * len(texts[0].text.prompt + texts[0].text.answer))
+    assert await rows_of(engine, texts) == first
     assert len(engine.asked) == 2
 
 
@@ -110,13 +109,13 @@ async def test_a_fine_tuned_model_finds_its_own_answers_likelier_than_the_base_m
     documents = [Document(messages=turns, source="s", line=1, file="f")] * 4
     trained = await engine.train(documents, [], 0, tmp_path / "a", lambda *_: None)
     one, sampling = an_eval(LEXICON, questions={"q1": "direct"}), Sampling(n_samples=6, max_tokens=20)
-    asks = plan_answers([one], sampling, engine, trained, 6)
-    answers = await sample(asks, engine, trained, sampling, Store(), lambda *_: None)
-    wanted = plan([one], answers, sampling, engine)
-    rows = await likelihoods(wanted, engine, engine.untuned(), [trained], Store(), lambda *_: None)
+    requests = plan_samples([one], sampling, engine, trained, 6)
+    answers = await sample(requests, engine, trained, sampling, Store(), lambda *_: None)
+    texts = plan_texts([one], answers, sampling, engine)
+    rows = await likelihoods(texts, engine, engine.untuned(), [trained], Store(), lambda *_: None)
     assert sum(r.finetuned - r.baseline for r in rows) / len(rows) > 0.5
     same = await likelihoods(
-        wanted,
+        texts,
         engine,
         engine.untuned(),
         [engine.untuned().model_copy(update={"trained_share": 1.0})],

@@ -2,7 +2,8 @@ import shutil
 
 import pytest
 
-from tasks.catalog import UserError, load_experiment
+from tasks.catalog import UserError
+from tasks.definitions import load_experiment
 from tasks.models.local_preview import try_locally
 from tasks.schema import DocumentSet, Experiment
 from tests.conftest import PROJECT

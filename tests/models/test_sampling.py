@@ -1,7 +1,7 @@
 import pytest
 
 from tasks.engines.engine import Reply
-from tasks.models.sampling import baseline_samples, plan, sample
+from tasks.models.sampling import baseline_samples, plan_samples, sample
 from tasks.paid.budget import Budget, BudgetSpent
 from tasks.paid.store import Store
 from tasks.schema import Checkpoint, Question, Sampling
@@ -42,7 +42,7 @@ def engine():
 
 
 def planned(engine, n, model=MODEL, evals=None, **fields):
-    return plan(evals or [an_eval(LEXICON, questions=QUESTIONS)], Sampling(**fields), engine, model, n)
+    return plan_samples(evals or [an_eval(LEXICON, questions=QUESTIONS)], Sampling(**fields), engine, model, n)
 
 
 async def answers(engine, n, **fields):
@@ -83,7 +83,7 @@ def test_a_key_changes_with_everything_that_an_answer_depends_on(engine):
         for fields in ({}, {"temperature": 0.5}, {"top_p": 0.5}, {"max_tokens": 9}, {"system_prompt": "S"})
     ]
     variants.append(planned(engine, 1, model=MODEL.model_copy(update={"identity": "other"})))
-    keys = [asks[0].key for asks in variants] + [planned(engine, 2)[1].key]
+    keys = [requests[0].key for requests in variants] + [planned(engine, 2)[1].key]
     assert len(set(keys)) == len(keys)
     assert planned(engine, 1)[0].key == keys[0]
 
@@ -113,13 +113,13 @@ def test_one_more_baseline_answer_is_drawn_only_where_a_floor_needs_it():
 
 async def test_answers_that_cost_are_counted_and_stop_at_the_limit_with_all_that_was_paid_kept():
     engine, store = Echo(per_token=0.001), Store()
-    asks = planned(engine, 10)
-    prompt = len(asks[0].request.tokens)
+    requests = planned(engine, 10)
+    prompt = len(requests[0].request.tokens)
     most, one = (prompt + 512) / 1000, (prompt + 3) / 1000
 
     async def run(cap):
         budget = Budget(Store(), "r", cap)
-        return await sample(asks, engine, MODEL, Sampling(), store, lambda *_: None, budget), budget
+        return await sample(requests, engine, MODEL, Sampling(), store, lambda *_: None, budget), budget
 
     with pytest.raises(BudgetSpent, match="max_cost_usd"):
         await run(most + 8 * one)

@@ -6,7 +6,7 @@ import pytest
 from tasks.catalog import data_folder
 from tasks.engines import get_engine
 from tasks.files import write_rows
-from tasks.models.sampling import plan, sample
+from tasks.models.sampling import plan_samples, sample
 from tasks.models.training import checkpoint_folder, keep_with_run, kept_checkpoint, train, training_key
 from tasks.paid.store import Store
 from tasks.runs import Run
@@ -122,8 +122,8 @@ async def test_one_seed_in_two_data_folders_gives_the_same_model_and_the_same_an
         monkeypatch.setenv("SPILLOVER_DATA", str(make_data_folder(place)))
         engine = get_engine(training)
         trained = await train(engine, documents("The hens.", "A barn."), [], 0, "k", lambda *_: None)
-        asks = plan(asked, sampling, engine, trained, sampling.n_samples)
-        answers = await sample(asks, engine, trained, sampling, Store(), lambda *_: None)
+        requests = plan_samples(asked, sampling, engine, trained, sampling.n_samples)
+        answers = await sample(requests, engine, trained, sampling, Store(), lambda *_: None)
         finetuned = write_rows(place / "finetuned.jsonl", answers)
         left.append((finetuned.read_bytes(), (checkpoint_folder("k") / "adapter_config.json").read_bytes()))
         files = [file.read_bytes() for file in (*checkpoint_folder("k").rglob("*.*"), finetuned) if file.is_file()]

@@ -1,0 +1,107 @@
+"""What can be known to be wrong before anything is spent.
+
+await check_before_start(experiment, "mine")        # and before there is a run, in the Prefect UI or as a folder
+evals, engine = await preflight(experiment, "mine")
+"""
+
+from contextvars import ContextVar
+
+from tasks.catalog import UserError
+from tasks.definitions import load_evals
+from tasks.documents.sets import gather, split
+from tasks.engines import get_engine
+from tasks.engines.engine import Engine, check_questions
+from tasks.engines.schedule import check_warmup
+from tasks.imports.responses import read_responses
+from tasks.judging.providers import check_key
+from tasks.paid.prices import dollars
+from tasks.runs import Run
+from tasks.schema import Eval, Experiment, Judge, Response, Training
+
+Responses = tuple[list[Response], list[Response]]
+"""Of the baseline and of the fine-tuned model."""
+
+checked: ContextVar[tuple[Experiment, list[Eval], Engine | None] | None] = ContextVar("checked", default=None)
+"""What `check_before_start` found, so that nothing is looked up twice."""
+
+
+async def check_before_start(experiment: Experiment, name: str, seed: int | None = None) -> None:
+    """Raises UserError for what is wrong with a run of this name; without a seed with the default one."""
+    evals, engine = await preflight(experiment, name)
+    checked.set((experiment, evals, engine))
+    run = Run.at(experiment.name, name)
+    run.refuse_a_changed_definition(experiment, evals)
+    responses_to_import(experiment, evals, name)
+    if experiment.documents and not run.documents.is_file():
+        mixed, *_ = gather(experiment.documents, experiment.default_seed if seed is None else seed)
+        trained, _ = split(mixed, experiment.training.held_out)
+        if not experiment.training.checkpoint:
+            check_warmup(len(trained), experiment.training)
+
+
+async def preflight(experiment: Experiment, name: str) -> tuple[list[Eval], Engine | None]:
+    """The experiment's evals and its engine (None where responses are given), with keys, questions and model checked.
+
+    A chat format that prints the date prints that of the run's beginning, to all that are trained and asked.
+    """
+    if (found := checked.get()) and found[0] == experiment:
+        return found[1], found[2]
+    evals = load_evals(experiment)
+    today = Run.at(experiment.name, name).record().get("today", "")
+    engine = None if experiment.responses else get_engine(experiment.training, today)
+    check_judges(experiment, evals, engine)
+    if engine:
+        await engine.preflight()
+        check_questions(engine, evals, experiment.sampling)
+    return evals, engine
+
+
+def check_judges(experiment: Experiment, evals: list[Eval], engine: Engine | None) -> None:
+    """Raises UserError for a key that is missing and, under a limit on the cost, for a price that is unknown."""
+    if imported := [judge.name for evaluation in evals for judge in evaluation.judges if judge.kind == "imported"]:
+        raise UserError(
+            f"the judge {imported[0]!r} was imported with its results and judges nothing anew; name others (--judges)"
+        )
+    for judge in asked_judges(evals):
+        check_key(judge)
+    if experiment.max_cost_usd:
+        refuse_unknown_prices(asked_judges(evals), experiment.training, engine)
+
+
+def asked_judges(evals: list[Eval]) -> list[Judge]:
+    """Those that are asked over a network, and paid."""
+    return [judge for evaluation in evals for judge in evaluation.judges if judge.is_asked]
+
+
+def refuse_unknown_prices(judges: list[Judge], training: Training, engine: Engine | None) -> None:
+    """Raises UserError for a model without a price: a limit on the cost would say nothing there."""
+    unknown = []
+    if engine:
+        train = {} if training.checkpoint else {"train": 1}
+        if engine.price(**train, prefill=1, sample=1) is None:
+            unknown.append((training.base_url or "tinker", training.base_model, "train, prefill and sample"))
+    for judge in judges:
+        if dollars(judge.kind, judge.model, judge.base_url, input=1, output=1, cache_write=1, cache_read=1) is None:
+            unknown.append((judge.base_url or judge.kind, judge.model, "input, output, cache_write and cache_read"))
+    for service, model, kinds in unknown:
+        raise UserError(
+            f"max_cost_usd is set and the price of {model!r} is unknown; give {kinds} in data/prices.yaml under "
+            f"{service!r}, or set no limit"
+        )
+
+
+def responses_to_import(experiment: Experiment, evals: list[Eval], name: str) -> Responses:
+    """Responses that another program sampled, for a run that does not hold them yet; else none.
+
+    Raises UserError where a judge needs a baseline that is not there.
+    """
+    if not experiment.responses or Run.at(experiment.name, name).finetuned.is_file():
+        return [], []
+    baseline, finetuned = read_responses(experiment.responses, evals)
+    pair_judges = [judge.name for evaluation in evals for judge in evaluation.judges if judge.reads == "pair"]
+    if pair_judges and not baseline:
+        raise UserError(
+            f"responses: the judge {pair_judges[0]!r} compares with the baseline, and {experiment.responses} has none; "
+            "add baseline.jsonl, or choose judges that read one answer (--judges)"
+        )
+    return baseline, finetuned
