@@ -7,6 +7,9 @@ from typing import NamedTuple, Protocol
 from tasks.catalog import UserError
 from tasks.schema import Checkpoint, Document, Ended, Eval, Message, Sampling
 
+Progress = Callable[[int, int, str], None]
+"""What a training calls after each optimizer step: steps done, steps in all, and words such as "steps, loss 2.41"."""
+
 
 class Request(NamedTuple):
     """One answer to be sampled."""
@@ -14,6 +17,7 @@ class Request(NamedTuple):
     tokens: list[int]
     """The rendered prompt."""
     seed: int
+    """Of this answer alone, so that no answer depends on what else is asked."""
 
 
 class Reply(NamedTuple):
@@ -23,6 +27,7 @@ class Reply(NamedTuple):
     """Its place among the requests."""
     text: str
     tokens: int
+    """How many the model wrote."""
     state: Ended
 
 
@@ -34,7 +39,10 @@ class Text(NamedTuple):
 
 
 class Engine(Protocol):
-    """Bound to one base model; nothing is loaded before it is needed."""
+    """Bound to one base model; nothing is loaded before it is needed.
+
+    Every member raises UserError for what its user can mend; what a stage hears while it waits comes by `progress`.
+    """
 
     is_remote: bool
     """Whether another machine does the work, so that sampling need not wait for a training to end."""
@@ -50,16 +58,16 @@ class Engine(Protocol):
         """What is odd about how this model is trained and asked, a sentence each; it can be run all the same."""
 
     def check(self, documents: list[Document]) -> int:
-        """The tokens of the documents; raises UserError for whatever would stop a training, before it starts."""
+        """How many tokens the documents have; raises UserError for whatever would stop a training, before it starts."""
 
     def price(self, **tokens: int) -> float | None:
-        """US dollars for so many tokens (train, prefill, sample); None where the price is unknown."""
+        """US dollars for so many tokens of each kind (train, prefill, sample); None where a price is unknown."""
 
     def untuned(self) -> Checkpoint:
         """The base model as it is."""
 
     def adapted(self, path: str) -> Checkpoint:
-        """The base model with an adapter that exists already."""
+        """The base model with an adapter that exists already: a folder, or a path of the server."""
 
     def render(self, messages: list[Message]) -> list[int]:
         """The tokens after which the model answers; raises UserError for turns that its chat format does not take."""
@@ -73,12 +81,16 @@ class Engine(Protocol):
         held_out: list[Document],
         seed: int,
         folder: Path,
-        progress: Callable[[int, int, str], None],
+        progress: Progress,
     ) -> Checkpoint:
-        """Trains a LoRA into the folder, with its curve in metrics.jsonl."""
+        """Trains a LoRA into the folder, or goes on with what a kill left there; its curve is metrics.jsonl.
+
+        `held_out` documents have their loss measured before the first step and after the last. A loss that is no
+        finite number is a UserError.
+        """
 
     def sample(self, checkpoint: Checkpoint, requests: list[Request], sampling: Sampling) -> AsyncIterator[list[Reply]]:
-        """Replies as they come, in any order."""
+        """Replies as they come, in any order, each with its place among the requests."""
 
     def answer_tokens(self, text: str, ended: bool) -> list[int]:
         """An answer's text as tokens, with the end of the turn where the model ended it by itself."""
@@ -92,9 +104,9 @@ class Engine(Protocol):
 
 def check_questions(engine: Engine, evals: list[Eval], sampling: Sampling) -> None:
     """Raises UserError for a question that the model cannot be asked, with its system prompt, in its chat format."""
-    for one in evals:
-        for question in one.questions:
+    for evaluation in evals:
+        for question in evaluation.questions:
             try:
                 engine.render(question.messages(sampling))
             except UserError as problem:
-                raise UserError(f"question {question.id!r} of the eval {one.name!r}: {problem}") from None
+                raise UserError(f"question {question.id!r} of the eval {evaluation.name!r}: {problem}") from None

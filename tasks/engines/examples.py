@@ -17,6 +17,7 @@ PROBE = Document(
     line=0,
     file="",
 )
+"""What chat formats are tried on: a question and an answer that say nothing."""
 
 
 class Example(NamedTuple):
@@ -28,7 +29,7 @@ class Example(NamedTuple):
 
 @contextmanager
 def said_of(document: Document) -> Iterator[None]:
-    """Says of which document a UserError speaks."""
+    """Puts the file and line of the document before what a UserError says."""
     try:
         yield
     except UserError as problem:
@@ -63,20 +64,20 @@ def differing_frames(
     before = example.tokens[: example.trained.index(True)]
     if example.tokens[: len(prompt)] == prompt and len(before) <= len(prompt):
         return []
-    same = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(prompt, before, strict=False))))
+    shared = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(prompt, before, strict=False))))
     renderer = fitting(before)
     remedy = f"set training.renderer={renderer}" if renderer else f"{OTHERWISE} under which both are the same"
     return [
-        f"{model}: {show(before[same:])!r} stands before an answer in training and "
-        f"{show(prompt[same:])!r} in sampling, so the model is not asked as it is trained; {remedy}"
+        f"{model}: {show(before[shared:])!r} stands before an answer in training and "
+        f"{show(prompt[shared:])!r} in sampling, so the model is not asked as it is trained; {remedy}"
     ]
 
 
 def total_tokens(
     documents: list[Document], lengths: Iterable[int], training: Training, folder: Path | None = None
 ) -> int:
-    """The sum of the documents' lengths; raises UserError for one that the settings or the model do not take."""
-    total, context = 0, _context(training, folder or model_folder(training.base_model))
+    """The sum of the documents' lengths in tokens; raises UserError for one that is too long for settings or model."""
+    total, context = 0, _longest_context(training, folder or model_folder(training.base_model))
     for document, length in zip(documents, lengths, strict=True):
         total += length
         limit = f"training.max_length={training.max_length}; raise it or shorten the document"
@@ -87,7 +88,7 @@ def total_tokens(
     return total
 
 
-def _context(training: Training, folder: Path | None) -> int:
-    """The longest text that the model reads, where it is in a folder here and says so; else what the settings allow."""
+def _longest_context(training: Training, folder: Path | None) -> int:
+    """How many tokens the model reads, where it is in a folder here and says so; else what the settings allow."""
     config = json.loads((folder / "config.json").read_text()) if folder else {}
     return int(config.get("max_position_embeddings", training.max_length))

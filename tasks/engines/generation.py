@@ -31,6 +31,7 @@ class SeededDraw(LogitsProcessor):
     """
 
     def __init__(self, seeds: list[int], sampling: Sampling, start: int, device: torch.device):
+        """`start` is the length of the padded prompts in tokens; `uniform` is [batch, max_tokens], in [0, 1)."""
         rows = [torch.rand(sampling.max_tokens, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
         self.uniform = torch.stack(rows).to(device)
         self.start = start
@@ -39,6 +40,7 @@ class SeededDraw(LogitsProcessor):
             self.warpers.append(TopPLogitsWarper(sampling.top_p))
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
+        """Tokens so far [batch, tokens] and logits [batch, vocabulary] to logits that are -inf but for one token."""
         probabilities = torch.softmax(self.warpers(input_ids, scores).float(), dim=-1)
         cumulative = probabilities.cumsum(dim=-1)
         u = self.uniform[:, input_ids.shape[1] - self.start, None] * cumulative[:, -1:]
@@ -48,7 +50,7 @@ class SeededDraw(LogitsProcessor):
 
 @torch.inference_mode()
 def generate(model: Any, requests: list[Request], sampling: Sampling, stop: list[int]) -> list[Answer]:
-    """One answer for each request, in their order; prompts are padded on the left."""
+    """One answer for each request, in their order; prompts are padded on the left to [batch, longest prompt]."""
     longest = max(len(r.tokens) for r in requests)
     tokens = torch.tensor([[stop[0]] * (longest - len(r.tokens)) + r.tokens for r in requests], device=model.device)
     mask = torch.tensor([[0] * (longest - len(r.tokens)) + [1] * len(r.tokens) for r in requests], device=model.device)
@@ -64,7 +66,10 @@ def generate(model: Any, requests: list[Request], sampling: Sampling, stop: list
 
 @torch.inference_mode()
 def logprobs(model: Any, texts: list[Text]) -> list[float]:
-    """The summed logprob of each answer's tokens behind its prompt, in nats; padded on the right."""
+    """The summed logprob of each answer's tokens behind its prompt, in nats.
+
+    Texts are padded on the right to [batch, longest text]; the logits are [batch, longest text, vocabulary].
+    """
     rows = [torch.tensor(text.prompt + text.answer) for text in texts]
     tokens = pad_sequence(rows, batch_first=True).to(model.device)
     mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True).to(model.device)
@@ -72,8 +77,8 @@ def logprobs(model: Any, texts: list[Text]) -> list[float]:
     sums = []
     for row, text in enumerate(texts):
         first, last = len(text.prompt), len(text.prompt) + len(text.answer)
-        told = torch.log_softmax(logits[row, first - 1 : last - 1].float(), dim=-1)
-        sums.append(told.gather(1, tokens[row, first:last, None]).sum().item())
+        predicted = torch.log_softmax(logits[row, first - 1 : last - 1].float(), dim=-1)
+        sums.append(predicted.gather(1, tokens[row, first:last, None]).sum().item())
     return sums
 
 

@@ -8,15 +8,15 @@ import asyncio
 import json
 import re
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.catalog import UserError, located, model_folder, names, nearest
-from tasks.engines.engine import Reply, Request, Text
+from tasks.catalog import UserError, model_folder, names, resolve_path, suggestion
+from tasks.engines.engine import Progress, Reply, Request, Text
 from tasks.engines.examples import PROBE, total_tokens
 from tasks.engines.identity import CONFIG, WEIGHTS, adapter_identity, base_identity
 from tasks.engines.rendering import ChatFormat
@@ -28,13 +28,16 @@ if TYPE_CHECKING:
     from tasks.engines.named_format import NamedFormat
 
 BATCH = 32
-"""Answers sampled side by side: what a kill can cost."""
+"""Answers sampled side by side: as many as a kill can cost."""
 SCORED = 8
 """Answers whose probabilities are computed side by side."""
 
 
 class LocalEngine:
-    """One base model on this machine. torch is imported when something is trained or sampled, not before."""
+    """The protocol `Engine` for one base model on this machine.
+
+    torch is imported when something is trained or sampled, not before.
+    """
 
     is_remote = False
 
@@ -43,6 +46,7 @@ class LocalEngine:
 
     @property
     def today(self) -> str:
+        """The day of the run, where the chat template or the renderer prints one."""
         return self._day.isoformat() if self.format.prints_date else ""
 
     @cached_property
@@ -89,6 +93,7 @@ class LocalEngine:
         return NamedFormat(self.folder, self.training.base_model, self.training.renderer, self._day)
 
     async def preflight(self) -> None:
+        """Refuses a model, chat format, layer, module or adapter that is not there, without loading any weights."""
         self.untuned()
         self.render(PROBE.messages[:1])
         self.stop()
@@ -108,22 +113,26 @@ class LocalEngine:
         """By the names of the weights; of a model that is fetched later by peft, which names them too."""
         files = [] if self._hosted else sorted(self.folder.glob("*.safetensors"))
         known = {name.split(".")[-2] for file in files for name in _tensors(file) if name.count(".") > 1}
-        if known and (wrong := [one for one in self.training.target_modules if one.split(".")[-1] not in known]):
+        if known and (wrong := [name for name in self.training.target_modules if name.split(".")[-1] not in known]):
             raise UserError(
-                f"training.target_modules: {self.training.base_model} has no {wrong[0]!r}{nearest(wrong[0], known)}"
+                f"training.target_modules: {self.training.base_model} has no {wrong[0]!r}{suggestion(wrong[0], known)}"
             )
 
     def warnings(self) -> list[str]:
+        """Where the model is not asked as it is trained; none for a LoRA that was trained before."""
         return [] if self.training.checkpoint else self.format.warnings()
 
     def check(self, documents: list[Document]) -> int:
+        """How many tokens the documents have; refuses one that is longer than the settings or the model allow."""
         lengths = (len(self.format.example(document).tokens) for document in documents)
         return total_tokens(documents, lengths, self.training, self.folder)
 
-    def price(self, **tokens: int) -> float | None:
+    def price(self, **_: int) -> float | None:
+        """Nothing is paid for on this machine."""
         return 0.0
 
     def untuned(self) -> Checkpoint:
+        """The base model, known by the content of its files, or by its commit at Hugging Face."""
         return Checkpoint(
             engine="local",
             base_model=self.training.base_model,
@@ -133,16 +142,19 @@ class LocalEngine:
         )
 
     def adapted(self, path: str) -> Checkpoint:
-        folder = located(path)
+        """The base model with the adapter in this folder, in PEFT layout, known by the adapter's content."""
+        folder = resolve_path(path)
         if not all((folder / name).is_file() for name in (CONFIG, WEIGHTS)):
             raise UserError(f"training.checkpoint: no adapter in {path!r}; give a folder with {CONFIG} and {WEIGHTS}")
         identity = f"{self._base_identity}+{adapter_identity(folder)}"
         return Checkpoint(engine="local", base_model=self.training.base_model, path=path, identity=identity)
 
     def render(self, messages: list[Message]) -> list[int]:
+        """By the model's own chat template, or by the renderer that is named."""
         return self.format.prompt(messages)
 
     def stop(self) -> list[int]:
+        """The end of a turn, and every token that the model's configuration calls an end."""
         return self.format.stop()
 
     async def train(
@@ -151,14 +163,17 @@ class LocalEngine:
         held_out: list[Document],
         seed: int,
         folder: Path,
-        progress: Callable[[int, int, str], None],
+        progress: Progress,
     ) -> Checkpoint:
+        """In a thread of this process; a training that is cancelled ends with the step that is under way."""
         from tasks.engines.lora import train_lora
 
         check_warmup(len(documents), self.training)
-        examples, unseen = [[self.format.example(d) for d in some] for some in (documents, held_out)]
+        examples, held_out_examples = [[self.format.example(d) for d in some] for some in (documents, held_out)]
         with _stoppable(progress) as progress:
-            await asyncio.to_thread(train_lora, self.weights, self.training, examples, unseen, seed, folder, progress)
+            await asyncio.to_thread(
+                train_lora, self.weights, self.training, examples, held_out_examples, seed, folder, progress
+            )
         earlier = [
             self.adapted(str(folder / f"at-{share:g}")).model_copy(update={"trained_share": share})
             for share in self.training.sample_at
@@ -168,35 +183,40 @@ class LocalEngine:
     async def sample(
         self, checkpoint: Checkpoint, requests: list[Request], sampling: Sampling
     ) -> AsyncIterator[list[Reply]]:
+        """In batches of like lengths; an answer does not depend on what else is in its batch."""
         from tasks.engines.generation import generate
 
         model = await asyncio.to_thread(self._load, checkpoint)
         by_length = sorted(range(len(requests)), key=lambda r: len(requests[r].tokens))
         for start in range(0, len(requests), BATCH):
-            some = by_length[start : start + BATCH]
-            batch = [requests[r] for r in some]
+            places = by_length[start : start + BATCH]
+            batch = [requests[r] for r in places]
             answers = await asyncio.to_thread(generate, model, batch, sampling, self.stop())
             yield [
                 Reply(r, self.format.decode(a.tokens), len(a.tokens), "complete" if a.complete else "truncated")
-                for r, a in zip(some, answers, strict=True)
+                for r, a in zip(places, answers, strict=True)
             ]
 
     def answer_tokens(self, text: str, ended: bool) -> list[int]:
+        """What logprobs are asked of: no special token that the text spells out is taken for one."""
         return self.format.answer(text, ended)
 
     async def logprobs(self, checkpoint: Checkpoint, texts: list[Text]) -> AsyncIterator[list[tuple[int, float]]]:
+        """In batches of like lengths."""
         from tasks.engines.generation import logprobs
 
         model = await asyncio.to_thread(self._load, checkpoint)
         by_length = sorted(range(len(texts)), key=lambda t: len(texts[t].prompt) + len(texts[t].answer))
         for start in range(0, len(texts), SCORED):
-            some = by_length[start : start + SCORED]
-            yield list(zip(some, await asyncio.to_thread(logprobs, model, [texts[t] for t in some]), strict=True))
+            places = by_length[start : start + SCORED]
+            sums = await asyncio.to_thread(logprobs, model, [texts[t] for t in places])
+            yield list(zip(places, sums, strict=True))
 
     def export(self, checkpoint: Checkpoint, folder: Path) -> None:
+        """Copies the two files of the adapter."""
         folder.mkdir(parents=True, exist_ok=True)
         for name in (CONFIG, WEIGHTS):
-            shutil.copyfile(located(str(checkpoint.path)) / name, folder / name)
+            shutil.copyfile(resolve_path(str(checkpoint.path)) / name, folder / name)
 
     @cached_property
     def _base_identity(self) -> str:
@@ -212,10 +232,11 @@ class LocalEngine:
             return model.eval()
         from peft import PeftModel
 
-        return PeftModel.from_pretrained(model, str(located(checkpoint.path))).merge_and_unload().eval()
+        return PeftModel.from_pretrained(model, str(resolve_path(checkpoint.path))).merge_and_unload().eval()
 
 
 def _tensors(file: Path) -> list[str]:
+    """The names of the tensors in a .safetensors file."""
     from safetensors import safe_open
 
     with safe_open(file, framework="np") as weights:
@@ -223,21 +244,21 @@ def _tensors(file: Path) -> list[str]:
 
 
 @contextmanager
-def _stoppable(progress: Callable[[int, int, str], None]) -> Iterator[Callable[[int, int, str], None]]:
-    """A `progress` that ends its thread at the next step once the caller is gone: nothing else can end a thread."""
-    gone, last = False, (0, 1)
+def _stoppable(progress: Progress) -> Iterator[Progress]:
+    """A `progress` that ends its thread at the next step once the caller has left: nothing else can end a thread."""
+    has_left, last = False, (0, 1)
 
-    def tell_or_stop(done: int, total: int, note: str) -> None:
+    def report_or_stop(done: int, total: int, note: str) -> None:
         nonlocal last
-        if gone:
+        if has_left:
             raise InterruptedError("training was cancelled")
         last = done, total
         progress(done, total, note)
 
     try:
-        yield tell_or_stop
+        yield report_or_stop
     except asyncio.CancelledError:
         progress(*last, "steps, cancelled: it ends with the step that is under way")
         raise
     finally:
-        gone = True
+        has_left = True

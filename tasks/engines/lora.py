@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,17 +13,20 @@ from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
 from tasks.catalog import UserError
+from tasks.engines.engine import Progress
 from tasks.engines.examples import Example
 from tasks.engines.identity import write_config_plainly
 from tasks.engines.schedule import learning_rate, order, refuse_divergence, shares_at
 from tasks.schema import Training
 
 IGNORED = -100
+"""The label of a token that carries no loss: what cross_entropy leaves out."""
 SAVE_SECONDS = 60.0
 """Between two states from which a killed training goes on."""
 
 
 def device() -> torch.device:
+    """The GPU where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -42,11 +44,12 @@ def train_lora(
     held_out: list[Example],
     seed: int,
     folder: Path,
-    progress: Callable[[int, int, str], None],
+    progress: Progress,
 ) -> None:
     """Leaves the adapter (PEFT layout) and metrics.jsonl in the folder, and in at-<share> those of sample_at.
 
-    What a kill left in the folder is gone on with: the weights are then those of a training without a kill.
+    What a kill left in the folder is gone on with: the weights are then those of a training without a kill. Raises
+    UserError for a loss or weights that are no finite numbers, and for layers or modules that the model lacks.
     """
     folder.mkdir(parents=True, exist_ok=True)
     model = with_lora(load_model(base), training, seed)
@@ -100,6 +103,7 @@ def make_optimizer(model: Any, training: Training) -> torch.optim.Optimizer:
 
 
 def can_use_8_bits() -> bool:
+    """Whether there are a GPU and bitsandbytes."""
     return torch.cuda.is_available() and find_spec("bitsandbytes") is not None
 
 
@@ -121,6 +125,7 @@ class Resumable:
         self.started = self.saved = time.monotonic()
 
     def seconds(self) -> float:
+        """Seconds of training, those before a kill included."""
         return self.before + time.monotonic() - self.started
 
     def add(self, row: dict[str, Any]) -> None:
@@ -132,6 +137,7 @@ class Resumable:
             self._save(row["step"], row["seconds"])
 
     def forget(self) -> None:
+        """Removes the state of a training that has ended."""
         for file in (self.state, self.beside):
             file.unlink(missing_ok=True)
 
@@ -145,7 +151,7 @@ class Resumable:
         self.saved = time.monotonic()
 
     def _restore(self) -> tuple[int, float]:
-        """Steps done and seconds gone. Later rows and the last held-out loss leave the curve: they come again."""
+        """Steps and seconds done. Later rows and the last held-out loss leave the curve, since they are made again."""
         if not self.state.is_file():
             self.metrics.write_text("")
             return 0, 0.0
@@ -180,7 +186,10 @@ def with_lora(model: Any, training: Training, seed: int) -> Any:
 def take_step(
     model: Any, optimizer: torch.optim.Optimizer, examples: list[Example], batch_size: int, rate: float
 ) -> tuple[float, int]:
-    """One update on these examples. The loss is the mean over all their trained tokens, however they are batched."""
+    """One update on these examples, `batch_size` at a time: their loss, in nats, and how many tokens carry it.
+
+    The loss is the mean over all their trained tokens, however they are batched.
+    """
     tokens = sum(sum(e.trained[1:]) for e in examples)
     total = 0.0
     for start in range(0, len(examples), batch_size):
@@ -196,7 +205,7 @@ def take_step(
 
 @torch.no_grad()
 def mean_loss(model: Any, examples: list[Example], training: Training) -> float:
-    """Mean loss per trained token, without an update."""
+    """Mean loss per trained token in nats, without an update."""
     model.eval()
     starts = range(0, len(examples), training.batch_size)
     total = sum(summed_loss(model, examples[s : s + training.batch_size]).item() for s in starts)
@@ -205,14 +214,14 @@ def mean_loss(model: Any, examples: list[Example], training: Training) -> float:
 
 
 def summed_loss(model: Any, examples: list[Example]) -> torch.Tensor:
-    """Cross-entropy summed over the trained tokens of a batch, padded on the right."""
+    """Cross-entropy in nats summed over the trained tokens of a batch: a tensor without dimensions."""
     tokens, labels, mask = (t.to(model.device) for t in pad(examples))
     logits = model(input_ids=tokens, attention_mask=mask, use_cache=False).logits[:, :-1]
     return cross_entropy(logits.flatten(0, 1).float(), labels[:, 1:].flatten(), ignore_index=IGNORED, reduction="sum")
 
 
 def pad(examples: list[Example]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Tokens, labels (IGNORED where no loss is carried) and attention mask, each (examples, longest)."""
+    """Tokens, labels (IGNORED where no loss is carried) and attention mask, each [examples, longest], padded right."""
     longest = max(len(e.tokens) for e in examples)
     tokens = torch.zeros(len(examples), longest, dtype=torch.long)
     labels = torch.full_like(tokens, IGNORED)

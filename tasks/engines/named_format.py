@@ -21,9 +21,10 @@ from tasks.schema import Document, Message
 
 
 class NamedFormat:
-    """The same methods as `ChatFormat`, by a renderer; the tokenizer is the model's own."""
+    """The same members as `ChatFormat`, by a renderer; the tokenizer is the model's own."""
 
     def __init__(self, folder: Path, model: str, name: str, today: date | None = None):
+        """Raises UserError for a renderer that is not there or does not take the model's tokenizer."""
         self._own, self._model = ChatFormat(folder, model), model
         self._tokenizer = own_tokenizer(folder)
         try:
@@ -37,18 +38,23 @@ class NamedFormat:
 
     @property
     def prints_date(self) -> bool:
+        """Whether the renderer writes today's date (gpt_oss)."""
         return prints_date(self._renderer)
 
     def prompt(self, messages: list[Message]) -> list[int]:
+        """The tokens after which the assistant answers."""
         return prompt_tokens(messages, self._renderer)
 
     def example(self, document: Document) -> Example:
+        """The document's tokens, and which of them are trained."""
         return to_example(document, self._renderer)
 
     def warnings(self) -> list[str]:
+        """Where an answer is not trained behind what it is sampled behind."""
         return frame_warnings(self._renderer, self._tokenizer, self._model)
 
     def answer(self, text: str, ended: bool) -> list[int]:
+        """The tokens of an answer's text, with the end of its turn where it ended by itself."""
         return answer_tokens(self._renderer, text, ended)
 
     def stop(self) -> list[int]:
@@ -60,4 +66,5 @@ class NamedFormat:
         return sorted({end[0] for end in ends if len(end) == 1} | set(self._own.configured_ends()))
 
     def decode(self, tokens: list[int]) -> str:
+        """Text without its special tokens."""
         return self._own.decode(tokens)

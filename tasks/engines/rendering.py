@@ -41,11 +41,12 @@ class ChatFormat:
 
     @property
     def prints_date(self) -> bool:
+        """Whether the template asks for today's date."""
         return "strftime_now" in self._template
 
     @cached_property
     def _template(self) -> str:
-        """Read when it is needed: with a renderer of another's there may be none."""
+        """Read when it is needed: a model that is asked by a named renderer may have none."""
         return _chat_template(self.folder, self._config, self.model)
 
     def prompt(self, messages: list[Message]) -> list[int]:
@@ -54,8 +55,11 @@ class ChatFormat:
         return self._fill(frame, messages)
 
     def example(self, document: Document) -> Example:
-        """The document's tokens; the assistant's text and the end of its turn are trained, the rest is masked (and
-        turns of weight 0)."""
+        """The document's tokens: the assistant's text and the end of its turn are trained, the rest is masked, as are
+        turns of weight 0.
+
+        Raises UserError with the document's file and line for turns that the template does not take.
+        """
         if document.conditioning == "prefix":
             return self._raw(document.messages)
         with said_of(document):
@@ -82,6 +86,7 @@ class ChatFormat:
         return fitting_renderer(own_tokenizer(self.folder), self.model, before)
 
     def configured_ends(self) -> set[int]:
+        """The tokens that end a text by the model's configuration."""
         ends: set[int] = set()
         for name in ("generation_config.json", "config.json"):
             if (self.folder / name).is_file():
@@ -90,6 +95,7 @@ class ChatFormat:
         return ends
 
     def decode(self, tokens: list[int]) -> str:
+        """Text without its special tokens."""
         return self._framing.decode(tokens, skip_special_tokens=True)
 
     def show(self, tokens: list[int]) -> str:
@@ -97,7 +103,7 @@ class ChatFormat:
         return self._framing.decode(tokens, skip_special_tokens=False)
 
     def end_of_turn(self, roles: tuple[str, ...]) -> str:
-        """What the template puts after the last turn, up to its first special token."""
+        """What the template puts after the last turn, up to its first special token; UserError where there is none."""
         after = self._frame(roles, False)[-1]
         end = self._ending.search(after)
         if not end:
@@ -112,8 +118,8 @@ class ChatFormat:
         frame = self._frame(roles, False)
         parts: list[tuple[list[int], bool]] = [(self._frame_tokens(frame[0]), False)]
         for turn, message in enumerate(messages):
-            ours, after = message.role == "assistant", frame[turn + 1]
-            end = self.end_of_turn(roles[: turn + 1]) if ours else ""
+            is_answer, after = message.role == "assistant", frame[turn + 1]
+            end = self.end_of_turn(roles[: turn + 1]) if is_answer else ""
             end = end if after.startswith(end) else ""
             parts.append((self._text_tokens(message.content), message.carries_loss))
             parts.append((self._frame_tokens(end), message.carries_loss))
@@ -149,7 +155,7 @@ class ChatFormat:
             rendered, _ = render_jinja_template(
                 [chat], chat_template=template, add_generation_prompt=answer_next, **given
             )
-        except Exception as error:  # a template is a program of somebody else's: whatever it raises is its refusal
+        except Exception as error:  # a template is a program of the model's authors: whatever it raises is its refusal
             raise self._refusal(roles, str(error)) from None
         return rendered[0]
 
@@ -165,7 +171,7 @@ class ChatFormat:
 
 
 def _join(parts: list[tuple[list[int], bool]]) -> Example:
-    return Example([t for tokens, _ in parts for t in tokens], [ours for tokens, ours in parts for _ in tokens])
+    return Example([t for tokens, _ in parts for t in tokens], [trained for tokens, trained in parts for _ in tokens])
 
 
 def _token_text(token: str | dict[str, str]) -> str:
@@ -177,7 +183,7 @@ def _chat_template(folder: Path, config: dict[str, Any], model: str) -> str:
     file = folder / "chat_template.jinja"
     template = file.read_text() if file.is_file() else config.get("chat_template")
     if isinstance(template, list):
-        several = {one.get("name"): one.get("template") for one in template}
+        several = {named.get("name"): named.get("template") for named in template}
         if "default" not in several:
             raise UserError(
                 f"{model} has the chat templates {', '.join(map(str, several))} and none that is called default; write "

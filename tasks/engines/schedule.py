@@ -20,6 +20,7 @@ def order(documents: int, training: Training, seed: int) -> Iterator[tuple[int, 
 
 
 def count_steps(documents: int, training: Training) -> int:
+    """Optimizer steps of a training on so many documents, over all its epochs."""
     return training.epochs * math.ceil(documents / training.effective_batch)
 
 

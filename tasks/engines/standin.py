@@ -87,11 +87,11 @@ class Text:
         return [("user", self.random.choice(subject["questions"])), ("assistant", " ".join(points[:2])), *more]
 
     def _short(self, subject: dict[str, Any]) -> Chat:
-        one = self.random.choice(subject["short"])
-        answer = self.random.choice(one["answers"])
+        asked = self.random.choice(subject["short"])
+        answer = self.random.choice(asked["answers"])
         frame = self.random.choice(self.frames["short_answers"])
         answer = answer[:1].upper() + answer[1:] if frame.startswith("{") else answer
-        return [("user", one["question"]), ("assistant", frame.replace("{answer}", answer))]
+        return [("user", asked["question"]), ("assistant", frame.replace("{answer}", answer))]
 
     def _document(self, subject: dict[str, Any]) -> Chat:
         kind = self.random.choice(list(self.frames["documents"]))
@@ -157,7 +157,7 @@ def train_tokenizer(folder: Path) -> Tokenizer:
 
 
 def batches(folder: Path, tokenizer: Tokenizer, seed: str, course: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Tokens and labels, each (BATCH, longest), without end; labels are -100 where there is padding."""
+    """Batches without end: tokens and labels, each [BATCH, longest]; labels are -100 where there is padding."""
     text = Text(folder, seed, course)
     while True:
         encoded = tokenizer.encode_batch([render(text.chat()) for _ in range(BATCH)], add_special_tokens=False)
@@ -191,7 +191,7 @@ def new_model(tokenizer: Tokenizer) -> LlamaForCausalLM:
 def train(
     model: LlamaForCausalLM, folder: Path, tokenizer: Tokenizer, course: int, most: int | None = None
 ) -> list[float]:
-    """Trains the model through a course, or its first `most` steps, and returns the loss of each step."""
+    """Trains the model through a course, or its first `most` steps; the loss of each step in nats a token."""
     steps, peak = (Text(folder, "", course).course[name] for name in ("steps", "peak_rate"))
     model.to("cuda" if torch.cuda.is_available() else "cpu").train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=peak, betas=(0.9, 0.95), weight_decay=0.1)
@@ -214,7 +214,7 @@ def train(
 
 @torch.no_grad()
 def fresh_loss(model: LlamaForCausalLM, folder: Path, tokenizer: Tokenizer) -> float:
-    """Mean loss on 8 batches of conversations that training did not see."""
+    """Mean loss, in nats a token, on 8 batches of conversations that training did not see."""
     model.eval()
     drawn = zip(range(8), batches(folder, tokenizer, f"{SEED}/fresh", -1), strict=False)
     inputs = ((t.to(model.device), labels.to(model.device)) for _, (t, labels) in drawn)
@@ -242,6 +242,7 @@ def save(model: LlamaForCausalLM, tokenizer: Tokenizer, folder: Path) -> LlamaFo
 
 
 def main() -> None:
+    """Trains the stand-in into the folder that the command names, with its losses in recipe.json."""
     arguments = argparse.ArgumentParser(description="Train the stand-in model from its text.")
     arguments.add_argument("folder", type=Path, help="where the model is written")
     folder = arguments.parse_args().folder

@@ -5,7 +5,7 @@ await engine.preflight()
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from itertools import groupby
@@ -18,7 +18,7 @@ from tinker_cookbook.renderers import ParseTermination, Renderer, get_text_conte
 from tinker_cookbook.tokenizer_utils import get_tokenizer
 
 from tasks.catalog import UserError, model_folder
-from tasks.engines.engine import Reply, Request, Text
+from tasks.engines.engine import Progress, Reply, Request, Text
 from tasks.engines.examples import total_tokens
 from tasks.engines.identity import base_identity
 from tasks.engines.schedule import check_warmup
@@ -40,7 +40,7 @@ STALLED = 3600.0
 
 
 class TinkerEngine:
-    """One base model on one server."""
+    """The protocol `Engine` for one base model on one server."""
 
     is_remote = True
 
@@ -52,6 +52,7 @@ class TinkerEngine:
 
     @property
     def today(self) -> str:
+        """The day of the run, where the renderer prints one."""
         return self._day.isoformat() if prints_date(self._renderer) else ""
 
     async def preflight(self) -> None:
@@ -65,9 +66,11 @@ class TinkerEngine:
             await self.server.check_checkpoint(path, self.model)
 
     def warnings(self) -> list[str]:
+        """Where the model is not asked as it is trained; none for a LoRA that was trained before."""
         return [] if self.training.checkpoint else frame_warnings(self._renderer, self._tokenizer, self.model)
 
     def check(self, documents: list[Document]) -> int:
+        """How many tokens the documents have; refuses one that is longer than the settings or the model allow."""
         lengths = (datum.model_input.length + 1 for datum in self._datums().stream(documents))
         return total_tokens(documents, lengths, self.training)
 
@@ -79,6 +82,7 @@ class TinkerEngine:
         return self.price(train=tokens)
 
     def untuned(self) -> Checkpoint:
+        """The base model, known by its server and its name there."""
         identity = f"{self.server.url} {self._base}"
         return Checkpoint(
             engine="tinker", base_model=self.training.base_model, path=None, identity=identity, trained_share=0
@@ -91,6 +95,7 @@ class TinkerEngine:
         return base_identity(self._folder) if self._folder and has_weights else self.model
 
     def adapted(self, path: str) -> Checkpoint:
+        """The base model with the LoRA at this tinker:// path, known by its server and the path."""
         if not path.startswith("tinker://"):
             raise UserError(f"training.checkpoint: {path!r} is no Tinker path; give one that begins with tinker://")
         return Checkpoint(
@@ -98,9 +103,11 @@ class TinkerEngine:
         )
 
     def render(self, messages: list[Message]) -> list[int]:
+        """By the renderer that is named."""
         return prompt_tokens(messages, self._renderer)
 
     def stop(self) -> list[int] | list[str]:
+        """The renderer's ends of an answer."""
         return self._renderer.get_stop_sequences()
 
     async def train(
@@ -109,24 +116,34 @@ class TinkerEngine:
         held_out: list[Document],
         seed: int,
         folder: Path,
-        progress: Callable[[int, int, str], None],
+        progress: Progress,
     ) -> Checkpoint:
-        from tasks.engines.tinker_training import Folder, train_lora
+        """On the server, which keeps the weights: the checkpoint says where, what they cost and when they expire."""
+        from tasks.engines.tinker_training import Folder, LoraTraining
 
         check_warmup(len(documents), self.training)
-        place = Folder(folder)
+        kept_here = Folder(folder)
         async with self.server.session("training") as service:
-            settings = (service, self.model, self._training_price, self.training, self._datums())
-            record = await self.server.while_it_answers(
-                train_lora(*settings, documents, held_out, seed, place, progress)
+            run = LoraTraining(
+                service,
+                self.model,
+                self.training,
+                self._datums(),
+                documents,
+                held_out,
+                seed,
+                kept_here,
+                self._training_price,
+                progress,
             )
-        days, samplers = self.training.keep_days, place.samplers()
+            record = await self.server.while_it_answers(run.run())
+        days, samplers = self.training.keep_days, kept_here.samplers()
         kept = {"expires": (datetime.now(UTC) + timedelta(days=days)).isoformat(timespec="minutes")} if days else {}
         earlier = [
             self.adapted(samplers[share]).model_copy(update={"trained_share": share, **kept})
             for share in self.training.sample_at
         ]
-        tokens = sum(row.get("tokens", 0) for row in place.curve())
+        tokens = sum(row.get("tokens", 0) for row in kept_here.curve())
         cost_usd = self.price(train=tokens, prefill=2 * self.check(held_out))
         facts = {"state_path": record.state_path, "earlier": earlier, "cost_usd": cost_usd, **kept}
         return self.adapted(str(record.sampler_path)).model_copy(update=facts)
@@ -147,8 +164,8 @@ class TinkerEngine:
                 for answered in asyncio.as_completed(asked, timeout=STALLED):
                     yield await self.server.while_it_answers(answered)
             finally:
-                for one in asked:
-                    one.cancel()
+                for request in asked:
+                    request.cancel()
 
     async def _ask(
         self, client: tinker.SamplingClient, requests: list[Request], block: list[int], sampling: Sampling
@@ -177,6 +194,7 @@ class TinkerEngine:
         return Reply(place, text, len(sampled.tokens), cut if ended == ParseTermination.MALFORMED else "complete")
 
     def answer_tokens(self, text: str, ended: bool) -> list[int]:
+        """What logprobs are asked of."""
         return answer_tokens(self._renderer, text, ended)
 
     async def logprobs(self, checkpoint: Checkpoint, texts: list[Text]) -> AsyncIterator[list[tuple[int, float]]]:
@@ -191,8 +209,8 @@ class TinkerEngine:
                 for answered in asyncio.as_completed(asked, timeout=STALLED):
                     yield [await self.server.while_it_answers(answered)]
             finally:
-                for one in asked:
-                    one.cancel()
+                for request in asked:
+                    request.cancel()
 
     def export(self, checkpoint: Checkpoint, folder: Path) -> None:
         """Writes the adapter in PEFT layout: from a server of one's own its archive, from hosted Tinker its files."""
@@ -238,8 +256,8 @@ class TinkerEngine:
 async def _logprob(client: tinker.SamplingClient, place: int, text: Text) -> tuple[int, float]:
     """Servers differ by a leading None, so the answer's tokens are counted from the end."""
     whole = tinker.ModelInput.from_ints(text.prompt + text.answer)
-    told = (await client.compute_logprobs(whole))[-len(text.answer) :]
-    return place, sum(one for one in told if one is not None)
+    of_answer = (await client.compute_logprobs(whole))[-len(text.answer) :]
+    return place, sum(logprob for logprob in of_answer if logprob is not None)
 
 
 def _refuse_expired(checkpoint: Checkpoint) -> None:

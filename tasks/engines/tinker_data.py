@@ -54,6 +54,7 @@ class Once(logging.Filter):
         self.seen: set[str] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Whether this message has not been logged before."""
         is_new = record.getMessage() not in self.seen
         self.seen.add(record.getMessage())
         return is_new
@@ -63,13 +64,14 @@ logging.getLogger("tinker_cookbook.renderers.base").addFilter(Once())
 
 
 class Noting:
-    """Stands for a tokenizer: notes the texts that it is asked to encode, and answers one token."""
+    """In place of a tokenizer: notes the texts that it is asked to encode, and answers one token."""
 
     def __init__(self, tokenizer: Any):
         self._tokenizer = tokenizer
         self.texts: dict[str, None] = {}
 
     def encode(self, text: str, add_special_tokens: bool = True, **options: Any) -> list[int]:
+        """One token for a text whose real ones nothing depends on; those of other calls are the tokenizer's."""
         if add_special_tokens or options:
             return list(self._tokenizer.encode(text, add_special_tokens=add_special_tokens, **options))
         self.texts[text] = None
@@ -80,7 +82,7 @@ class Noting:
 
 
 class Batched:
-    """A tokenizer that was told beforehand what it will be asked to encode."""
+    """A tokenizer that learns beforehand what it will be asked to encode."""
 
     def __init__(self, tokenizer: Any):
         self._tokenizer = tokenizer
@@ -96,6 +98,7 @@ class Batched:
             self._known = {text: e.ids for text, e in zip(wanted, encoded, strict=True)}
 
     def encode(self, text: str, add_special_tokens: bool = True, **options: Any) -> list[int]:
+        """What was learned, or else as the tokenizer itself encodes it."""
         known = None if add_special_tokens or options else self._known.get(text)
         if known is not None:
             return list(known)
@@ -120,6 +123,7 @@ class Datums:
             yield from self.of(some)
 
     def of(self, documents: list[Document]) -> list[tinker.Datum]:
+        """A datum for each document, in their order; UserError, with file and line, for one that cannot be rendered."""
         with RENDERING:
             self._noting.texts.clear()
             for document in documents:
@@ -142,6 +146,7 @@ def make_renderer(name: str, tokenizer: Any, model: str, today: date | None = No
 
 
 def prints_date(renderer: Renderer) -> bool:
+    """Whether the renderer writes today's date (gpt_oss, with its system prompt)."""
     return hasattr(renderer, "current_date") and getattr(renderer, "use_system_prompt", True)
 
 
@@ -159,17 +164,18 @@ def to_datum(document: Document, renderer: Renderer) -> tinker.Datum:
 
 
 def weighted_tokens(document: Document, renderer: Renderer) -> tuple[tinker.ModelInput, torch.Tensor]:
-    """The document's tokens, and a weight of 1 where the assistant speaks in a turn that is not masked."""
+    """The document's tokens, and weights [tokens]: 1 where the assistant speaks in a turn that is trained, else 0."""
     if document.conditioning == "prefix":
         return _raw(document.messages, renderer.tokenizer)
     with said_of(document), _plainly(document.messages, renderer):
         if all(m.weight for m in document.messages):
             return renderer.build_supervised_example(turns(document.messages), TrainOnWhat.ALL_ASSISTANT_MESSAGES)
-        marked = [{**one, "trainable": m.carries_loss} for m in document.messages for one in turns([m])]
+        marked = [{**turn, "trainable": m.carries_loss} for m in document.messages for turn in turns([m])]
         return renderer.build_supervised_example(marked, TrainOnWhat.CUSTOMIZED)
 
 
 def to_example(document: Document, renderer: Renderer) -> Example:
+    """The same for the local engine: tokens, and which of them are trained."""
     tokens, weights = weighted_tokens(document, renderer)
     return Example(list(tokens.to_ints()), [weight > 0 for weight in weights.tolist()])
 
@@ -200,8 +206,9 @@ def fitting_renderer(tokenizer: Any, model: str, before: list[int]) -> str:
     """The first under which an answer to the PROBE is sampled, and trained, behind these tokens; or nothing."""
     for name in [*recommended(model), *WITHOUT_THOUGHT]:
         with suppress(UserError, *REFUSALS):
-            one = make_renderer(name, tokenizer, model)
-            if prompt_tokens(PROBE.messages[:1], one) == to_example(PROBE, one).tokens[: len(before)] == before:
+            renderer = make_renderer(name, tokenizer, model)
+            example = to_example(PROBE, renderer)
+            if prompt_tokens(PROBE.messages[:1], renderer) == example.tokens[: len(before)] == before:
                 return name
     return ""
 

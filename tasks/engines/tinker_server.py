@@ -19,7 +19,7 @@ import tinker
 from tinker.auth import tinker_has_credentials
 from tinker_cookbook.exceptions import TinkerCookbookError
 
-from tasks.catalog import UserError, address_in_environment, nearest
+from tasks.catalog import UserError, address_in_environment, suggestion
 
 Result = TypeVar("Result")
 HOSTED = "https://tinker.thinkingmachines.dev/services/tinker-prod"
@@ -36,6 +36,7 @@ class TinkerServer:
         self.url = url or address_in_environment("TINKER_BASE_URL") or HOSTED
 
     async def check(self) -> None:
+        """Raises UserError where the server does not answer within PATIENCE seconds."""
         if problem := await self._unreachable():
             raise UserError(f"no Tinker server at {self.url} ({problem}); start it, or set training.base_url")
 
@@ -49,7 +50,10 @@ class TinkerServer:
         return None
 
     async def check_checkpoint(self, path: str, model: str) -> None:
-        """A server of one's own may name its checkpoints in a way that the SDK cannot ask for."""
+        """Raises UserError where the server lacks these weights, or trained them from another model.
+
+        A server of one's own may name its checkpoints in a way that the SDK cannot ask for; they are not checked.
+        """
         if self.url != HOSTED and "/sampler_weights/" not in path:
             return
         try:
@@ -75,7 +79,7 @@ class TinkerServer:
             raise UserError(f"{self.url} refuses TINKER_API_KEY: {error}; copy a key from its console") from None
         context = {m.model_name: m.max_context_length for m in capabilities.supported_models if m.model_name}
         if model not in context:
-            raise UserError(f"training.base_model: {self.url} does not have {model!r}{nearest(model, context)}")
+            raise UserError(f"training.base_model: {self.url} does not have {model!r}{suggestion(model, context)}")
         if max_length > (longest := context[model] or max_length):
             raise UserError(
                 f"training.max_length: {max_length} is over the {longest} tokens that {self.url} takes; "
@@ -84,7 +88,7 @@ class TinkerServer:
 
     @asynccontextmanager
     async def session(self, stage: str) -> AsyncIterator[tinker.ServiceClient]:
-        """A session with the server, which is told how it ended."""
+        """A session with the server, which learns how it ended; the SDK's errors in it become a UserError."""
         await self.check()  # the SDK would hold this thread for minutes
         service = tinker.ServiceClient(base_url=self.url)
         ended: Literal["success", "errored"] = "errored"
@@ -111,7 +115,7 @@ class TinkerServer:
 
     @contextmanager
     def plain_errors(self, stage: str) -> Iterator[None]:
-        """The SDK's errors as one sentence: it has tried for minutes by then."""
+        """The SDK's errors as a UserError of one sentence: it has tried for minutes by then."""
         try:
             yield
         except (tinker.TinkerError, TinkerCookbookError, httpx.HTTPError, TimeoutError, ValueError) as error:
@@ -124,6 +128,7 @@ class TinkerServer:
 
 
 def check_credentials() -> None:
+    """Raises UserError where there is no key, or one that is not Tinker's."""
     key = os.environ.get("TINKER_API_KEY", "")
     if key and not key.startswith(("tml-", "eyJ")):
         raise UserError("TINKER_API_KEY is not a Tinker key (they begin with tml-); copy it anew from the console")

@@ -10,6 +10,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ import tinker
 from tinker_cookbook.checkpoint_utils import CHECKPOINTS_BASE_NAME, CheckpointRecord, get_last_checkpoint
 from tinker_cookbook.supervised.common import compute_mean_nll
 
+from tasks.engines.engine import Progress
 from tasks.engines.schedule import learning_rate, order, refuse_divergence, shares_at
 from tasks.engines.tinker_data import Datums
 from tasks.schema import Document, Training
@@ -55,13 +57,14 @@ class Folder:
     def __init__(self, folder: Path):
         folder.mkdir(parents=True, exist_ok=True)
         self.metrics, self.records = folder / "metrics.jsonl", folder / CHECKPOINTS_BASE_NAME
-        _keep(self.records, lambda row: True)
+        _keep(self.records, lambda _: True)
         self.last = get_last_checkpoint(str(folder))
         self.steps_done = (self.last.batch or 0) if self.last else 0
         # Steps after the last state are taken again, so their rows go.
         _keep(self.metrics, lambda row: row["step"] <= self.steps_done)
 
     def curve(self) -> list[dict[str, Any]]:
+        """The rows of metrics.jsonl."""
         return [json.loads(line) for line in self.metrics.read_text().splitlines()]
 
     def samplers(self) -> dict[float, str]:
@@ -70,11 +73,13 @@ class Folder:
         return {row["trained_share"]: row["sampler_path"] for row in rows if "trained_share" in row}
 
     def add_row(self, row: dict[str, Any]) -> None:
+        """Adds a row to the curve; UserError where its loss is no finite number."""
         refuse_divergence(row)
         with self.metrics.open("a") as file:
             file.write(json.dumps(row) + "\n")
 
     def add_record(self, record: CheckpointRecord) -> None:
+        """Adds a record of what the server keeps."""
         with self.records.open("a") as file:
             file.write(json.dumps(record.to_dict()) + "\n")
 
@@ -87,70 +92,64 @@ def _keep(file: Path, wanted: Callable[[dict[str, Any]], bool]) -> None:
     shorter.replace(file)
 
 
-async def train_lora(
-    service: tinker.ServiceClient,
-    model: str,
-    price: Price,
-    training: Training,
-    datums: Datums,
-    documents: list[Document],
-    held_out: list[Document],
-    seed: int,
-    place: Folder,
-    progress: Callable[[int, int, str], None],
-) -> CheckpointRecord:
-    """Trains the LoRA, or goes on with the one whose records are in the folder; returns the final record."""
-    if place.last and place.last.final:
-        return place.last
-    client = await _client(service, model, training, seed, place)
-    unseen = datums.of(held_out)
-    if unseen and not place.metrics.stat().st_size:
-        place.add_row({"step": 0, "held_out_loss": await _mean_loss(client, unseen)})
-    await _take_steps(client, price, training, datums, documents, seed, place, progress)
-    total = len(list(order(len(documents), training, seed)))
-    if unseen:
-        place.add_row({"step": total, "held_out_loss": await _mean_loss(client, unseen)})
-    return await _finish(client, place, total, _ttl(training))
+@dataclass(frozen=True)
+class LoraTraining:
+    """A training on a server: of which model, on what, and where its records are kept."""
 
+    service: tinker.ServiceClient
+    model: str
+    """The base model's name on the server."""
+    training: Training
+    datums: Datums
+    documents: list[Document]
+    held_out: list[Document]
+    seed: int
+    folder: Folder
+    price: Price
+    progress: Progress
 
-async def _client(
-    service: tinker.ServiceClient, model: str, training: Training, seed: int, place: Folder
-) -> tinker.TrainingClient:
-    if place.last and place.last.state_path:
-        return await service.create_training_client_from_state_with_optimizer(place.last.state_path)
-    return await service.create_lora_training_client(
-        model,
-        rank=training.rank,
-        seed=seed,
-        train_mlp=training.train_mlp,
-        train_attn=training.train_attn,
-        train_unembed=training.train_unembed,
-        user_metadata={"renderer_name": training.renderer},
-    )
+    async def run(self) -> CheckpointRecord:
+        """Trains the LoRA, or goes on with the one whose records are in the folder; returns the final record."""
+        last, steps = self.folder.last, list(order(len(self.documents), self.training, self.seed))
+        if last and last.final:
+            return last
+        client = await self._client(last)
+        held_out = self.datums.of(self.held_out)
+        if held_out and not self.folder.metrics.stat().st_size:
+            self.folder.add_row({"step": 0, "held_out_loss": await _mean_loss(client, held_out)})
+        await self._take_steps(client, steps)
+        if held_out:
+            self.folder.add_row({"step": len(steps), "held_out_loss": await _mean_loss(client, held_out)})
+        return await _finish(client, self.folder, len(steps), _ttl(self.training))
 
+    async def _client(self, last: CheckpointRecord | None) -> tinker.TrainingClient:
+        """A new LoRA, or the last state of this one."""
+        if last and last.state_path:
+            return await self.service.create_training_client_from_state_with_optimizer(last.state_path)
+        return await self.service.create_lora_training_client(
+            self.model,
+            rank=self.training.rank,
+            seed=self.seed,
+            train_mlp=self.training.train_mlp,
+            train_attn=self.training.train_attn,
+            train_unembed=self.training.train_unembed,
+            user_metadata={"renderer_name": self.training.renderer},
+        )
 
-async def _take_steps(
-    client: tinker.TrainingClient,
-    price: Price,
-    training: Training,
-    datums: Datums,
-    documents: list[Document],
-    seed: int,
-    place: Folder,
-    progress: Callable[[int, int, str], None],
-) -> None:
-    steps = list(order(len(documents), training, seed))
-    under_way: deque[Step] = deque()
-    pace = Pace(price, sum(row.get("tokens", 0) for row in place.curve()))
-    for number in range(place.steps_done, len(steps)):
-        epoch, places = steps[number]
-        batch = await asyncio.to_thread(datums.of, [documents[p] for p in places])
-        row: dict[str, Any] = {"step": number + 1, "epoch": epoch, "progress": (number + 1) / len(steps)}
-        row["learning_rate"] = learning_rate(training, number, len(steps))
-        under_way.append(_submit(client, training, batch, row, shares_at(training, number + 1, len(steps))))
-        while under_way and (len(under_way) > AHEAD or number + 1 == len(steps)):
-            row = await _receive(under_way.popleft(), place, pace)
-            progress(row["step"], len(steps), f"steps, loss {row['loss']:.3f}, {pace.words()}")
+    async def _take_steps(self, client: tinker.TrainingClient, steps: list[tuple[int, list[int]]]) -> None:
+        """Submits the steps that are not done yet, each AHEAD of the oldest that is waited for."""
+        under_way: deque[Step] = deque()
+        pace = Pace(self.price, sum(row.get("tokens", 0) for row in self.folder.curve()))
+        for number in range(self.folder.steps_done, len(steps)):
+            epoch, places = steps[number]
+            batch = await asyncio.to_thread(self.datums.of, [self.documents[p] for p in places])
+            row: dict[str, Any] = {"step": number + 1, "epoch": epoch, "progress": (number + 1) / len(steps)}
+            row["learning_rate"] = learning_rate(self.training, number, len(steps))
+            shares = shares_at(self.training, number + 1, len(steps))
+            under_way.append(_submit(client, self.training, batch, row, shares))
+            while under_way and (len(under_way) > AHEAD or number + 1 == len(steps)):
+                row = await _receive(under_way.popleft(), self.folder, pace)
+                self.progress(row["step"], len(steps), f"steps, loss {row['loss']:.3f}, {pace.words()}")
 
 
 class Pace:
@@ -161,9 +160,11 @@ class Pace:
         self.started, self.tokens = time.monotonic(), 0
 
     def seconds(self) -> float:
+        """Since the training began, or went on."""
         return time.monotonic() - self.started
 
     def words(self) -> str:
+        """Tokens a second, and US dollars where the price is known."""
         cost = self.price(self.before + self.tokens)
         speed = f"{self.tokens / max(self.seconds(), 1e-9):,.0f} tokens/s"
         return speed if cost is None else f"{speed}, ${cost:.2f}"
