@@ -303,13 +303,13 @@ def serve(
 
 def _load(name: str, overrides: list[str] | None, local: bool) -> Experiment:
     """The experiment; with --local what is not as defined is said."""
-    from tasks.catalog import load_experiment
+    from tasks.definitions import load_experiment
 
     experiment = load_experiment(name, overrides or [])
     if local:
-        from tasks.models.local_preview import try_locally
+        from tasks.models.local_preview import to_local_preview
 
-        experiment, changes = try_locally(experiment)
+        experiment, changes = to_local_preview(experiment)
         say("Tried locally, so it says nothing about the experiment's model:")
         say("".join(f"- {change}\n" for change in changes))
     return experiment
@@ -323,7 +323,7 @@ def _run(
     until: Until = "report",
     resume: str = "--run",
 ) -> None:
-    from tasks.catalog import load_evals
+    from tasks.definitions import load_evals
 
     _refuse_missing_keys(load_evals(experiment))
     address = use_server()

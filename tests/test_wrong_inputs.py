@@ -11,14 +11,15 @@ from typing import Any, NamedTuple
 import pytest
 
 from flows.watch_documents import on_this_set
-from tasks.catalog import UserError, document_files, load_eval, load_evals, load_experiment, parse_seeds, read_text
+from tasks.catalog import UserError, document_files, parse_seeds, read_text
+from tasks.definitions import load_eval, load_evals, load_experiment
 from tasks.documents.inbox import InboxSet
 from tasks.documents.mixing import to_set
 from tasks.documents.sets import refuse_unusable_rows
 from tasks.imports.published import read_published
 from tasks.imports.responses import read_responses
 from tasks.imports.results import read_results
-from tasks.models.local_preview import try_locally
+from tasks.models.local_preview import to_local_preview
 from tasks.paid.prices import prices
 from tasks.runs import Comparison, Run
 from tasks.schema import DocumentSet
@@ -715,7 +716,7 @@ INBOX = Group(
     [("n" * 96, "name: string should have at most 100 characters")],
 )
 LOCAL = Group(
-    lambda data, name: try_locally(load_experiment("demo", [f"name={name}"])),
+    lambda data, name: to_local_preview(load_experiment("demo", [f"name={name}"])),
     [("n" * 97, "with --local: name: string should have at most 100 characters")],
 )
 

@@ -16,8 +16,8 @@ from tasks.engines import get_engine
 from tasks.engines.engine import Engine, check_questions
 from tasks.engines.schedule import check_warmup, count_steps
 from tasks.imports.responses import read_responses, samples_per_question
-from tasks.judging.claude import check_key
 from tasks.judging.costs import count_calls, judging_cost
+from tasks.judging.providers import check_key
 from tasks.models.likelihood import logprobs_cost
 from tasks.models.sampling import (
     SampleCount,
@@ -85,7 +85,7 @@ def _show(rows: list[Row]) -> None:
 def _problems(experiment: Experiment, evals: list[Eval]) -> list[str]:
     """Why it cannot run yet, but for the engine's own reason."""
     judges = asked_judges(evals)
-    problems = [_problem(partial(check_key, judge.name, judge.base_url)) for judge in judges]
+    problems = [_problem(partial(check_key, judge)) for judge in judges]
     if experiment.max_cost_usd:
         engine = None if experiment.responses else get_engine(experiment.training)
         problems.append(_problem(partial(refuse_unknown_prices, judges, experiment.training, engine)))
