@@ -429,8 +429,8 @@ class Judge(Written):
             self.labels = dict(YES_NO)
         if self.scale is None and not self.labels:
             self.scale = Scale()
-        if self.kind == "claude" and not self.prompt.strip():
-            raise ValueError("a judge of kind claude needs a prompt")
+        if self.is_asked and not self.prompt.strip():
+            raise ValueError(f"a judge of kind {self.kind} needs a prompt")
         if self.swap and self.reads != "pair":
             raise ValueError("swap needs a judge that reads pairs")
         if self.only_if:
@@ -488,7 +488,7 @@ class Judge(Written):
     @property
     def is_asked(self) -> bool:
         """Whether a model behind a network is asked, and paid; the other kinds judge offline."""
-        return self.kind == "claude"
+        return "prompt" in TAKEN[self.kind]
 
     def _scores(self) -> list[int]:
         ends = [self.scale.low, self.scale.high] if self.scale else []
