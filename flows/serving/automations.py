@@ -1,8 +1,8 @@
-"""What the server does by itself: runs new documents, marks runs crashed that are dead, and tells of failed ones.
+"""What the server does by itself: runs new documents, marks dead runs as crashed, and notifies of failed ones.
 
     await put_automations(client, deployment_id)
 
-Each is made once, by its name; one that somebody switched off stays off.
+Each is made once, by its name; one that was switched off stays off.
 """
 
 from datetime import timedelta
@@ -21,7 +21,7 @@ from pydantic import SecretStr
 from flows.watch_documents import NEW_DOCUMENTS
 
 TAG = "spillover"
-"""Of every run of ours; a server may have others, whose business this is not."""
+"""Of every run of Spillover: a server may run other projects, which these automations leave alone."""
 SILENT_FOR = timedelta(seconds=120)
 """Without a heartbeat (one every 30 s) a run is dead."""
 OURS = ResourceSpecification({"prefect.resource.id": f"prefect.tag.{TAG}", "prefect.resource.role": "tag"})
@@ -34,30 +34,30 @@ BODY = "{{ flow_run.state.message }}\n\n{{ flow_run | ui_url }}"
 
 async def put_automations(client: PrefectClient, new_documents: UUID) -> None:
     """Makes them, or brings them up to date; notifications are left as they are, since their users change them."""
-    for one in (mark_dead_runs(), run_new_documents(new_documents)):
-        await _put(client, one)
+    for automation in (mark_dead_runs(), run_new_documents(new_documents)):
+        await _put(client, automation)
     block = await notifier(client)
-    for one in (tell_of_failure(block), tell_of_budget(block)):
-        if not await client.read_automations_by_name(one.name):
-            await client.create_automation(one)
+    for automation in (notify_of_failure(block), notify_of_budget(block)):
+        if not await client.read_automations_by_name(automation.name):
+            await client.create_automation(automation)
 
 
-async def _put(client: PrefectClient, one: AutomationCore) -> None:
-    found: list[Automation] = await client.read_automations_by_name(one.name)
+async def _put(client: PrefectClient, wanted: AutomationCore) -> None:
+    found: list[Automation] = await client.read_automations_by_name(wanted.name)
     if not found:
-        await client.create_automation(one)
-    elif _content(found[0]) != _content(one):
-        await client.update_automation(found[0].id, one.model_copy(update={"enabled": found[0].enabled}))
+        await client.create_automation(wanted)
+    elif _content(found[0]) != _content(wanted):
+        await client.update_automation(found[0].id, wanted.model_copy(update={"enabled": found[0].enabled}))
 
 
-def _content(one: AutomationCore) -> dict[str, Any]:
-    """What was said of it. An update that changes nothing would make the server forget whose heartbeat it waits for."""
-    said = AutomationCore.model_validate(one.model_dump())
-    return said.model_dump(exclude={"enabled": True, "trigger": {"id"}})
+def _content(automation: AutomationCore) -> dict[str, Any]:
+    """Its definition. An update that changes nothing would make the server forget whose heartbeat it waits for."""
+    definition = AutomationCore.model_validate(automation.model_dump())
+    return definition.model_dump(exclude={"enabled": True, "trigger": {"id"}})
 
 
 def mark_dead_runs() -> AutomationCore:
-    """A run whose process was killed tells nobody; without its heartbeat it would stay Running for ever."""
+    """A run whose process was killed cannot say so: it would stay Running for ever, but its heartbeat ends."""
     beats = "prefect.flow-run.heartbeat"
     return AutomationCore(
         name="Spillover: mark runs crashed that have no heartbeat",
@@ -83,6 +83,7 @@ def mark_dead_runs() -> AutomationCore:
 
 
 def run_new_documents(deployment: UUID) -> AutomationCore:
+    """Starts this deployment on each event of a new set, with what the event says."""
     return AutomationCore(
         name="Spillover: run an experiment on new documents",
         description="watch-documents announces each version of a set once.",
@@ -103,7 +104,8 @@ def _from_event(field: str) -> dict[str, Any]:
     return {"__prefect_kind": "json", "value": template}
 
 
-def tell_of_failure(block: UUID) -> AutomationCore:
+def notify_of_failure(block: UUID) -> AutomationCore:
+    """A message by this block for every run that failed or crashed."""
     return _notification(
         block,
         "Spillover: tell of a failed or crashed run",
@@ -112,7 +114,8 @@ def tell_of_failure(block: UUID) -> AutomationCore:
     )
 
 
-def tell_of_budget(block: UUID) -> AutomationCore:
+def notify_of_budget(block: UUID) -> AutomationCore:
+    """A message by this block for every run that was stopped by its max_cost_usd."""
     match = {
         "prefect.resource.id": "prefect.flow-run.*",
         "prefect.state-message": "Flow run encountered an exception: BudgetSpent:*",

@@ -21,15 +21,17 @@ from flows.judge_again import judge_again
 from flows.serving.automations import TAG
 from flows.serving.forms import form_of
 from flows.watch_documents import watch_documents
-from tasks.catalog import UserError, load_experiment, names
+from tasks.catalog import UserError, names
+from tasks.definitions import load_experiment
 from tasks.schema import Experiment
 from tasks.visible import in_markdown
 
 PUBLISHED = "published"
-"""The tag of experiments of others, as they are defined here."""
+"""The tag of experiments that others published."""
 ZOO = "zoo-"
 """Before the names of their deployments: the UI sorts by name, so that they stand together, behind all others."""
 INBOX_EVERY = timedelta(minutes=5)
+"""Between two looks into the inbox."""
 WEEKLY_SEEDS = (0, 1, 2)
 ON_NEW_DOCUMENTS = "on-new-documents"
 
@@ -62,7 +64,7 @@ def problem_of(name: str) -> str:
 
 
 def of_experiment(experiment: Experiment) -> RunnerDeployment:
-    """Its form prefilled, and a weekly run with each of a few seeds, paused until somebody wants it."""
+    """Its form prefilled, and a weekly run with each of a few seeds, paused until it is switched on."""
     weekly = [
         Cron(f"0 {6 + place} * * 1", active=False, slug=f"weekly-seed-{seed}", parameters={"seed": seed})
         for place, seed in enumerate(WEEKLY_SEEDS)
@@ -78,6 +80,7 @@ def on_new_documents() -> RunnerDeployment:
 
 
 def watching() -> RunnerDeployment:
+    """Looks into the inbox every few minutes, one look at a time."""
     every = Interval(INBOX_EVERY, slug="every-few-minutes")
     return deployment(watch_documents, "watch-documents", {}, schedules=[every], concurrency_limit=1)
 
@@ -91,6 +94,7 @@ def deployment(
     tags: Sequence[str] = (),
     **more: Any,
 ) -> RunnerDeployment:
+    """A flow with these values in its form; `more` is given to Prefect as it is."""
     made = cast(
         RunnerDeployment,  # a coroutine inside of an event loop alone
         flow.to_deployment(
@@ -108,4 +112,5 @@ def deployment(
 
 
 def prefilled(experiment: Experiment) -> dict[str, Any]:
+    """The parameters of run_experiment for this experiment, as JSON."""
     return {"experiment": experiment.model_dump(mode="json")}

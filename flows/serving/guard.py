@@ -1,4 +1,4 @@
-"""Lets only a server's own pages, and programs without a page, ask: whatever comes from elsewhere gets 403.
+"""Lets only a server's own pages, and programs without a page, ask: what comes from any other page gets 403.
 
     app = Guard(app, ["https://lab.example"])        # 127.0.0.1, localhost, [::1] and lab.example
 
@@ -17,7 +17,7 @@ from starlette.websockets import WebSocketClose
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 ADDED = {"X-Content-Type-Options": "nosniff", "X-Frame-Options": "SAMEORIGIN"}
-"""What a server says of all that it serves: it is what it is called, and no page elsewhere may show it as its own."""
+"""What a server says of all that it serves: it is what it is called, and no other page may show it as its own."""
 WORDS = (
     "Refused: this server does not know the name that it was called by, or the page that asks is not its own;"
     " deployments/README.md says how to give it another name.\n"
@@ -35,14 +35,16 @@ class Guard:
         Raises ValueError for one without a scheme or a host, of which no name could be learned.
         """
         self.app = app
-        known = [urlsplit(one.lower()) for one in addresses]
-        hosts = [one.netloc.rpartition("@")[2] for one in known]
-        if not all(one.scheme and _name(host) for one, host in zip(known, hosts, strict=True)):
+        known = [urlsplit(address.lower()) for address in addresses]
+        hosts = [address.netloc.rpartition("@")[2] for address in known]
+        if not all(address.scheme and _name(host) for address, host in zip(known, hosts, strict=True)):
             raise ValueError("an address without http:// or https:// and a host says no name")
         self.names = {*LOOPBACK, *map(_name, hosts)}
-        self.origins = {_origin(one.scheme, host) for one, host in zip(known, hosts, strict=True)}
+        self.origins = {_origin(address.scheme, host) for address, host in zip(known, hosts, strict=True)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes a request on, or answers 403; every answer gets the headers of ADDED."""
+
         async def send_more(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(ADDED)
@@ -60,7 +62,7 @@ class Guard:
 
 
 def _opens_a_page(headers: Headers) -> bool:
-    """Without an Origin: no browser, a page of its own, or a link that is followed; no script or frame elsewhere."""
+    """Without an Origin: no browser, a page of its own, or a followed link; no script or frame of another page."""
     here = headers.get("sec-fetch-site", "none") in ("none", "same-origin")
     return here or headers.get("sec-fetch-dest") == "document"
 

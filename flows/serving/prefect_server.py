@@ -21,6 +21,7 @@ from tasks.catalog import UserError
 
 
 def main() -> None:
+    """Serves until it is stopped; ends with a sentence where an address in the settings is none."""
     listening = _listening()
     settings = get_current_settings()
     api = settings.server.api
@@ -30,7 +31,7 @@ def main() -> None:
     except UserError as mistake:
         raise SystemExit(f"prefect_server: {mistake}") from None
     app = create_app(final=True)  # unpacks the UI beside Prefect, for every user of that
-    os.umask(0o077)  # the database is for this one
+    os.umask(0o077)  # the database is for its user alone
     config = uvicorn.Config(
         Guard(app, filter(None, addresses)),
         timeout_keep_alive=api.keepalive_timeout,

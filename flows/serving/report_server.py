@@ -1,4 +1,4 @@
-"""The reports of all runs on a web server of this machine, those of runs that are going on among them.
+"""The reports of all runs, finished or not, on a web server of this machine.
 
     with serve_reports() as address:         # http://127.0.0.1:4300
         ...                                  # http://127.0.0.1:4300/runs/demo/one
@@ -28,7 +28,7 @@ from flows.serving.guard import Guard
 from flows.serving.server import listen_from
 from flows.so_far import state_of, write_so_far
 from tasks.catalog import UserError, data_folder
-from tasks.report.templates import page
+from tasks.report.templates import fill
 from tasks.runs import Comparison, Run, all_comparisons, all_runs
 
 FIRST_PORT = 4300
@@ -43,7 +43,7 @@ def pages() -> Guard:
     def index(_: Request) -> Response:
         runs = all_runs()[::-1]
         seeds = {run.folder: _seed_of(run) for run in runs}
-        return HTMLResponse(page("reports.html.j2", runs=runs, seeds=seeds, comparisons=all_comparisons()[::-1]))
+        return HTMLResponse(fill("reports.html.j2", runs=runs, seeds=seeds, comparisons=all_comparisons()[::-1]))
 
     def run(request: Request) -> Response:
         here = Run.at(request.path_params["experiment"], request.path_params["run"])
@@ -55,8 +55,8 @@ def pages() -> Guard:
         return HTMLResponse(so_far.page(here))
 
     def comparison(request: Request) -> Response:
-        one = Comparison(request.path_params["name"])
-        return RedirectResponse(f"/comparisons/{quote(one.name)}/{one.page.name}")
+        here = Comparison(request.path_params["name"])
+        return RedirectResponse(f"/comparisons/{quote(here.name)}/{here.page.name}")
 
     def wrong(_: Request, problem: Exception) -> Response:
         return PlainTextResponse(str(problem), status_code=404)
@@ -84,7 +84,7 @@ class Files(StaticFiles):
     """A folder that the first run makes; until then nothing is in it."""
 
     async def check_config(self) -> None:
-        pass
+        """Does not ask for the folder to be there, as starlette's would."""
 
 
 def _seed_of(run: Run) -> str:
@@ -96,13 +96,14 @@ def _seed_of(run: Run) -> str:
 
 
 class SoFar:
-    """Pages of runs that are going on, made anew only when there is more to show."""
+    """Pages of unfinished runs, made anew only when there is more to show."""
 
     def __init__(self) -> None:
         self.known: dict[Path, tuple[tuple[object, ...], str]] = {}
         self.lock = threading.Lock()
 
     def page(self, run: Run) -> str:
+        """The HTML of what there is so far."""
         with self.lock:
             state = state_of(run)
             if self.known.get(run.folder, ((), ""))[0] != state:
@@ -111,12 +112,16 @@ class SoFar:
             return self.known[run.folder][1]
 
     def forget(self, run: Run) -> None:
+        """Of a run that has its report now."""
         self.known.pop(run.folder, None)
 
 
 @contextmanager
 def serve_reports(host: str = LOOPBACK, port: int = 0) -> Iterator[str]:
-    """Serves them beside what else the process does; 0: the first free port from 4300 on."""
+    """Serves them beside what else the process does, and yields the address; port 0: the first free one from 4300 on.
+
+    Raises UserError for a port that cannot be used.
+    """
     try:
         listening = socket.create_server((host, port)) if port else listen_from(FIRST_PORT, host)
     except OSError as problem:

@@ -39,7 +39,7 @@ from tasks.documents.inbox import inbox_folder
 
 
 def serve(at_once: int, reports_host: str = LOOPBACK, reports_port: int = 0) -> None:
-    """Runs at most so many flow runs at a time, each in a process of its own."""
+    """Runs at most `at_once` flow runs at a time, each in a process of its own, until Ctrl-C or SIGTERM."""
     with serve_reports(reports_host, reports_port) as reports, suppress(KeyboardInterrupt, asyncio.CancelledError):
         asyncio.run(keep_serving(at_once, lambda served: _introduce(served, reports)))
     console.print("Stopped. The schedules wait for the next `spillover serve`.")
@@ -57,8 +57,11 @@ class _Runner(Runner):
         self.end()
 
 
-async def keep_serving(at_once: int, ready: Callable[[int], None] = lambda served: None) -> None:
-    """A runner, and another one whenever the server was away for longer than the first could wait."""
+async def keep_serving(at_once: int, ready: Callable[[int], None] = lambda _: None) -> None:
+    """A runner, and another one whenever the server was away for longer than the first could wait.
+
+    `ready` is called with the number of deployments whenever they are served.
+    """
     async with local_server_is_kept(console.print):
         while True:
             await _until_healthy()
@@ -73,7 +76,7 @@ async def keep_serving(at_once: int, ready: Callable[[int], None] = lambda serve
 async def _run_what_is_due(at_once: int, ready: Callable[[int], None]) -> None:
     runner = _Runner(name="spillover", pause_on_shutdown=False, limit=at_once, query_seconds=2)
     seen = _definitions()
-    served = {one.name: await _add(runner, one) for one in await asyncio.to_thread(deployments)}
+    served = {new.name: await _add(runner, new) for new in await asyncio.to_thread(deployments)}
     async with get_client() as client:
         await put_automations(client, served[ON_NEW_DOCUMENTS])
         await _forget_missed_looks(client, served["watch-documents"])
@@ -85,17 +88,17 @@ async def _run_what_is_due(at_once: int, ready: Callable[[int], None]) -> None:
         following.cancel()
 
 
-async def _add(runner: Runner, one: RunnerDeployment) -> UUID:
+async def _add(runner: Runner, deployment: RunnerDeployment) -> UUID:
     """Schedules are made once: those that there are may have been switched on or changed since."""
     async with get_client() as client:
         try:
-            await client.read_deployment_by_name(f"{one.flow_name}/{one.name}")
+            await client.read_deployment_by_name(f"{deployment.flow_name}/{deployment.name}")
         except ObjectNotFound:
             pass
         else:
-            one.schedules = None
-            one.model_fields_set.discard("schedules")  # else "none" would be sent, and taken at its word
-    return await runner.aadd_deployment(one)
+            deployment.schedules = None
+            deployment.model_fields_set.discard("schedules")  # else "none" would be sent, and taken at its word
+    return await runner.aadd_deployment(deployment)
 
 
 async def _forget_missed_looks(client: PrefectClient, watching: UUID) -> None:
@@ -116,8 +119,8 @@ async def _follow_definitions(runner: Runner, seen: object) -> None:
         await asyncio.sleep(LOOK_EVERY)
         try:
             if (now := _definitions()) != seen:
-                for one in await asyncio.to_thread(deployments):
-                    await _add(runner, one)
+                for deployment in await asyncio.to_thread(deployments):
+                    await _add(runner, deployment)
                 seen = now
         except Exception as error:  # a server that is away, a file that is just being written: at the next look
             console.print(f"What is served could not be renewed ({_reason(error)}); tried again.", style="yellow")

@@ -26,7 +26,9 @@ from tasks.catalog import UserError
 
 FIRST_PORT = 4200
 START_SECONDS = 120.0
+"""That a server has to answer after its start."""
 END_SECONDS = 20.0
+"""That a server has to end before it is killed."""
 LOOK_EVERY = 5.0
 """Seconds between two looks at the local server."""
 PROGRAM = "flows.serving.prefect_server"
@@ -96,8 +98,11 @@ def ensure_server() -> str:
 
 
 def local_server() -> str:
-    """The address of the local server, which is started when there is none; one that is starting is waited for."""
-    with _alone():
+    """The address of the local server, which is started when there is none; one that is starting is waited for.
+
+    Raises UserError where it does not start within START_SECONDS.
+    """
+    with _lock():
         noted = read_note(_note_file())
         if noted and _is_ours(noted):
             _wait_until_healthy(noted)
@@ -132,9 +137,9 @@ def _close_to_others(place: Path) -> None:
     mode = place.stat().st_mode
     if mode & 0o007:
         closed = 0o007 if mode & 0o020 else 0o077
-        for one in [place, *(file for file in place.iterdir() if file.is_file() and not file.is_symlink())]:
-            if one.stat().st_uid == os.geteuid():
-                one.chmod(one.stat().st_mode & 0o7777 & ~closed)
+        for path in [place, *(file for file in place.iterdir() if file.is_file() and not file.is_symlink())]:
+            if path.stat().st_uid == os.geteuid():
+                path.chmod(path.stat().st_mode & 0o7777 & ~closed)
 
 
 def _start_process(listening: socket.socket, url: str) -> psutil.Popen:
@@ -170,7 +175,7 @@ def _ended_unless_it_starts(process: psutil.Popen) -> Iterator[None]:
 
 @contextmanager
 def _sigterm_interrupts() -> Iterator[None]:
-    """As Ctrl-C does; only the first thread is told of signals."""
+    """As Ctrl-C does; Python delivers signals to the main thread alone."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -203,7 +208,7 @@ def _end(process: psutil.Process) -> None:
 
 
 def _is_ours(noted: NotedServer) -> bool:
-    """Whether the recorded process is a Prefect server that was started here, and nobody else's."""
+    """Whether the noted process is a Prefect server that was started here, and not another program."""
     try:
         return PROGRAM in psutil.Process(noted.pid).cmdline() and noted.is_there()
     except psutil.Error:
@@ -211,6 +216,7 @@ def _is_ours(noted: NotedServer) -> bool:
 
 
 def is_healthy(url: str) -> bool:
+    """Whether the API at this address answers, within 5 seconds, that it is well."""
     return not _problem_of(url)
 
 
@@ -224,6 +230,7 @@ def _problem_of(url: str) -> str:
 
 
 def ui_address(api_url: str) -> str:
+    """Where people find the server of this API: PREFECT_UI_URL, or the API's own address without its login."""
     return address_in("PREFECT_UI_URL") or checked_address(api_url, "PREFECT_API_URL").removesuffix("/api")
 
 
@@ -243,8 +250,8 @@ def _wait_until_healthy(noted: NotedServer) -> None:
 
 
 def restart_server_that_died() -> str:
-    """Starts the local server again where it was, if it is gone and nobody stopped it; its address, or nothing."""
-    with _alone():
+    """Starts the local server again where it was, if it died and was not stopped; its address, or nothing."""
+    with _lock():
         noted = read_note(_note_file())
         if not noted or noted.url != os.environ.get("PREFECT_API_URL") or _is_ours(noted):
             return ""  # another machine's, stopped on purpose, or alive
@@ -272,7 +279,7 @@ async def _keep_local_server(say: Callable[[str], object]) -> None:
 
 
 def listen_from(first: int, host: str = "127.0.0.1") -> socket.socket:
-    """A socket that listens, at the first port from this one on that is free; it is then nobody else's."""
+    """A socket that listens, at the first port from this one on that is free: no other program can take it then."""
     for port in range(first, first + 100):
         with suppress(OSError):
             return socket.create_server((host, port))
@@ -290,7 +297,7 @@ def _listen_again(port: int) -> socket.socket:
         ) from None
 
 
-def _alone() -> FileLock:
+def _lock() -> FileLock:
     """One process at a time looks for the server and starts it."""
     return FileLock(prefect_folder() / "server.lock", mode=0o600)
 

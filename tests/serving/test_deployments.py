@@ -12,12 +12,13 @@ from prefect.utilities.schema_tools.validation import validate
 from flows.compare import compare_runs
 from flows.experiment import run_experiment
 from flows.judge_again import judge_again
-from flows.serving.automations import mark_dead_runs, tell_of_budget
+from flows.serving.automations import mark_dead_runs, notify_of_budget
 from flows.serving.deployments import ON_NEW_DOCUMENTS, PUBLISHED, ZOO, deployments, of_experiment
 from flows.serving.forms import BOUNDS, form_of
 from flows.serving.server import PROGRAM, RECORDING
 from flows.watch_documents import watch_documents
-from tasks.catalog import load_experiment, names
+from tasks.catalog import names
+from tasks.definitions import load_experiment
 from tasks.paid.budget import BudgetSpent
 from tasks.schema import Experiment
 from tests.conftest import PROJECT
@@ -154,7 +155,7 @@ def test_fields_that_the_form_hides_are_checked_as_strictly(change, words):
 
 
 def test_the_automation_for_budgets_looks_for_the_words_that_a_spent_budget_says():
-    match = tell_of_budget("00000000-0000-0000-0000-000000000000").trigger.match.model_dump()
+    match = notify_of_budget("00000000-0000-0000-0000-000000000000").trigger.match.model_dump()
     words = match["prefect.state-message"]
     assert words == f"Flow run encountered an exception: {BudgetSpent.__name__}:*"
 
