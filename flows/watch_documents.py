@@ -18,7 +18,8 @@ from prefect.runtime import flow_run
 from pydantic import Field
 
 from flows.artifacts import show_table
-from tasks.catalog import UserError, load_experiment, portable, validate
+from tasks.catalog import UserError, relative_to_data, validate
+from tasks.definitions import load_experiment
 from tasks.documents.documents import check_documents_task
 from tasks.documents.inbox import InboxSet, copy_of, find_sets, inbox_folder, is_known, keep_copy, remember
 from tasks.paid.store import content_key
@@ -134,7 +135,7 @@ async def _announce(experiment: Experiment, new: InboxSet, seed: int) -> dict[st
 def on_this_set(template: Experiment, new: InboxSet) -> Experiment:
     """The experiment under a name of its own, with the set in place of its documents, conditioned as the first was."""
     like = template.documents[0]
-    documents = [{**like.model_dump(include={"conditioning", "system_prompt"}), "path": portable(copy_of(new))}]
+    documents = [{**like.model_dump(include={"conditioning", "system_prompt"}), "path": relative_to_data(copy_of(new))}]
     fields = {"name": f"{template.name}.{_plain(new.name)}", "documents": documents}
     return validate(Experiment, template.model_dump() | fields, str(new.place))
 

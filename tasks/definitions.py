@@ -1,12 +1,200 @@
-"""What of a run's definition may change while the run stays the same one, and what may not."""
+"""Definitions, experiments and evals: found and loaded by name, chosen from, written down, and compared.
 
-from collections.abc import Sequence
+experiment = load_experiment("demo", ["training.rank=8"])
+evals = load_evals(experiment)
+"""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from tasks.schema import Eval, Experiment, Rule
-from tasks.strict_yaml import dump
+from tasks.catalog import (
+    LONGEST_EXCERPT,
+    YAML_KINDS,
+    UserError,
+    data_folder,
+    names,
+    read_fields,
+    relative_to_data,
+    resolve_path,
+    suggestion,
+    validate,
+    without_login,
+)
+from tasks.schema import Eval, Experiment, Rule, Sampling
+from tasks.strict_yaml import Misread, dump, load
+
+REFERENCES = r"documents\.\d+\.path|responses|training\.(checkpoint|base_model)|evals\.\d+"
+"""The fields of an experiment that may refer to files and folders."""
+
+
+# ---- loaded by name ------------------------------------------------------------------------------
+
+
+def load_experiment(name: str, overrides: list[str] | tuple[str, ...] = ()) -> Experiment:
+    """An experiment by name or by the path of a YAML file, with dotted overrides (`training.rank=8`) applied.
+
+    Files, folders and evals that it names are looked for beside it, those of an override in the current folder.
+    """
+    path = _definition(name, Path(name), "experiments")
+    fields = read_fields(path)
+    if not path.resolve().is_relative_to(data_folder() / "results"):  # a run's own are resolved
+        resolve_references(fields, path.parent, definition=path)
+    for override in overrides:
+        resolve_references(fields, Path.cwd(), within=_apply_override(fields, override))
+    changed = f" with {without_login(' '.join(overrides))}" if overrides else ""
+    return validate(Experiment, fields, f"{path}{changed}")
+
+
+def load_eval(name: str) -> Eval:
+    """An eval by name or by the path of a YAML file."""
+    path = _definition(name, resolve_path(name), "evals")
+    evaluation = validate(Eval, read_fields(path), str(path))
+    if (name := evaluation.name) != path.stem:
+        raise UserError(f"{path}: its name is {name!r}; an eval is named like its file, so make them the same")
+    return evaluation
+
+
+def load_evals(experiment: Experiment) -> list[Eval]:
+    """The experiment's evals with the judges that it chooses; UserError for a judge that no eval has."""
+    evals = [load_eval(name) for name in experiment.evals]
+    if twice := [e.name for n, e in enumerate(evals) if e.name in [other.name for other in evals[:n]]]:
+        raise UserError(f"evals: {twice[0]!r} is there twice; name each eval once")
+    chosen = experiment.judging.judges
+    known = {judge.name for e in evals for judge in e.judges}
+    for name in chosen:
+        if name not in known:
+            where = ", ".join(experiment.evals)
+            raise UserError(f"judging.judges: no judge {name!r} in {where}{suggestion(name, known)}")
+    refuse_equal_questions(evals, experiment.sampling)
+    return [choose_judges(e, chosen) for e in evals] if chosen else evals
+
+
+def _definition(name: str, path: Path, kind: str) -> Path:
+    """The file of a definition: `path` where the name is one, else in data/."""
+    if name.endswith(YAML_KINDS):
+        path = Path(os.path.expanduser(path))
+        if not os.path.isfile(path):
+            raise UserError(
+                f"{name!r} is not a file (from {Path.cwd()}); give a YAML file or one of {', '.join(names(kind))}"
+            )
+        return path
+    path = data_folder() / kind / f"{name}.yaml"
+    if not os.path.isfile(path):
+        raise UserError(f"no {kind.removesuffix('s')} {name!r} in {path.parent}{suggestion(name, names(kind))}")
+    return path
+
+
+def refuse_equal_questions(evals: list[Eval], sampling: Sampling) -> None:
+    """Raises UserError for two questions of an eval with the same text and system prompt: they would count twice."""
+    for evaluation in evals:
+        seen: dict[tuple[str, str], str] = {}
+        for question in evaluation.questions:
+            first = seen.setdefault((question.system_prompt or sampling.system_prompt, question.text), question.id)
+            if first != question.id:
+                raise UserError(
+                    f"the questions {first!r} and {question.id!r} of the eval {evaluation.name!r} have the same text "
+                    "and the same system prompt, so that one set of answers would count as two; remove or reword one"
+                )
+
+
+def choose_judges(evaluation: Eval, chosen: list[str]) -> Eval:
+    """The eval with only these of its judges, and the rules that need no other.
+
+    Raises UserError where no judge is left, or where one that is left has an only_if on one that is not.
+    """
+    judges = [judge for judge in evaluation.judges if judge.name in chosen]
+    rules = [rule for rule in evaluation.rules if set(rule.judges) <= set(chosen)]
+    if not judges:
+        raise UserError(
+            f"judging.judges: none of {', '.join(chosen)} belongs to the eval {evaluation.name!r}; add one that does"
+        )
+    fields = {"judges": [judge.model_dump() for judge in judges], "rules": [rule.model_dump() for rule in rules]}
+    return validate(Eval, evaluation.model_dump() | fields, f"judging.judges of {evaluation.name}")
+
+
+# ---- what an experiment refers to, and overrides ---------------------------------------------------
+
+
+def resolve_references(fields: dict[str, Any], base: Path, within: str = "", definition: Path | None = None) -> None:
+    """Rewrites each reference to a file or folder in `base` so that `resolve_path` finds it from anywhere.
+
+    All else stays as it is written: names in data/, names of a hub, and what is not there. `within`: only the field of
+    this dotted name and those below it. `definition`: the experiment's own file, which is never one of its evals.
+    """
+    for where, holder, key in _texts(fields):
+        if re.fullmatch(REFERENCES, where) and f"{where}.".startswith(f"{within}." if within else ""):
+            found = _beside(holder[key], where, base)
+            holder[key] = relative_to_data(found) if found and found != definition else holder[key]
+
+
+def _texts(holder: Any, before: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Every text within, as its dotted name, what holds it, and the key or index there."""
+    for key, value in holder.items() if isinstance(holder, dict) else enumerate(holder):
+        if isinstance(value, str):
+            yield f"{before}{key}", holder, key
+        elif isinstance(value, dict | list):
+            yield from _texts(value, f"{before}{key}.")
+
+
+def _beside(given: str, where: str, base: Path) -> Path | None:
+    """The file or folder in `base` that the field `where` refers to; None where there is none."""
+    if not given or "://" in given:
+        return None
+    place = base / os.path.expanduser(given)
+    if where.startswith("evals."):
+        is_named = not given.endswith(YAML_KINDS)
+        among_experiments = is_named and base == data_folder() / "experiments"
+        file = place.with_name(f"{place.name}.yaml") if is_named else place
+        return file if os.path.isfile(file) and not among_experiments else None
+    if where == "training.base_model":
+        is_ours = os.path.exists(data_folder() / "models" / given)
+        return place if os.path.isfile(place / "config.json") and not is_ours else None
+    return place if os.path.exists(place) else None
+
+
+def _apply_override(fields: dict[str, Any], override: str) -> str:
+    """Sets the field that the override names; returns its dotted name."""
+    dotted, equals, value = override.partition("=")
+    said = repr(override[:LONGEST_EXCERPT])
+    if not equals:
+        raise UserError(f"{said} is not an override; write field=value, for example training.rank=8")
+    *parents, last = dotted.split(".")
+    place: Any = fields
+    for parent in parents:
+        place = _child(place, parent, said)
+    key = _index(last) if isinstance(place, list) else last
+    if isinstance(place, list) and not (isinstance(key, int) and key < len(place)):
+        raise UserError(f"{said}: {'.'.join(parents)} has {len(place)} entries, counted from 0")
+    try:
+        place[key] = load(value) if value else ""
+    except Misread as problem:
+        raise UserError(f"{said}: {problem}") from None
+    return dotted
+
+
+def _child(place: Any, name: str, said: str) -> Any:
+    """The fields or the list of this name, made where they are missing."""
+    inner = None
+    if isinstance(place, list):
+        index = _index(name)
+        inner = place[index] if isinstance(index, int) and index < len(place) else None
+    elif isinstance(place, dict):
+        inner = place.setdefault(name, {})
+    if not isinstance(inner, dict | list):
+        raise UserError(f"{said}: there is no {name[:LONGEST_EXCERPT]!r} to set a field of")
+    return inner
+
+
+def _index(name: str) -> int | str:
+    return int(name) if re.fullmatch(r"[0-9]{1,6}", name) else name
+
+
+# ---- written down and compared --------------------------------------------------------------------
 
 
 def as_yaml(noun: BaseModel, defaults: bool = True) -> str:

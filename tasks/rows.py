@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from tasks.catalog import UserError, shown
+from tasks.catalog import UserError, excerpt
 from tasks.tables import FORMER_NAMES, GENERATIONS, text_of
 
 TABLES = (".csv", ".tsv")
@@ -86,7 +86,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"the key {shown(next(name for name in names if names.count(name) > 1))} is there twice")
+        raise ValueError(f"the key {excerpt(next(name for name in names if names.count(name) > 1))} is there twice")
     return found
 
 
@@ -147,7 +147,7 @@ def _parquet_rows(file: Path) -> Iterator[Row]:
     try:
         content = polars.read_parquet(file, glob=False, hive_partitioning=False)
     except (polars.exceptions.PolarsError, OSError) as error:
-        raise UserError(f"{file}: not a Parquet file that can be read ({shown(str(error))}); copy it again") from None
+        raise UserError(f"{file}: not a Parquet file that can be read ({excerpt(str(error))}); copy it again") from None
     for number, value in enumerate(content.iter_rows(named=True), 1):
         yield Row(number, json.dumps(value, ensure_ascii=False, default=str), value, "")
 
@@ -213,7 +213,7 @@ def _header(cells: list[str], place: str) -> list[str]:
     names = [cell.strip() for cell in cells]
     names = [name.casefold() if name.casefold() in PLACES else name for name in names]
     if twice := [name for name in names if name and names.count(name) > 1]:
-        raise UserError(f"{place}: the column {shown(twice[0])} is there twice; give each a name of its own")
+        raise UserError(f"{place}: the column {excerpt(twice[0])} is there twice; give each a name of its own")
     return names if any(names) else []
 
 

@@ -3,13 +3,19 @@
 import asyncio
 import csv
 import json
+import shutil
+from collections import Counter
 
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter
+from prefect.settings import PREFECT_RESULTS_LOCAL_STORAGE_PATH, temporary_settings
 
 from flows.cli.verify import verify
 from flows.experiment import run_experiment
 from flows.judging import TooManyUnscored
-from tasks.catalog import UserError, data_folder, load_experiment
+from tasks.catalog import UserError, data_folder
+from tasks.definitions import load_experiment
 from tasks.paid.budget import BudgetSpent
 from tasks.runs import Run
 from tests.fakes.messages_api import MessagesAPI, Status, judgment
@@ -125,15 +131,89 @@ async def test_a_run_stops_after_a_stage_and_goes_on_from_there(monkeypatch):
     assert counts == {"train": 1, "sample": 32}
 
 
-async def test_a_checkpoint_that_is_gone_is_trained_again(monkeypatch):
-    import shutil
+async def trained_in(run):
+    """The state of the run's training in the Prefect UI, by its name; it is recorded a moment after the run."""
+    only = FlowRunFilter(id={"any_": [run.record()["prefect_run"]]})
+    async with get_client() as client:
+        for _ in range(100):
+            found = await client.read_task_runs(flow_run_filter=only, limit=200)
+            states = [task.state for task in found if task.name.startswith("train ")]
+            if states and states[0].is_final():
+                return states[0].name
+            await asyncio.sleep(0.2)
+    raise AssertionError(f"the training of {run.name} was not recorded")
 
+
+@pytest.fixture
+def prefect_cache(tmp_path):
+    """The folder of Prefect's results: one with no record of another test."""
+    folder = tmp_path / "prefect results"
+    with temporary_settings({PREFECT_RESULTS_LOCAL_STORAGE_PATH: folder}):
+        yield folder
+
+
+async def test_a_training_that_is_kept_shows_as_cached_and_is_not_repeated(monkeypatch, prefect_cache):
+    counts = counted(monkeypatch)
+    first = Run(await run_experiment(tiny(), run="one", until="train"))
+    second = Run(await run_experiment(tiny(), run="two", until="train"))
+    shutil.rmtree(prefect_cache)
+    third = Run(await run_experiment(tiny(), run="three", until="train"))
+    assert counts["train"] == 1
+    assert [await trained_in(run) for run in (first, second, third)] == ["Completed", "Cached", "Cached"]
+    assert first.model() == second.model() == third.model()
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"not JSON"])
+async def test_a_record_of_prefects_that_cannot_be_read_trains_nothing_anew(monkeypatch, prefect_cache, content):
+    counts = counted(monkeypatch)
+    first = Run(await run_experiment(tiny(), run="one", until="train"))
+    for file in (file for file in prefect_cache.rglob("*") if file.is_file()):
+        file.write_bytes(content)
+    second = Run(await run_experiment(tiny(), run="two", until="train"))
+    assert counts["train"] == 1
+    assert first.model() == second.model()
+
+
+async def test_a_checkpoint_that_is_gone_is_trained_again_whatever_prefect_remembers(monkeypatch, prefect_cache):
     counts = counted(monkeypatch)
     await run_experiment(tiny(), run="one", until="train")
     shutil.rmtree(data_folder() / "checkpoints")
+    assert list(prefect_cache.iterdir())
     here = Run(await run_experiment(tiny(), run="two", until="train"))
-    assert counts["train"] == 2
-    assert (data_folder() / here.model().path / "adapter_model.safetensors").is_file()
+    assert (counts["train"], await trained_in(here)) == (2, "Completed")
+    assert (data_folder() / str(here.model().path) / "adapter_model.safetensors").is_file()
+
+
+async def test_a_run_has_the_checkpoint_of_its_own_data_folder_whatever_prefect_remembers(
+    monkeypatch, prefect_cache, tmp_path
+):
+    """Two folders hold two trainings of one key: a service gives each its own address."""
+    await run_experiment(tiny(), run="one", until="train")
+    (file,) = (data_folder() / "checkpoints").glob("*/checkpoint.json")
+    kept = json.loads(file.read_text())
+    file.write_text(json.dumps(kept | {"identity": "another"}))
+    here = Run(await run_experiment(tiny(), run="two", until="train"))
+    assert here.model().identity == "another"
+
+
+async def test_the_documents_of_a_training_are_tokenised_twice_and_of_one_that_is_kept_never(monkeypatch):
+    """Counted with the price before anything is paid, and trained on."""
+    from tasks.engines.rendering import ChatFormat
+
+    seen: Counter[str] = Counter()
+    example = ChatFormat.example
+
+    def example_and_count(self, document):
+        seen[document.messages[-1].content] += 1
+        return example(self, document)
+
+    monkeypatch.setattr(ChatFormat, "example", example_and_count)
+    await run_experiment(tiny(), run="one", until="train")
+    assert seen == Counter(dict.fromkeys(seen, 2))
+    assert len(seen) == 14
+    seen.clear()
+    await run_experiment(tiny(), run="two", until="train")
+    assert not seen
 
 
 async def test_a_changed_definition_under_a_used_name_is_refused():
@@ -182,8 +262,6 @@ async def test_one_engine_serves_a_whole_run(monkeypatch):
 
 
 async def test_a_run_that_still_asks_its_models_goes_on_with_the_weights_it_was_begun_with_alone(tmp_path):
-    import shutil
-
     own = tmp_path / "own"
     shutil.copytree(data_folder() / "models" / "standin", own)
     experiment = tiny(f"training.base_model={own}")

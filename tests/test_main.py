@@ -9,7 +9,7 @@ from rich.console import Console
 from flows.cli import terminal
 from flows.cli.terminal import effects_table
 from flows.console import Terminal
-from tasks.catalog import load_experiment
+from tasks.definitions import load_experiment
 from tasks.estimates.effects import estimate
 from tasks.estimates.judgments import judgments_frame
 from tasks.files import write_rows

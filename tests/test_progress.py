@@ -7,7 +7,7 @@ from prefect.states import Failed
 
 from tasks.catalog import UserError
 from tasks.judging.judgments import failed_call_task
-from tasks.progress import Progress, lost_infrastructure, track, listener
+from tasks.progress import Progress, listener, lost_infrastructure, track
 from tasks.schema import Failure
 from tasks.visible import HIDDEN
 

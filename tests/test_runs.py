@@ -3,7 +3,8 @@ import shlex
 import pytest
 
 from flows.cli.listing import show_catalog
-from tasks.catalog import UserError, load_eval, load_experiment
+from tasks.catalog import UserError
+from tasks.definitions import load_eval, load_experiment
 from tasks.files import write_text
 from tasks.runs import Run, default_name
 from tasks.schema import Rule

@@ -10,7 +10,7 @@ from flows.audit import export_sheet, import_sheet
 from flows.cli.report import report_again
 from flows.cli.verify import verify
 from flows.compare import compare_runs
-from tasks.catalog import load_experiment
+from tasks.definitions import load_experiment
 from tasks.files import write_rows
 from tasks.imports.responses import read_responses
 from tasks.judging.cases import plan

@@ -6,7 +6,8 @@ So it imports nothing that runs anything.
 from collections.abc import Callable
 
 from flows.console import console
-from tasks.catalog import UserError, data_folder, load_eval, load_experiment, names
+from tasks.catalog import UserError, data_folder, names
+from tasks.definitions import load_eval, load_experiment
 from tasks.runs import Run, all_runs
 
 

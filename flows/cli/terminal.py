@@ -17,7 +17,7 @@ from tasks.schema import Agreement, Compared, Corrected, Effect, Failure, State
 from tasks.visible import visible
 
 if TYPE_CHECKING:
-    from tasks.progress import Watcher
+    from tasks.progress import Listener
 
 
 LINE_EVERY = 30.0
@@ -54,7 +54,7 @@ class _Lines:
 
 
 @contextmanager
-def _bars() -> Iterator["Watcher"]:
+def _bars() -> Iterator["Listener"]:
     """A line for each stage: name, bar, counts, time gone, time left."""
     columns = (
         TextColumn("{task.fields[stage]}", table_column=Column(no_wrap=True, min_width=17), markup=False),

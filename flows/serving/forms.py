@@ -10,7 +10,8 @@ from typing import Any
 
 from prefect import Flow
 
-from tasks.catalog import UserError, load_eval, load_experiment, names
+from tasks.catalog import UserError, names
+from tasks.definitions import load_eval, load_experiment
 from tasks.schema import Experiment
 
 BOUNDS = {

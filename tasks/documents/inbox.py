@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from tasks.catalog import DOCUMENT_KINDS, UserError, data_folder, is_of_documents, split_folder, without_kind
+from tasks.catalog import DOCUMENT_KINDS, UserError, data_folder, is_document_file, split_folder, without_ending
 from tasks.files import copy_file, write_text
 from tasks.rows import json_rows
 
@@ -72,10 +72,10 @@ def find_sets(folder: Path) -> list[InboxSet]:
         )
     found = []
     for place in sorted(folder.iterdir()):
-        file_itself = [place] if is_of_documents(place) else []
+        file_itself = [place] if is_document_file(place) else []
         files, left_out = split_folder(place) if place.is_dir() else (file_itself, [])
         if files and not place.name.startswith((".", "_")):
-            name = place.name if place.is_dir() else without_kind(place)
+            name = place.name if place.is_dir() else without_ending(place)
             found.append(InboxSet(name, place.resolve(), files, left_out))
     return found
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tasks.catalog import UserError, data_folder, located, validate
+from tasks.catalog import UserError, data_folder, resolve_path, validate
 from tasks.documents.sets import gather
 from tasks.files import write_text
 from tasks.schema import DocumentSet
@@ -38,7 +38,7 @@ def to_set(text: str, system_prompt: str = "") -> DocumentSet:
 
 def _path(place: str) -> str:
     """As it is typed, unless data/ has a place of this name too: that of the current folder is meant."""
-    here = os.path.exists(place) and located(place) != Path(place)
+    here = os.path.exists(place) and resolve_path(place) != Path(place)
     return os.path.abspath(place) if here else place
 
 

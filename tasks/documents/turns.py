@@ -8,7 +8,7 @@ A row is a synthetic document, a chat or plain text. Training text is never stri
 from collections.abc import Iterable
 from typing import Any
 
-from tasks.catalog import shown
+from tasks.catalog import excerpt
 from tasks.schema import Message
 
 SHAPES = "doc_idea, doc_type and content (synthetic documents), messages (chats) or text (plain text)"
@@ -101,7 +101,7 @@ def _chat(turns: Any) -> list[Message]:
 def _turn(turn: Any) -> Message:
     role = turn.get("role") if isinstance(turn, dict) else None
     if role not in ("system", "user", "assistant"):
-        raise Unusable(f"a turn with the role {shown(role)}; roles are system, user and assistant")
+        raise Unusable(f"a turn with the role {excerpt(role)}; roles are system, user and assistant")
     _refuse(MEANT_OF_A_TURN, turn, f"a turn of the {role}'s")
     if not isinstance(turn.get("content"), str):
         raise Unusable(f"the {role}'s content is not text")
@@ -114,7 +114,7 @@ def _is_masked(turn: dict[str, Any], role: str) -> bool:
     marks = [(mark, turn[mark]) for mark in MASKS if mark in turn]
     for mark, value in marks:
         if value not in (0, 1):
-            raise Unusable(f"{mark} {shown(value)} of a turn: known are 1 (trained on) and 0 (shown, not trained on)")
+            raise Unusable(f"{mark} {excerpt(value)} of a turn: known are 1 (trained on) and 0 (shown, not trained on)")
         if value == 1 and role != "assistant":
             raise Unusable(f"{mark} {value!r} of a turn of the {role}'s: only the assistant's are trained on")
     return any(value == 0 for _, value in marks)

@@ -12,7 +12,8 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tasks.catalog import UserError, read_text, read_yaml, refuse_equal_questions, validate
+from tasks.catalog import UserError, read_text, read_yaml, validate
+from tasks.definitions import refuse_equal_questions
 from tasks.rows import loads, table
 from tasks.schema import Eval, Judge, Sampling
 

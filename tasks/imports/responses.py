@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tasks.catalog import UserError, data_folder, located, names, nearest, settle, shown, validate
+from tasks.catalog import UserError, data_folder, excerpt, names, resolve_path, suggestion, validate
+from tasks.definitions import resolve_references
 from tasks.rows import TABLES, table
 from tasks.schema import Eval, Experiment, Question, Response, Side
 
@@ -34,7 +35,7 @@ def read_responses(place: str, evals: list[Eval]) -> tuple[list[Response], list[
     several rows of one question are its samples, in their order. Raises UserError for a missing file, a row without
     question or response, a question that no eval asks, and one that several ask alike.
     """
-    path = located(place)
+    path = resolve_path(place)
     if not os.path.exists(path):
         raise UserError(
             f"responses: {str(path)!r} does not exist (from {Path.cwd()} or {data_folder()}); give a folder or a file"
@@ -65,7 +66,7 @@ def to_experiment(
         "judging": judging,
         "max_cost_usd": max_cost_usd,
     }
-    settle(fields, Path.cwd())
+    resolve_references(fields, Path.cwd())
     return validate(Experiment, fields, str(path))
 
 
@@ -111,7 +112,7 @@ class Row(NamedTuple):
             return 0.0
         if self.said(field) and not (given and 0 < given <= 1):
             raise UserError(
-                f"{self.place}: {field} {shown(self.said(field))} is no share of the training; write 0.25, or 1"
+                f"{self.place}: {field} {excerpt(self.said(field))} is no share of the training; write 0.25, or 1"
             )
         return given or 1.0
 
@@ -132,8 +133,8 @@ def read_rows(file: Path, side: Side) -> list[Row]:
     models = list(dict.fromkeys(str(fields.get("model") or "").strip() for _, fields in found))
     if len(models) > 1 and (unknown := [model for model in models if model.casefold() not in SIDES]):
         raise UserError(
-            f"{file}: the column model has {', '.join(map(shown, models[:4]))}, and which is the base model cannot be "
-            f"known of {shown(unknown[0])}; write base and fine-tuned, or give each model a file"
+            f"{file}: the column model has {', '.join(map(excerpt, models[:4]))}, and which is the base model cannot be "
+            f"known of {excerpt(unknown[0])}; write base and fine-tuned, or give each model a file"
         )
     return [
         Row(SIDES.get(str(fields.get("model") or "").strip().casefold(), side), f"{file} line {line}", fields)
@@ -199,10 +200,10 @@ def _asked_by(row: Row, by_text: Questions, by_id: Questions) -> Asked:
     named = by_id.get(row.name, [])
     alike = by_text.get(text, []) if text else named
     if named and not any(one in alike for one in named):
-        meant = f"the question {named[0]} is {shown(named[0].question.text)}"
-        raise UserError(f"{row.place}: {meant}, not {shown(text)}; mend one of them")
+        meant = f"the question {named[0]} is {excerpt(named[0].question.text)}"
+        raise UserError(f"{row.place}: {meant}, not {excerpt(text)}; mend one of them")
     if not alike:
-        what = shown(text) if text else f"a question {shown(row.name)}"
+        what = excerpt(text) if text else f"a question {excerpt(row.name)}"
         raise UserError(f"{row.place}: no eval asks {what}{_hint(text, by_text)}")
     fitting = _narrowed(row, alike)
     if len(fitting) > 1:
@@ -223,8 +224,8 @@ def _narrowed(row: Row, alike: list[Asked]) -> list[Asked]:
         system = row.said("system_prompt").strip()
         under = [one for one in alike if one.question.system_prompt.strip() == system]
         if not under:
-            told = f"under the system prompt {shown(system)}" if system else "without a system prompt"
-            raise UserError(f"{row.place}: no eval asks {shown(row.text)} {told}; name the eval that does with --eval")
+            told = f"under the system prompt {excerpt(system)}" if system else "without a system prompt"
+            raise UserError(f"{row.place}: no eval asks {excerpt(row.text)} {told}; name the eval that does with --eval")
         alike = under
     # What others call a question's id is, where it has paraphrases, the tier here.
     return _fitting(alike, lambda one: one.question.tier in {row.said("tier").strip(), *ids})
@@ -236,7 +237,7 @@ def _fitting(alike: list[Asked], fits: Callable[[Asked], bool]) -> list[Asked]:
 
 
 def _hint(text: str, by_text: Questions) -> str:
-    hint = nearest(text, by_text)
+    hint = suggestion(text, by_text)
     return hint if hint.startswith("; did you mean") else "; name the eval that does with --eval"
 
 

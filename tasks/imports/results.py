@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tasks.catalog import UserError, shown, validate
+from tasks.catalog import UserError, excerpt, validate
 from tasks.imports.responses import Row, number, read_rows, to_response
 from tasks.rows import PLACES
 from tasks.schema import Eval, Judge, Judgment, Question, Response, Side
@@ -87,7 +87,7 @@ def _columns_of_scores(rows: list[Row], chosen: list[str], file: Path) -> list[s
             value = row.fields.get(column)
             if not _is_missing(value) and number(value) is None and not _label(value):
                 raise UserError(
-                    f"{row.place}: {shown(value)} in {column} is neither a number nor a word in capitals; mend it, or "
+                    f"{row.place}: {excerpt(value)} in {column} is neither a number nor a word in capitals; mend it, or "
                     "name the columns of scores with --measures"
                 )
     return found
@@ -127,7 +127,7 @@ def _questions(rows: list[Row]) -> dict[Key, Question]:
         first = found.setdefault(_key(row), mine)
         if first.model_copy(update={"id": mine.id}) != mine:
             raise UserError(
-                f"{row.place}: question_id {shown(row.name)} stands for another question, tier or system prompt above; "
+                f"{row.place}: question_id {excerpt(row.name)} stands for another question, tier or system prompt above; "
                 "give each its own"
             )
     _refuse_questions_that_never_meet(rows)
@@ -143,7 +143,7 @@ def _refuse_questions_that_never_meet(rows: list[Row]) -> None:
     for row in rows:
         if row.text and row.text in before and row.text in after and not before[row.text] & after[row.text]:
             raise UserError(
-                f"{row.place}: {shown(row.text)} has another question_id, tier or system_prompt with the other model, "
+                f"{row.place}: {excerpt(row.text)} has another question_id, tier or system_prompt with the other model, "
                 "so that the two would not be compared; give both the same"
             )
 

@@ -1,10 +1,13 @@
 """The report: one HTML file that opens from disk and asks the network for nothing.
 
+    write_report(Run.find("demo"))
+
 Everything that a model wrote is escaped by the template; see report.html.j2.
 """
 
 import json
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,11 +15,22 @@ from prefect import task
 
 from tasks.estimates.findings import findings, verdict
 from tasks.estimates.missing import missing_in_words
-from tasks.files import read_rows, write_text
-from tasks.report.exports import how_trained, over_all, targets, write_exports
-from tasks.report.templates import image, page
+from tasks.files import write_text
+from tasks.report.charts import (
+    BOTH_MODELS,
+    EFFECTS,
+    MATRIX,
+    OF_EVAL,
+    OF_RUN,
+    OVER_TRAINING,
+    TRAINING_CURVE,
+    Chart,
+    EvalResults,
+)
+from tasks.report.exports import SIDES, how_trained, over_all, targets, write_exports
+from tasks.report.templates import data_url, fill
 from tasks.runs import Run, cost_words
-from tasks.schema import Agreement, Corrected, Document, Effect, Eval, Experiment, Judgment, Response
+from tasks.schema import Agreement, AnswerKey, Corrected, Effect, Eval, Experiment, Judgment, Response
 
 SHOWN_DOCUMENTS = 10
 RENEWED = 30
@@ -29,10 +43,10 @@ STANDIN_NOTE = (
 
 
 class Answer(NamedTuple):
-    """A response and what the judges said of it."""
+    """A response and what the judges said of it; no response where none was sampled."""
 
-    response: Response | None
-    judgments: list[Judgment]
+    response: Response | None = None
+    judgments: Sequence[Judgment] = ()
 
 
 class Asked(NamedTuple):
@@ -48,6 +62,7 @@ class Asked(NamedTuple):
 
 
 def is_standin(experiment: Experiment) -> bool:
+    """Whether the answers are the stand-in's, which a page must say."""
     return experiment.training.base_model == STANDIN and not experiment.responses
 
 
@@ -62,40 +77,57 @@ def cost(run: Run) -> str:
 
 def questions_asked(run: Run, evals: list[Eval], effects: list[Effect]) -> list[Asked]:
     """Every question with both models' answers side by side and every judge's words."""
-    baseline, finetuned = run.responses()
-    answers = {
-        (side, r.eval, r.question_id, r.sample): r
-        for side, rows in (("b", baseline), ("f", [r for r in finetuned if r.trained_share == 1]))
-        for r in rows
-    }
-    words: dict[Any, list[Judgment]] = defaultdict(list)
-    for judgment in (j for j in run.judgments() if j.side == "baseline" or j.trained_share == 1):
-        words[judgment.side[0], judgment.eval, judgment.question_id, judgment.sample].append(judgment)
-    samples = sorted({key[3] for key in answers})
+    answers = _answers(run)
+    samples = sorted({key.sample for key in answers})
     return [
         Asked(
-            one.name,
-            q.id,
-            q.tier,
-            q.text,
-            [
-                (Answer(answers.get(b), words[b]), Answer(answers.get(f), words[f]))
-                for n in samples
-                for b, f in [(("b", one.name, q.id, n), ("f", one.name, q.id, n))]
-                if b in answers or f in answers
-            ],
-            [e for e in effects if (e.eval, e.question) == (one.name, q.id)],
+            evaluation.name,
+            question.id,
+            question.tier,
+            question.text,
+            _pairs(answers, evaluation.name, question.id, samples),
+            [effect for effect in effects if (effect.eval, effect.question) == (evaluation.name, question.id)],
         )
-        for one in evals
-        for q in one.questions
+        for evaluation in evals
+        for question in evaluation.questions
+    ]
+
+
+def _answers(run: Run) -> dict[AnswerKey, Answer]:
+    """The answers of the baseline and of the model after its whole training, by their keys as `_key` has them."""
+    judgments: dict[AnswerKey, list[Judgment]] = defaultdict(list)
+    for judgment in run.judgments():
+        if key := _key(judgment.answer):
+            judgments[key].append(judgment)
+    keyed = [(_key(r.key(side)), r) for side, responses in zip(SIDES, run.responses(), strict=True) for r in responses]
+    return {key: Answer(response, judgments[key]) for key, response in keyed if key}
+
+
+def _key(answer: AnswerKey) -> AnswerKey | None:
+    """The baseline stands beside the model after its whole training: one share for both; None for another model."""
+    if answer.side == "finetuned" and answer.trained_share != 1:
+        return None
+    return answer._replace(trained_share=1.0)
+
+
+def _pairs(
+    answers: dict[AnswerKey, Answer], evaluation: str, question_id: str, samples: list[int]
+) -> list[tuple[Answer, Answer]]:
+    """Both models' answers to a question, sample by sample, where at least one of the two is there."""
+    keys = [[AnswerKey(evaluation, question_id, side, sample, 1.0) for side in SIDES] for sample in samples]
+    return [
+        (answers.get(baseline, Answer()), answers.get(finetuned, Answer()))
+        for baseline, finetuned in keys
+        if baseline in answers or finetuned in answers
     ]
 
 
 def render(run: Run, so_far: str = "") -> str:
     """The page; one that says how far the run is loads itself again every few seconds."""
     experiment, evals, effects = run.experiment(), run.evals(), run.estimates()
-    documents = read_rows(run.documents, Document) if run.documents.is_file() else []
-    return page(
+    judgments, tiers = run.judgments(), [effect for effect in effects if not effect.is_of_question]
+    documents = run.trained_on() if run.documents.is_file() else []
+    return fill(
         "report.html.j2",
         experiment=experiment,
         run=run,
@@ -104,49 +136,53 @@ def render(run: Run, so_far: str = "") -> str:
         renewed=RENEWED,
         findings=findings(effects),
         standin_note=STANDIN_NOTE if is_standin(experiment) else "",
-        tiers=(tiers := [e for e in effects if not e.question]),
+        tiers=tiers,
         verdict=verdict,
-        equivalence_margin={e.measure: e.equivalence_margin for e in tiers if e.equivalence_margin is not None},
-        ranked=[e for e in tiers if e.superiority is not None],
-        matrix=image(drawn) if (drawn := run.charts / "matrix.svg").is_file() else "",
-        judge_names=list(dict.fromkeys(judge.name for one in evals for judge in one.judges)),
-        rules={one.name: one.rules for one in evals if one.rules},
+        equivalence_margins={e.measure: e.equivalence_margin for e in tiers if e.equivalence_margin is not None},
+        with_superiority=[effect for effect in tiers if effect.superiority is not None],
+        judge_names=list(dict.fromkeys(judge.name for evaluation in evals for judge in evaluation.judges)),
+        rules={evaluation.name: evaluation.rules for evaluation in evals if evaluation.rules},
         targets=targets(experiment, over_all(effects)),
-        sensitivity=run.moved(),
-        likely={row.measure for row in run.likely()},
+        sensitivity=run.rule_variants(),
+        likely={row.measure for row in run.likelihood_rows()},
         questions=questions_asked(run, evals, effects),
-        charts={one.name: image(chart) for one in evals if (chart := run.charts / f"effects_{one.name}.svg").is_file()},
-        more_charts={one.name: _more_charts(run, one.name) for one in evals},
-        over_training={
-            one.name: image(chart) for one in evals if (chart := run.charts / f"over_training_{one.name}.svg").is_file()
-        },
-        judges={one.name: one.judges for one in evals},
+        judges={evaluation.name: evaluation.judges for evaluation in evals},
         trained=how_trained(experiment.training, run.training_curve()),
-        curve=image(run.charts / "training_curve.svg") if run.training_curve() else "",
         documents=documents[:SHOWN_DOCUMENTS],
         document_count=len(documents),
         mixture=json.loads(run.mixture.read_text()) if run.mixture.is_file() else {},
-        floors={one.name: [j.name for j in one.judges if j.reads == "pair"] for one in evals},
-        states=Counter(judgment.state for judgment in run.judgments()).most_common(),
+        floors={evaluation.name: [j.name for j in evaluation.judges if j.reads == "pair"] for evaluation in evals},
+        states=Counter(judgment.state for judgment in judgments).most_common(),
         agreements=[row for audit in ("repeat", "compare", "person") for row in run.audit(audit, Agreement)],
         corrected=run.audit("corrected", Corrected),
         cost=cost(run),
-        missing=missing_in_words(run.judgments()),
+        missing=missing_in_words(judgments),
         definition=run.definition.read_text(),
+        **_charts(run, [evaluation.name for evaluation in evals]),
     )
 
 
-def _more_charts(run: Run, name: str) -> list[tuple[str, str]]:
-    """The charts of both models' own means and scores, with their descriptions."""
-    kinds = {
-        "levels": "Both models' means over all questions, with 95 % intervals for these questions",
-        "questions": "Both models' means by question, with 95 % intervals",
-        "scores": "How often each score was given, with 95 % intervals for these questions",
-        "judges": "Every answer by two judges' scores; where a rule counts a hit, the area is grey",
-        "boxes": "The scores by question: median, middle half, and whiskers of at most 1.5 times its length",
+def _charts(run: Run, evals: list[str]) -> dict[str, Any]:
+    """The pictures that were drawn, as addresses, and what each kind of them shows."""
+
+    def picture(svg: Path) -> str:
+        return data_url(svg) if svg.is_file() else ""
+
+    def by_eval(chart: Chart[EvalResults]) -> dict[str, str]:
+        found = {name: picture(chart.svg(run.charts, name)) for name in evals}
+        return {name: address for name, address in found.items() if address}
+
+    drawn = {chart.caption: by_eval(chart) for chart in BOTH_MODELS}
+    return {
+        "charts": by_eval(EFFECTS),
+        "over_training": by_eval(OVER_TRAINING),
+        "both_models": {
+            name: [(found[name], caption) for caption, found in drawn.items() if name in found] for name in evals
+        },
+        "matrix": picture(MATRIX.svg(run.charts)),
+        "curve": picture(TRAINING_CURVE.svg(run.charts)),
+        "captions": {chart.name: chart.caption for chart in (*OF_EVAL, *OF_RUN)},
     }
-    files = [(run.charts / f"{kind}_{name}.svg", words) for kind, words in kinds.items()]
-    return [(image(file), words) for file, words in files if file.is_file()]
 
 
 def write_report(run: Run) -> Path:
@@ -157,4 +193,5 @@ def write_report(run: Run) -> Path:
 
 @task(name="report", task_run_name="write the report")
 def report_task(folder: Path) -> Path:
+    """Writes the report and the exports of the run in that folder."""
     return write_report(Run(folder))

@@ -106,7 +106,7 @@ async def bare() -> None:
     """The same requests by the same client under the same limit, and nothing else."""
     import anthropic
 
-    from tasks.catalog import load_eval
+    from tasks.definitions import load_eval
     from tasks.imports.responses import read_responses
     from tasks.judging.asking import to_calls
     from tasks.judging.cases import plan

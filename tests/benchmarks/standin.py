@@ -11,7 +11,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from tasks.catalog import load_evals, load_experiment
+from tasks.definitions import load_evals, load_experiment
 from tasks.documents.sets import gather, split
 from tasks.engines import get_engine
 from tasks.estimates.effects import estimate

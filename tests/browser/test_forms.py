@@ -13,7 +13,8 @@ from playwright.sync_api import Page, expect, sync_playwright
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.serving.deployments import ON_NEW_DOCUMENTS, ZOO, deployments
-from tasks.catalog import load_experiment, names
+from tasks.catalog import names
+from tasks.definitions import load_experiment
 from tasks.schema import Experiment
 from tests.cli.test_terminal import spillover
 from tests.conftest import PROJECT, make_data_folder

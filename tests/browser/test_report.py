@@ -8,7 +8,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from flows.cli.report import report_again
 from flows.experiment import run_experiment
-from tasks.catalog import load_experiment
+from tasks.definitions import load_experiment
 from tasks.files import write_rows
 from tasks.judging.cases import plan
 from tasks.judging.judgments import judge_all

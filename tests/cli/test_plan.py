@@ -1,7 +1,8 @@
 import pytest
 
 from flows.cli.plan import show_needed, show_plan_of
-from tasks.catalog import UserError, load_experiment
+from tasks.catalog import UserError
+from tasks.definitions import load_experiment
 from tasks.estimates.power import Spread
 from tasks.files import write_rows
 from tasks.runs import Run

@@ -6,7 +6,8 @@ import pytest
 
 from flows.cli.run import is_disk_full, run_in_terminal
 from flows.cli.terminal import live_progress
-from tasks.catalog import UserError, load_experiment
+from tasks.catalog import UserError
+from tasks.definitions import load_experiment
 from tasks.progress import listener
 
 

@@ -4,7 +4,8 @@ import pytest
 
 from flows.cli.report import report_again, write_parquet
 from flows.cli.verify import show_checks, verify
-from tasks.catalog import UserError, load_experiment
+from tasks.catalog import UserError
+from tasks.definitions import load_experiment
 from tasks.files import write_rows, write_text
 from tasks.judging.cases import plan
 from tasks.judging.judgments import judge_all

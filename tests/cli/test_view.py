@@ -1,8 +1,7 @@
 import pytest
 
 from flows.cli import view
-from tasks.catalog import load_experiment
-from tasks.definitions import as_yaml
+from tasks.definitions import as_yaml, load_experiment
 from tasks.documents.documents import write_documents
 from tasks.files import write_text
 from tasks.models.training import checkpoint_folder

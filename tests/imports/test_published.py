@@ -5,7 +5,8 @@ import pytest
 import yaml
 
 from flows.cli.imports import import_file
-from tasks.catalog import UserError, load_eval
+from tasks.catalog import UserError
+from tasks.definitions import load_eval
 from tasks.imports.published import read_published
 from tasks.judging.rubrics import to_call
 

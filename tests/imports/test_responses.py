@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from tasks.catalog import UserError, load_eval
+from tasks.catalog import UserError
+from tasks.definitions import load_eval
 from tasks.imports.responses import read_responses, samples_per_question, to_experiment
 from tests.fakes.imported import write_answers, write_eval
 

@@ -10,7 +10,8 @@ from starlette.testclient import TestClient
 from flows.addresses import prefect_folder, reports_address
 from flows.artifacts import address_of
 from flows.serving.report_server import pages, serve_reports
-from tasks.catalog import UserError, load_experiment
+from tasks.catalog import UserError
+from tasks.definitions import load_experiment
 from tasks.files import write_text
 from tasks.runs import Run
 from tests.fakes.nouns import LEXICON, an_eval
