@@ -26,9 +26,10 @@ from flows.addresses import reports_address
 from tasks.estimates.findings import headline
 from tasks.estimates.missing import missing_in_words
 from tasks.estimates.wording import interval, number_or_dash
-from tasks.judging.judging import failed_call_task
+from tasks.judging.judgments import failed_call_task
+from tasks.report.charts import EFFECTS
 from tasks.report.report import STANDIN_NOTE, is_standin
-from tasks.report.templates import image
+from tasks.report.templates import data_url
 from tasks.runs import Run
 from tasks.schema import Effect, Eval, Experiment, Failure
 from tasks.visible import in_markdown
@@ -115,6 +116,7 @@ def _failure_row(number: int, failure: Failure) -> dict[str, str | int]:
 
 
 async def show_results(run: Run, experiment: Experiment, evals: list[Eval]) -> None:
+    """The headline with a chart of each eval, and the table of effects by tier."""
     effects = run.estimates()
     await _show_text(_summary(run, experiment, evals, effects), f"What changed in {experiment.name}")
     tiers = [_row(effect) for effect in effects if not effect.question]
@@ -136,7 +138,8 @@ async def link_to_report(run: Run) -> None:
 
 
 def _summary(run: Run, experiment: Experiment, evals: list[Eval], effects: list[Effect]) -> str:
-    charts = "\n\n".join(f"![{one.name}]({image(run.charts / f'effects_{one.name}.svg')})" for one in evals)
+    names = [evaluation.name for evaluation in evals]
+    charts = "\n\n".join(f"![{name}]({data_url(EFFECTS.svg(run.charts, name))})" for name in names)
     note = f"*{STANDIN_NOTE}*\n\n" if is_standin(experiment) else ""
     title = f"## {experiment.name}, seed {run.record()['seed']}"
     address = address_of(run)

@@ -201,10 +201,10 @@ class Run:
     def remove_what_judgments_made(self) -> None:
         """Removes effects, charts, audits and report: what is there must belong to the judgments that are there."""
         self._remove_what_effects_made()
-        kinds = ("effects_", "over_training_", "levels_", "questions_", "boxes_", "scores_", "judges_", "matrix")
-        made = [*(self.charts.glob(f"{kind}*") for kind in kinds), self.audits.glob("*.csv")]
-        for file in (file for files in made for file in files if not file.name.startswith("sheet_")):
-            file.unlink()
+        shutil.rmtree(self.charts, ignore_errors=True)
+        for file in self.audits.glob("*.csv"):
+            if not file.name.startswith("sheet_"):
+                file.unlink()
 
     def experiment(self) -> Experiment:
         """Its definition as it was run; UserError for one that was damaged by hand."""
@@ -387,10 +387,6 @@ class Comparison:
     def rows(self) -> list[Compared]:
         """comparison.csv: an effect for each label, eval, measure and tier."""
         return _read_nouns(self.table, Compared)
-
-    def chart(self, kind: str, name: str) -> Path:
-        """Where one kind of picture of one eval is, or would be."""
-        return self.charts / f"{kind}_{name}.svg"
 
 
 def _refuse_what_is_no_folder_name(name: str, what: str) -> None:

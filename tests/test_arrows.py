@@ -31,9 +31,9 @@ ROOMS |= {"flows.__main__": list(ROOMS), "deployments": ["flows", "flows.__main_
 
 HOMES = {
     "anthropic": "tasks.judging.claude",
-    "altair": "tasks.report.charts",
-    "vl_convert": "tasks.report.charts",
-    "pypdf": "tasks.report.charts",
+    "altair": "tasks.report",
+    "vl_convert": "tasks.report.rendering",
+    "pypdf": "tasks.report.rendering",
     "jinja2": "tasks.report.templates",
     "sqlalchemy": "tasks.paid.store",
     "yaml": "tasks.strict_yaml",

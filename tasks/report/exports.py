@@ -7,6 +7,7 @@ hits, model_generations.csv a row for each answer and a column for each judge, r
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -17,8 +18,6 @@ from tasks.estimates.rules import answers_of, hits_by_answer
 from tasks.files import write_text
 from tasks.runs import Run
 from tasks.schema import (
-    ALL,
-    SLOPE,
     AnswerKey,
     Condition,
     Effect,
@@ -34,7 +33,9 @@ from tasks.schema import (
 from tasks.tables import GENERATIONS, to_csv
 from tasks.visible import in_markdown
 
+SIDES: tuple[Side, Side] = ("baseline", "finetuned")
 MODELS: dict[Side, str] = {"baseline": "base", "finetuned": "fine-tuned"}
+"""What each side is called in these files."""
 
 
 class Conversation(NamedTuple):
@@ -48,52 +49,58 @@ class Conversation(NamedTuple):
 
     @property
     def hits(self) -> list[str]:
+        """The rules that count the answer as a hit."""
         return [name for name, is_hit in self.rules.items() if is_hit]
 
 
 def conversations(run: Run) -> Iterator[Conversation]:
     """Every answer in the order of the files, the baseline first."""
     evals = run.evals()
-    questions = {(one.name, question.id): question for one in evals for question in one.questions}
-    judgments = run.judgments()
-    said: dict[AnswerKey, list[Judgment]] = {}
-    for judgment in judgments:
-        said.setdefault(judgment.answer, []).append(judgment)
-    found = _hits(evals, scan_judgments(run.judged))
-    sides: tuple[Side, Side] = ("baseline", "finetuned")
-    for side, responses in zip(sides, run.responses(), strict=True):
-        for r in responses:
-            key = r.key(side)
-            yield Conversation(r, side, questions[r.eval, r.question_id], said.get(key, []), found.get(key, {}))
+    questions = {(evaluation.name, q.id): q for evaluation in evals for q in evaluation.questions}
+    judgments: dict[AnswerKey, list[Judgment]] = defaultdict(list)
+    for judgment in run.judgments():
+        judgments[judgment.answer].append(judgment)
+    rules = _hits(evals, scan_judgments(run.judged))
+    for side, response in _answers(run):
+        key = response.key(side)
+        question = questions[key.eval, key.question_id]
+        yield Conversation(response, side, question, judgments.get(key, []), rules.get(key, {}))
 
 
-def _hits(evals: list[Eval], frame: polars.DataFrame) -> dict[AnswerKey, dict[str, bool]]:
+def _answers(run: Run) -> Iterator[tuple[Side, Response]]:
+    for side, responses in zip(SIDES, run.responses(), strict=True):
+        yield from ((side, response) for response in responses)
+
+
+def _hits(evals: list[Eval], judgments: polars.DataFrame) -> dict[AnswerKey, dict[str, bool]]:
     """Of each answer the rules by which it counts, and whether it is a hit."""
-    found: dict[AnswerKey, dict[str, bool]] = {}
-    for one in evals:
-        for share in sorted({1.0, *frame.filter(side="finetuned")["trained_share"].unique()}):
-            mine = at_checkpoint(frame, one, share)
-            for rule in one.rules:
-                for key, is_hit in hits_by_answer(rule, answers_of(rule.judges, mine)).items():
-                    found.setdefault(key, {})[rule.name] = is_hit
+    found: dict[AnswerKey, dict[str, bool]] = defaultdict(dict)
+    shares = sorted({1.0, *judgments.filter(side="finetuned")["trained_share"].unique()})
+    for evaluation in evals:
+        for share in shares:
+            frame = at_checkpoint(judgments, evaluation, share)
+            for rule in evaluation.rules:
+                for key, is_hit in hits_by_answer(rule, answers_of(rule.judges, frame)).items():
+                    found[key][rule.name] = is_hit
     return found
 
 
-def to_row(one: Conversation, experiment: Experiment) -> dict[str, Any]:
+def to_row(conversation: Conversation, experiment: Experiment) -> dict[str, Any]:
     """A conversation as other programs read it: messages, and beside them where they come from."""
-    r = one.response
-    turns = [*one.question.messages(experiment.sampling), Message(role="assistant", content=r.response)]
+    r, question = conversation.response, conversation.question
+    turns = [*question.messages(experiment.sampling), Message(role="assistant", content=r.response)]
+    said = {"score", "label", "state", "reasoning"}
     return {
         "messages": [turn.model_dump() for turn in turns],
-        "model": MODELS[one.side],
+        "model": MODELS[conversation.side],
         "eval": r.eval,
         "tier": r.tier,
         "question_id": r.question_id,
         "sample": r.sample,
         "trained_share": r.trained_share,
         "state": r.state,
-        "judgments": {j.judge: j.model_dump(include={"score", "label", "state", "reasoning"}) for j in one.judgments},
-        "hits": one.hits,
+        "judgments": {judgment.judge: judgment.model_dump(include=said) for judgment in conversation.judgments},
+        "hits": conversation.hits,
     }
 
 
@@ -102,23 +109,15 @@ def generations(found: list[Conversation], evals: list[Eval]) -> str:
 
     A rule's column has 1 for a hit, 0 for an answer that counts and is none, and nothing for one that does not count.
     """
-    judges = list(dict.fromkeys(judge.name for one in evals for judge in one.judges))
-    rules = list(dict.fromkeys(rule.name for one in evals for rule in one.rules))
+    judges = list(dict.fromkeys(judge.name for evaluation in evals for judge in evaluation.judges))
+    rules = list(dict.fromkeys(rule.name for evaluation in evals for rule in evaluation.rules))
     rows = []
-    for one in found:
-        r, said = one.response, {j.judge: _word(j) for j in one.judgments}
-        answer = (
-            MODELS[one.side],
-            r.eval,
-            r.tier,
-            r.question_id,
-            r.sample,
-            r.question,
-            r.response,
-            f"{r.trained_share:g}",
-        )
-        marks = [int(one.rules[rule]) if rule in one.rules else "" for rule in rules]
-        rows.append([*answer, *(said.get(name, "") for name in judges), *marks])
+    for conversation in found:
+        r, words = conversation.response, {j.judge: _word(j) for j in conversation.judgments}
+        place = (MODELS[conversation.side], r.eval, r.tier, r.question_id, r.sample)
+        marks = [int(conversation.rules[rule]) if rule in conversation.rules else "" for rule in rules]
+        said = [words.get(name, "") for name in judges]
+        rows.append([*place, r.question, r.response, f"{r.trained_share:g}", *said, *marks])
     return to_csv([*GENERATIONS, *judges, *rules], rows)
 
 
@@ -139,7 +138,7 @@ def results(experiment: Experiment, effects: list[Effect], curve: list[dict[str,
     if curve:
         lines += ["", "## Training", "", how_trained(experiment.training, curve), "", "![](charts/training_curve.png)"]
     for effect in overall:
-        mine = [e for e in effects if e.question and (e.eval, e.measure) == (effect.eval, effect.measure)]
+        mine = [e for e in effects if e.is_of_question and (e.eval, e.measure) == (effect.eval, effect.measure)]
         lines += ["", f"## {in_markdown(effect.measure)} by question ({effect.eval})", ""]
         lines += _table(mine, "question", lambda e: e.question)
     return "\n".join(lines) + "\n"
@@ -159,8 +158,9 @@ def how_trained(training: Training, curve: list[dict[str, Any]]) -> str:
 
 def over_all(effects: list[Effect]) -> list[Effect]:
     """Of each measure its effect over all questions."""
-    chosen = {(e.eval, e.measure): e for e in effects if not e.question and e.tier not in (ALL, SLOPE)}
-    return list((chosen | {(e.eval, e.measure): e for e in effects if e.tier == ALL and not e.question}).values())
+    tiers = [e for e in effects if not e.is_of_question and not e.is_slope]
+    of_one_tier = {(e.eval, e.measure): e for e in tiers if not e.is_overall}
+    return list((of_one_tier | {(e.eval, e.measure): e for e in tiers if e.is_overall}).values())
 
 
 def targets(experiment: Experiment, overall: list[Effect]) -> list[str]:
@@ -203,7 +203,7 @@ def write_exports(run: Run) -> None:
     """Writes the four files, from what is in the run's folder."""
     experiment, evals = run.experiment(), run.evals()
     found = list(conversations(run))
-    rows = [to_row(one, experiment) for one in found]
+    rows = [to_row(conversation, experiment) for conversation in found]
     write_text(run.conversations, _jsonl(rows))
     write_text(run.hits, _jsonl(row for row in rows if row["hits"]))
     write_text(run.generations, generations(found, evals))
@@ -211,17 +211,18 @@ def write_exports(run: Run) -> None:
 
 
 def as_one_table(run: Run) -> polars.DataFrame:
-    """The whole run: a row for each answer and judge, an answer without judgments once."""
-    sides: tuple[Side, Side] = ("baseline", "finetuned")
-    answers = [
-        {**r.model_dump(), "side": side} for side, rows in zip(sides, run.responses(), strict=True) for r in rows
-    ]
-    said = polars.DataFrame([j.model_dump() for j in run.judgments()], schema_overrides={"score": polars.Float64})
-    said = said.rename({"model": "judge_model"}).drop("tier", "question")
-    joined = said
+    """The whole run: a row for each answer and judge, an answer without judgments once.
+
+    Columns: experiment, run, seed, those of a Response (its state as response_state, its model as checkpoint) with its
+    side, and those of a Judgment (its model as judge_model).
+    """
+    judgments = [judgment.model_dump() for judgment in run.judgments()]
+    joined = polars.DataFrame(judgments, schema_overrides={"score": polars.Float64})
+    joined = joined.rename({"model": "judge_model"}).drop("tier", "question")
+    answers = [{**response.model_dump(), "side": side} for side, response in _answers(run)]
     if answers:  # some results of others come without
-        told = polars.DataFrame(answers).rename({"state": "response_state", "model": "checkpoint"})
-        joined = told.join(said, on=ANSWER, how="full", coalesce=True, maintain_order="left_right")
+        responses = polars.DataFrame(answers).rename({"state": "response_state", "model": "checkpoint"})
+        joined = responses.join(joined, on=ANSWER, how="full", coalesce=True, maintain_order="left_right")
     known = {"experiment": run.experiment().name, "run": run.name, "seed": run.record().get("seed")}
     return joined.select(*(polars.lit(value).alias(name) for name, value in known.items()), *joined.columns)
 

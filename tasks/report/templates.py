@@ -1,6 +1,6 @@
 """Pages: one HTML file each, that opens from disk and asks the network for nothing.
 
-    text = page("report.html.j2", headline="...", chart=image(file))
+    text = fill("report.html.j2", headline="...", chart=data_url(file))
 
 Every value is escaped by the templates; an image is data within the page and runs no script. The only script that a
 page may run is its own, which it names by its hash.
@@ -16,10 +16,13 @@ from markupsafe import Markup
 
 from tasks.estimates.wording import number, signed
 
+FOLDER = Path(__file__).parent
 
-def page(template: str, **values: Any) -> str:
+
+def fill(template: str, **values: Any) -> str:
+    """The page of a template that stands beside this file; jinja2's UndefinedError for a value that it lacks."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader(FOLDER),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -34,26 +37,29 @@ def page(template: str, **values: Any) -> str:
 
 
 class Script(NamedTuple):
-    """A script of ours, and the hash by which a page's Content-Security-Policy allows it and no other."""
+    """A script of ours, and how a page's Content-Security-Policy allows it and no other."""
 
     text: Markup
-    source: str
+    csp_source: str
+    """Its hash, as the policy writes it."""
+
+    @classmethod
+    def of(cls, text: str) -> "Script":
+        """A script with its hash; the text is put into the page as it is, so it must be ours."""
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        return cls(Markup(text), f"sha256-{digest}")
 
 
 def script(name: str) -> Script:
-    return hashed(source(name))
+    """A script that stands beside this file, ready for a page."""
+    return Script.of(script_text(name))
 
 
-def source(name: str) -> str:
+def script_text(name: str) -> str:
     """The text of a script that stands beside this file."""
-    return (Path(__file__).parent / name).read_text()
+    return (FOLDER / name).read_text()
 
 
-def hashed(text: str) -> Script:
-    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-    return Script(Markup(text), f"sha256-{digest}")
-
-
-def image(file: Path) -> str:
-    """An SVG as a data address."""
-    return "data:image/svg+xml;base64," + base64.b64encode(file.read_bytes()).decode()
+def data_url(svg: Path) -> str:
+    """A picture as an address that holds all of it."""
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.read_bytes()).decode()

@@ -281,7 +281,7 @@ def test_runs_that_were_asked_along_their_training_are_drawn_over_it(make_run):
     }
     place = Comparison("along")
     draw_comparison(place, rows)
-    table = polars.read_csv(place.chart("checkpoints", "e").with_suffix(".csv"))
+    table = polars.read_csv(place.charts / "checkpoints_e.csv")
     found = {
         (row["label"], row["trained_share"]): row["difference"] for row in table.to_dicts() if row["tier"] == "direct"
     }

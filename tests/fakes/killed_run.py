@@ -45,10 +45,9 @@ def main() -> None:
 
 def watch(reached: Callable[[str], None]) -> None:
     """Calls `reached` at every instant; the real code runs between."""
-    import tasks.judging.asking
-
     import tasks.engines.generation
     import tasks.engines.lora
+    import tasks.judging.asking
     import tasks.report.rendering
     import tasks.report.report
     from tasks.judging.dispatcher import Dispatcher

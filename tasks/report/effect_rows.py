@@ -1,0 +1,59 @@
+"""The rows of a table of effects that a chart shows; the columns are those of schema's Effect, or Compared."""
+
+from collections.abc import Sequence
+
+import polars
+
+from tasks.schema import ALL, SLOPE
+
+MODELS = {"baseline": "baseline", "fine-tuned": "finetuned"}
+"""What each model is called in a chart, and what its columns begin or end with."""
+SHARED = ("eval", "measure", "tier", "question", "scale_min", "scale_max")
+"""Columns that say the same of both models."""
+
+
+def final(effects: polars.DataFrame) -> polars.DataFrame:
+    """Those of the model after its whole training."""
+    return effects.filter(trained_share=1.0)
+
+
+def of_tiers(effects: polars.DataFrame) -> polars.DataFrame:
+    """Those of tiers, not of single questions."""
+    return effects.filter(question="")
+
+
+def of_questions(effects: polars.DataFrame) -> polars.DataFrame:
+    """Those of single questions."""
+    return effects.filter(polars.col("question") != "")
+
+
+def without_slope(effects: polars.DataFrame) -> polars.DataFrame:
+    """The effects that are differences: a slope is a difference by tier and has no place on their axis."""
+    return effects.filter(polars.col("tier") != SLOPE)
+
+
+def overall(effects: polars.DataFrame) -> polars.DataFrame:
+    """The effects over all questions: those of the tier `all`, or of the only tier."""
+    tiers = of_tiers(effects)
+    known = [name for name in ("label", "eval", "measure", "trained_share") if name in tiers.columns]
+    of_several_tiers = tiers.filter(tier=ALL)
+    return polars.concat([of_several_tiers, tiers.join(of_several_tiers.select(known), on=known, how="anti")])
+
+
+def by_model(effects: polars.DataFrame, shared: Sequence[str] = SHARED) -> polars.DataFrame:
+    """A row for each model instead of one for both.
+
+    Columns: the shared ones, model, mean, low and high (its interval), scored (how many answers).
+    """
+    sides = [
+        effects.select(
+            *shared,
+            polars.lit(model).alias("model"),
+            polars.col(side).alias("mean"),
+            polars.col(f"{side}_low").alias("low"),
+            polars.col(f"{side}_high").alias("high"),
+            polars.col(f"scored_{side}").alias("scored"),
+        )
+        for model, side in MODELS.items()
+    ]
+    return polars.concat(sides)

@@ -1,0 +1,14 @@
+from tasks.report.line_charts import training_curve
+
+
+def test_steps_are_whole():
+    steps = training_curve([{"step": n, "loss": 1 / n} for n in (1, 2, 3)]).to_dict()
+    axes = [layer["encoding"]["x"]["axis"] for layer in steps["layer"]]
+    assert axes == [{"format": "d", "tickMinStep": 1}] * 2
+
+
+def test_a_held_out_loss_beside_the_first_step_was_measured_before_it():
+    rows = [{"step": 1, "loss": 2.5, "held_out_loss": 3.0}, {"step": 1, "held_out_loss": 2.0}]
+    (data,) = training_curve(rows).to_dict()["datasets"].values()
+    points = [(row["documents"], row["step"], row["loss"]) for row in data]
+    assert points == [("trained on", 1, 2.5), ("held out", 0, 3.0), ("held out", 1, 2.0)]

@@ -1,0 +1,71 @@
+import json
+import re
+from xml.etree import ElementTree
+
+import altair
+import polars
+import pypdf
+import pytest
+
+from tasks.report.effect_charts import effects_by_tier, matrix
+from tasks.report.rendering import join_pdfs, save, save_svg
+from tasks.report.templates import Script
+from tasks.visible import visible
+from tests.fakes.two_judges import two_judge_effects, two_judge_eval
+
+
+def with_texts(text):
+    evaluation = two_judge_eval()
+    asked = [question.model_copy(update={"text": text + question.text}) for question in evaluation.questions]
+    return evaluation.model_copy(update={"questions": asked})
+
+
+def test_a_chart_runs_no_script_but_its_own_whatever_a_question_says(tmp_path):
+    evaluation, effects = with_texts("</script><script>alert(1)</script><!--<script>"), two_judge_effects()
+    save(effects_by_tier(effects, evaluation), tmp_path / "effects_e", effects)
+    save(matrix(effects, ["measure"]), tmp_path / "matrix", effects)
+    pages = [(tmp_path / f"{name}.html").read_text() for name in ("effects_e", "matrix")]
+    scripts = [re.findall(r"<script([^>]*)>(.*?)</script>", page, re.DOTALL) for page in pages]
+    (_, spec), (_, drawing) = scripts[0]
+    assert "<" not in spec
+    texts = {row["text"] for row in json.loads(spec)["datasets"].popitem()[1]}
+    assert texts == {None, *(question.text for question in evaluation.questions)}
+    assert scripts[1][1] == ("", drawing), "the same script in all of them"
+    policies = {re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page)[0] for page in pages}
+    assert policies == {
+        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src '{Script.of(drawing).csp_source}'"
+    }
+
+
+REFUSED = "".join(map(chr, [*range(9), 11, 12, *range(14, 32), 127, 0x9B, 0xFFFE, 0xFFFF]))
+"""What XML cannot hold, and what a terminal obeys."""
+
+
+@pytest.mark.parametrize("odd", ["\x0b", "\x1b]0;title\x07", "\r", REFUSED])
+def test_a_control_character_is_drawn_as_what_it_is(tmp_path, odd):
+    named = [polars.col(name) + polars.lit(odd) for name in ("tier", "measure")]
+    effects = two_judge_effects().with_columns(named)
+    chart = effects_by_tier(effects, with_texts(f"Why{odd}?"))
+    save(chart.properties(title=f"Title{odd}"), tmp_path / "effects", effects.head(0))
+    drawn = "".join(ElementTree.fromstring((tmp_path / "effects.svg").read_text()).itertext())
+    for text in (f"close{odd}", f"aligned{odd} (score, 0 to 100)", f"Title{odd}"):
+        assert visible(text)[:20] in drawn
+    assert json.dumps(visible(f"Why{odd}?"))[1:-1] in (tmp_path / "effects.html").read_text()
+
+
+def test_the_table_of_a_chart_keeps_a_text_as_it_is(tmp_path):
+    table = polars.DataFrame({"dose": [1.0], "question": ["from\x0ba page"]})
+    save_svg(altair.Chart(table).mark_point().encode(x="dose:Q", y="question:N"), tmp_path / "x", table)
+    assert (tmp_path / "x.csv").read_bytes() == b'"dose","question"\r\n1.0,"from\x0ba page"\r\n'
+    assert r"from\x0ba page" in (tmp_path / "x.svg").read_text()
+
+
+def test_pages_are_joined_in_their_order(tmp_path):
+    table = polars.DataFrame({"dose": [1.0]})
+    for width in (100, 200):
+        chart = altair.Chart(table).mark_point().encode(x="dose:Q").properties(width=width)
+        save(chart, tmp_path / f"{width}", table)
+    join_pdfs([tmp_path / "200.pdf", tmp_path / "100.pdf"], tmp_path / "all.pdf")
+    widths = [page.mediabox.width for page in pypdf.PdfReader(tmp_path / "all.pdf").pages]
+    assert len(widths) == 2
+    assert widths[0] > widths[1]
