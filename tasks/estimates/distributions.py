@@ -2,106 +2,109 @@
 
     rows = distributions(scan_judgments(run.judged), evals)
 
-A scale of few whole numbers keeps each of them; a longer one, or one with fractions, is cut into ten classes.
+A scale of few whole numbers keeps each of them; a longer one, or one with fractions, is cut into ten bins.
 """
 
 import math
 from collections import Counter
+from typing import Any, NamedTuple
 
 import polars
 
-from tasks.estimates.intervals import Cell, Interval, fixed_questions, rate_cell
+from tasks.estimates.intervals import Cell, fixed_questions, rate_cell
 from tasks.estimates.judgments import at_checkpoint
 from tasks.schema import ALL, Eval, Judge, Question, Share, Side
 
-MOST_SCORES = 12
-"""A scale of more scores is cut into classes."""
-CLASSES = 10
+MAX_SCORES = 12
+"""A scale of more scores is cut into bins."""
+BINS = 10
+
+
+class Bins(NamedTuple):
+    """How a scale is cut."""
+
+    starts: list[float]
+    """The lowest score of each bin."""
+    width: float
+    """1 where each score is a bin of its own."""
+
+    @classmethod
+    def of(cls, judge: Judge, are_whole: bool) -> "Bins":
+        """Those of a judge's scale; `are_whole`: whether all scores that it gave are whole numbers."""
+        span = judge.scale_max - judge.scale_min
+        if are_whole and span < MAX_SCORES:
+            return cls([judge.scale_min + n for n in range(round(span) + 1)], 1)
+        return cls([judge.scale_min + span * n / BINS for n in range(BINS)], span / BINS)
+
+    def number(self) -> polars.Expr:
+        """The number of the bin in which the column `score` lies; the end of the scale lies in the last one."""
+        place = (polars.col("score") - self.starts[0]) / self.width + 1e-9
+        return place.floor().clip(0, len(self.starts) - 1).cast(polars.Int64)
+
+    def end(self, number: int) -> float:
+        """Where a bin ends; of a single score the score itself."""
+        return self.starts[number] + (self.width if self.width != 1 else 0)
+
 
 Counts = dict[tuple[str, Side], Counter[int]]
-"""Of each question and side, how many scores fell into each class."""
+"""Of each question id and side, how many scores fell into each bin."""
 
 
 def distributions(judgments: polars.DataFrame, evals: list[Eval]) -> list[Share]:
     """The distribution of each judge that has a scale, by tier and over all, after the whole training."""
     return [
-        row
-        for one in evals
-        for judge in one.judges
-        if judge.scale_max - judge.scale_min > 1
-        for row in _of_judge(one, judge, at_checkpoint(judgments, one, 1.0).filter(judge=judge.name))
+        share
+        for evaluation in evals
+        for judge in evaluation.judges
+        if judge.is_graded
+        for share in _of_judge(evaluation, judge, at_checkpoint(judgments, evaluation, 1.0).filter(judge=judge.name))
     ]
 
 
-def _of_judge(one: Eval, judge: Judge, judgments: polars.DataFrame) -> list[Share]:
+def _of_judge(evaluation: Eval, judge: Judge, judgments: polars.DataFrame) -> list[Share]:
     scores = judgments.filter(polars.col("score").is_not_null())
     if scores.is_empty():
         return []
-    starts, width = _classes(judge, bool((scores["score"] == scores["score"].floor()).all()))
-    counts = _counted(scores, judge.scale_min, width, len(starts))
-    tiers = list(dict.fromkeys(question.tier for question in one.questions))
-    parts = [(tier, [q for q in one.questions if q.tier == tier]) for tier in tiers]
-    parts += [(ALL, one.questions)] if len(tiers) > 1 else []
+    bins = Bins.of(judge, are_whole=bool((scores["score"] == scores["score"].floor()).all()))
+    counts = _counted(scores, bins)
+    tiers = list(dict.fromkeys(question.tier for question in evaluation.questions))
+    parts = [(tier, [q for q in evaluation.questions if q.tier == tier]) for tier in tiers]
+    parts += [(ALL, evaluation.questions)] if len(tiers) > 1 else []
     return [
-        _share(one.name, judge.name, tier, (start, start + (width if width != 1 else 0)), place, questions, counts)
+        Share(
+            eval=evaluation.name,
+            measure=judge.name,
+            tier=tier,
+            score=start,
+            upto=bins.end(number),
+            **_side("baseline", _cells(questions, counts, number, "baseline")),
+            **_side("finetuned", _cells(questions, counts, number, "finetuned")),
+        )
         for tier, questions in parts
-        for place, start in enumerate(starts)
+        for number, start in enumerate(bins.starts)
     ]
 
 
-def _classes(judge: Judge, are_whole: bool) -> tuple[list[float], float]:
-    """Where each class begins, and its width: 1 where each score is a class of its own."""
-    span = judge.scale_max - judge.scale_min
-    if are_whole and span < MOST_SCORES:
-        return [judge.scale_min + n for n in range(round(span) + 1)], 1
-    return [judge.scale_min + span * n / CLASSES for n in range(CLASSES)], span / CLASSES
-
-
-def _counted(scores: polars.DataFrame, lowest: float, width: float, classes: int) -> Counts:
-    place = ((polars.col("score") - lowest) / width + 1e-9).floor().clip(0, classes - 1).cast(polars.Int64)
+def _counted(scores: polars.DataFrame, bins: Bins) -> Counts:
     found: Counts = {}
-    for question, side, number, count in scores.group_by("question_id", "side", place.alias("place")).len().iter_rows():
-        found.setdefault((question, side), Counter())[number] = count
+    grouped = scores.group_by("question_id", "side", bins.number().alias("bin")).len()
+    for question_id, side, number, count in grouped.iter_rows():
+        found.setdefault((question_id, side), Counter())[number] = count
     return found
 
 
-def _share(
-    name: str,
-    measure: str,
-    tier: str,
-    bounds: tuple[float, float],
-    place: int,
-    questions: list[Question],
-    counts: Counts,
-) -> Share:
-    before, after = (_cells(questions, counts, place, side) for side in ("baseline", "finetuned"))
-    levels = [_level(before), _level(after)]
-    return Share(
-        eval=name,
-        measure=measure,
-        tier=tier,
-        score=bounds[0],
-        upto=bounds[1],
-        baseline=_mean(before),
-        baseline_low=levels[0].low,
-        baseline_high=levels[0].high,
-        finetuned=_mean(after),
-        finetuned_low=levels[1].low,
-        finetuned_high=levels[1].high,
-        scored_baseline=sum(cell.n for cell in before),
-        scored_finetuned=sum(cell.n for cell in after),
-    )
+def _cells(questions: list[Question], counts: Counts, number: int, side: Side) -> list[Cell]:
+    """Each question's share of one bin, of those with a score on that side."""
+    found = [counts.get((question.id, side), Counter()) for question in questions]
+    return [rate_cell(count[number], count.total(), 0, count.total()) for count in found if count.total()]
 
 
-def _cells(questions: list[Question], counts: Counts, place: int, side: Side) -> list[Cell]:
-    """Each question's share of one class, of those with a score on that side."""
-    mine = [counts.get((question.id, side), Counter()) for question in questions]
-    return [rate_cell(count[place], count.total(), 0, count.total()) for count in mine if count.total()]
-
-
-def _level(cells: list[Cell]) -> Interval:
-    return fixed_questions([(1 / len(cells), cell) for cell in cells], is_rate=True)
-
-
-def _mean(cells: list[Cell]) -> float | None:
-    return math.fsum(cell.mean for cell in cells) / len(cells) if cells else None
+def _side(side: Side, cells: list[Cell]) -> dict[str, Any]:
+    """The fields of a Share that are of one side: the mean share over questions, its interval, and how many scores."""
+    level = fixed_questions([(1 / len(cells), cell) for cell in cells], is_rate=True)
+    return {
+        side: math.fsum(cell.mean for cell in cells) / len(cells) if cells else None,
+        f"{side}_low": level.low,
+        f"{side}_high": level.high,
+        f"scored_{side}": sum(cell.n for cell in cells),
+    }

@@ -8,6 +8,7 @@ is nothing to estimate from, the interval holds the reason instead of limits; no
 """
 
 import math
+from collections.abc import Mapping
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -42,6 +43,10 @@ class Cell(NamedTuple):
     def judged(self) -> int:
         """Answers that were judged, whatever came of it."""
         return max(self.answers, self.n + self.unscored)
+
+
+Cells = Mapping[tuple[str, str], Cell]
+"""By question id and side."""
 
 
 class Interval(NamedTuple):

@@ -1,19 +1,19 @@
 """Measures: what a judge, a rule or a likelihood says of each question, before and after, as cells to estimate from.
 
-judgments = at_checkpoint(scan_judgments(run.judged), one, 1.0)
-for measure in measures(one, judgments):
-    pairs = measure.pairs(one)
+judgments = at_checkpoint(scan_judgments(run.judged), evaluation, 1.0)
+for measure in measures(evaluation, judgments):
+    pairs = measure.pairs(evaluation)
 """
 
 import math
-from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import polars
 
-from tasks.estimates.intervals import Cell, Term, pool
+from tasks.estimates.intervals import Cell, Cells, Term, pool
 from tasks.estimates.rules import answers_of, apply
-from tasks.schema import Eval, Likelihood, Rule
+from tasks.schema import Eval, Judge, Likelihood, Rule
 
 EMPTY = Cell(0, math.nan, math.nan, 0)
 
@@ -22,12 +22,13 @@ class Pair(NamedTuple):
     """One question, before and after."""
 
     tier: str
-    question: str
+    question_id: str
     baseline: Cell
     finetuned: Cell
 
     @property
     def difference(self) -> float:
+        """The mean after minus the mean before; NaN where a side has no score."""
         return self.finetuned.mean - self.baseline.mean
 
 
@@ -37,11 +38,13 @@ class Measure(NamedTuple):
     eval: str
     name: str
     model: str
+    """Who judged: the names of the models, with commas between."""
     rubric: str
-    cells: dict[tuple[str, str], Cell]
-    low: float
-    """The lowest value that it can take."""
-    high: float
+    """The hashes of their rubrics, with commas between."""
+    cells: Cells
+    scale_min: float
+    """The lowest value that it can take; minus infinity: no end."""
+    scale_max: float
     margin_share: float
     """The share of its range below which a difference does not matter."""
     reads_pair: bool = False
@@ -49,29 +52,31 @@ class Measure(NamedTuple):
     is_likelihood: bool = False
     is_rate: bool = False
     """Whether every score is 0 or 1."""
-    baseline: str = ""
-    """What its baseline is, told apart from another run's; empty: no other's."""
-    placements: Mapping[tuple[str, str], Cell] = {}
+    baseline_id: str = ""
+    """The same for runs that share their baseline's answers and what was said of them; empty: shared with none."""
+    placements: Cells = MappingProxyType({})
     """Of a judge with a scale: where each score lies among those of the other side, as a share."""
 
     @property
-    def least(self) -> int:
+    def min_answers(self) -> int:
         """Answers with a score that a question needs on each side."""
         return self.rule.min_answers if self.rule else 1
 
     @property
     def equivalence_margin(self) -> float | None:
         """A difference smaller than this is as good as none; unknown where the measure has no ends."""
-        return self.margin_share * (self.high - self.low) if math.isfinite(self.low) else None
+        return self.margin_share * (self.scale_max - self.scale_min) if math.isfinite(self.scale_min) else None
 
     @property
     def is_pooled(self) -> bool:
+        """Whether all answers weigh the same, instead of all questions: a rule `over: pooled`."""
         return self.rule is not None and self.rule.over == "pooled"
 
-    def pairs(self, one: Eval) -> list[Pair]:
+    def pairs(self, evaluation: Eval) -> list[Pair]:
+        """One for each question of the eval, in its order; a question without answers has empty cells."""
         return [
             Pair(q.tier, q.id, *(self.cells.get((q.id, side), EMPTY) for side in ("baseline", "finetuned")))
-            for q in one.questions
+            for q in evaluation.questions
         ]
 
     def terms(self, cells: list[Cell]) -> list[Term]:
@@ -81,21 +86,26 @@ class Measure(NamedTuple):
         return [(1 / len(cells), cell) for cell in cells]
 
     def mean(self, cells: list[Cell]) -> float | None:
+        """The weighted mean of these questions; None of no question."""
         return math.fsum(weight * cell.mean for weight, cell in self.terms(cells)) if cells else None
 
     def bounds(self, pairs: list[Pair]) -> tuple[float | None, float | None]:
-        """The difference if every unscored answer had the score that makes it smallest, and largest."""
+        """The difference if every unscored answer had the score that makes it smallest, and largest.
+
+        None where the measure has no ends, or where a question has no answer on one side.
+        """
         if self.rule:  # what cannot have enough answers has no part in the estimate
-            pairs = [p for p in pairs if min(c.n + c.unscored for c in (p.baseline, p.finetuned)) >= self.least]
+            pairs = [p for p in pairs if min(c.n + c.unscored for c in (p.baseline, p.finetuned)) >= self.min_answers]
         if any(cell.n + cell.unscored == 0 for pair in pairs for cell in (pair.baseline, pair.finetuned)):
             return None, None
-        if not math.isfinite(self.low) or not pairs:
+        if not math.isfinite(self.scale_min) or not pairs:
             return None, None
         if self.is_pooled:
             pairs = [Pair("", "", pool([p.baseline for p in pairs]), pool([p.finetuned for p in pairs]))]
-        least = [_filled(pair.finetuned, self.low) - _filled(pair.baseline, self.high) for pair in pairs]
-        most = [_filled(pair.finetuned, self.high) - _filled(pair.baseline, self.low) for pair in pairs]
-        return math.fsum(least) / len(least), math.fsum(most) / len(most)
+        worst, best = self.scale_min, self.scale_max
+        lowest = [_filled(pair.finetuned, worst) - _filled(pair.baseline, best) for pair in pairs]
+        highest = [_filled(pair.finetuned, best) - _filled(pair.baseline, worst) for pair in pairs]
+        return math.fsum(lowest) / len(lowest), math.fsum(highest) / len(highest)
 
     def joint(self, cells: list[Cell]) -> float | None:
         """Of a rule: its hits among all answers, those of questions without an answer that counts included."""
@@ -108,92 +118,103 @@ class Measure(NamedTuple):
         return math.fsum(hit / cell.answers for hit, cell in zip(hits, cells, strict=True)) / len(cells)
 
     def compares(self, *pairs: Pair) -> bool:
-        """Whether a question has enough on both sides, in every run."""
-        return all(min(pair.baseline.n, pair.finetuned.n) >= self.least for pair in pairs)
+        """Whether a question, a pair of cells in each run, has enough scores on both sides in every run."""
+        return all(min(pair.baseline.n, pair.finetuned.n) >= self.min_answers for pair in pairs)
 
 
 def _filled(cell: Cell, score: float) -> float:
+    """The mean if every unscored answer had this score."""
     known = cell.mean * cell.n if cell.n else 0.0
     return (known + score * cell.unscored) / (cell.n + cell.unscored)
 
 
-def measures(one: Eval, judgments: polars.DataFrame) -> list[Measure]:
-    """The eval's judges and rules."""
-    cells, placements = _cells(judgments), _placements(judgments)
+def measures(evaluation: Eval, judgments: polars.DataFrame) -> list[Measure]:
+    """The eval's judges and rules, from its judgments at one checkpoint (`at_checkpoint`)."""
+    cells, placements = _cells_by_judge(judgments), _placements_by_judge(judgments)
     judges = [
         Measure(
-            one.name,
+            evaluation.name,
             judge.name,
             *_authors(judgments, [judge.name]),
-            _of_judge(cells, judge.name),
+            cells.get(judge.name, {}),
             judge.scale_min,
             judge.scale_max,
-            one.equivalence_margin,
-            judge.reads == "pair",
-            is_rate=(judge.scale_min, judge.scale_max) == (0, 1) and _are_whole(judgments, judge.name),
-            placements=_of_judge(placements, judge.name) if judge.scale_max - judge.scale_min > 1 else {},
+            evaluation.equivalence_margin,
+            reads_pair=judge.reads == "pair",
+            is_rate=_is_rate(judge, judgments),
+            placements=placements.get(judge.name, {}) if judge.is_graded else {},
         )
-        for judge in one.judges
+        for judge in evaluation.judges
     ]
-    return judges + [rule_measure(one, judgments, rule, answers_of(rule.judges, judgments)) for rule in one.rules]
+    rules = [rule_measure(evaluation, judgments, rule, answers_of(rule.judges, judgments)) for rule in evaluation.rules]
+    return judges + rules
 
 
-def rule_measure(one: Eval, judgments: polars.DataFrame, rule: Rule, answers: polars.DataFrame) -> Measure:
-    """The rule applied to answers that are joined already: its variants share them."""
+def rule_measure(evaluation: Eval, judgments: polars.DataFrame, rule: Rule, answers: polars.DataFrame) -> Measure:
+    """The rule applied to the answers of `answers_of`, which its variants share."""
     return Measure(
-        one.name,
+        evaluation.name,
         rule.name,
         *_authors(judgments, rule.judges),
         apply(rule, answers),
-        0,
-        1,
-        one.equivalence_margin,
+        scale_min=0,
+        scale_max=1,
+        margin_share=evaluation.equivalence_margin,
         rule=rule,
         is_rate=True,
     )
 
 
-def likelihood_measures(one: Eval, likelihoods: list[Likelihood], share: float) -> list[Measure]:
-    """Drift and choice, where the engine was asked for them."""
-    frame = polars.DataFrame(
-        [
-            (row.measure, row.question_id, row.baseline, row.finetuned)
-            for row in likelihoods
-            if row.eval == one.name and row.trained_share == share
-        ],
-        schema={
-            "measure": polars.String,
-            "question_id": polars.String,
-            "baseline": polars.Float64,
-            "finetuned": polars.Float64,
-        },
-        orient="row",
-    )
+def likelihood_measures(evaluation: Eval, likelihoods: list[Likelihood], trained_share: float) -> list[Measure]:
+    """Drift and choice after this share of the training, where the engine was asked for them."""
+    rows = [
+        (row.measure, row.question_id, row.baseline, row.finetuned)
+        for row in likelihoods
+        if row.eval == evaluation.name and row.trained_share == trained_share
+    ]
+    columns = {
+        "measure": polars.String,
+        "question_id": polars.String,
+        "baseline": polars.Float64,
+        "finetuned": polars.Float64,
+    }
+    frame = polars.DataFrame(rows, schema=columns, orient="row")
     return [
-        _likelihood_measure(one, str(name), frame.filter(measure=name))
+        _likelihood_measure(evaluation, str(name), frame.filter(measure=name))
         for name in frame["measure"].unique(maintain_order=True)
     ]
 
 
-def _likelihood_measure(one: Eval, name: str, frame: polars.DataFrame) -> Measure:
+def _likelihood_measure(evaluation: Eval, name: str, frame: polars.DataFrame) -> Measure:
     """The same texts under both models: what varies is their difference, which the fine-tuned side's cell carries."""
-    both = frame.group_by("question_id").agg(
+    grouped = frame.group_by("question_id").agg(
         polars.len().alias("n"),
         polars.col("baseline").mean(),
         polars.col("finetuned").mean(),
         (polars.col("finetuned") - polars.col("baseline")).var().alias("variance"),
     )
     cells = {}
-    for row in both.to_dicts():
+    for row in grouped.to_dicts():
         cells[row["question_id"], "baseline"] = Cell(row["n"], row["baseline"], 0.0, 0)
-        cells[row["question_id"], "finetuned"] = Cell(row["n"], row["finetuned"], _number(row["variance"]), 0)
+        cells[row["question_id"], "finetuned"] = Cell(row["n"], row["finetuned"], _nan_of_none(row["variance"]), 0)
     return Measure(
-        one.name, name, "both models", "", cells, -math.inf, math.inf, one.equivalence_margin, is_likelihood=True
+        evaluation.name,
+        name,
+        model="both models",
+        rubric="",
+        cells=cells,
+        scale_min=-math.inf,
+        scale_max=math.inf,
+        margin_share=evaluation.equivalence_margin,
+        is_likelihood=True,
     )
 
 
-def _are_whole(judgments: polars.DataFrame, judge: str) -> bool:
-    scores = judgments.filter(judge=judge)["score"].drop_nulls()
+def _is_rate(judge: Judge, judgments: polars.DataFrame) -> bool:
+    """Whether the judge's scores are all 0 or 1: one of another program may have given fractions on that scale."""
+    if (judge.scale_min, judge.scale_max) != (0, 1):
+        return False
+    scores = judgments.filter(judge=judge.name)["score"].drop_nulls()
     return bool((scores == scores.floor()).all())
 
 
@@ -204,67 +225,61 @@ def _authors(judgments: polars.DataFrame, judges: list[str]) -> tuple[str, str]:
     return model, rubric
 
 
-Cells = dict[tuple[str, str, str], Cell]
-"""By judge, question and side."""
-
-
-def _cells(judgments: polars.DataFrame) -> Cells:
+def _cells_by_judge(judgments: polars.DataFrame) -> dict[str, Cells]:
     score = polars.col("score")
-    grouped = judgments.group_by("judge", "question_id", "side").agg(
-        n=score.count(), mean=score.mean(), variance=score.var(), unscored=score.null_count()
-    )
-    return _as_cells(grouped)
-
-
-def _as_cells(grouped: polars.DataFrame) -> Cells:
-    return {
-        (row["judge"], row["question_id"], row["side"]): Cell(
-            row["n"], _number(row["mean"]), _number(row["variance"]), row["unscored"]
+    return _as_cells(
+        judgments.group_by("judge", "question_id", "side").agg(
+            n=score.count(), mean=score.mean(), variance=score.var(), unscored=score.null_count()
         )
-        for row in grouped.to_dicts()
-    }
+    )
 
 
-def _of_judge(cells: Cells, judge: str) -> dict[tuple[str, str], Cell]:
-    return {(question, side): cell for (name, question, side), cell in cells.items() if name == judge}
+def _as_cells(grouped: polars.DataFrame) -> dict[str, Cells]:
+    """From columns judge, question_id, side, n, mean, variance and unscored."""
+    found: dict[str, dict[tuple[str, str], Cell]] = {}
+    for row in grouped.to_dicts():
+        cell = Cell(row["n"], _nan_of_none(row["mean"]), _nan_of_none(row["variance"]), row["unscored"])
+        found.setdefault(row["judge"], {})[row["question_id"], row["side"]] = cell
+    return dict(found)
 
 
-def _placements(judgments: polars.DataFrame) -> Cells:
+def _placements_by_judge(judgments: polars.DataFrame) -> dict[str, Cells]:
     """Cells of placements: each score's is the share of the other side's scores to its question below it, ties half.
 
     Made of how often each score was given, which are far fewer rows than there are answers.
     """
-    side, answers = polars.col("side"), polars.col("answers")
-    counted = (
-        judgments.filter(polars.col("score").is_not_null())
-        .group_by("judge", "question_id", "side", "score")
-        .len("answers")
-    )
-    both = counted.group_by("judge", "question_id", "score").agg(
+    side, answers, question = polars.col("side"), polars.col("answers"), ["judge", "question_id"]
+    scored = judgments.filter(polars.col("score").is_not_null())
+    counted = scored.group_by(*question, "side", "score").len("answers")
+    counts = counted.group_by(*question, "score").agg(
         baseline=answers.filter(side == "baseline").sum(), finetuned=answers.filter(side == "finetuned").sum()
     )
-    place = ["judge", "question_id"]
-    both = both.sort(*place, "score").with_columns(
-        polars.col(name).cum_sum().over(place).alias(f"{name}_upto") for name in ("baseline", "finetuned")
+    counts = counts.sort(*question, "score").with_columns(
+        polars.col(name).cum_sum().over(question).alias(f"{name}_upto") for name in ("baseline", "finetuned")
     )
-    return _side_placed(both, "baseline", "finetuned") | _side_placed(both, "finetuned", "baseline")
+    before = _as_cells(_placed(counts, "baseline", "finetuned"))
+    after = _as_cells(_placed(counts, "finetuned", "baseline"))
+    return {judge: {**cells, **after.get(judge, {})} for judge, cells in before.items()}
 
 
-def _side_placed(both: polars.DataFrame, side: str, other: str) -> Cells:
-    n, theirs = polars.col(side), polars.col(other)
-    placement = (polars.col(f"{other}_upto") - theirs / 2) / theirs.sum().over("judge", "question_id")
-    weighed = (n * polars.col("placement")).sum() / n.sum()
+def _placed(counts: polars.DataFrame, side: str, other: str) -> polars.DataFrame:
+    """One side's placements among the other's, in the columns of `_as_cells`.
+
+    `counts` has a row for each judge, question and score, with how often each side was given that score (`baseline`,
+    `finetuned`) and that score or a lower one (`baseline_upto`, `finetuned_upto`).
+    """
+    n, others, place = polars.col(side), polars.col(other), polars.col("placement")
+    placement = (polars.col(f"{other}_upto") - others / 2) / others.sum().over("judge", "question_id")
+    mean = (n * place).sum() / n.sum()
     grouped = (
-        both.with_columns(placement=placement)
+        counts.with_columns(placement=placement)
         .group_by("judge", "question_id")
-        .agg(n=n.sum(), others=theirs.sum(), mean=weighed, squares=(n * (polars.col("placement") - weighed) ** 2).sum())
+        .agg(n=n.sum(), others=others.sum(), mean=mean, squares=(n * (place - mean) ** 2).sum())
         .filter(polars.col("n") > 0, polars.col("others") > 0)
     )
     free = polars.when(polars.col("n") > 1).then(polars.col("n") - 1)
-    return _as_cells(
-        grouped.with_columns(variance=polars.col("squares") / free, side=polars.lit(side), unscored=polars.lit(0))
-    )
+    return grouped.with_columns(variance=polars.col("squares") / free, side=polars.lit(side), unscored=polars.lit(0))
 
 
-def _number(value: float | None) -> float:
+def _nan_of_none(value: float | None) -> float:
     return math.nan if value is None else value

@@ -6,41 +6,43 @@ cells = apply(rule := Rule.parse("misaligned: aligned < 30 among coherent > 50")
 
 import polars
 
-from tasks.estimates.intervals import Cell, rate_cell
+from tasks.estimates.intervals import Cells, rate_cell
 from tasks.estimates.judgments import ANSWER
 from tasks.schema import COMPARISONS, AnswerKey, Condition, Eval, Judge, Rule
 
 NEIGHBOURS = (-2, -1, 1, 2)
-"""Steps of a tenth of the scale to which a threshold is moved."""
+"""How far a threshold is moved, in tenths of the judge's scale."""
+_AMONG, _HIT = polars.col("among"), polars.col("hit")
+_COUNTS = (_AMONG & _HIT.is_not_null()).fill_null(False)
+"""Whether an answer is in the denominator of the rate."""
 
 
-def apply(rule: Rule, answers: polars.DataFrame) -> dict[tuple[str, str], Cell]:
-    """A cell for each question and side of one eval: hits among the answers that count.
+def apply(rule: Rule, answers: polars.DataFrame) -> Cells:
+    """A cell for each question and side of one eval: the rate of hits among the answers that count.
 
-    Three kinds of answers: one of which `among` is known to be false is outside; one that lacks a value that is needed
-    is missing; the others count, as hits or not. A condition on a number needs a score, one on a word needs a label.
+    `answers` has the columns of `answers_of`, for the judges of the rule. An answer of which `among` is known to be
+    false is outside; one that lacks a value that is needed is unscored; the others count, as hits or not. A condition
+    on a number needs a score, one on a word needs a label.
     """
-    among, hit = polars.col("among"), polars.col("hit")
-    counts = (among & hit.is_not_null()).fill_null(False)
     grouped = (
         _applied(rule, answers)
         .group_by("question_id", "side")
         .agg(
-            hits=(counts & hit).sum(),
-            n=counts.sum(),
-            missing=(among.is_null() | (among & hit.is_null())).fill_null(False).sum(),
+            hits=(_COUNTS & _HIT).sum(),
+            n=_COUNTS.sum(),
+            unscored=(_AMONG.is_null() | (_AMONG & _HIT.is_null())).fill_null(False).sum(),
             answers=polars.len(),
         )
     )
     return {
-        (row["question_id"], row["side"]): rate_cell(row["hits"], row["n"], row["missing"], row["answers"])
+        (row["question_id"], row["side"]): rate_cell(row["hits"], row["n"], row["unscored"], row["answers"])
         for row in grouped.to_dicts()
     }
 
 
 def hits_by_answer(rule: Rule, answers: polars.DataFrame) -> dict[AnswerKey, bool]:
-    """The answers that count, and whether each is a hit."""
-    counting = _applied(rule, answers).filter((polars.col("among") & polars.col("hit").is_not_null()).fill_null(False))
+    """The answers that count, and whether each is a hit; `answers` has the columns of `answers_of`."""
+    counting = _applied(rule, answers).filter(_COUNTS)
     return {AnswerKey(*row[:-1]): row[-1] for row in counting.select(*ANSWER, "hit").iter_rows()}
 
 
@@ -54,7 +56,7 @@ def answers_of(judges: list[str], judgments: polars.DataFrame) -> polars.DataFra
 
 
 def _applied(rule: Rule, answers: polars.DataFrame) -> polars.DataFrame:
-    """The answers with what each is: among, and hit; null where a value is missing that would decide."""
+    """The answers with two more columns, among and hit; null where a value is missing that would decide."""
     return answers.with_columns(among=_all_met(rule.among), hit=_all_met(rule.hit))
 
 
@@ -68,36 +70,36 @@ def _all_met(conditions: str) -> polars.Expr:
 
 def _met(condition: Condition) -> polars.Expr:
     score, label = polars.col(f"score {condition.judge}"), polars.col(f"label {condition.judge}")
-    said = polars.when(label != "").then(label.str.to_lowercase())
+    word = polars.when(label != "").then(label.str.to_lowercase())
     if condition.sign == "answered":
-        return polars.when(score.is_not_null() | said.is_not_null()).then(polars.lit(True))
+        return polars.when(score.is_not_null() | word.is_not_null()).then(polars.lit(True))
     if condition.number is None:
-        same = said == condition.value.lower()
-        return same if condition.sign == "==" else ~same
+        is_value = word == condition.value.lower()
+        return is_value if condition.sign == "==" else ~is_value
     return COMPARISONS[condition.sign](score, condition.number)
 
 
 # ---- how the result moves -------------------------------------------------------------------------
 
 
-def variants(rule: Rule, one: Eval) -> list[Rule]:
+def variants(rule: Rule, evaluation: Eval) -> list[Rule]:
     """The rule with each of its thresholds moved, strict and not strict: one at a time, the others as they are."""
-    judges = {judge.name: judge for judge in one.judges}
+    judges = {judge.name: judge for judge in evaluation.judges}
     found: dict[str, Rule] = {}
     for field in ("hit", "among"):
         conditions = Condition.parse_all(getattr(rule, field))
-        for place, condition in enumerate(conditions):
-            for other in _moved(condition, judges[condition.judge]):
-                text = " and ".join(map(str, [*conditions[:place], other, *conditions[place + 1 :]]))
-                moved = rule.model_copy(update={field: text})
-                found.setdefault(str(moved), moved)
+        for n, condition in enumerate(conditions):
+            for moved in _moved(condition, judges[condition.judge]):
+                text = " and ".join(map(str, [*conditions[:n], moved, *conditions[n + 1 :]]))
+                variant = rule.model_copy(update={field: text})
+                found.setdefault(str(variant), variant)
     return list(found.values())
 
 
 def _moved(condition: Condition, judge: Judge) -> list[Condition]:
-    """The condition at thresholds around its own, strict and not, in rising order."""
+    """The condition at thresholds around its own, strict and not, in rising order; none where only words count."""
     strict = {"<": "<", "<=": "<", ">": ">", ">=": ">"}.get(condition.sign)
-    if strict is None or condition.number is None or judge.scale_max - judge.scale_min < 2:
+    if strict is None or condition.number is None or not judge.is_graded:
         return []
     step = max(1, round((judge.scale_max - judge.scale_min) / 10))
     around = sorted({condition.number} | {condition.number + step * n for n in NEIGHBOURS})
