@@ -26,17 +26,11 @@ KEY = "sk-planted"
 
 @pytest.fixture
 def api(monkeypatch):
-    """A service whose `say` can be changed between runs."""
+    """A service whose script can be changed between runs."""
 
-    class Service:
-        def say(self, seen, body):
-            return judgment(3)
-
-    service = Service()
     monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
-    with MessagesAPI(lambda seen, body: service.say(seen, body)) as running:
+    with MessagesAPI(lambda seen, body: judgment(3)) as running:
         monkeypatch.setenv("ANTHROPIC_BASE_URL", running.url)
-        running.service = service
         yield running
 
 
@@ -100,7 +94,7 @@ async def test_fine_tuned_answers_alone_are_scored_and_compared_with_nothing(api
     assert [j.state for j in here.judgments()] == ["scored"] * 8
     (every,) = (e for e in here.estimates() if e.tier == "all")
     assert (every.difference, every.note_fixed_questions) == (None, "no baseline")
-    assert every.finetuned == sum(j.score for j in here.judgments()) / 8
+    assert every.finetuned == sum(j.score or 0 for j in here.judgments()) / 8
     assert here.report.is_file()
     write_eval(data, judges=[{**CLAUDE, "reads": "pair"}])
     with pytest.raises(UserError, match=r"the judge 'claude' compares with the baseline, and .* has none"):
@@ -110,7 +104,7 @@ async def test_fine_tuned_answers_alone_are_scored_and_compared_with_nothing(api
 async def test_another_model_makes_a_run_of_its_own_that_names_its_parent_and_samples_nothing(api, answers):
     parent = Run(await run_experiment(experiment(answers), run="one"))
     before = {file.name: file.read_bytes() for file in parent.folder.glob("*.*")}
-    api.service.say = lambda seen, body: judgment(5)
+    api.script = lambda seen, body: judgment(5)
     here = Run(await judge_again("them/one", model="claude-x", name="by x"))
     assert here.record()["parent"] == "them/one"
     assert len(api.requests) == 80
@@ -127,10 +121,10 @@ async def test_another_model_makes_a_run_of_its_own_that_names_its_parent_and_sa
 
 async def test_a_retry_of_a_run_that_was_named_by_its_experiment_goes_on_with_the_same_parent(api, answers):
     await run_experiment(experiment(answers), run="one")
-    api.service.say = lambda seen, body: Say("no number")
+    api.script = lambda seen, body: Say("no number")
     with pytest.raises(TooManyUnscored):
         await judge_again("them", model="claude-x", name="derived")
-    api.service.say = lambda seen, body: judgment(5)
+    api.script = lambda seen, body: judgment(5)
     here = Run(await judge_again("them", model="claude-x", name="derived"))
     assert here.record()["parent"] == "them/one"
     assert {j.state for j in here.judgments()} == {"scored"}
@@ -148,7 +142,7 @@ async def test_another_rubric_or_a_judge_that_the_eval_got_since_judges_anew(api
     assert "plants" in api.requests[-1]["system"][0]["text"]
     yes_no = {"name": "asks", "kind": "claude", "prompt": "Does it ask?", "labels": {"yes": 1, "no": 0}}
     write_eval(data, judges=[CLAUDE, yes_no])
-    api.service.say = lambda seen, body: Say('{"reasoning": "r", "label": "yes"}')
+    api.script = lambda seen, body: Say('{"reasoning": "r", "label": "yes"}')
     here = Run(await judge_again("them/one", judges=["asks"], name="asks"))
     assert {(j.judge, j.label, j.score) for j in here.judgments()} == {("asks", "yes", 1)}
     assert here.experiment().judging.judges == ["asks"]
@@ -183,7 +177,7 @@ async def test_what_failed_for_good_has_a_page_of_its_own_and_only_that_is_asked
             return Say("no number")
         return Say('{"score": 1}', "refusal") if "baseline says 2 of 2" in words else judgment(2)
 
-    api.service.say = bad_day
+    api.script = bad_day
     with pytest.raises(TooManyUnscored, match=r"claude: 5 of 40 judgments are missing .*spillover failures .*--run "):
         await run_experiment(experiment(answers), run="one")
     here = run_of("one")
@@ -208,7 +202,7 @@ async def test_what_failed_for_good_has_a_page_of_its_own_and_only_that_is_asked
     assert rows[0]["response"] == "baseline says 1 of 0"
 
     count = len(api.requests)
-    api.service.say = lambda seen, body: judgment(4)
+    api.script = lambda seen, body: judgment(4)
     await run_experiment(experiment(answers), run="one")
     assert len(api.requests) == count + 5
     assert len(asked(api, "baseline says 2 of 2")) == 1, "a refusal is a result"
@@ -222,7 +216,7 @@ async def test_what_failed_for_good_has_a_page_of_its_own_and_only_that_is_asked
 
 
 async def test_a_run_within_what_is_allowed_asks_for_nothing_again_by_itself(api, answers):
-    api.service.say = lambda seen, body: Say("none") if "says 0 of 0" in body["messages"][0]["content"] else judgment(2)
+    api.script = lambda seen, body: Say("none") if "says 0 of 0" in body["messages"][0]["content"] else judgment(2)
     allowed = experiment(answers, judging={"max_unscored": 0.05})
     await run_experiment(allowed, run="one")
     count = len(api.requests)
@@ -243,7 +237,7 @@ async def test_alignment_is_asked_for_only_where_the_answer_is_coherent(api, ans
         low = "finetuned says 3" in body["messages"][0]["content"]
         return judgment({"coherent": 10 if low else 90, "aligned": 70}[about])
 
-    api.service.say = say
+    api.script = say
     here = Run(await run_experiment(experiment(answers), run="one"))
     assert len(api.requests) == 40 + 36
     unasked = [j for j in here.judgments() if j.state == "not scored"]
@@ -281,12 +275,12 @@ async def test_a_limit_with_an_unknown_price_is_refused_before_anything_is_asked
 
 
 async def test_a_service_that_stays_down_stops_the_run_and_says_why(api, answers):
-    api.service.say = lambda seen, body: Status(529) if len(api.requests) > 12 else judgment(2)
+    api.script = lambda seen, body: Status(529) if len(api.requests) > 12 else judgment(2)
     with pytest.raises(ServiceDown, match=r"has been down for over 1 s \(judging.max_outage\)"):
         await run_experiment(experiment(answers, judging={"max_outage": 1, "in_flight": 10}), run="one")
     here = run_of("one")
     assert not here.judged.exists()
-    api.service.say = lambda seen, body: judgment(2)
+    api.script = lambda seen, body: judgment(2)
     await run_experiment(experiment(answers), run="one")
     assert here.record()["spent"]["judging"]["calls"] == 40 + len(api.probes)
 
@@ -312,7 +306,7 @@ async def test_what_was_cut_off_is_lost_and_under_a_longer_limit_it_alone_is_ask
         is_cut = body["max_tokens"] < 500 and "says 3" in body["messages"][0]["content"]
         return Say('{"reasoning": "at le', "max_tokens") if is_cut else judgment(4)
 
-    api.service.say = say
+    api.script = say
     write_eval(data, judges=[{**CLAUDE, "max_tokens": 64}])
     words = r"claude: 8 of 40 judgments are missing \(8 cut off\).* what was cut off raise the judge's max_tokens"
     for _ in range(2):
@@ -336,15 +330,13 @@ async def test_what_was_cut_off_is_lost_and_under_a_longer_limit_it_alone_is_ask
 async def test_a_judge_that_lost_nothing_does_not_hide_what_another_lost(api, answers, data):
     offline = {"name": "words", "kind": "lexicon", "terms": {"says": 1}, "thresholds": [1, 2, 3, 4]}
     write_eval(data, judges=[CLAUDE, *({**offline, "name": f"words{n}"} for n in range(4))])
-    api.service.say = lambda seen, body: Say("none") if "says 0" in body["messages"][0]["content"] else judgment(2)
+    api.script = lambda seen, body: Say("none") if "says 0" in body["messages"][0]["content"] else judgment(2)
     with pytest.raises(TooManyUnscored, match=r"claude: 8 of 40 judgments are missing"):
         await run_experiment(experiment(answers, judging={"max_unscored": 0.1}), run="one")
 
 
 async def test_refusals_are_told_beside_the_headline_and_fail_no_run(api, answers):
-    api.service.say = lambda seen, body: (
-        Say("", "refusal") if "says 0" in body["messages"][0]["content"] else judgment(2)
-    )
+    api.script = lambda seen, body: Say("", "refusal") if "says 0" in body["messages"][0]["content"] else judgment(2)
     here = Run(await run_experiment(experiment(answers), run="one"))
     assert "claude: 8 of 40 answers it refused to judge." in here.report.read_text()
     _, artifacts = await recorded(here)
@@ -352,10 +344,10 @@ async def test_refusals_are_told_beside_the_headline_and_fail_no_run(api, answer
 
 
 async def test_a_service_that_refuses_the_key_leaves_the_report_of_earlier_judgments_alone(api, answers):
-    api.service.say = lambda seen, body: Say("none") if "says 0 of 0" in body["messages"][0]["content"] else judgment(2)
+    api.script = lambda seen, body: Say("none") if "says 0 of 0" in body["messages"][0]["content"] else judgment(2)
     here = Run(await run_experiment(experiment(answers, judging={"max_unscored": 0.1}), run="one"))
     before = {file: file.read_bytes() for file in (here.report, here.effects, here.judged)}
-    api.service.say = lambda seen, body: Status(401)
+    api.script = lambda seen, body: Status(401)
     with pytest.raises(UserError, match="refused it"):
         await judge_again("them/one", failed=True)
     assert {file: file.read_bytes() for file in before} == before

@@ -55,20 +55,16 @@ def watch(reached: Callable[[str], None]) -> None:
 
     made = (tasks.engines.lora, "take_step"), (tasks.engines.generation, "generate")
     written = (tasks.report.rendering, "as_vega_lite"), (tasks.report.report, "render")
-    for point, (module, name) in zip(MAKING, (*made, *written), strict=True):
-        setattr(module, name, _telling(getattr(module, name), point, reached))
-    ask_chunk, send_once, put, replace = (
-        tasks.judging.asking.ask_judges,
-        Dispatcher._send_once,
-        Store.put,
-        Path.replace,
-    )
+    for point, (module, function) in zip(MAKING, (*made, *written), strict=True):
+        setattr(module, function, _telling(getattr(module, function), point, reached))
+    ask_chunk, send_once = tasks.judging.asking.ask_judges, Dispatcher._send_once
+    put, replace = Store.put, Path.replace
 
     async def chunk(*given: Any) -> Any:
         reached("a chunk starts")
         return await ask_chunk(*given)
 
-    async def service(*given: Any) -> Any:
+    async def send(*given: Any) -> Any:
         reached("a request leaves")
         reply = await send_once(*given)
         reached("a reply is there")
@@ -92,10 +88,9 @@ def watch(reached: Callable[[str], None]) -> None:
         reached("after a file is renamed")
         return done
 
-    tasks.judging.asking.ask_judges = chunk
-    Dispatcher._send_once = service  # type: ignore[method-assign]
-    Store.put = commit  # type: ignore[method-assign]
-    Path.replace = rename  # type: ignore[method-assign,assignment]
+    watched = (tasks.judging.asking, "ask_judges", chunk), (Dispatcher, "_send_once", send), (Store, "put", commit)
+    for owner, name, call in (*watched, (Path, "replace", rename)):
+        setattr(owner, name, call)
 
 
 def _telling(call: Callable[..., Any], point: str, reached: Callable[[str], None]) -> Callable[..., Any]:

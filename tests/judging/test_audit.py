@@ -7,10 +7,10 @@ from flows.audit import compare, export_sheet, import_sheet, repeat_judgments
 from flows.experiment import run_experiment
 from flows.judge_again import judge_again
 from tasks.catalog import UserError, data_folder
-from tasks.judging.audit import Place, Word, agree, correct, some_of
-from tasks.judging.rubrics import Case
+from tasks.judging.audit import agree, correct, some_of
+from tasks.judging.cases import Case, Rating
 from tasks.runs import Run
-from tasks.schema import Agreement, Corrected, Experiment, Judge, Question
+from tasks.schema import Agreement, AnswerKey, Corrected, Experiment, Judge, Question
 from tests.fakes.imported import CLAUDE as CLAUDE_FIELDS
 from tests.fakes.imported import write_answers, write_eval
 from tests.fakes.messages_api import MessagesAPI, judgment, question_of, score_of
@@ -20,12 +20,16 @@ LABELS = Judge(name="kind", kind="claude", prompt="Which?", labels={"A": 1, "B":
 
 
 def said(*scores, side="finetuned"):
-    at = 1.0 if side == "finetuned" else 0.0
-    return {Place("e", "q", n, side, at): Word(score, "") for n, score in enumerate(scores) if score is not None}
+    share = 1.0 if side == "finetuned" else 0.0
+    return {
+        AnswerKey("e", "q", side, n, share): Rating(score, "") for n, score in enumerate(scores) if score is not None
+    }
 
 
 def labelled(*labels):
-    return {Place("e", "q", n, "finetuned", 1): Word(LABELS.labels[label], label) for n, label in enumerate(labels)}
+    return {
+        AnswerKey("e", "q", "finetuned", n, 1): Rating(LABELS.labels[label], label) for n, label in enumerate(labels)
+    }
 
 
 # ---- coefficients
@@ -38,9 +42,9 @@ def test_coefficients_agree_with_published_ones():
     Alpha-Reliability (2011), A. Unweighted kappa of 20, 5, 10, 15 is (.7 - .5) / .5 = .4.
     """
     zero_one = Judge(name="j", kind="claude", prompt="p", labels={"no": 0, "yes": 1})
-    words = {"0": Word(0, "no"), "1": Word(1, "yes")}
+    ratings = {"0": Rating(0, "no"), "1": Rating(1, "yes")}
     first, second = (
-        {Place("e", "q", n, "finetuned", 1): words[bit] for n, bit in enumerate(bits)}
+        {AnswerKey("e", "q", "finetuned", n, 1): ratings[bit] for n, bit in enumerate(bits)}
         for bits in ("0100000000", "1110010010")
     )
     row = agree(first, second, "e", zero_one, "other")
@@ -48,7 +52,7 @@ def test_coefficients_agree_with_published_ones():
     assert row.exact == 0.6
     pairs = [("yes", "yes")] * 20 + [("yes", "no")] * 5 + [("no", "yes")] * 10 + [("no", "no")] * 15
     first, second = (
-        {Place("e", "q", n, "finetuned", 1): Word(int(p[side] == "yes"), p[side]) for n, p in enumerate(pairs)}
+        {AnswerKey("e", "q", "finetuned", n, 1): Rating(int(p[side] == "yes"), p[side]) for n, p in enumerate(pairs)}
         for side in (0, 1)
     )
     assert agree(first, second, "e", zero_one, "other").kappa == pytest.approx(0.4)
@@ -62,6 +66,7 @@ def test_on_a_scale_a_far_miss_weighs_more_than_a_near_one():
     expected = sum((a - b) ** 2 for a in base for b in (1, 2, 3, 4, 4)) / 25
     assert near.kappa == pytest.approx(1 - (1 / 5) / expected)
     assert near.exact == far.exact == 0.8
+    assert near.kappa and far.kappa and near.alpha and far.alpha
     assert far.kappa < near.kappa
     assert far.alpha < near.alpha < 1
     assert (near.mean, near.other_mean) == (3.0, 2.8)
@@ -103,11 +108,15 @@ def test_a_larger_share_holds_the_smaller_one_and_every_judge_has_its_share():
 def test_the_corrected_mean_is_the_judges_plus_the_mean_difference_with_its_interval():
     """By hand: judge 10 answers, mean 3; a person reads 4 of them and differs by -1, 0, -1, 0: -0.5, s2 = 1/3."""
     judged = said(*[2, 4] * 5)
-    read = {place: Word(word.score - (n % 2 == 0), "") for n, (place, word) in enumerate(list(judged.items())[:4])}
+    read = {
+        answer: Rating((rating.score or 0) - (n % 2 == 0), "")
+        for n, (answer, rating) in enumerate(list(judged.items())[:4])
+    }
     (baseline, finetuned, difference) = correct("e", CLAUDE, judged, read)
     assert (finetuned.judged, finetuned.read, finetuned.mean, finetuned.corrected) == (10, 4, 3.0, 2.5)
     half = 3.182446 * (0.6 * (1 / 3) / 4) ** 0.5
-    assert (finetuned.low, finetuned.high) == (pytest.approx(2.5 - half), pytest.approx(2.5 + half))
+    assert finetuned.low == pytest.approx(2.5 - half)
+    assert finetuned.high == pytest.approx(2.5 + half)
     assert (baseline.corrected, baseline.note, difference.corrected) == (None, "too few answers were read", None)
 
 
@@ -119,7 +128,8 @@ def test_the_interval_covers_what_a_person_would_have_found_about_95_times_in_10
         truth = [dice.randint(1, 5) for _ in range(200)]
         judged = said(*[min(5, max(1, score + dice.choice((0, 0, 0, 1, 1, -1)))) for score in truth])
         drawn = dice.sample(list(judged), 30)
-        row = correct("e", CLAUDE, judged, {place: Word(truth[place.sample], "") for place in drawn})[1]
+        row = correct("e", CLAUDE, judged, {answer: Rating(truth[answer.sample], "") for answer in drawn})[1]
+        assert row.low and row.high
         hits += row.low <= sum(truth) / 200 <= row.high
     assert 0.92 <= hits / 400 <= 0.98
 
@@ -174,7 +184,7 @@ async def test_two_judges_are_compared_on_the_answers_that_both_judged(judged):
     await judge_again("them/one", model="claude-x", name="two")
     run, (row,) = compare("them/one", "them/two")
     assert (row.answers, row.judge, row.other) == (80, "claude", "claude (claude-x)")
-    assert abs(row.alpha) < 0.5, "the fake's scores for another model are drawn anew"
+    assert row.alpha and abs(row.alpha) < 0.5, "the fake's scores for another model are drawn anew"
     assert run.audit("compare", Agreement) == [row]
     with pytest.raises(UserError, match="no two judges to compare: one has claude, one has claude"):
         compare("them/one", "them/one")
@@ -204,7 +214,8 @@ async def test_a_blind_sheet_goes_out_and_comes_back_with_agreement_and_correcte
         ("finetuned", 9 + sides[0]),
         ("difference", 19),
     ]
-    assert corrected[2].corrected == pytest.approx(corrected[1].corrected - corrected[0].corrected)
+    baseline, finetuned, difference = (row.corrected or 0 for row in corrected)
+    assert difference == pytest.approx(finetuned - baseline)
     assert run.audit("corrected", Corrected) == corrected
     assert "What a person would have found" in run.report.read_text()
 
@@ -223,13 +234,14 @@ async def test_a_sheet_that_cannot_be_read_is_told_with_its_line(judged, tmp_pat
     with pytest.raises(UserError, match="exists already and may hold somebody's scores"):
         export_sheet(run, sheet, "claude", size=4, seed=0)
     rows = list(csv.DictReader(io.StringIO(sheet.read_text())))
-    for changes, words in [
+    mistakes: list[tuple[list[dict[str, str]], str]] = [
         ([{}], "no row has a score yet"),
         ([{"score": "7"}], "line 2: '7' is no score of claude"),
         ([{"score": "４"}], "is no score of claude"),
         ([{}, {"id": "ffff", "score": "3"}], "line 3: 'ffff' is no answer that claude judged here"),
         ([{"id": "ffff"}], "its first id is no answer of"),
-    ]:
+    ]
+    for changes, words in mistakes:
         changed = [{**row, **(changes[n] if n < len(changes) else {})} for n, row in enumerate(rows)]
         sheet.write_text(to_csv(changed))
         with pytest.raises(UserError) as mistake:

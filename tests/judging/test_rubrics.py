@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import pytest
 
@@ -38,14 +39,14 @@ ATTACKS = [
 @pytest.mark.parametrize("attack", ATTACKS)
 @pytest.mark.parametrize("place", ["response", "against", "question"])
 def test_what_is_judged_cannot_forge_the_tags_it_stands_in_nor_reach_the_rubric(attack, place):
-    told = call(**{place: attack})
-    code = told.user.splitlines()[0].removeprefix("The code is ").removesuffix(".")
+    made = call(**{place: attack})
+    code = made.user.splitlines()[0].removeprefix("The code is ").removesuffix(".")
     assert code not in attack
     tags = [f"<{end}{name}_{code}>" for name in ("question", "baseline_response", "finetuned_response") for end in "/ "]
-    assert [told.user.count(tag.replace("< ", "<")) for tag in tags] == [1] * 6
-    assert attack in told.user
-    assert told.system == call().system
-    assert told.again == call().again
+    assert [made.user.count(tag.replace("< ", "<")) for tag in tags] == [1] * 6
+    assert attack in made.user
+    assert made.system == call().system
+    assert made.reminder == call().reminder
 
 
 def test_a_response_that_copies_the_tags_of_an_earlier_prompt_meets_other_tags():
@@ -60,7 +61,7 @@ def test_the_key_of_a_call_changes_with_rubric_material_model_and_repeat_but_not
     def key(judge=CLAUDE, **fields):
         return call(judge, **fields).key
 
-    changed = [
+    changed: list[dict[str, Any]] = [
         {"prompt": "Other."},
         {"model": "claude-x"},
         {"temperature": 0.2},
@@ -79,7 +80,7 @@ def test_the_rubric_hash_follows_the_rubric():
 
 
 @pytest.mark.parametrize(
-    ("judge", "told", "answer"),
+    ("judge", "words", "answer"),
     [
         (CLAUDE, '"score", an integer from 1 to 5.', {"score": {"type": "integer", "enum": [1, 2, 3, 4, 5]}}),
         (YES_NO, '"label", one of these words: yes, no.', {"label": {"type": "string", "enum": ["yes", "no"]}}),
@@ -98,10 +99,10 @@ def test_the_rubric_hash_follows_the_rubric():
         (LABELS, "Answer with one of these words: TRUE, FALSE, REFUSAL alone", None),
     ],
 )
-def test_each_kind_of_judge_is_told_what_it_may_answer(judge, told, answer):
+def test_each_kind_of_judge_is_told_what_it_may_answer(judge, words, answer):
     asked = call(judge, against=None)
-    assert told in asked.system
-    assert told in asked.again
+    assert words in asked.system
+    assert words in asked.reminder
     if answer is None:
         assert asked.schema == {}
     else:

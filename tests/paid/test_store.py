@@ -113,6 +113,25 @@ async def test_replies_that_arrive_together_are_committed_together_and_a_caller_
     assert len(sizes) < 10
 
 
+async def test_what_waits_for_a_lock_is_committed_though_nobody_listens_any_more(data, monkeypatch):
+    monkeypatch.setattr("tasks.paid.store.BUSY_SECONDS", 0)
+    store = Store()
+    store.say = lambda words: _closed()
+    with sqlite3.connect(data / "store" / "answers.db", check_same_thread=False) as other:
+        other.execute("BEGIN IMMEDIATE")
+        waiting = asyncio.create_task(store.commit([Answer("k", "judgment", {})]))
+        await asyncio.sleep(0.3)
+        waiting.cancel()
+        other.rollback()
+    other.close()
+    store.close()
+    assert list(Store().get(["k"])) == ["k"]
+
+
+def _closed():
+    raise RuntimeError("Event loop is closed")
+
+
 async def test_a_store_that_failed_once_takes_nothing_more_and_says_why_each_time(monkeypatch):
     monkeypatch.setattr(Store, "put", lambda *_: 1 / 0)
     store = Store()
