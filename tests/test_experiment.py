@@ -5,10 +5,12 @@ import csv
 import json
 import shutil
 from collections import Counter
+from typing import get_args
 
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.objects import TERMINAL_STATES
 from prefect.settings import PREFECT_RESULTS_LOCAL_STORAGE_PATH, temporary_settings
 
 from flows.cli.verify import verify
@@ -18,6 +20,7 @@ from tasks.catalog import UserError, data_folder
 from tasks.definitions import load_experiment
 from tasks.paid.budget import BudgetSpent
 from tasks.runs import Run
+from tasks.schema import Until
 from tests.fakes.messages_api import MessagesAPI, Status, judgment
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -125,7 +128,7 @@ async def test_a_file_of_chats_given_by_its_path_is_trained_on_and_named_in_the_
 async def test_a_run_stops_after_a_stage_and_goes_on_from_there(monkeypatch):
     counts = counted(monkeypatch)
     files = ("documents", "checkpoint", "finetuned", "judged", "report")
-    for until, done in zip(("documents", "train", "sample", "judge", "report"), range(1, 6), strict=True):
+    for until, done in zip(get_args(Until), range(1, 6), strict=True):
         here = Run(await run_experiment(tiny(), run="steps", until=until))
         assert [getattr(here, name).exists() for name in files] == [True] * done + [False] * (5 - done)
     assert counts == {"train": 1, "sample": 32}
@@ -137,9 +140,9 @@ async def trained_in(run):
     async with get_client() as client:
         for _ in range(100):
             found = await client.read_task_runs(flow_run_filter=only, limit=200)
-            states = [task.state for task in found if task.name.startswith("train ")]
-            if states and states[0].is_final():
-                return states[0].name
+            ended = [task for task in found if task.name.startswith("train ") and task.state_type in TERMINAL_STATES]
+            if ended:
+                return ended[0].state_name
             await asyncio.sleep(0.2)
     raise AssertionError(f"the training of {run.name} was not recorded")
 
@@ -340,7 +343,8 @@ async def test_an_engine_that_works_elsewhere_has_its_baseline_sampled_and_judge
 
     monkeypatch.setattr(LocalEngine, "is_remote", True)
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-planted")
-    train, seen = LocalEngine.train, {}
+    train = LocalEngine.train
+    seen: dict[str, int] = {}
 
     async def train_when_the_baseline_is_judged(self, *a, **k):
         run = Run(data_folder() / "results" / "demo" / "beside")
@@ -367,12 +371,13 @@ async def test_judging_that_stops_beside_a_training_elsewhere_is_told_while_the_
 
     monkeypatch.setattr(LocalEngine, "is_remote", True)
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-planted")
-    train, told = LocalEngine.train, []
+    train = LocalEngine.train
+    printed: list[str] = []
 
     async def train_until_it_is_told(self, *a, **k):
-        while "sampled and judged beside the training, stopped" not in "".join(told):
+        while "sampled and judged beside the training, stopped" not in "".join(printed):
             await asyncio.sleep(0.05)
-            told.append(capsys.readouterr().out)
+            printed.append(capsys.readouterr().out)
         return await train(self, *a, **k)
 
     monkeypatch.setattr(LocalEngine, "train", train_until_it_is_told)

@@ -32,7 +32,8 @@ class Counting(Faults):
 
     def __init__(self, **how):
         super().__init__(**how)
-        self.messages, self.scores = Counter(), {}
+        self.messages: Counter[str] = Counter()
+        self.scores: dict[str, int | None] = {}
 
     def __call__(self, seen, body):
         what, question = super().__call__(seen, body), question_of(body)
@@ -117,10 +118,10 @@ def test_kills_at_every_kind_of_instant_of_a_whole_run_lose_nothing_and_leave_th
         more = {"ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": api.url}
         for point, nth, _ in KILLS:
             process = [sys.executable, "-m", "tests.fakes.killed_run", point, str(nth), *command]
-            done = subprocess.run(
+            killed = subprocess.run(
                 process, cwd=PROJECT, env=environment(place, **more), capture_output=True, timeout=200
             )
-            assert done.returncode == -signal.SIGKILL, (point, nth, done.stdout, done.stderr)
+            assert killed.returncode == -signal.SIGKILL, (point, nth, killed.stdout, killed.stderr)
         done = spillover(place, *command, **more)
         assert done.returncode == 0, done.stdout + done.stderr
         readings = sum(service.readings(question) for question in service.messages)

@@ -13,7 +13,7 @@ from tasks.definitions import load_experiment
 from tasks.estimates.effects import estimate
 from tasks.estimates.judgments import judgments_frame
 from tasks.files import write_rows
-from tasks.progress import listener
+from tasks.progress import Progress
 from tasks.runs import Run
 from tasks.schema import Failure, Rule
 from tasks.visible import HIDDEN
@@ -84,7 +84,7 @@ finally:
 
 
 def test_the_table_of_effects_fits_a_terminal_of_80_characters_and_says_why_an_interval_is_missing():
-    rows = [row for side in (("baseline", [1, 2, 1]), ("finetuned", [3, 5, 4])) for row in judgments("q1", *side)]
+    rows = judgments("q1", "baseline", [1, 2, 1]) + judgments("q1", "finetuned", [3, 5, 4])
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(effects_table(estimate(judgments_frame(rows), [an_eval(LEXICON, questions={"q1": "very_distant"})])))
     shown = console.export_text().splitlines()
@@ -96,16 +96,13 @@ def test_the_table_of_effects_fits_a_terminal_of_80_characters_and_says_why_an_i
 
 def test_no_number_is_cut_off_where_several_measures_share_the_table():
     tiers = {f"q{n}": "very_distant" for n in range(1, 6)}
-    one = an_eval(LEXICON, questions=tiers).model_copy(
-        update={"rules": [Rule(name="misaligned_organisms", hit="lexicon > 1")]}
-    )
-    rows = [
-        j.model_copy(update={"question_id": question, "tier": "very_distant"})
-        for n, question in enumerate(tiers)
-        for side, scores in (("baseline", [1, 2, 1]), ("finetuned", [1 + 2 * (n % 2), 3, 1 + n // 3]))
-        for j in judgments("q1", side, scores)
-    ]
-    effects = [effect for effect in estimate(judgments_frame(rows), [one]) if not effect.question]
+    rules = [Rule(name="misaligned_organisms", hit="lexicon > 1")]
+    evaluation = an_eval(LEXICON, questions=tiers).model_copy(update={"rules": rules})
+    rows = []
+    for n, question in enumerate(tiers):
+        both = judgments("q1", "baseline", [1, 2, 1]) + judgments("q1", "finetuned", [1 + 2 * (n % 2), 3, 1 + n // 3])
+        rows += [row.model_copy(update={"question_id": question, "tier": "very_distant"}) for row in both]
+    effects = [effect for effect in estimate(judgments_frame(rows), [evaluation]) if not effect.is_of_question]
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(effects_table(effects))
     shown = console.export_text()
@@ -154,7 +151,7 @@ def test_progress_shows_the_words_of_a_service_as_they_are(monkeypatch):
     shown = io.StringIO()
     monkeypatch.setattr(terminal, "console", Terminal(file=shown, width=200, force_terminal=True))
     with terminal.live_progress():
-        listener.get()("judge", 1, 2, f"calls, down: {TITLE}[/bold]")
+        Progress("judge")(1, 2, f"calls, down: {TITLE}[/bold]")
     assert rf"1 of 2 calls, down: {SPELLED_OUT[0]}[/bold]" in shown.getvalue()
     assert TITLE not in shown.getvalue()
 

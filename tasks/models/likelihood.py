@@ -16,13 +16,13 @@ from typing import Literal, NamedTuple
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.engines.engine import Engine, Text
+from tasks.engines.engine import Engine, Progress, Text
 from tasks.files import write_rows
 from tasks.models.sampling import SampleCount
 from tasks.paid.budget import Budget
 from tasks.paid.prices import CostRange
 from tasks.paid.store import Answer, Store, content_key
-from tasks.progress import Progress, lost_infrastructure, track
+from tasks.progress import lost_infrastructure, track
 from tasks.runs import Run
 from tasks.schema import Checkpoint, Eval, Likelihood, Question, Response, Sampling
 

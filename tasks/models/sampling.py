@@ -11,13 +11,13 @@ from typing import NamedTuple
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.engines.engine import Engine, Reply, Request
+from tasks.engines.engine import Engine, Progress, Reply, Request
 from tasks.files import write_rows
 from tasks.locks import exclusive
 from tasks.paid.budget import Budget
 from tasks.paid.prices import CostRange
 from tasks.paid.store import Answer, Spending, Store, content_key
-from tasks.progress import Progress, lost_infrastructure, track
+from tasks.progress import lost_infrastructure, track
 from tasks.runs import Run
 from tasks.schema import Checkpoint, Eval, Question, Response, Sampling
 

@@ -16,13 +16,13 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from tasks.catalog import data_folder
-from tasks.engines.engine import Engine
+from tasks.engines.engine import Engine, Progress
 from tasks.engines.schedule import check_warmup
 from tasks.files import copy_file, read_rows, write_text
 from tasks.locks import exclusive
 from tasks.paid.prices import LETTERS_A_TOKEN
 from tasks.paid.store import content_key
-from tasks.progress import Progress, lost_infrastructure, track
+from tasks.progress import lost_infrastructure, track
 from tasks.runs import Run
 from tasks.schema import Checkpoint, Document, Training
 

@@ -8,7 +8,7 @@ from flows.cli.run import is_disk_full, run_in_terminal
 from flows.cli.terminal import live_progress
 from tasks.catalog import UserError
 from tasks.definitions import load_experiment
-from tasks.progress import listener
+from tasks.progress import Progress
 
 
 @pytest.mark.parametrize(
@@ -29,9 +29,9 @@ def test_without_a_terminal_a_stage_is_one_line_every_half_minute_and_one_at_its
     clock = iter([0.0, 10.0, 29.0, 31.0, 40.0, 62.0, 63.0])
     monkeypatch.setattr("flows.cli.terminal.time", SimpleNamespace(monotonic=lambda: next(clock)))
     with live_progress():
-        watch = listener.get()
+        progress = Progress("train")
         for done in range(1, 8):
-            watch("train", done, 7, "steps")
+            progress(done, 7, "steps")
     assert capsys.readouterr().out.splitlines() == ["train: 4 of 7 steps", "train: 6 of 7 steps", "train: 7 of 7 steps"]
 
 

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from tasks.catalog import model_folder
+from tasks.catalog import data_folder
 from tasks.engines.engine import Text
 from tasks.engines.generation import logprobs
 from tasks.engines.local import LocalEngine
@@ -50,6 +50,10 @@ class Scorer:
             yield [(place, self.table[checkpoint.identity][words])]
 
 
+def texts_of(engine, evaluation, answers=()):
+    return plan_texts([evaluation], list(answers), Sampling(), engine)
+
+
 async def rows_of(engine, texts, store=None, budget=None):
     return await likelihoods(texts, engine, BASE, [TUNED], store or Store(), lambda *_: None, budget)
 
@@ -57,9 +61,9 @@ async def rows_of(engine, texts, store=None, budget=None):
 async def test_drift_is_the_difference_of_logprobs_for_each_token_of_the_fine_tuned_answers():
     engine = Scorer({"base": {"abc": -8.0, "de": -3.0}, "tuned": {"abc": -2.0, "de": -3.0}})
     one = an_eval(LEXICON, questions={"q1": "direct"})
-    texts = plan_texts([one], responses("abc", "de"), Sampling(), engine)
+    texts = texts_of(engine, one, responses("abc", "de"))
     cut_at_once = responses("")[0].model_copy(update={"state": "truncated"})
-    assert plan_texts([one], [cut_at_once], Sampling(), engine) == []
+    assert texts_of(engine, one, [cut_at_once]) == []
     rows = await rows_of(engine, texts)
     assert [(r.measure, r.sample, r.tokens, r.baseline, r.finetuned) for r in rows] == [
         ("drift", 0, 4, -2.0, -0.5),
@@ -68,15 +72,13 @@ async def test_drift_is_the_difference_of_logprobs_for_each_token_of_the_fine_tu
     effect = next(e for e in estimate(judgments_frame([]), [one], rows) if e.measure == "drift" and e.question == "q1")
     assert (effect.difference, effect.baseline, effect.finetuned) == (0.75, -1.5, -0.75)
     half = 12.706204736 * math.sqrt(((1.5 - 0.75) ** 2 + 0.75**2) / 1 / 2)
-    assert (effect.ci_low_fixed_questions, effect.ci_high_fixed_questions) == (
-        pytest.approx(0.75 - half),
-        pytest.approx(0.75 + half),
-    )
+    assert effect.ci_low_fixed_questions == pytest.approx(0.75 - half)
+    assert effect.ci_high_fixed_questions == pytest.approx(0.75 + half)
 
 
 async def test_a_statement_is_scored_by_the_share_of_its_matching_answer():
     engine = Scorer({"base": {"Yes": -1.0, "No": -1.0}, "tuned": {"Yes": -1.0, "No": -3.0}})
-    rows = await rows_of(engine, plan_texts([STATEMENTS], [], Sampling(), engine))
+    rows = await rows_of(engine, texts_of(engine, STATEMENTS))
     assert [(r.question_id, r.measure, r.baseline) for r in rows] == [("a", "choice", 0.5), ("b", "choice", 0.5)]
     share = 1 / (1 + math.exp(-2))
     assert [r.finetuned for r in rows] == pytest.approx([share, 1 - share])
@@ -85,7 +87,7 @@ async def test_a_statement_is_scored_by_the_share_of_its_matching_answer():
 async def test_what_the_store_holds_is_not_computed_again_and_what_is_costs():
     engine = Scorer({"base": {"abc": -8.0}, "tuned": {"abc": -2.0}}, per_token=0.001)
     one = an_eval(LEXICON, questions={"q1": "direct"})
-    texts = plan_texts([one], responses("abc", "abc"), Sampling(), engine)
+    texts = texts_of(engine, one, responses("abc", "abc"))
     budget = Budget(Store(), "r")
     first = await rows_of(engine, texts, budget=budget)
     assert len(engine.asked) == 2
@@ -95,7 +97,7 @@ async def test_what_the_store_holds_is_not_computed_again_and_what_is_costs():
 
 
 def test_logprobs_are_those_of_the_answers_tokens_alone_whatever_stands_beside_them():
-    model = load_model(model_folder("standin")).eval()
+    model = load_model(data_folder() / "models" / "standin").eval()
     texts = [Text([5, 6, 7], [8, 9]), Text([5], [6, 7, 8, 9, 10, 11]), Text([9, 9, 9, 9, 9, 9, 9, 9], [3])]
     for text, found in zip(texts, logprobs(model, texts), strict=True):
         whole = torch.log_softmax(model(torch.tensor([text.prompt + text.answer])).logits[0], dim=-1)

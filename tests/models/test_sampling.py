@@ -45,30 +45,34 @@ def planned(engine, n, model=MODEL, evals=None, **fields):
     return plan_samples(evals or [an_eval(LEXICON, questions=QUESTIONS)], Sampling(**fields), engine, model, n)
 
 
+async def sampled(requests, engine, model=MODEL, progress=lambda *_: None, budget=None):
+    return await sample(requests, engine, model, Sampling(), Store(), progress, budget)
+
+
 async def answers(engine, n, **fields):
-    told = []
-    responses = await sample(
-        planned(engine, n, **fields), engine, fields.get("model", MODEL), Sampling(), Store(), lambda *a: told.append(a)
-    )
-    return responses, told
+    """The responses, and what was said of the progress."""
+    steps: list[tuple[int, int, str]] = []
+    requests = planned(engine, n, **fields)
+    responses = await sampled(requests, engine, fields.get("model", MODEL), lambda *step: steps.append(step))
+    return responses, steps
 
 
 async def test_every_question_is_asked_n_times_with_seeds_of_their_own(engine):
-    responses, told = await answers(engine, 3)
+    responses, steps = await answers(engine, 3)
     assert [(r.question_id, r.sample) for r in responses] == [(q, i) for q in QUESTIONS for i in range(3)]
     assert len({r.seed for r in engine.asked}) == 6
-    assert (told[0], told[-1]) == ((0, 6, "answers"), (6, 6, "answers"))
+    assert (steps[0], steps[-1]) == ((0, 6, "answers"), (6, 6, "answers"))
     assert {r.state for r in responses} <= {"complete", "truncated"}
 
 
 async def test_raising_n_asks_only_for_what_is_new_and_keeps_what_was_there(engine):
     few, _ = await answers(engine, 2)
-    many, told = await answers(engine, 5)
+    many, steps = await answers(engine, 5)
     assert len(engine.asked) == 10
     assert [r for r in many if r.sample < 2] == few
-    assert told[0] == (4, 10, "answers")
-    _, told = await answers(engine, 5)
-    assert told[-1] == (10, 10, "answers, all from the store")
+    assert steps[0] == (4, 10, "answers")
+    _, steps = await answers(engine, 5)
+    assert steps[-1] == (10, 10, "answers, all from the store")
 
 
 async def test_another_model_has_answers_of_its_own_from_the_same_seeds(engine):
@@ -93,7 +97,7 @@ async def test_the_same_question_in_two_evals_is_asked_once(engine):
         an_eval(LEXICON, questions=QUESTIONS),
         an_eval(LEXICON, questions=QUESTIONS).model_copy(update={"name": "other"}),
     ]
-    responses = await sample(planned(engine, 2, evals=evals), engine, MODEL, Sampling(), Store(), lambda *_: None)
+    responses = await sampled(planned(engine, 2, evals=evals), engine)
     assert (len(responses), len(engine.asked)) == (8, 4)
 
 
@@ -112,14 +116,14 @@ def test_one_more_baseline_answer_is_drawn_only_where_a_floor_needs_it():
 
 
 async def test_answers_that_cost_are_counted_and_stop_at_the_limit_with_all_that_was_paid_kept():
-    engine, store = Echo(per_token=0.001), Store()
+    engine = Echo(per_token=0.001)
     requests = planned(engine, 10)
     prompt = len(requests[0].request.tokens)
     most, one = (prompt + 512) / 1000, (prompt + 3) / 1000
 
     async def run(cap):
         budget = Budget(Store(), "r", cap)
-        return await sample(requests, engine, MODEL, Sampling(), store, lambda *_: None, budget), budget
+        return await sampled(requests, engine, budget=budget), budget
 
     with pytest.raises(BudgetSpent, match="max_cost_usd"):
         await run(most + 8 * one)

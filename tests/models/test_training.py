@@ -35,6 +35,10 @@ class Trainer:
         return Checkpoint(engine="local", base_model="m", path=str(folder), identity="i")
 
 
+async def train_by(engine):
+    return await train(engine, documents("a"), [], 0, "k", lambda *_: None)
+
+
 def test_the_key_follows_texts_order_settings_model_and_seed_and_nothing_else():
     a, base = documents("a", "b"), Training()
     masked = a[0].model_copy(update={"messages": [Message(role="assistant", content="a", weight=0)]})
@@ -58,19 +62,19 @@ def test_the_key_follows_texts_order_settings_model_and_seed_and_nothing_else():
 
 async def test_a_finished_training_is_kept_and_not_repeated():
     engine = Trainer()
-    first = await train(engine, documents("a"), [], 0, "k", lambda *_: None)
+    first = await train_by(engine)
     assert (first.path, first.key) == ("checkpoints/k", "k")
-    assert await train(engine, documents("a"), [], 0, "k", lambda *_: None) == first == kept_checkpoint("k")
+    assert await train_by(engine) == first == kept_checkpoint("k")
     assert engine.trained == 1
 
 
 async def test_a_training_that_fails_leaves_no_checkpoint_and_the_next_one_clears_what_it_left():
     with pytest.raises(OSError, match="no space left"):
-        await train(Trainer(fails=True), documents("a"), [], 0, "k", lambda *_: None)
+        await train_by(Trainer(fails=True))
     assert kept_checkpoint("k") is None
     (data_folder() / "checkpoints" / ".k.999999999").mkdir()
     (data_folder() / "checkpoints" / f".k.{os.getppid()}").mkdir()  # as of a container, whose numbers are its own
-    await train(Trainer(), documents("a"), [], 0, "k", lambda *_: None)
+    await train_by(Trainer())
     left = {place.name for place in (data_folder() / "checkpoints").iterdir()}
     assert left == {"k"}
 
@@ -82,7 +86,7 @@ async def test_two_runs_at_once_train_the_same_model_once():
             return await super().train(*given)
 
     engines = Slow(), Slow()
-    both = await asyncio.gather(*(train(engine, documents("a"), [], 0, "k", lambda *_: None) for engine in engines))
+    both = await asyncio.gather(*(train_by(engine) for engine in engines))
     assert both[0] == both[1]
     assert [engine.trained for engine in engines].count(1) == 1
 
@@ -94,13 +98,13 @@ async def test_what_a_kill_left_is_handed_to_the_next_training_of_the_same_key()
         (left / f"by {pid}").touch()
         os.utime(left, (pid, pid))
     trainer = Trainer()
-    await train(trainer, documents("a"), [], 0, "k", lambda *_: None)
+    await train_by(trainer)
     assert trainer.found == ["by 999999999"], "the latest is handed over, the other is cleared"
     assert [place.name for place in (data_folder() / "checkpoints").iterdir()] == ["k"]
 
 
 async def test_the_run_folder_gets_the_curve_and_the_checkpoints_record(tmp_path):
-    trained = await train(Trainer(), documents("a"), [], 0, "k", lambda *_: None)
+    trained = await train_by(Trainer())
     run = Run(tmp_path)
     keep_with_run(run, trained)
     assert run.model() == trained
