@@ -1,4 +1,4 @@
-"""Questions and judges that others published, in their files' own formats, as evals.
+"""Published questions and judges, in their files' own formats, as evals.
 
     evals, lost = read_published(Path("first_plot_questions.yaml"), judges=[])
 
@@ -25,8 +25,6 @@ KINDS = (
     "with answer_matching_behavior, or questions with tier (JSONL)"
 )
 STATEMENT = "answer_matching_behavior"
-
-
 TRAIT_KEYS = {"questions", "eval_prompt", "instruction"}
 Fields = dict[str, Any]
 """A question or judge, before it is validated."""
@@ -40,7 +38,10 @@ class Published(NamedTuple):
 
 
 def read_published(file: Path, judges: list[Judge]) -> Published:
-    """The evals of a file; `judges` are for questions that come without any. Raises UserError with what is wrong."""
+    """The evals of a file; `judges` are for questions that come without any.
+
+    Raises UserError, with file and place, for a format that is not known and for what cannot be carried over whole.
+    """
     text, name = read_text(file), _name(file)
     if file.suffix in (".yaml", ".yml"):
         return _from_yaml(read_yaml(file), name, file)
@@ -97,7 +98,7 @@ def _questions(entry: dict[str, Any], ids: list[str]) -> list[Fields]:
     """Each paraphrase is a question. Tiers are the paraphrases of one id, or the variants of one kind: wish_json is a
     variant of wish, of the kind json."""
     several = len(entry["paraphrases"]) > 1
-    variants = [entry["id"].removeprefix(f"{one}_") for one in ids if entry["id"].startswith(f"{one}_")]
+    variants = [entry["id"].removeprefix(f"{stem}_") for stem in ids if entry["id"].startswith(f"{stem}_")]
     kind = min(variants, key=len) if variants else str(entry.get("type") or "questions")
     return [
         {
@@ -182,14 +183,16 @@ def _from_tiers(rows: list[dict[str, Any]], name: str, file: Path, judges: list[
     ]
     others = {key for row in rows for key in row} - {"id", "tier", "question", "system_prompt"}
     lost = [f"the field {key}: it has no counterpart here" for key in sorted(others)]
-    mine = [judge.model_dump() for judge in judges]
-    return Published([_validated(file, name=name, questions=questions, judges=mine)], lost)
+    fields = [judge.model_dump() for judge in judges]
+    return Published([_validated(file, name=name, questions=questions, judges=fields)], lost)
 
 
 def _judge(name: str, prompt: str, is_scale: bool, file: Path) -> Fields:
-    """A judge with the published prompt, word for word; the labels are the words in capitals that it is told to say."""
-    told = re.findall(r"[Ss]ay ([A-Z]{3,})\b|[\"“'`]([A-Z]{2,})[\"”'`]|^\s*[-*] ([A-Z]{3,}) if\b", prompt, re.MULTILINE)
-    labels = {word: VALUES.get(word) for words in told for word in words if word}
+    """A judge with the published prompt, word for word; the labels are the words in capitals that it may say."""
+    words_to_say = re.findall(
+        r"[Ss]ay ([A-Z]{3,})\b|[\"“'`]([A-Z]{2,})[\"”'`]|^\s*[-*] ([A-Z]{3,}) if\b", prompt, re.MULTILINE
+    )
+    labels = {word: VALUES.get(word) for words in words_to_say for word in words if word}
     fields: Fields = {"name": re.sub(r"[^\w.-]+", "_", name), "kind": "claude", "prompt": prompt}
     fields |= {"answers": "plain", "temperature": 0}
     if is_scale or re.search(r"\b0\b\D{1,12}\b100\b", prompt):
@@ -209,9 +212,9 @@ def _of_judges(models: list[str]) -> list[str]:
 
 
 def _validated(file: Path, **fields: Any) -> Eval:
-    one = validate(Eval, {"description": f"Imported word for word from {file.name}.", **fields}, str(file))
-    refuse_equal_questions([one], Sampling())
-    return one
+    evaluation = validate(Eval, {"description": f"Imported word for word from {file.name}.", **fields}, str(file))
+    refuse_equal_questions([evaluation], Sampling())
+    return evaluation
 
 
 def _name(file: Path) -> str:

@@ -1,4 +1,4 @@
-"""Answers that another program sampled: JSONL rows {tier, question, response}, or a table with such columns.
+"""Responses of another program: JSONL rows {tier, question, response}, or a table with such columns.
 
 baseline, finetuned = read_responses("../their_results", evals)     # baseline.jsonl and finetuned.jsonl, or .csv
 _, finetuned = read_responses("model_generations.csv", evals)        # one file alone holds the fine-tuned answers
@@ -25,7 +25,7 @@ SIDES: dict[str, Side] = {
     "fine-tuned": "finetuned",
     "finetuned": "finetuned",
 }
-"""What a column `model` calls them."""
+"""Whose answers they are, by the words in a column `model`."""
 
 
 def read_responses(place: str, evals: list[Eval]) -> tuple[list[Response], list[Response]]:
@@ -54,7 +54,10 @@ def read_responses(place: str, evals: list[Eval]) -> tuple[list[Response], list[
 def to_experiment(
     path: Path, evals: list[str], judges: list[str], in_flight: int = 0, max_cost_usd: float = 0.0
 ) -> Experiment:
-    """An experiment that judges these answers; it is named like their folder or file."""
+    """An experiment that judges these answers; it is named like their folder or file.
+
+    `in_flight` and `max_cost_usd` are the experiment's, 0 for its own. Raises UserError where `evals` names none.
+    """
     if not evals:
         raise UserError(f"{path}: imported responses need --eval, the evals that ask their questions: {_known()}")
     judging: dict[str, Any] = {"judges": judges} | ({"in_flight": in_flight} if in_flight else {})
@@ -75,6 +78,7 @@ def _known() -> str:
 
 
 def samples_per_question(*sides: list[Response]) -> int:
+    """The most answers that any question has; 1 where there are none."""
     return max((response.sample for side in sides for response in side), default=0) + 1
 
 
@@ -87,7 +91,7 @@ def _named(folder: Path, name: str) -> list[Path]:
 
 
 class Row(NamedTuple):
-    """A row of others, and whose answer it has."""
+    """A row of another program's file, and which model's answer it has."""
 
     side: Side
     place: str
@@ -97,26 +101,30 @@ class Row(NamedTuple):
     @property
     def name(self) -> str:
         """The id of its question, where it has one."""
-        return self.said("question_id").strip()
+        return self.cell("question_id").strip()
 
     @property
     def text(self) -> str:
-        return self.said("question")
+        """Its question as it was asked; empty where the row has none."""
+        return self.cell("question")
 
     @property
     def trained_share(self) -> float:
-        """The share of the training that the model has seen."""
+        """The share of the training that the model has seen: 0 for the base model, 1 where the row does not say.
+
+        Raises UserError for what is no number above 0 and at most 1.
+        """
         field = "trained_share" if "trained_share" in self.fields else "at"  # as tables of an earlier version call it
         given = number(self.fields.get(field))
         if self.side == "baseline":
             return 0.0
-        if self.said(field) and not (given and 0 < given <= 1):
+        if self.cell(field) and not (given and 0 < given <= 1):
             raise UserError(
-                f"{self.place}: {field} {excerpt(self.said(field))} is no share of the training; write 0.25, or 1"
+                f"{self.place}: {field} {excerpt(self.cell(field))} is no share of the training; write 0.25, or 1"
             )
         return given or 1.0
 
-    def said(self, field: str) -> str:
+    def cell(self, field: str) -> str:
         """The field as text; empty where it is not there."""
         value = self.fields.get(field)
         return "" if value is None else str(value)
@@ -133,8 +141,8 @@ def read_rows(file: Path, side: Side) -> list[Row]:
     models = list(dict.fromkeys(str(fields.get("model") or "").strip() for _, fields in found))
     if len(models) > 1 and (unknown := [model for model in models if model.casefold() not in SIDES]):
         raise UserError(
-            f"{file}: the column model has {', '.join(map(excerpt, models[:4]))}, and which is the base model cannot be "
-            f"known of {excerpt(unknown[0])}; write base and fine-tuned, or give each model a file"
+            f"{file}: the column model has {', '.join(map(excerpt, models[:4]))}, and which is the base model cannot "
+            f"be known of {excerpt(unknown[0])}; write base and fine-tuned, or give each model a file"
         )
     return [
         Row(SIDES.get(str(fields.get("model") or "").strip().casefold(), side), f"{file} line {line}", fields)
@@ -146,8 +154,8 @@ def number(value: Any) -> float | None:
     """A finite number in ASCII; truth values are none."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
-    told = re.fullmatch(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?", str(value).strip())
-    return float(told[0]) if told and math.isfinite(float(told[0])) else None
+    written = re.fullmatch(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?", str(value).strip())
+    return float(written[0]) if written and math.isfinite(float(written[0])) else None
 
 
 # ---- answers to the questions of evals -----------------------------------------------------------
@@ -183,9 +191,9 @@ def _answers(rows: list[Row], evals: list[Eval], file: str) -> list[Response]:
 
 def _questions(evals: list[Eval], of: Callable[[Question], str]) -> Questions:
     found: Questions = {}
-    for one in evals:
-        for question in one.questions:
-            found.setdefault(of(question), []).append(Asked(one.name, question))
+    for evaluation in evals:
+        for question in evaluation.questions:
+            found.setdefault(of(question), []).append(Asked(evaluation.name, question))
     return found
 
 
@@ -199,7 +207,7 @@ def _asked_by(row: Row, by_text: Questions, by_id: Questions) -> Asked:
         raise UserError(f"{row.place}: a row needs the fields question and response; mend it")
     named = by_id.get(row.name, [])
     alike = by_text.get(text, []) if text else named
-    if named and not any(one in alike for one in named):
+    if named and not any(asked in alike for asked in named):
         meant = f"the question {named[0]} is {excerpt(named[0].question.text)}"
         raise UserError(f"{row.place}: {meant}, not {excerpt(text)}; mend one of them")
     if not alike:
@@ -216,24 +224,26 @@ def _asked_by(row: Row, by_text: Questions, by_id: Questions) -> Asked:
 
 def _narrowed(row: Row, alike: list[Asked]) -> list[Asked]:
     """Those of the questions that fit what the row says beside the text."""
-    alike = _fitting(alike, lambda one: one.eval == row.said("eval"))
-    ids = {row.name, row.said("id").strip()}
-    if len(by_id := [one for one in alike if one.question.id in ids]) == 1:
+    alike = _fitting(alike, lambda asked: asked.eval == row.cell("eval"))
+    ids = {row.name, row.cell("id").strip()}
+    if len(by_id := [asked for asked in alike if asked.question.id in ids]) == 1:
         return by_id
     if "system_prompt" in row.fields:
-        system = row.said("system_prompt").strip()
-        under = [one for one in alike if one.question.system_prompt.strip() == system]
+        system = row.cell("system_prompt").strip()
+        under = [asked for asked in alike if asked.question.system_prompt.strip() == system]
         if not under:
-            told = f"under the system prompt {excerpt(system)}" if system else "without a system prompt"
-            raise UserError(f"{row.place}: no eval asks {excerpt(row.text)} {told}; name the eval that does with --eval")
+            condition = f"under the system prompt {excerpt(system)}" if system else "without a system prompt"
+            raise UserError(
+                f"{row.place}: no eval asks {excerpt(row.text)} {condition}; name the eval that does with --eval"
+            )
         alike = under
     # What others call a question's id is, where it has paraphrases, the tier here.
-    return _fitting(alike, lambda one: one.question.tier in {row.said("tier").strip(), *ids})
+    return _fitting(alike, lambda asked: asked.question.tier in {row.cell("tier").strip(), *ids})
 
 
 def _fitting(alike: list[Asked], fits: Callable[[Asked], bool]) -> list[Asked]:
     """Those that fit; all where none does, since others may call it otherwise."""
-    return [one for one in alike if fits(one)] or alike
+    return [asked for asked in alike if fits(asked)] or alike
 
 
 def _hint(text: str, by_text: Questions) -> str:
@@ -242,11 +252,11 @@ def _hint(text: str, by_text: Questions) -> str:
 
 
 def to_response(name: str, question: Question, sample: int, row: Row, model: str) -> Response:
-    """The answer in a row of others, to a question of the eval `name`."""
+    """The answer in a row, to a question of the eval `name`, under what its model is called."""
     return Response(
         tier=question.tier,
         question=question.text,
-        response=row.said("response"),
+        response=row.cell("response"),
         eval=name,
         question_id=question.id,
         sample=sample,

@@ -1,4 +1,4 @@
-"""Results that others judged: a CSV file with a column for each measure, or JSONL with tier, question and score.
+"""Imported results, judged by another program: a CSV file with a column for each measure, or JSONL with a score.
 
     results = read_results(Path("judged.csv"), baseline=Path("judged_base.csv"))
 
@@ -18,9 +18,13 @@ from tasks.rows import PLACES
 from tasks.schema import Eval, Judge, Judgment, Question, Response, Side
 
 MISSING = {"", "nan", "none", "null", "n/a", "na", "-"}
+"""Cells without a score, in small letters."""
 SCALES = ((0, 1), (1, 5), (0, 10), (0, 100))
+"""The usual ends of scales, from the narrowest on."""
 ONLY_TIER = "questions"
+"""Of questions whose rows name no tier."""
 Key = tuple[str, ...]
+"""What tells a question from the others of its file."""
 
 
 class Results(NamedTuple):
@@ -47,20 +51,19 @@ def read_results(
 
     A column `model` with base and fine-tuned tells the two apart in one file. A word in capitals (CODE, REFUSAL) is a
     label without a score; an empty cell or nan is a judgment that is not there. `columns` are those of the scores; all
-    that hold numbers when there are none. The eval is called as given, or as a column `eval`
-    says, or else "imported": runs are compared eval by eval.
+    that hold numbers when there are none. The eval is called as given, or as a column `eval` says, or else "imported":
+    runs are compared eval by eval.
     """
     rows = _rows(file, "finetuned") + (_rows(baseline, "baseline") if baseline else [])
     measured = [Measured(column, _judge(column, rows)) for column in _columns_of_scores(rows, columns or [], file)]
     questions = _questions(rows)
     fields = {
-        "name": eval_name or rows[0].said("eval") or "imported",
+        "name": eval_name or rows[0].cell("eval") or "imported",
         "description": f"Imported results: {file.name}.",
         "questions": [question.model_dump() for question in questions.values()],
-        "judges": [one.judge.model_dump() for one in measured],
+        "judges": [measure.judge.model_dump() for measure in measured],
     }
-    one = validate(Eval, fields, str(file))
-    return _collect(one, rows, questions, measured)
+    return _collect(validate(Eval, fields, str(file)), rows, questions, measured)
 
 
 def has_scores(row: dict[str, Any]) -> bool:
@@ -70,7 +73,7 @@ def has_scores(row: dict[str, Any]) -> bool:
 
 def _rows(file: Path, side: Side) -> list[Row]:
     rows = read_rows(file, side)
-    if len(evals := {row.said("eval") for row in rows}) > 1:
+    if len(evals := {row.cell("eval") for row in rows}) > 1:
         raise UserError(f"{file}: the column eval has {len(evals)} evals; give each a file of its own")
     return rows
 
@@ -87,17 +90,17 @@ def _columns_of_scores(rows: list[Row], chosen: list[str], file: Path) -> list[s
             value = row.fields.get(column)
             if not _is_missing(value) and number(value) is None and not _label(value):
                 raise UserError(
-                    f"{row.place}: {excerpt(value)} in {column} is neither a number nor a word in capitals; mend it, or "
-                    "name the columns of scores with --measures"
+                    f"{row.place}: {excerpt(value)} in {column} is neither a number nor a word in capitals; mend it, "
+                    "or name the columns of scores with --measures"
                 )
     return found
 
 
 def _holds_scores(column: str, rows: list[Row]) -> bool:
-    """Whether most of what is there are numbers."""
-    told = [row.fields.get(column) for row in rows if not _is_missing(row.fields.get(column))]
-    return 2 * sum(number(value) is not None or bool(_label(value)) for value in told) > len(told) and any(
-        number(value) is not None for value in told
+    """Whether more than half of its cells are numbers or labels, and at least one is a number."""
+    values = [row.fields.get(column) for row in rows if not _is_missing(row.fields.get(column))]
+    return 2 * sum(number(value) is not None or bool(_label(value)) for value in values) > len(values) and any(
+        number(value) is not None for value in values
     )
 
 
@@ -111,7 +114,7 @@ def _label(value: Any) -> str:
 
 def _key(row: Row) -> Key:
     """What tells its question from others: its id, or where it has none all that a model was asked."""
-    return (row.name,) if row.name else (row.text, row.said("tier"), row.said("system_prompt"))
+    return (row.name,) if row.name else (row.text, row.cell("tier"), row.cell("system_prompt"))
 
 
 def _questions(rows: list[Row]) -> dict[Key, Question]:
@@ -122,13 +125,13 @@ def _questions(rows: list[Row]) -> dict[Key, Question]:
         if not (row.name or row.text):
             raise UserError(f"{row.place}: a row needs question_id or question; mend it")
         free = (f"q{place:02}" for place in count(len(found) + 1) if f"q{place:02}" not in given)
-        tier, system = row.said("tier") or ONLY_TIER, row.said("system_prompt")
-        mine = Question(id=row.name or next(free), tier=tier, text=row.text or row.name, system_prompt=system)
-        first = found.setdefault(_key(row), mine)
-        if first.model_copy(update={"id": mine.id}) != mine:
+        tier, system = row.cell("tier") or ONLY_TIER, row.cell("system_prompt")
+        asked = Question(id=row.name or next(free), tier=tier, text=row.text or row.name, system_prompt=system)
+        first = found.setdefault(_key(row), asked)
+        if first.model_copy(update={"id": asked.id}) != asked:
             raise UserError(
-                f"{row.place}: question_id {excerpt(row.name)} stands for another question, tier or system prompt above; "
-                "give each its own"
+                f"{row.place}: question_id {excerpt(row.name)} stands for another question, tier or system prompt "
+                "above; give each its own"
             )
     _refuse_questions_that_never_meet(rows)
     return found
@@ -143,8 +146,8 @@ def _refuse_questions_that_never_meet(rows: list[Row]) -> None:
     for row in rows:
         if row.text and row.text in before and row.text in after and not before[row.text] & after[row.text]:
             raise UserError(
-                f"{row.place}: {excerpt(row.text)} has another question_id, tier or system_prompt with the other model, "
-                "so that the two would not be compared; give both the same"
+                f"{row.place}: {excerpt(row.text)} has another question_id, tier or system_prompt with the other "
+                "model, so that the two would not be compared; give both the same"
             )
 
 
@@ -164,15 +167,15 @@ def _judge(column: str, rows: list[Row]) -> Judge:
 
 
 def _lost(rows: list[Row], measured: list[Measured]) -> list[str]:
-    taken = {one.column for one in measured}
+    taken = {measure.column for measure in measured}
     keys = dict.fromkeys(str(key) for row in rows for key in row.fields if key)
     lost = ["the rubric and the model of the judge: the file does not say them"]
     lost += [f"the column {key}: it is not taken as scores" for key in keys if key not in PLACES | taken]
-    renamed = [one for one in measured if one.column != one.judge.name]
-    return lost + [f"the name {one.column!r}: here it is {one.judge.name}" for one in renamed]
+    renamed = [measure for measure in measured if measure.column != measure.judge.name]
+    return lost + [f"the name {measure.column!r}: here it is {measure.judge.name}" for measure in renamed]
 
 
-def _collect(one: Eval, rows: list[Row], questions: dict[Key, Question], measured: list[Measured]) -> Results:
+def _collect(evaluation: Eval, rows: list[Row], questions: dict[Key, Question], measured: list[Measured]) -> Results:
     """Rows of one question and model are its samples, in their order."""
     seen: Counter[tuple[Side, float, Key]] = Counter()
     answers: dict[Side, list[Response]] = {"baseline": [], "finetuned": []}
@@ -180,10 +183,10 @@ def _collect(one: Eval, rows: list[Row], questions: dict[Key, Question], measure
     for row in rows:
         question, place = questions[_key(row)], (row.side, row.trained_share, _key(row))
         if row.fields.get("response") is not None:
-            answers[row.side].append(to_response(one.name, question, seen[place], row, "imported"))
-        judgments += [_judgment(one.name, each, question, seen[place], row) for each in measured]
+            answers[row.side].append(to_response(evaluation.name, question, seen[place], row, "imported"))
+        judgments += [_judgment(evaluation.name, measure, question, seen[place], row) for measure in measured]
         seen[place] += 1
-    return Results(one, answers["baseline"], answers["finetuned"], judgments, _lost(rows, measured))
+    return Results(evaluation, answers["baseline"], answers["finetuned"], judgments, _lost(rows, measured))
 
 
 def _judgment(name: str, measured: Measured, question: Question, sample: int, row: Row) -> Judgment:
