@@ -11,7 +11,7 @@ from flows.serving.deployments import of_experiment
 from tasks.catalog import UserError, document_files, model_folder, names, validate
 from tasks.definitions import are_same, as_yaml, change, load_eval, load_evals, load_experiment, with_rules
 from tasks.documents.sets import gather
-from tasks.engines import Engine
+from tasks.engines.engine import Engine
 from tasks.imports.responses import read_responses
 from tasks.judging.rubrics import rubric_hash, to_call
 from tasks.models.sampling import plan_samples

@@ -33,9 +33,15 @@ def test_what_a_process_that_is_gone_was_writing_is_removed_and_what_another_wri
 
 @pytest.fixture
 def count(monkeypatch):
-    """Counts the files that are parsed."""
-    parsed, parse = [], files._parse_rows
-    monkeypatch.setattr(files, "_parse_rows", lambda path, noun: parsed.append(path.name) or parse(path, noun))
+    """The names of the files that are parsed, once for each time."""
+    parsed: list[str] = []
+    parse = files._parse_rows
+
+    def counted(path, noun):
+        parsed.append(path.name)
+        return parse(path, noun)
+
+    monkeypatch.setattr(files, "_parse_rows", counted)
     return parsed
 
 

@@ -1,4 +1,5 @@
 import logging
+from typing import Any
 
 import pytest
 from prefect import flow
@@ -62,22 +63,35 @@ class Lines(logging.Handler):
 
 
 async def test_what_others_wrote_is_spelled_out_in_every_line_of_a_runs_log_and_in_its_tracebacks(prefect_server):
-    said = {"question": PLANTED, "response": PLANTED, "against": PLANTED, "attempts": [PLANTED, PLANTED]}
-    place = {"eval": "e", "judge": PLANTED, "question_id": "q", "side": "finetuned", "sample": 0, "trained_share": 1}
-    failure = Failure.model_construct(**place, **said, state="unreadable", answers=1)
+    failure = Failure(
+        eval="e",
+        judge=PLANTED,
+        question_id="q",
+        side="finetuned",
+        sample=0,
+        trained_share=1,
+        question=PLANTED,
+        response=PLANTED,
+        against=PLANTED,
+        attempts=[PLANTED, PLANTED],
+        state="unreadable",
+        answers=1,
+    )
 
     @flow
     async def hostile():
-        await failed_call_task(1, failure, return_state=True)
+        begun: Any = failed_call_task(1, failure, return_state=True)
+        await begun
         get_run_logger().warning(f"the service said 100 % {PLANTED}")
         raise ValueError(PLANTED)
 
     loggers, heard = [logging.getLogger(f"prefect.{kind}_runs") for kind in ("flow", "task")], Lines()
-    for one in loggers:
-        one.addHandler(heard)
-    await hostile(return_state=True)
-    for one in loggers:
-        one.removeHandler(heard)
+    for logger in loggers:
+        logger.addHandler(heard)
+    with pytest.raises(ValueError, match="cm0"):
+        await hostile()
+    for logger in loggers:
+        logger.removeHandler(heard)
     told = "\n".join(heard.lines)
     assert HIDDEN.findall(told) == []
     spelled_out = r"\x1b]52;c;cm0=\x07 \u202egpj.exe"

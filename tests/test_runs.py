@@ -1,14 +1,18 @@
 import shlex
+from collections import Counter
 
+import polars
 import pytest
 
 from flows.cli.listing import show_catalog
+from flows.report_again import report_again
+from tasks import files
 from tasks.catalog import UserError
 from tasks.definitions import load_eval, load_experiment
-from tasks.files import write_text
+from tasks.files import write_rows, write_text
 from tasks.runs import Run, default_name
-from tasks.schema import Rule
-from tests.fakes.nouns import LEXICON, an_eval
+from tasks.schema import Document, Message, Rule
+from tests.fakes.nouns import LEXICON, an_eval, judgments, responses
 
 
 def opened(name="one", *overrides):
@@ -122,3 +126,33 @@ def test_a_record_that_is_damaged_is_one_sentence_and_hides_no_other_run(data, c
     told = capsys.readouterr().out
     assert "demo/whole  seed 3  begun" in told
     assert "demo/damaged  cannot be read: " in told
+
+
+def test_a_report_reads_each_file_of_rows_once_and_the_judgments_once_more_as_a_table(monkeypatch):
+    answers = responses("a farm", "two cats"), responses("farms and animal welfare", "no")
+    run = Run.open(load_experiment("demo").model_copy(update={"evals": ["e"]}), [an_eval(LEXICON)], "counted")
+    run.note(seed=0)
+    document = Document(messages=[Message(role="user", content="A text.")], source="s", line=1, file="f")
+    write_rows(run.documents, [document])
+    write_rows(run.held_out, [])
+    write_rows(run.baseline, answers[0])
+    write_rows(run.finetuned, answers[1])
+    scores = judgments("q1", "baseline", [1, 2]), judgments("q1", "finetuned", [3, 4])
+    write_rows(run.judged, [judgment for side in scores for judgment in side])
+    parsed: Counter[str] = Counter()
+    parse, read_ndjson = files._parse_rows, polars.read_ndjson
+
+    def counted_parse(path, noun):
+        parsed[path.name] += 1
+        return parse(path, noun)
+
+    def counted_read(path, **options):
+        parsed[f"{path.name} as a table"] += 1
+        return read_ndjson(path, **options)
+
+    monkeypatch.setattr(files, "_parse_rows", counted_parse)
+    monkeypatch.setattr(polars, "read_ndjson", counted_read)
+    report_again(run, [])
+    assert run.report.is_file()
+    rows = ("documents.jsonl", "baseline.jsonl", "finetuned.jsonl", "judged.jsonl")
+    assert parsed == dict.fromkeys((*rows, "judged.jsonl as a table"), 1)

@@ -7,8 +7,8 @@ import pytest
 
 from flows.audit import compare as compare_judges
 from flows.audit import export_sheet, import_sheet
-from flows.cli.report import report_again
-from flows.cli.verify import verify
+from flows.report_again import report_again
+from flows.verification import verify
 from flows.compare import compare_runs
 from tasks.definitions import load_experiment
 from tasks.files import write_rows
@@ -145,16 +145,28 @@ def run_of(name, before, after):
     one = an_eval(LEXICON, LEXICON.model_copy(update={"name": "=judge"})).model_copy(update={"questions": questions})
     run = Run.open(load_experiment("demo").model_copy(update={"evals": ["e"]}), [one], name)
     run.note(seed=0)
-    sides = []
-    for at, texts in ((0.0, before), (1.0, after)):
-        known = [(q, r) for q in questions for r in responses(*texts)]
-        fields = [{"question_id": q.id, "tier": q.tier, "question": q.text, "trained_share": at} for q, _ in known]
-        sides.append([r.model_copy(update=some) for (_, r), some in zip(known, fields, strict=True)])
-    write_rows(run.baseline, sides[0])
-    write_rows(run.finetuned, sides[1])
-    write_rows(run.judged, judge_all(plan([one], *sides, 2), Store()))
+    baseline, finetuned = answers(questions, before, 0.0), answers(questions, after, 1.0)
+    write_rows(run.baseline, baseline)
+    write_rows(run.finetuned, finetuned)
+    write_rows(run.judged, judge_all(plan([one], baseline, finetuned, 2), Store()))
     report_again(run, [])
     return run
+
+
+def answers(questions, texts, trained_share):
+    """These texts as the answers to each of the questions."""
+    return [
+        response.model_copy(
+            update={
+                "question_id": question.id,
+                "tier": question.tier,
+                "question": question.text,
+                "trained_share": trained_share,
+            }
+        )
+        for question in questions
+        for response in responses(*texts)
+    ]
 
 
 @pytest.fixture
@@ -205,6 +217,6 @@ def test_a_table_of_generations_that_a_run_left_is_read_as_the_answers_that_it_w
         file.open("w", encoding="utf-8", newline="") as own,
     ):
         csv.writer(own).writerows(row for row in csv.reader(ours) if row[0] != "base")
-    _, answers = read_responses(str(file), run.evals())
-    places = [{(r.question_id, r.question, r.response) for r in rows} for rows in (answers, run.responses()[1])]
+    _, finetuned = read_responses(str(file), run.evals())
+    places = [{(r.question_id, r.question, r.response) for r in rows} for rows in (finetuned, run.responses()[1])]
     assert places[0] == places[1]
