@@ -8,7 +8,7 @@ import yaml
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
 
-from flows.cli.verify import verify
+from flows.verification import verify
 from flows.experiment import run_experiment
 from flows.judge_again import judge_again
 from flows.judging import TooManyUnscored

@@ -66,7 +66,10 @@ def test_on_a_scale_a_far_miss_weighs_more_than_a_near_one():
     expected = sum((a - b) ** 2 for a in base for b in (1, 2, 3, 4, 4)) / 25
     assert near.kappa == pytest.approx(1 - (1 / 5) / expected)
     assert near.exact == far.exact == 0.8
-    assert near.kappa and far.kappa and near.alpha and far.alpha
+    assert near.kappa
+    assert far.kappa
+    assert near.alpha
+    assert far.alpha
     assert far.kappa < near.kappa
     assert far.alpha < near.alpha < 1
     assert (near.mean, near.other_mean) == (3.0, 2.8)
@@ -129,7 +132,8 @@ def test_the_interval_covers_what_a_person_would_have_found_about_95_times_in_10
         judged = said(*[min(5, max(1, score + dice.choice((0, 0, 0, 1, 1, -1)))) for score in truth])
         drawn = dice.sample(list(judged), 30)
         row = correct("e", CLAUDE, judged, {answer: Rating(truth[answer.sample], "") for answer in drawn})[1]
-        assert row.low and row.high
+        assert row.low
+        assert row.high
         hits += row.low <= sum(truth) / 200 <= row.high
     assert 0.92 <= hits / 400 <= 0.98
 
@@ -184,7 +188,8 @@ async def test_two_judges_are_compared_on_the_answers_that_both_judged(judged):
     await judge_again("them/one", model="claude-x", name="two")
     run, (row,) = compare("them/one", "them/two")
     assert (row.answers, row.judge, row.other) == (80, "claude", "claude (claude-x)")
-    assert row.alpha and abs(row.alpha) < 0.5, "the fake's scores for another model are drawn anew"
+    assert row.alpha is not None
+    assert abs(row.alpha) < 0.5, "the fake's scores for another model are drawn anew"
     assert run.audit("compare", Agreement) == [row]
     with pytest.raises(UserError, match="no two judges to compare: one has claude, one has claude"):
         compare("them/one", "them/one")

@@ -4,14 +4,15 @@ from tasks.judging.circuit_breaker import OPENS_AFTER, CircuitBreaker
 
 
 def a_breaker(max_outage=60.0):
-    said = []
+    said: list[str] = []
     return CircuitBreaker("the service", max_outage, 0.02, said.append), said
 
 
 async def ask(breaker, until=None):
     """A call that is sent, and ends when `until` is set; whether it was sent at all."""
     async with breaker.permission() as is_allowed:
-        asyncio.current_task().set_name("asks")
+        if task := asyncio.current_task():
+            task.set_name("asks")
         if until:
             await until.wait()
         return is_allowed

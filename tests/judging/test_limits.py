@@ -28,7 +28,7 @@ async def test_no_more_are_under_way_than_allowed_and_everyone_gets_a_turn():
 
 
 async def test_a_call_that_tries_again_goes_before_new_ones():
-    limit, order = AdaptiveLimit(1), []
+    limit, order = AdaptiveLimit(1), list[str]()
     waiting = [asyncio.create_task(enter(limit, name, order, 0.01)) for name in ("first", "new", "newer")]
     await asyncio.sleep(0)
     await asyncio.gather(enter(limit, "again", order, is_retry=True), *waiting)
@@ -36,7 +36,7 @@ async def test_a_call_that_tries_again_goes_before_new_ones():
 
 
 async def test_a_cancelled_call_gives_its_place_back():
-    limit, order = AdaptiveLimit(1), []
+    limit, order = AdaptiveLimit(1), list[str]()
     held = asyncio.create_task(enter(limit, "held", order, 10))
     gone = asyncio.create_task(enter(limit, "gone", order))
     await asyncio.sleep(0.01)
