@@ -114,13 +114,12 @@ class Row(NamedTuple):
 
         Raises UserError for what is no number above 0 and at most 1.
         """
-        field = "trained_share" if "trained_share" in self.fields else "at"  # as tables of an earlier version call it
-        given = number(self.fields.get(field))
+        share, given = self.cell("trained_share"), number(self.fields.get("trained_share"))
         if self.side == "baseline":
             return 0.0
-        if self.cell(field) and not (given and 0 < given <= 1):
+        if share and not (given and 0 < given <= 1):
             raise UserError(
-                f"{self.place}: {field} {excerpt(self.cell(field))} is no share of the training; write 0.25, or 1"
+                f"{self.place}: trained_share {excerpt(share)} is no share of the training; write 0.25, or 1"
             )
         return given or 1.0
 
