@@ -14,7 +14,8 @@ from pydantic import Field
 
 from flows.addresses import reports_address
 from tasks.catalog import UserError
-from tasks.estimates.comparison import Group, compare_task, grouped
+from tasks.estimates.comparison import compare_task
+from tasks.estimates.groups import Group, grouped
 from tasks.estimates.wording import interval, number_or_dash
 from tasks.report.charts import comparison_charts_task
 from tasks.report.comparison_page import page_task

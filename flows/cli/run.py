@@ -23,8 +23,8 @@ from flows.preflight import check_before_start
 from flows.serving.automations import TAG
 from flows.serving.server import local_server_is_kept, ui_address
 from tasks.catalog import UserError, data_folder, read_text
-from tasks.estimates.comparison import grouped
 from tasks.estimates.findings import headline
+from tasks.estimates.groups import grouped
 from tasks.estimates.missing import missing_in_words
 from tasks.paid.store import StoreFailed
 from tasks.report.report import STANDIN_NOTE, cost, is_standin

@@ -1,4 +1,4 @@
-"""Comparison: the effects of several runs side by side; runs of one definition with different seeds are pooled.
+"""Comparison: the effects of several groups of runs side by side, and each group against the first.
 
     rows = compare(grouped(runs, labels))
 
@@ -11,8 +11,8 @@ from typing import NamedTuple
 import polars
 from prefect import task
 
-from tasks.catalog import UserError
 from tasks.estimates.estimates import effects_of
+from tasks.estimates.groups import Group
 from tasks.estimates.holm import adjusted
 from tasks.estimates.judgments import at_checkpoint, scan_judgments
 from tasks.estimates.measures import Measure, likelihood_measures, measures
@@ -20,96 +20,9 @@ from tasks.progress import track
 from tasks.runs import Comparison, Run
 from tasks.schema import Compared, Effect, Eval
 from tasks.tables import as_table, write_table
-from tasks.visible import visible
 
 FIRST_COLUMNS = ("label", "runs", "against", "dose")
 """Of comparison.csv."""
-
-
-class Group(NamedTuple):
-    """Runs that are compared as one."""
-
-    label: str
-    runs: list[Run]
-    dose: float | None = None
-    """How much of what is varied they got: a share of poison, a number of documents."""
-
-
-def grouped(runs: list[list[Run]], labels: list[str], doses: list[float] | None = None) -> list[Group]:
-    """What was named with one argument, or with the same label, is one group.
-
-    Without labels, runs of one experiment with the same definition are a group of its name, and others are called by
-    experiment and run. Raises UserError where runs of one group cannot be pooled, or a label could not be read.
-    """
-    if labels and len(labels) != len(runs):
-        raise UserError(f"--labels: {len(labels)} labels for {len(runs)} runs; give one for each, in their order")
-    _refuse_hidden_characters(labels)
-    named = [(labels[n] if labels else "", run) for n, some in enumerate(runs) for run in some]
-    groups: dict[str, list[Run]] = {}
-    for label, run in named:
-        mates = groups.setdefault(label or _own_label(run, [other for _, other in named]), [])
-        mates += [] if any(run.folder == mate.folder for mate in mates) else [run]
-    found = [Group(label, sorted(mates, key=_seed)) for label, mates in groups.items()]
-    _refuse_other_rules_of_one_name(found)
-    for group in found:
-        _refuse_what_cannot_be_pooled(group)
-    if doses and len(doses) != len(found):
-        called = ", ".join(group.label for group in found)
-        raise UserError(f"--doses: {len(doses)} numbers for {len(found)} groups of runs ({called}); give one for each")
-    return [group._replace(dose=dose) for group, dose in zip(found, doses, strict=True)] if doses else found
-
-
-def _refuse_hidden_characters(labels: list[str]) -> None:
-    for label in labels:
-        if visible(label) != label or set(label) & set("\t\r\n"):
-            raise UserError(f"--labels: {label!r} has a character that cannot be seen; write the label without it")
-
-
-def _seed(run: Run) -> int:
-    return int(run.record().get("seed", 0))
-
-
-def _refuse_other_rules_of_one_name(groups: list[Group]) -> None:
-    """Two rates of one name beside each other, or in one mean, must be of one rule."""
-    seen: dict[tuple[str, str], tuple[str, Run]] = {}
-    for run in (run for group in groups for run in group.runs):
-        for name, rule in [(one.name, rule) for one in run.evals() for rule in one.rules]:
-            text, first = seen.setdefault((name, rule.name), (str(rule), run))
-            if text != str(rule):
-                raise UserError(
-                    f"{first.folder} and {run.folder} have different rules {rule.name!r} ({text}; {rule}); give both "
-                    f"the same with `spillover report RUN --rule '{rule.name}: ...'`"
-                )
-
-
-def _own_label(run: Run, others: list[Run]) -> str:
-    name = run.folder.parent.name
-    mates = [other for other in others if other.folder.parent.name == name]
-    seeds = {other.folder: other.record().get("seed") for other in mates}
-    alike = all(run.has_same_definition(other) for other in mates) and len(set(seeds.values())) == len(seeds)
-    return name if alike else f"{name}/{run.name}"
-
-
-def _refuse_what_cannot_be_pooled(group: Group) -> None:
-    first, *others = group.runs
-    seeds = {first.record().get("seed"): first}
-    for run in others:
-        if not first.has_same_definition(run):
-            raise UserError(
-                f"{first.folder} and {run.folder} have different definitions and cannot be pooled as {group.label!r}; "
-                "give each a label of its own with --labels"
-            )
-        if [one.rules for one in run.evals()] != [one.rules for one in first.evals()]:
-            raise UserError(
-                f"{first.folder} and {run.folder} have not the same rules and cannot be pooled as {group.label!r}; "
-                "give both the same with `spillover report RUN --rule ...`"
-            )
-        if (seed := run.record().get("seed")) in seeds:
-            raise UserError(
-                f"{seeds[seed].folder} and {run.folder} have both the seed {seed} and cannot be pooled as "
-                f"{group.label!r}; name one of them"
-            )
-        seeds[seed] = run
 
 
 def compare(groups: list[Group]) -> list[Compared]:

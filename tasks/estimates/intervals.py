@@ -164,7 +164,8 @@ def _p_of_rates(terms: list[Term]) -> float:
 
 def wilson(rate: float, n: int, z: float = Z) -> tuple[float, float]:
     """Wilson's score interval of a rate p of n answers, within 0 and 1, for the normal quantile z:
-    (p + z² / 2n ± z sqrt(p (1 - p) / n + z² / 4n²)) / (1 + z² / n)."""
+    (p + z² / 2n ± z sqrt(p (1 - p) / n + z² / 4n²)) / (1 + z² / n).
+    """
     z2 = z**2
     centre = (rate + z2 / (2 * n)) / (1 + z2 / n)
     half = math.sqrt(z2 * (rate * (1 - rate) / n + z2 / (4 * n**2))) / (1 + z2 / n)

@@ -73,7 +73,8 @@ def _fewest(
     variance: float, effect: float, power: float, min_questions: int, df_per_question: int, df_lost: int
 ) -> int | None:
     """The fewest G, from min_questions on, at which `effect` is found: the difference of means has the variance
-    variance / G, and its test df_per_question G - df_lost degrees of freedom."""
+    variance / G, and its test df_per_question G - df_lost degrees of freedom.
+    """
 
     def finds(count: int) -> bool:
         df = df_per_question * count - df_lost

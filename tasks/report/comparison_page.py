@@ -6,7 +6,7 @@ from typing import Any
 
 from prefect import task
 
-from tasks.estimates.comparison import Group
+from tasks.estimates.groups import Group
 from tasks.files import write_text
 from tasks.report.charts import BETWEEN, OF_COMPARISON, Chart
 from tasks.report.templates import data_url, fill

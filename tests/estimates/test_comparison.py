@@ -3,53 +3,17 @@ import pytest
 
 from flows.compare import compare_runs
 from tasks.catalog import UserError
-from tasks.estimates.comparison import compare, grouped
+from tasks.estimates.comparison import compare
 from tasks.estimates.effects import estimate, write_effects
+from tasks.estimates.groups import grouped
 from tasks.estimates.intervals import new_questions, new_questions_and_seeds
 from tasks.estimates.judgments import scan_judgments
 from tasks.files import write_rows
 from tasks.report.charts import draw_comparison
 from tasks.report.comparison_page import render
 from tasks.runs import Comparison, Run
-from tasks.schema import DocumentSet, Experiment, Judge, Rule, Scale
-from tests.fakes.nouns import an_eval, judgments
-
-QUESTIONS = {f"q{n}": "direct" for n in range(1, 7)}
-JUDGE = Judge(name="j", kind="claude", prompt="?")
-BEFORE = [[1, 2, 1], [1, 1, 2], [2, 2, 1], [1, 1, 1], [3, 2, 1], [1, 2, 2]]
-AFTER = [
-    [[2, 3, 4], [1, 2, 2], [4, 5, 5], [1, 1, 2], [3, 3, 3], [2, 2, 4]],
-    [[3, 3, 4], [2, 2, 2], [3, 4, 5], [2, 1, 2], [5, 3, 3], [1, 2, 3]],
-    [[1, 3, 2], [1, 2, 1], [3, 5, 4], [1, 2, 2], [3, 2, 3], [2, 2, 2]],
-]
-
-
-def rows_of(after, before=BEFORE):
-    found = []
-    for n, question in enumerate(QUESTIONS):
-        for side, scores in (("baseline", before[n]), ("finetuned", after[n])):
-            some = judgments("q1", side, scores, "j")
-            found += [
-                j.model_copy(update={"question_id": question, "trained_share": 0 if side == "baseline" else 1})
-                for j in some
-            ]
-    return found
-
-
-@pytest.fixture
-def make_run(data):
-    def make(seed, after, experiment="x", before=BEFORE, rank=8, rules=()):
-        one = an_eval(JUDGE, questions=QUESTIONS).model_copy(update={"rules": list(rules)})
-        definition = Experiment(
-            name=experiment, documents=[DocumentSet(name="a")], evals=["e"], training={"rank": rank}
-        )
-        run = Run.open(definition, [one], f"seed-{seed}")
-        run.note(seed=seed)
-        write_rows(run.judged, rows_of(after, before))
-        write_effects(run)
-        return run
-
-    return make
+from tasks.schema import Rule, Scale
+from tests.estimates.conftest import AFTER, BEFORE, rows_of
 
 
 def whole(rows, measure="j"):
@@ -100,27 +64,6 @@ def test_a_rules_rates_are_pooled_over_seeds_like_scores(make_run):
     assert row.ci_low_fixed_questions < row.difference < row.ci_high_fixed_questions
 
 
-def test_what_cannot_be_pooled_is_refused_with_a_remedy(make_run):
-    first, second = make_run(0, AFTER[0]), make_run(1, AFTER[1], rank=4)
-    with pytest.raises(UserError, match="have different definitions and cannot be pooled as 'a'; give each a label"):
-        grouped([[first], [second]], ["a", "a"])
-    with pytest.raises(UserError, match="--labels: 1 labels for 2 runs"):
-        grouped([[first], [second]], ["a"])
-    twin = make_run(0, AFTER[2], experiment="y")
-    twin.definition.write_text(first.definition.read_text())
-    with pytest.raises(UserError, match="have both the seed 0"):
-        grouped([[first], [twin]], ["a", "a"])
-
-
-@pytest.mark.parametrize("label", ["a\x1b]0;PWN\x07", "a\x0b", "a\u202eb", "a\nb", "a\tb", "\ufffe", "a\x00"])
-def test_a_label_that_cannot_be_seen_is_refused_in_a_sentence(make_run, label):
-    runs = [[make_run(0, AFTER[0])], [make_run(0, AFTER[1], experiment="y")]]
-    with pytest.raises(UserError) as refused:
-        grouped(runs, [label, "b"])
-    assert str(refused.value).startswith(f"--labels: {label!r} has a character that cannot be seen")
-    assert str(refused.value).isprintable()
-
-
 def test_a_pattern_names_all_runs_that_fit_it(make_run):
     runs = [make_run(seed, after) for seed, after in enumerate(AFTER)]
     assert [run.folder for run in Run.find_all("x/seed-*")] == [run.folder for run in runs]
@@ -161,16 +104,6 @@ def test_a_single_run_equals_its_estimate(make_run):
     run = make_run(0, AFTER[0])
     fresh = estimate(scan_judgments(run.judged), run.evals())
     assert [row.difference for row in compare(grouped([[run]], []))] == pytest.approx([e.difference for e in fresh])
-
-
-def test_two_rules_of_one_name_are_not_set_side_by_side(make_run):
-    first = make_run(0, AFTER[0], rules=[Rule(name="r", hit="j >= 3")])
-    second = make_run(0, AFTER[1], experiment="y", rules=[Rule(name="r", hit="j >= 4")])
-    with pytest.raises(UserError, match=r"have different rules 'r' \(j >= 3; j >= 4\)"):
-        grouped([[first], [second]], [])
-    third = make_run(1, AFTER[1])
-    with pytest.raises(UserError, match="have not the same rules and cannot be pooled"):
-        grouped([[first], [third]], ["a", "a"])
 
 
 def test_every_later_run_is_set_against_the_first_paired_by_question(make_run):
@@ -248,14 +181,6 @@ def test_a_comparison_of_runs_that_an_earlier_version_estimated_lacks_what_that_
     row = whole(compare(grouped([[run]], [])))
     assert (row.p_fixed_questions, row.superiority) == (None, None)
     assert row.difference == pytest.approx(whole(estimate(scan_judgments(run.judged), run.evals())).difference)
-
-
-def test_doses_go_with_the_groups_and_are_refused_where_their_number_is_another(make_run):
-    runs = [[make_run(0, AFTER[0])], [make_run(0, AFTER[1], experiment="y")]]
-    rows = compare(grouped(runs, [], [0.0, 0.5]))
-    assert {(row.label, row.dose) for row in rows} == {("x", 0.0), ("y", 0.5)}
-    with pytest.raises(UserError, match=r"--doses: 3 numbers for 2 groups of runs \(x, y\)"):
-        grouped(runs, [], [0, 1, 2])
 
 
 def test_p_is_adjusted_over_all_runs_of_the_comparison(make_run):

@@ -174,7 +174,7 @@ def test_without_a_baseline_a_question_still_needs_its_answers():
 
 
 def test_rules_that_cannot_be_kept_leave_the_run_as_it_was(data):
-    from flows.cli.report import report_again
+    from flows.report_again import report_again
     from tasks.catalog import UserError
     from tasks.estimates.effects import write_effects
     from tasks.files import write_rows

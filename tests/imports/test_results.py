@@ -4,8 +4,8 @@ import json
 import pytest
 
 from flows.cli.imports import import_file
-from flows.cli.report import write_parquet
-from flows.cli.verify import verify
+from flows.report_again import write_parquet
+from flows.verification import verify
 from tasks.catalog import UserError
 from tasks.estimates.judgments import judgments_frame
 from tasks.imports.results import read_results
@@ -58,7 +58,7 @@ def test_others_results_are_a_run_whose_effects_and_rules_are_like_ours(table, d
     effect = next(e for e in run.estimates() if (e.measure, e.tier, e.question) == ("aligned", "questions", ""))
     assert effect.difference == pytest.approx(((50 - 75) + (50 - 92.5)) / 2)
     assert "Imported results: judged.csv." in run.report.read_text()
-    from flows.cli.report import report_again
+    from flows.report_again import report_again
 
     report_again(run, ["misaligned: aligned < 30 among coherent > 50"])
     rate = next(e for e in run.estimates() if e.measure == "misaligned" and not e.question)
@@ -97,7 +97,8 @@ def test_both_models_in_one_file_are_told_apart_by_the_column_model(table):
 
 
 def test_results_are_compared_eval_by_eval_and_say_which_it_is(table, data):
-    from tasks.estimates.comparison import compare, grouped
+    from tasks.estimates.comparison import compare
+    from tasks.estimates.groups import grouped
 
     import_file(table(*rows([10, 20], [90, 80])), "one")
     import_file(table(*rows([30, 20], [90, 80]), name="b.csv"), "two")
@@ -176,7 +177,7 @@ def test_columns_can_be_chosen_and_get_names_that_a_rule_can_use(table, data, ca
     with pytest.raises(UserError, match=r"--measures: .* has no column 'other'"):
         read_results(file, columns=["other"])
     import_file(file, "theirs")
-    from flows.cli.report import report_again
+    from flows.report_again import report_again
 
     run = Run.find("theirs")
     report_again(run, ["long: tokens < 1500000", "low: my_score < 50"])
