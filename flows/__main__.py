@@ -181,9 +181,9 @@ def report(
     ] = None,
 ) -> None:
     """Estimate, draw and report a run again, from its files; with a rule that is given too. Nothing is asked."""
-    from flows.cli.report import report_again
     from flows.cli.terminal import show_effects
     from flows.console import console
+    from flows.report_again import report_again
     from tasks.runs import Run
 
     here = Run.find(place)
@@ -274,7 +274,7 @@ def export(
 
     here = Run.find(place)
     if parquet:
-        from flows.cli.report import write_parquet
+        from flows.report_again import write_parquet
 
         rows = write_parquet(here, Path(parquet).expanduser())
         say(f"Parquet  {parquet}  ({rows:,} rows: one for each answer and judge)")

@@ -5,8 +5,12 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tasks.runs import Run
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # a worker for each core: more threads stand in each other's way
@@ -42,6 +46,37 @@ def prefect_server() -> Iterator[None]:
 
     with prefect_test_harness(server_startup_timeout=90):
         yield
+
+
+@pytest.fixture(scope="session")
+def made_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of a reported run of four questions that a lexicon judged; to be left as it is."""
+    from flows.report_again import report_again
+    from tasks.definitions import load_experiment
+    from tasks.files import write_rows
+    from tasks.judging.cases import plan
+    from tasks.judging.judgments import judge_all
+    from tasks.paid.store import Store
+    from tasks.runs import Run
+    from tests.fakes.nouns import LEXICON, an_eval, write_answers
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPILLOVER_DATA", str(make_data_folder(tmp_path_factory.mktemp("made"))))
+        experiment, evaluation = load_experiment("demo").model_copy(update={"evals": ["e"]}), an_eval(LEXICON)
+        run = Run.open(experiment, [evaluation], "one")
+        run.note(seed=0)
+        answers = write_answers(run, ("a farm", "two cats"), ("farms and animal welfare", "<script>a dog</script>"))
+        write_rows(run.judged, judge_all(plan([evaluation], *answers, 2), Store()))
+        report_again(run, [])
+        yield run.folder
+
+
+@pytest.fixture
+def reported_run(made_run: Path, data: Path) -> "Run":
+    """A copy of it in the test's own data folder, to be tampered with."""
+    from tasks.runs import Run
+
+    return Run(shutil.copytree(made_run, data / "results" / "demo" / "one"))
 
 
 @pytest.fixture(params=[OURS, *([REALDATA] if REALDATA.is_dir() else [])], ids=lambda place: place.parent.name)

@@ -13,7 +13,7 @@ from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import TERMINAL_STATES
 from prefect.settings import PREFECT_RESULTS_LOCAL_STORAGE_PATH, temporary_settings
 
-from flows.cli.verify import verify
+from flows.verification import verify
 from flows.experiment import run_experiment
 from flows.judging import TooManyUnscored
 from tasks.catalog import UserError, data_folder

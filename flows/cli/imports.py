@@ -7,9 +7,9 @@ import_file(Path("judged.csv"), baseline=Path("judged_base.csv"))
 import re
 from pathlib import Path
 
-from flows.cli.report import report_again
 from flows.console import console
 from flows.origin import now
+from flows.report_again import report_again
 from tasks.catalog import UserError, data_folder, relative_to_data, validate
 from tasks.definitions import as_yaml, load_eval
 from tasks.files import write_rows, write_text

@@ -6,7 +6,7 @@ import shutil
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from flows.cli.report import report_again
+from flows.report_again import report_again
 from flows.experiment import run_experiment
 from tasks.definitions import load_experiment
 from tasks.files import write_rows

@@ -10,39 +10,31 @@ from pydantic import ValidationError
 
 from tasks.catalog import UserError, validate
 from tasks.definitions import with_rules
-from tasks.estimates.effects import estimate, sensitivity, write_effects
+from tasks.estimates.effects import estimate, sensitivity
 from tasks.estimates.judgments import scan_judgments
 from tasks.files import write_bytes
-from tasks.report.charts import draw
 from tasks.report.exports import as_one_table
-from tasks.report.report import write_report
+from tasks.report.made_files import make_files
 from tasks.runs import Run
 from tasks.schema import Eval, Rule
 
 
 def report_again(run: Run, rules: list[str]) -> Path:
-    """Estimates, draws and writes anew. The given rules stay with the run; one of a name that is there replaces it."""
+    """Estimates, draws and writes anew, and returns the report.
+
+    The given rules stay with the run; one of a name that is there replaces it. Raises UserError for a rule that cannot
+    be read or estimated, and for a run without judgments.
+    """
     if not run.judged.is_file():
         raise UserError(f"{run.folder} has no judged.jsonl yet; finish it with `{run.resume_command}`")
     with run.exclusive():
-        _keep_rules(run, rules)
-        write_effects(run)
-        draw(run)
-        return write_report(run)
-
-
-def _keep_rules(run: Run, rules: list[str]) -> None:
-    if rules:
-        evals = _with_added(run.evals(), [_parse(text) for text in rules])
-        words = scan_judgments(run.judged)
-        # Tried before they are kept: a rule that cannot be estimated would stand in the way of every later report.
-        estimate(words, evals)
-        sensitivity(words, evals)
-        run.keep_evals(evals)
+        if rules:
+            run.keep_evals(_estimable(run, rules))
+        return make_files(run)
 
 
 def write_parquet(run: Run, file: Path) -> int:
-    """All answers and judgments as one file; how many rows it has."""
+    """Writes all answers and judgments as one file; how many rows it has."""
     if not run.judged.is_file() or run.judged.stat().st_size == 0:
         raise UserError(f"{run.folder} has no judgments yet; finish it with `{run.resume_command}`")
     if file.is_dir():
@@ -51,6 +43,18 @@ def write_parquet(run: Run, file: Path) -> int:
     table.write_parquet(content)
     write_bytes(file, content.getvalue())
     return len(table)
+
+
+def _estimable(run: Run, rules: list[str]) -> list[Eval]:
+    """The run's evals with the rules, which are tried before they are kept.
+
+    A rule that cannot be estimated would stand in the way of every later report.
+    """
+    evals = _with_added(run.evals(), [_parse(text) for text in rules])
+    judgments = scan_judgments(run.judged)
+    estimate(judgments, evals)
+    sensitivity(judgments, evals)
+    return evals
 
 
 def _parse(text: str) -> Rule:
@@ -67,13 +71,16 @@ def _with_added(evals: list[Eval], rules: list[Rule]) -> list[Eval]:
     names = [rule.name for rule in rules]
     if twice := next((name for name in names if names.count(name) > 1), ""):
         raise UserError(f"--rule: two rules are called {twice!r}; give each a name of its own, as name: aligned < 30")
-    judged = {one.name: {judge.name for judge in one.judges} for one in evals}
+    judges = {evaluation.name: [judge.name for judge in evaluation.judges] for evaluation in evals}
     for rule in rules:
-        if not any(set(rule.judges) <= judges for judges in judged.values()):
-            known = "; ".join(f"{one.name} has {', '.join(judge.name for judge in one.judges)}" for one in evals)
+        if not any(set(rule.judges) <= set(names) for names in judges.values()):
+            known = "; ".join(f"{name} has {', '.join(names)}" for name, names in judges.items())
             raise UserError(f"--rule {rule}: no eval of the run was judged by {' and '.join(rule.judges)}: {known}")
-    return [_taking(one, [rule for rule in rules if set(rule.judges) <= judged[one.name]]) for one in evals]
+    return [
+        _with(evaluation, [rule for rule in rules if set(rule.judges) <= set(judges[evaluation.name])])
+        for evaluation in evals
+    ]
 
 
-def _taking(one: Eval, rules: list[Rule]) -> Eval:
-    return validate(Eval, with_rules(one, rules).model_dump(), f"--rule, in {one.name}")
+def _with(evaluation: Eval, rules: list[Rule]) -> Eval:
+    return validate(Eval, with_rules(evaluation, rules).model_dump(), f"--rule, in {evaluation.name}")

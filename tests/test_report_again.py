@@ -1,0 +1,30 @@
+import polars
+import pytest
+
+from flows.report_again import report_again, write_parquet
+from tasks.catalog import UserError
+from tasks.schema import Rule
+
+
+def test_a_run_is_one_parquet_file_with_a_row_for_each_answer_and_judge(reported_run, tmp_path):
+    file = tmp_path / "run.parquet"
+    assert write_parquet(reported_run, file) == 16
+    table = polars.read_parquet(file)
+    assert table["run"].unique().to_list() == ["one"]
+    scores = {(j.question_id, j.side, j.sample): j.score for j in reported_run.judgments()}
+    assert {(r["question_id"], r["side"], r["sample"]): r["score"] for r in table.to_dicts()} == scores
+    assert table.filter(side="finetuned", sample=1)["response"].unique().to_list() == ["<script>a dog</script>"]
+    assert set(table["response_state"]) == {"complete"}
+
+
+def test_a_run_without_judgments_makes_no_parquet_file(reported_run, tmp_path):
+    reported_run.judged.unlink()
+    with pytest.raises(UserError, match="has no judgments yet"):
+        write_parquet(reported_run, tmp_path / "x.parquet")
+
+
+def test_a_rule_that_is_given_stays_with_the_run_and_one_of_its_name_takes_its_place(reported_run):
+    report_again(reported_run, ["some: lexicon > 1"])
+    report_again(reported_run, ["some: lexicon > 2"])
+    assert reported_run.evals()[0].rules == [Rule(name="some", hit="lexicon > 2")]
+    assert {effect.rule for effect in reported_run.estimates() if effect.measure == "some"} == {"lexicon > 2"}
