@@ -60,13 +60,13 @@ async def judge_again(
     """
     changes = {"model": model, "prompt": prompt, "base_url": base_url, "max_tokens": max_tokens}
     name = "" if failed else name or default_run_name()
-    again = Again.of(run, failed, judges, in_flight=in_flight, max_cost_usd=max_cost_usd, name=name, **changes)
-    with again.place.exclusive():
-        here = again.parent if failed else Run.derive(again.parent, again.experiment, again.evals, name)
-        return await judge_and_report(here, again.experiment, again.evals, failed)
+    plan = Rejudging.of(run, failed, judges, in_flight=in_flight, max_cost_usd=max_cost_usd, name=name, **changes)
+    with plan.place.exclusive():
+        here = plan.parent if failed else Run.derive(plan.parent, plan.experiment, plan.evals, name)
+        return await judge_and_report(here, plan.experiment, plan.evals, failed)
 
 
-class Again(NamedTuple):
+class Rejudging(NamedTuple):
     """What is judged again, and by whom."""
 
     parent: Run
@@ -86,16 +86,16 @@ class Again(NamedTuple):
         max_cost_usd: float,
         name: str,
         **changes: Any,
-    ) -> "Again":
+    ) -> "Rejudging":
         """Raises UserError for what can be known to be wrong before there is a run."""
         parent = _answers_of(run, "" if failed else name)
         experiment = with_limits(parent.experiment(), in_flight, max_cost_usd)
         changes = {field: value for field, value in changes.items() if value}
         if failed:
-            evals = [_changed(one, changes) for one in parent.evals()]
+            evals = [_changed(evaluation, changes) for evaluation in parent.evals()]
         else:
             evals = other_judges(parent, judges or [], changes)
-            chosen = list(dict.fromkeys(judge.name for one in evals for judge in one.judges))
+            chosen = list(dict.fromkeys(judge.name for evaluation in evals for judge in evaluation.judges))
             judging = experiment.judging.model_copy(update={"judges": chosen})
             experiment = experiment.model_copy(update={"judging": judging})
         check_judges(experiment, evals, None)
@@ -143,13 +143,13 @@ def with_limits(experiment: Experiment, in_flight: int = 0, max_cost_usd: float 
 
 
 def other_judges(run: Run, chosen: list[str], changes: dict[str, Any]) -> list[Eval]:
-    """The run's questions with the chosen judges, as data/evals defines them now; a change is made to each of Claude's.
+    """The run's questions with the chosen judges, as data/evals defines them now, and changes to those that are asked.
 
     Raises UserError for a judge that no eval has, and where nothing would be judged otherwise.
     """
     before = run.evals()
-    after = [_with_judges(one, chosen, changes) for one in before]
-    if _asked_elsewhere(after) == _asked_elsewhere(before):
+    after = [_with_judges(evaluation, chosen, changes) for evaluation in before]
+    if list(map(_without_addresses, after)) == list(map(_without_addresses, before)):
         raise UserError(
             f"these judges have judged {run.name!r} already, and what a model said is kept wherever it was asked; name "
             "others with --judges, --model or --rubric, or use --failed"
@@ -157,33 +157,33 @@ def other_judges(run: Run, chosen: list[str], changes: dict[str, Any]) -> list[E
     return after
 
 
-def _with_judges(one: Eval, chosen: list[str], changes: dict[str, Any]) -> Eval:
-    known, rules = {judge.name: judge for judge in one.judges}, {rule.name: rule for rule in one.rules}
-    if one.name in names("evals"):
-        now = load_eval(one.name)
-        known |= {judge.name: judge for judge in now.judges}
-        rules |= {rule.name: rule for rule in now.rules}
-    wanted = chosen or [judge.name for judge in one.judges]
+def _with_judges(evaluation: Eval, chosen: list[str], changes: dict[str, Any]) -> Eval:
+    """The eval with the chosen judges (empty: those it has) and the rules that data/evals has for them by now."""
+    known = {judge.name: judge for judge in evaluation.judges}
+    rules = {rule.name: rule for rule in evaluation.rules}
+    if evaluation.name in names("evals"):
+        current = load_eval(evaluation.name)
+        known |= {judge.name: judge for judge in current.judges}
+        rules |= {rule.name: rule for rule in current.rules}
+    wanted = chosen or [judge.name for judge in evaluation.judges]
     if unknown := [name for name in wanted if name not in known]:
-        raise UserError(f"--judges: {one.name} has no judge {unknown[0]!r}; there is {', '.join(known)}")
-    judges = _changed(one.model_copy(update={"judges": list(known.values())}), changes).judges
+        raise UserError(f"--judges: {evaluation.name} has no judge {unknown[0]!r}; there is {', '.join(known)}")
+    judges = _changed(evaluation.model_copy(update={"judges": list(known.values())}), changes).judges
     if changes and not any(judge.is_asked for judge in judges if judge.name in wanted):
         raise UserError(
-            f"--{next(iter(changes)).replace('_', '-')}: no judge of kind claude is chosen in {one.name}; name one "
-            "with --judges"
+            f"--{next(iter(changes)).replace('_', '-')}: no judge of kind claude is chosen in {evaluation.name}; name "
+            "one with --judges"
         )
-    return choose_judges(one.model_copy(update={"judges": judges, "rules": list(rules.values())}), wanted)
+    return choose_judges(evaluation.model_copy(update={"judges": judges, "rules": list(rules.values())}), wanted)
 
 
-def _changed(one: Eval, changes: dict[str, Any]) -> Eval:
-    """The eval with these fields in each of Claude's judges."""
-    judges = [{**judge.model_dump(), **(changes if judge.is_asked else {})} for judge in one.judges]
-    return validate(Eval, one.model_dump() | {"judges": judges}, f"judges of {one.name}")
+def _changed(evaluation: Eval, changes: dict[str, Any]) -> Eval:
+    """The eval with these fields in each judge that is asked."""
+    judges = [{**judge.model_dump(), **(changes if judge.is_asked else {})} for judge in evaluation.judges]
+    return validate(Eval, evaluation.model_dump() | {"judges": judges}, f"judges of {evaluation.name}")
 
 
-def _asked_elsewhere(evals: list[Eval]) -> list[Eval]:
-    """The evals but for where their judges are asked."""
-    return [
-        one.model_copy(update={"judges": [judge.model_copy(update={"base_url": ""}) for judge in one.judges]})
-        for one in evals
-    ]
+def _without_addresses(evaluation: Eval) -> Eval:
+    """The eval, but for where its judges are asked."""
+    judges = [judge.model_copy(update={"base_url": ""}) for judge in evaluation.judges]
+    return evaluation.model_copy(update={"judges": judges})

@@ -107,7 +107,7 @@ def states_to_retry(run: Run, experiment: Experiment) -> Collection[State]:
 
 def _lost_too_much(run: Run, experiment: Experiment) -> list[Missing]:
     """The judges of which more is missing than the experiment allows."""
-    return [one for one in missing_by_judge(run.judgments()) if one.share > experiment.judging.max_unscored]
+    return [m for m in missing_by_judge(run.judgments()) if m.share > experiment.judging.max_unscored]
 
 
 def _may_be_longer(run: Run, experiment: Experiment, evals: list[Eval], budget: Budget) -> bool:
@@ -265,15 +265,15 @@ def refuse_too_many_unscored(run: Run, experiment: Experiment) -> None:
     """Raises TooManyUnscored where a judge lost more than is allowed, with what can be done about it."""
     if not (lost := _lost_too_much(run, experiment)):
         return
-    place = shlex.quote(str(run.folder))
-    cut = any(one.states["truncated"] for one in lost)
-    longer = (
-        f"; for what was cut off raise the judge's max_tokens (`spillover judge {place} --failed --max-tokens ...`)"
-    )
+    place, allowed = shlex.quote(str(run.folder)), f"{experiment.judging.max_unscored:.1%}"
+    longer = ""
+    if any(missing.states["truncated"] for missing in lost):
+        command = f"spillover judge {place} --failed --max-tokens ..."
+        longer = f"; for what was cut off raise the judge's max_tokens (`{command}`)"
     raise TooManyUnscored(
-        f"{' '.join(one.sentence for one in lost)} judging.max_unscored is {experiment.judging.max_unscored:.1%} of a "
-        f"judge's; the report is written, the table of judge calls without a score says why (`spillover failures "
-        f"{place}`), and Retry in the UI or `{run.resume_command}` asks again for what failed{longer if cut else ''}"
+        f"{' '.join(missing.sentence for missing in lost)} judging.max_unscored is {allowed} of a judge's; the report "
+        f"is written, the table of judge calls without a score says why (`spillover failures {place}`), and Retry in "
+        f"the UI or `{run.resume_command}` asks again for what failed{longer}"
     )
 
 

@@ -18,7 +18,7 @@ from flows.cli.terminal import live_progress, show_agreement, show_effects
 from flows.compare import compare_runs, judged
 from flows.console import console
 from flows.experiment import run_experiment
-from flows.judge_again import Again, judge_again
+from flows.judge_again import Rejudging, judge_again
 from flows.preflight import check_before_start
 from flows.serving.automations import TAG
 from flows.serving.server import local_server_is_kept, ui_address
@@ -61,7 +61,7 @@ def judge_in_terminal(place: str, given: dict[str, Any], rubric: str, failed: bo
     prompt = read_text(rubric, "--rubric") if rubric else ""
     cap = f" --max-cost-usd {given['max_cost_usd']:g}" if given["max_cost_usd"] else ""
     resume = f"spillover judge {shlex.quote(str(here.folder))} --failed{cap}"
-    Again.of(str(parent.folder), failed=failed, prompt=prompt, name=name, **given)
+    Rejudging.of(str(parent.folder), failed=failed, prompt=prompt, name=name, **given)
     _introduce(f"{parent.experiment().name}  run {name}, judged again", resume, address)
     _watch(lambda: judge_again(str(parent.folder), prompt=prompt, failed=failed, name=name, **given), here, resume)
     _show(here)

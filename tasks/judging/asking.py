@@ -51,10 +51,10 @@ def to_calls(cases: Iterable[Case]) -> list[JudgeCall]:
 def unanswered(calls: list[JudgeCall], store: Store, ask_again: frozenset[str] = frozenset()) -> list[JudgeCall]:
     """Those that still have a reply to ask for: the store has none, or one that does not settle them.
 
-    Of calls in `ask_again`, by their keys, every reply without a score is such a one.
+    `ask_again` holds the keys of calls that only a score settles.
     """
     replies = {key: to_reply(answer) for key, answer in store.get(call.key for call, _ in calls).items()}
-    return [one for one in calls if _reads_left(one, replies.get(one.call.key), one.call.key in ask_again)]
+    return [c for c in calls if _reads_left(c, replies.get(c.call.key), ask_again=c.call.key in ask_again)]
 
 
 def _reads_left(judge_call: JudgeCall, reply: Reply | None, ask_again: bool) -> int:

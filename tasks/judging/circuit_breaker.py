@@ -22,8 +22,8 @@ LONGEST_PAUSE = 30.0
 class CircuitBreaker:
     """Of one service, shared by all calls to it."""
 
-    def __init__(self, name: str, max_outage: float, first_pause: float, say: Callable[[str], None]):
-        self.name, self.max_outage, self.say = name, max_outage, say
+    def __init__(self, name: str, max_outage: float, first_pause: float, warn: Callable[[str], None]):
+        self.name, self.max_outage, self.warn = name, max_outage, warn
         self.opened_at: float | None = None
         """When the outage began, by the monotonic clock; None while the service is up."""
         self._first_pause = self._pause = first_pause
@@ -43,14 +43,14 @@ class CircuitBreaker:
             self._failures += 1
             if self._failures >= OPENS_AFTER:
                 self.opened_at, self._next_trial = self._first_failure, now + self._pause
-                self.say(f"{self.name} is down ({reason}); waiting for it, {self.max_outage:,.0f} s at most")
+                self.warn(f"{self.name} is down ({reason}); waiting for it, {self.max_outage:,.0f} s at most")
         self._wake_waiting()
 
     def record_success(self) -> None:
         """The service answered, were it only that this is too much, or a mistake of ours."""
         self._failures, self._is_half_open, self._pause = 0, False, self._first_pause
         if self.opened_at is not None:
-            self.say(f"{self.name} is back after {time.monotonic() - self.opened_at:,.0f} s")
+            self.warn(f"{self.name} is back after {time.monotonic() - self.opened_at:,.0f} s")
             self.opened_at = None
             self._wake_waiting()
 

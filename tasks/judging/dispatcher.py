@@ -43,11 +43,11 @@ class Dispatcher:
         in_flight: int,
         budget: Budget | None = None,
         max_outage: float = 1800,
-        say: Callable[[str], None] = lambda _: None,
+        warn: Callable[[str], None] = lambda _: None,
         patience: float = 1.0,
     ):
-        """`max_outage`: seconds. `say` is given what a person should know. `patience`: seconds before a first retry."""
-        self.store, self.say, self.patience, self.max_outage = store, say, patience, max_outage
+        """`warn` is given what a person should know; `patience` and `max_outage` are seconds, the former before a retry."""
+        self.store, self.warn, self.patience, self.max_outage = store, warn, patience, max_outage
         self.budget = budget or Budget(store, "")
         self.limit = AdaptiveLimit(in_flight)
         self._clients: dict[tuple[str, str], Client] = {}
@@ -58,7 +58,7 @@ class Dispatcher:
     async def __aenter__(self) -> "Dispatcher":
         _allow_open_files(self.limit.max_size + SPARE_FILES)
         loop = asyncio.get_running_loop()
-        self.store.say = lambda words: loop.call_soon_threadsafe(self.say, words)  # it speaks from its own thread
+        self.store.warn = lambda words: loop.call_soon_threadsafe(self.warn, words)  # it warns from its own thread
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -189,7 +189,7 @@ class Dispatcher:
         service = call.provider, call.base_url
         if service not in self._breakers:
             name = PROVIDERS[call.provider].address_of(call.base_url)
-            self._breakers[service] = CircuitBreaker(name, self.max_outage, 2 * self.patience, self.say)
+            self._breakers[service] = CircuitBreaker(name, self.max_outage, 2 * self.patience, self.warn)
         return self._breakers[service]
 
     def _prices(self, call: Call) -> dict[str, float]:

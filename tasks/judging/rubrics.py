@@ -127,12 +127,12 @@ def read_reply(raw: str, judge: Judge) -> Read | None:
     """
     text = re.sub(r"\A\s*<think>.*?</think>", "", raw, flags=re.DOTALL)
     try:
-        told = [one for one in _objects(text) if _field(judge) in one]
+        objects = [fields for fields in _objects(text) if _field(judge) in fields]
     except (ValueError, RecursionError):
         return None
-    if told:
-        values = [_match(one[_field(judge)], judge) for one in told]
-        reasoning = told[-1].get("reasoning", "")
+    if objects:
+        values = [_match(fields[_field(judge)], judge) for fields in objects]
+        reasoning = objects[-1].get("reasoning", "")
         words = reasoning if isinstance(reasoning, str) else json.dumps(reasoning)
     elif "{" in text:
         return None
@@ -180,5 +180,5 @@ def _fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _labelled(text: str) -> list[str]:
     """What stands behind `Score:` and its like, on lines of their own."""
     line = r"[\s*_#>-]*(?:final )?(?:score|label|answer|rating|verdict)[*_]*\s*[:=]\s*[*_\"']*(.*?)[*_\"'.\s]*"
-    found = (re.fullmatch(line, one, re.IGNORECASE) for one in text.splitlines())
-    return [one.group(1) for one in found if one]
+    matches = (re.fullmatch(line, written, re.IGNORECASE) for written in text.splitlines())
+    return [match[1] for match in matches if match]

@@ -38,8 +38,8 @@ class Budget:
         self.spent: dict[str, dict[str, Any]] = {}
         self._reserved = 0.0
         self._freed = asyncio.Condition()
-        for one in store.spending(run):
-            self._count(one)
+        for row in store.spending(run):
+            self._count(row)
 
     @property
     def usd(self) -> float | None:
@@ -59,26 +59,26 @@ class Budget:
         """How many of these, from the first on, can be paid now; at least one, which then waits or is refused."""
         left = self.cap - (self.usd or 0.0) - self._reserved if self.cap else math.inf
         sums = accumulate(cost or 0.0 for cost in costs)
-        return max(1, sum(one <= left for one in sums))
+        return max(1, sum(total <= left for total in sums))
 
     @asynccontextmanager
     async def reserve(self, most: float | None) -> AsyncIterator[None]:
-        """Holds `most` US dollars back while a call is under way.
+        """Sets `most` US dollars aside while a call is in flight; waits where calls in flight could use them up.
 
-        Raises BudgetSpent where they are not there, and CostUnknown where nobody can tell.
+        Raises BudgetSpent where they are not there, and CostUnknown where what was spent is not known.
         """
-        held = (most or 0.0) if self.cap else 0.0
+        reserved = (most or 0.0) if self.cap else 0.0
         if self.cap:
-            await self._hold(held)
+            await self._wait_and_reserve(reserved)
         try:
             yield
         finally:
             if self.cap:
                 async with self._freed:
-                    self._reserved -= held
+                    self._reserved -= reserved
                     self._freed.notify_all()
 
-    async def _hold(self, usd: float) -> None:
+    async def _wait_and_reserve(self, usd: float) -> None:
         async with self._freed:
             while (spent := self._known()) + self._reserved + usd > self.cap:
                 if self._reserved <= 1e-9:
@@ -108,16 +108,16 @@ class Budget:
 
     def spending(self, stage: str, model: str, tokens: dict[str, int], usd: float | None) -> Spending:
         """Counts what was just spent; the caller commits it with what it paid for."""
-        one = Spending(self.run, stage, model, tokens, usd)
-        self._count(one)
-        return one
+        row = Spending(self.run, stage, model, tokens, usd)
+        self._count(row)
+        return row
 
     async def record(self, stage: str, model: str, tokens: dict[str, int], usd: float | None) -> None:
         """Counts and commits what was paid for something that the store does not hold, such as a training."""
         await self.store.commit([], [self.spending(stage, model, tokens, usd)])
 
-    def _count(self, one: Spending) -> None:
-        stage = self.spent.setdefault(one.stage, {"usd": 0.0})
-        stage["usd"] = None if None in (stage["usd"], one.usd) else stage["usd"] + one.usd
-        for kind, count in one.tokens.items():
+    def _count(self, row: Spending) -> None:
+        stage = self.spent.setdefault(row.stage, {"usd": 0.0})
+        stage["usd"] = None if None in (stage["usd"], row.usd) else stage["usd"] + row.usd
+        for kind, count in row.tokens.items():
             stage[kind] = stage.get(kind, 0) + count

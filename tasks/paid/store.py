@@ -116,8 +116,8 @@ class Store:
         self._waiting: deque[_Commit] = deque()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="answer store")
         self._failure = ""
-        self.say: Callable[[str], object] = lambda _: None
-        """Told, from the writer's thread, that the database is waited for."""
+        self.warn: Callable[[str], object] = lambda _: None
+        """Called from the writer's thread while the database is waited for."""
 
     def get(self, keys: Iterable[str]) -> dict[str, Answer]:
         """The last attempt of each key that is held."""
@@ -126,25 +126,25 @@ class Store:
     def attempts(self, keys: Iterable[str]) -> dict[str, list[Answer]]:
         """All attempts of each key that is held, in their order."""
         wanted = list(dict.fromkeys(keys))
-        held: dict[str, list[Answer]] = {}
+        found: dict[str, list[Answer]] = {}
         with self._read(), self.engine.connect() as connection:
             for start in range(0, len(wanted), LOOK_UP_AT_ONCE):
                 some = answers.c.key.in_(wanted[start : start + LOOK_UP_AT_ONCE])
                 for key, attempt, kind, body in connection.execute(select(answers).where(some)):
-                    held.setdefault(key, []).append(Answer(key, kind, json.loads(body), attempt))
-        for several in held.values():
+                    found.setdefault(key, []).append(Answer(key, kind, json.loads(body), attempt))
+        for several in found.values():
             several.sort(key=lambda answer: answer.attempt)
-        return held
+        return found
 
     async def commit(self, new: Iterable[Answer], spent: Iterable[Spending] = ()) -> None:
         """Returns when they are committed; whoever is cancelled meanwhile has them committed all the same.
 
         Raises StoreFailed where they cannot be, and from then on for every later call too.
         """
-        one = _Commit(list(new), list(spent), Future())
-        self._waiting.append(one)
+        wanted = _Commit(list(new), list(spent), Future())
+        self._waiting.append(wanted)
         self._writer.submit(self._commit_waiting)
-        await asyncio.shield(asyncio.wrap_future(one.done))
+        await asyncio.shield(asyncio.wrap_future(wanted.done))
 
     def _commit_waiting(self) -> None:
         """In the writer's thread: all that has arrived since its last turn, together."""
@@ -152,14 +152,14 @@ class Store:
         if not arrived:
             return  # an earlier turn took it along
         try:
-            self._put_when_free([a for one in arrived for a in one.answers], [s for one in arrived for s in one.spent])
-        except Exception as error:  # whatever it is, each that waits is told in words of its own
+            self._put_when_free([a for c in arrived for a in c.answers], [s for c in arrived for s in c.spent])
+        except Exception as error:  # whatever it is: each caller that waits gets an error of its own
             self._failure = self._failure or _reason(error)
-        for one in arrived:
+        for commit in arrived:
             if self._failure:
-                one.done.set_exception(self._failed())
+                commit.done.set_exception(self._failed())
             else:
-                one.done.set_result(None)
+                commit.done.set_result(None)
 
     def _put_when_free(self, new: list[Answer], spent: list[Spending]) -> None:
         """Waits for a database that another program has locked, or whose server is away: what is written is paid."""
@@ -173,7 +173,7 @@ class Store:
                 if not _passes(error) or waited > LONGEST_WAIT:
                     raise
                 with suppress(RuntimeError):  # whoever listened may be gone: what is paid is committed all the same
-                    self.say(f"the answer store cannot be written ({_reason(error)}); waited {waited:,.0f} s for it")
+                    self.warn(f"the answer store cannot be written ({_reason(error)}); waited {waited:,.0f} s for it")
                 time.sleep(min(1.0, 0.05 + waited))
 
     def _failed(self) -> StoreFailed:
@@ -190,7 +190,7 @@ class Store:
     def put(self, new: Iterable[Answer], spent: Iterable[Spending] = ()) -> None:
         """Commits all of them, or none. The first writer of a key and attempt wins: what is held is never changed."""
         rows = [{"key": a.key, "attempt": a.attempt, "kind": a.kind, "body": json.dumps(a.body)} for a in new]
-        paid = [one._asdict() | {"tokens": json.dumps(one.tokens)} for one in spent]
+        paid = [row._asdict() | {"tokens": json.dumps(row.tokens)} for row in spent]
         if rows or paid:
             with self.engine.begin() as connection:
                 if rows:

@@ -120,7 +120,7 @@ async def test_a_store_that_another_program_has_locked_is_waited_for_while_the_c
     Store().put([])
     with sqlite3.connect(data_folder() / "store" / "answers.db", check_same_thread=False) as other:
         other.execute("BEGIN IMMEDIATE")
-        running = asyncio.create_task(judged(some_cases(50), in_flight=60, say=said.append))
+        running = asyncio.create_task(judged(some_cases(50), in_flight=60, warn=said.append))
         await asyncio.sleep(1)
         assert len(api.requests) >= 60, "the calls under way did not wait for the lock"
         assert not running.done()
@@ -217,7 +217,7 @@ async def test_a_service_that_is_down_is_waited_for_with_a_reason_and_no_call_is
         await asyncio.sleep(0.5)
         down[0] = False
 
-    (rows, _), _ = await asyncio.gather(judged(some_cases(60), in_flight=20, say=said.append), come_back())
+    (rows, _), _ = await asyncio.gather(judged(some_cases(60), in_flight=20, warn=said.append), come_back())
     assert {r.state for r in rows} == {"scored"}
     assert "is down (529 OverloadedError: scripted 529)" in said[0]
     assert "waiting for it" in said[0]

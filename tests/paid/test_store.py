@@ -116,7 +116,7 @@ async def test_replies_that_arrive_together_are_committed_together_and_a_caller_
 async def test_what_waits_for_a_lock_is_committed_though_nobody_listens_any_more(data, monkeypatch):
     monkeypatch.setattr("tasks.paid.store.BUSY_SECONDS", 0)
     store = Store()
-    store.say = lambda words: _closed()
+    store.warn = lambda words: _closed()
     with sqlite3.connect(data / "store" / "answers.db", check_same_thread=False) as other:
         other.execute("BEGIN IMMEDIATE")
         waiting = asyncio.create_task(store.commit([Answer("k", "judgment", {})]))
