@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.catalog import UserError, model_folder, names, resolve_path, suggestion
 from tasks.engines.engine import Progress, Reply, Request, Text
-from tasks.engines.examples import PROBE, total_tokens
+from tasks.engines.examples import PROBE, Example, total_tokens
 from tasks.engines.identity import CONFIG, WEIGHTS, adapter_identity, base_identity
 from tasks.engines.rendering import ChatFormat
 from tasks.engines.schedule import check_warmup
@@ -43,6 +43,7 @@ class LocalEngine:
 
     def __init__(self, training: Training, today: str = ""):
         self.training, self._day = training, date.fromisoformat(today) if today else date.today()
+        self._examples: dict[str, Example] = {}
 
     @property
     def today(self) -> str:
@@ -124,8 +125,15 @@ class LocalEngine:
 
     def check(self, documents: list[Document]) -> int:
         """How many tokens the documents have; refuses one that is longer than the settings or the model allow."""
-        lengths = (len(self.format.example(document).tokens) for document in documents)
+        lengths = (len(self._example(document).tokens) for document in documents)
         return total_tokens(documents, lengths, self.training, self.folder)
+
+    def _example(self, document: Document) -> Example:
+        """Rendered and tokenised once: what is trained on was checked before."""
+        key = document.model_dump_json(include={"messages", "conditioning"})
+        if key not in self._examples:
+            self._examples[key] = self.format.example(document)
+        return self._examples[key]
 
     def price(self, **_: int) -> float | None:
         """Nothing is paid for on this machine."""
@@ -169,7 +177,7 @@ class LocalEngine:
         from tasks.engines.lora import train_lora
 
         check_warmup(len(documents), self.training)
-        examples, held_out_examples = [[self.format.example(d) for d in some] for some in (documents, held_out)]
+        examples, held_out_examples = [[self._example(d) for d in some] for some in (documents, held_out)]
         with _stoppable(progress) as progress:
             await asyncio.to_thread(
                 train_lora, self.weights, self.training, examples, held_out_examples, seed, folder, progress
