@@ -1,4 +1,4 @@
-"""The report of what there is of a run so far; nobody is asked for it.
+"""The report of what there is of a run so far. No model and no judge is asked for it.
 
 write_so_far(Run.find("demo"), folder)
 """
@@ -20,36 +20,53 @@ from tasks.schema import Condition, JudgmentKey
 
 
 def write_so_far(run: Run, folder: Path) -> Path:
-    """The report of what there is so far: the curve of a training that goes on, judgments that the store holds."""
+    """Writes report.html in the folder: the curve of a training that goes on, judgments that the store holds.
+
+    The run's own folder is left as it is.
+    """
     with tempfile.TemporaryDirectory() as inner:
         copy = run.copy_rows_to(Path(inner))
-        if not run.metrics.is_file() and (curve := curve_so_far(run.record().get("training_key", ""))):
+        if not run.metrics.is_file() and (curve := _curve_so_far(run)):
             copy_file(curve, copy.metrics)
-        words = run.stage()
+        progress = run.stage()
         if run.finetuned.is_file() and not run.judged.is_file():
-            words = _judge_from_the_store(copy)
+            progress = _judge_from_the_store(copy)
         write_effects(copy)
         draw(copy)
-        return write_text(folder / "report.html", render(copy, words))
+        return write_text(folder / "report.html", render(copy, progress))
+
+
+def write_moved(page: Path, report: Path) -> None:
+    """In the place of a page that renews itself one that leads on to the finished report."""
+    address = report.resolve().as_uri()
+    write_text(page, f'<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={address}">')
+
+
+def state_of(run: Run) -> tuple[object, ...]:
+    """Changes whenever there is more to show."""
+    curve = _curve_so_far(run)
+    return run.stage(), run.record().get("spent"), curve and curve.stat().st_size
+
+
+def _curve_so_far(run: Run) -> Path | None:
+    return curve_so_far(run.record().get("training_key", ""))
 
 
 def _judge_from_the_store(run: Run) -> str:
     """Writes the judgments that can be made without asking anyone; how many those are of all."""
     cases = cases_of(run, run.experiment(), run.evals())
-    every = judge_all(cases, Store())
-    asked = {j.key for j in every if j.state != "failed"}
-    known = [j for case, j in zip(cases, every, strict=True) if j.state != "failed" and _is_settled(case, asked)]
-    write_rows(run.judged, known)
-    return f"{len(known):,} of {len(cases):,} answers are judged"
+    judgments = judge_all(cases, Store())
+    known = {judgment.key for judgment in judgments if judgment.state != "failed"}
+    rows = [
+        judgment
+        for case, judgment in zip(cases, judgments, strict=True)
+        if judgment.key in known and _is_settled(case, known)
+    ]
+    write_rows(run.judged, rows)
+    return f"{len(rows):,} of {len(cases):,} answers are judged"
 
 
-def _is_settled(case: Case, asked: set[JudgmentKey]) -> bool:
-    """Whether the judge that this one waits for (only_if) has been heard."""
+def _is_settled(case: Case, known: set[JudgmentKey]) -> bool:
+    """Whether what the judge of its only_if said of the answer is known."""
     condition = case.judge.only_if
-    return not condition or (case.answer, Condition.parse(condition).judge) in asked
-
-
-def state_of(run: Run) -> tuple[object, ...]:
-    """Changes whenever there is more to show."""
-    curve = curve_so_far(run.record().get("training_key", ""))
-    return run.stage(), run.record().get("spent"), curve and curve.stat().st_size
+    return not condition or (case.answer, Condition.parse(condition).judge) in known

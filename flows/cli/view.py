@@ -9,13 +9,12 @@ import webbrowser
 from pathlib import Path
 
 from flows.console import console
-from flows.so_far import state_of, write_so_far
-from tasks.files import write_text
+from flows.so_far import state_of, write_moved, write_so_far
 from tasks.report.report import RENEWED
 from tasks.runs import Run
 
-SECONDS = 10
-"""Between two looks at a run that is going on."""
+LOOK_EVERY = 10
+"""Seconds between two looks at a run that is going on."""
 
 
 def show(run: Run, browser: bool = True) -> None:
@@ -34,18 +33,18 @@ def show(run: Run, browser: bool = True) -> None:
             _follow(run, Path(folder))
         except KeyboardInterrupt:
             return
-        write_text(page, _moved_to(run.report))
+        write_moved(page, run.report)
         console.print(f"Report  {run.report}")
-        time.sleep(RENEWED + SECONDS if browser else 0)  # until the browser's page has moved on to the report
+        time.sleep(RENEWED + LOOK_EVERY if browser else 0)  # until the browser's page has moved on to the report
 
 
 def _follow(run: Run, folder: Path) -> None:
-    seen = state_of(run)
+    state = state_of(run)
     while not run.report.is_file():
-        time.sleep(SECONDS)
-        if (now := state_of(run)) != seen:
+        time.sleep(LOOK_EVERY)
+        if (now := state_of(run)) != state:
             write_so_far(run, folder)
-            seen = now
+            state = now
 
 
 def _open(page: Path, browser: bool) -> None:
@@ -53,8 +52,3 @@ def _open(page: Path, browser: bool) -> None:
     console.print(f"Page  {address}")
     if browser and not webbrowser.open(address):
         console.print("No browser could be started here; open that address in one.")
-
-
-def _moved_to(report: Path) -> str:
-    address = report.resolve().as_uri()
-    return f'<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={address}">'

@@ -20,8 +20,6 @@ from tasks.report.charts import (
     BOTH_MODELS,
     EFFECTS,
     MATRIX,
-    OF_EVAL,
-    OF_RUN,
     OVER_TRAINING,
     TRAINING_CURVE,
     Chart,
@@ -181,7 +179,8 @@ def _charts(run: Run, evals: list[str]) -> dict[str, Any]:
         },
         "matrix": picture(MATRIX.svg(run.charts)),
         "curve": picture(TRAINING_CURVE.svg(run.charts)),
-        "captions": {chart.name: chart.caption for chart in (*OF_EVAL, *OF_RUN)},
+        "captions": {chart.name: chart.caption for chart in (EFFECTS, OVER_TRAINING)}
+        | {chart.name: chart.caption for chart in (MATRIX, TRAINING_CURVE)},
     }
 
 

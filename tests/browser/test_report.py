@@ -121,7 +121,7 @@ def test_answers_are_found_by_text_tier_judge_and_score(demo, open_page):
     page.fill("#filter-high", "")
     word = max(demo.responses()[1][0].response.split(), key=len)
     page.fill("#filter-text", word.upper())
-    texts = {}
+    texts: dict[tuple[str, int], list[str]] = {}
     for r in [r for rows in demo.responses() for r in rows]:
         texts.setdefault((r.question_id, r.sample), []).append(r.response)
     found = [key for key, some in texts.items() if any(word.lower() in text.lower() for text in some)]

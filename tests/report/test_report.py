@@ -27,7 +27,7 @@ def run():
     write_documents(run, experiment, 0)
     write_rows(run.baseline, [r for q in TIERS for r in responses("plain & simple", HTML, question=q)])
     write_rows(run.finetuned, [r for q in TIERS for r in responses(HTML, "b", question=q)])
-    scores = {"q1": [3, 5], "q2": [2, 4], "q3": [1, 2], "q4": [None, None]}
+    scores: dict[str, list[int | None]] = {"q1": [3, 5], "q2": [2, 4], "q3": [1, 2], "q4": [None, None]}
     rows = [r for q in TIERS for r in judgments(q, "baseline", [1, 2]) + judgments(q, "finetuned", scores[q])]
     write_rows(run.judged, [r.model_copy(update={"reasoning": HTML, "raw": HTML}) for r in rows])
     write_table(run.effects, as_table(estimate(judgments_frame(rows), evals), Effect))
