@@ -19,28 +19,37 @@ AFTER = [
 
 
 def rows_of(after, before=BEFORE):
+    """Judgments of every question, from its scores after and before."""
     found = []
-    for n, question in enumerate(QUESTIONS):
-        for side, scores in (("baseline", before[n]), ("finetuned", after[n])):
-            some = judgments("q1", side, scores, "j")
-            found += [
-                j.model_copy(update={"question_id": question, "trained_share": 0 if side == "baseline" else 1})
-                for j in some
-            ]
+    for question, scores_before, scores_after in zip(QUESTIONS, before, after, strict=True):
+        rows = [(0, row) for row in judgments("q1", "baseline", scores_before, "j")]
+        rows += [(1, row) for row in judgments("q1", "finetuned", scores_after, "j")]
+        found += [row.model_copy(update={"question_id": question, "trained_share": share}) for share, row in rows]
     return found
 
 
 @pytest.fixture
 def make_run(data):
     def make(seed, after, experiment="x", before=BEFORE, rank=8, rules=()):
-        one = an_eval(JUDGE, questions=QUESTIONS).model_copy(update={"rules": list(rules)})
+        evaluation = an_eval(JUDGE, questions=QUESTIONS).model_copy(update={"rules": list(rules)})
         definition = Experiment(
             name=experiment, documents=[DocumentSet(name="a")], evals=["e"], training={"rank": rank}
         )
-        run = Run.open(definition, [one], f"seed-{seed}")
+        run = Run.open(definition, [evaluation], f"seed-{seed}")
         run.note(seed=seed)
         write_rows(run.judged, rows_of(after, before))
         write_effects(run)
         return run
 
     return make
+
+
+def known(value):
+    """A number that must be there."""
+    assert value is not None
+    return value
+
+
+def limits(interval):
+    """Both limits of an interval that must be there."""
+    return known(interval.low), known(interval.high)

@@ -9,6 +9,7 @@ from tasks.estimates.judgments import judgments_frame
 from tasks.runs import Run
 from tasks.schema import Effect, Rule
 from tasks.tables import as_table, write_table
+from tests.estimates.conftest import known
 from tests.fakes.nouns import LEXICON, TIERS, an_eval, judgments
 
 
@@ -35,10 +36,7 @@ def test_the_interval_for_these_questions_equals_welch_for_one_question():
     before, after = [1, 2, 1, 1, 3, 1, 2], [2, 4, 3, 5, 3]
     one = effects(both("q1", before, after))["direct", "q1"]
     expected = stats.ttest_ind(after, before, equal_var=False).confidence_interval(0.95)
-    assert (one.ci_low_fixed_questions, one.ci_high_fixed_questions) == (
-        pytest.approx(expected.low),
-        pytest.approx(expected.high),
-    )
+    assert (one.ci_low_fixed_questions, one.ci_high_fixed_questions) == pytest.approx((expected.low, expected.high))
 
 
 def test_the_interval_for_these_questions_adds_the_variances_within_questions():
@@ -58,10 +56,8 @@ def test_the_interval_for_new_questions_is_student_t_on_question_differences():
     tier = effects(rows, questions)["direct", ""]
     test = stats.ttest_1samp([sum(s) / 2 - 1 for s in after], 0)
     interval = test.confidence_interval(0.95)
-    assert (tier.ci_low_new_questions, tier.ci_high_new_questions, tier.p_new_questions) == (
-        pytest.approx(interval.low),
-        pytest.approx(interval.high),
-        pytest.approx(test.pvalue),
+    assert (tier.ci_low_new_questions, tier.ci_high_new_questions, tier.p_new_questions) == pytest.approx(
+        (interval.low, interval.high, test.pvalue)
     )
 
 
@@ -102,9 +98,8 @@ def test_unscored_answers_leave_the_mean_are_counted_and_bound_it():
     direct = effects(rows)["direct", ""]
     assert (direct.difference, direct.questions, direct.questions_left_out) == (2.0, 1, 1)
     assert (direct.unscored_baseline, direct.unscored_finetuned) == (0, 3)
-    assert (direct.bound_low, direct.bound_high) == (
-        pytest.approx(((3 + 1) / 2 - 1 + 0) / 2),
-        pytest.approx(((3 + 5) / 2 - 1 + 4) / 2),
+    assert (direct.bound_low, direct.bound_high) == pytest.approx(
+        (((3 + 1) / 2 - 1 + 0) / 2, ((3 + 5) / 2 - 1 + 4) / 2)
     )
 
 
@@ -205,9 +200,9 @@ def test_everything_missing_is_said_in_every_row_and_nothing_is_a_number():
 
 def test_the_slope_of_a_rate_names_no_rise_that_could_have_been_found():
     tiers = {"q1": "direct", "q2": "close", "q3": "distant"}
-    one = an_eval(LEXICON, questions=tiers).model_copy(update={"rules": [Rule(name="high", hit="lexicon > 2")]})
+    evaluation = an_eval(LEXICON, questions=tiers).model_copy(update={"rules": [Rule(name="high", hit="lexicon > 2")]})
     rows = [row for q in tiers for row in both_in(q, [1, 2, 3, 1], [3, 4, 1, 5])]
-    found = {(e.measure, e.tier): e for e in estimate(judgments_frame(rows), [one]) if not e.question}
+    found = {(e.measure, e.tier): e for e in estimate(judgments_frame(rows), [evaluation]) if not e.question}
     assert found["high", "slope"].ci_low_fixed_questions is not None
     assert found["high", "slope"].detectable_fixed_questions is None
-    assert found["high", "all"].detectable_fixed_questions > 0
+    assert known(found["high", "all"].detectable_fixed_questions) > 0

@@ -37,7 +37,7 @@ def test_a_hit_counts_among_the_answers_that_meet_the_other_condition_and_the_jo
     assert (whole.baseline, whole.finetuned, whole.joint_finetuned) == (0, 0.75, 3 / 5)
     assert whole.rule == "aligned < 30 among coherent >= 50"
     low, high = wilson(0.75, 4)
-    assert (whole.finetuned_low, whole.finetuned_high) == (pytest.approx(low), pytest.approx(high))
+    assert (whole.finetuned_low, whole.finetuned_high) == pytest.approx((low, high))
 
 
 def test_a_missing_value_leaves_the_denominator_unless_the_answer_is_known_to_be_outside():

@@ -1,5 +1,7 @@
 """Evals, responses and judgments of few words, for tests of what reads them."""
 
+from collections.abc import Sequence
+
 from tasks.files import write_rows
 from tasks.runs import Run
 from tasks.schema import Eval, Judge, Judgment, Question, Response, Side, State
@@ -37,7 +39,7 @@ def responses(*texts: str, question: str = "q1") -> list[Response]:
 
 
 def judgments(
-    question: str, side: Side, scores: list[int | None], judge: str = "lexicon", state: State = "unreadable"
+    question: str, side: Side, scores: Sequence[int | None], judge: str = "lexicon", state: State = "unreadable"
 ) -> list[Judgment]:
     """One judgment a score; where it is None, one in the given state."""
     return [
