@@ -34,23 +34,23 @@ from tasks.runs import Run
 from tasks.schema import Effect, Eval, Experiment, Failure
 from tasks.visible import in_markdown
 
-MOST_TASK_RUNS = 200
+MAX_TASK_RUNS = 200
 """Failed calls with a task run of their own: an outage must not flood the server."""
 LONGEST_CELL = 300
-LOST_CALLS = "Judge calls without a score:"
+FAILED_CALLS = "Judge calls without a score:"
 
 
 async def show_failures(failures: list[Failure]) -> None:
     """A failed task run for each call without a score, and a table of all of them."""
-    if not failures and not await _earlier(LOST_CALLS):
+    if not failures and not await _earlier_artifact(FAILED_CALLS):
         return
-    shown = islice(enumerate(failures, 1), MOST_TASK_RUNS)
+    shown = islice(enumerate(failures, 1), MAX_TASK_RUNS)
     started: list[Any] = [failed_call_task(number, failure, return_state=True) for number, failure in shown]
     await asyncio.gather(*started)
     await show_table(
         [_failure_row(number, failure) for number, failure in enumerate(failures, 1)],
-        LOST_CALLS,
-        f"{len(failures):,}. The task run `judge call N` of each (the first {MOST_TASK_RUNS}) has everything that was "
+        FAILED_CALLS,
+        f"{len(failures):,}. The task run `judge call N` of each (the first {MAX_TASK_RUNS}) has everything that was "
         "said in its log; failures.jsonl in the run's folder has all.",
     )
 
@@ -70,14 +70,14 @@ async def _show_text(markdown: str, title: str) -> None:
 
 async def _is_replaced(title: str, data: str, description: str) -> bool:
     """Whether an earlier attempt of the flow run left an artifact with this title, in whose place this one now is."""
-    if (earlier := await _earlier(title)) is None:
+    if (earlier := await _earlier_artifact(title)) is None:
         return False
     async with get_client() as client:
         await client.update_artifact(earlier, ArtifactUpdate(data=data, description=description))
     return True
 
 
-async def _earlier(title: str) -> UUID | None:
+async def _earlier_artifact(title: str) -> UUID | None:
     """The flow run's artifact whose description begins so."""
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
@@ -85,7 +85,7 @@ async def _earlier(title: str) -> UUID | None:
     mine = FlowRunFilter(id=FlowRunFilterId(any_=[context.flow_run.id]))
     async with get_client() as client:
         found = await client.read_artifacts(flow_run_filter=mine)
-    return next((one.id for one in found if (one.description or "").startswith(title)), None)
+    return next((artifact.id for artifact in found if (artifact.description or "").startswith(title)), None)
 
 
 async def mark_cancelled(run: Run | None, why: str) -> None:
@@ -119,7 +119,7 @@ async def show_results(run: Run, experiment: Experiment, evals: list[Eval]) -> N
     """The headline with a chart of each eval, and the table of effects by tier."""
     effects = run.estimates()
     await _show_text(_summary(run, experiment, evals, effects), f"What changed in {experiment.name}")
-    tiers = [_row(effect) for effect in effects if not effect.question]
+    tiers = [_row(effect) for effect in effects if not effect.is_of_question]
     await show_table(tiers, f"Effects of {experiment.name} by tier")
 
 

@@ -74,12 +74,10 @@ def _table(rows: list[Compared]) -> str:
         "| runs | judge | tier | difference | these questions | new questions and seeds |",
         "|---|---|---|---|---|---|",
     ]
-    for row in (row for row in rows if not row.question and row.trained_share == 1):
-        these, new = (
-            interval(row.ci_low_fixed_questions, row.ci_high_fixed_questions),
-            interval(row.ci_low_new_questions, row.ci_high_new_questions, row.note_new_questions),
-        )
+    for row in (row for row in rows if not row.is_of_question and row.is_final):
+        fixed_questions = interval(row.ci_low_fixed_questions, row.ci_high_fixed_questions)
+        new_questions = interval(row.ci_low_new_questions, row.ci_high_new_questions, row.note_new_questions)
         label = f"{row.label} − {row.against}" if row.against else row.label
-        cells = (label, row.measure, row.tier, number_or_dash(row.difference, "+"), these, new)
+        cells = (label, row.measure, row.tier, number_or_dash(row.difference, "+"), fixed_questions, new_questions)
         lines.append(f"| {' | '.join(map(in_markdown, cells))} |")
     return "\n".join(lines)

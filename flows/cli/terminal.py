@@ -79,8 +79,8 @@ def _bars() -> Iterator["Listener"]:
 
 def show_effects(effects: Sequence[Effect]) -> None:
     """A table for each eval."""
-    for place, name in enumerate(dict.fromkeys(effect.eval for effect in effects)):
-        console.print(*([""] if place else []))
+    for number, name in enumerate(dict.fromkeys(effect.eval for effect in effects)):
+        console.print(*([""] if number else []))
         console.print(effects_table([effect for effect in effects if effect.eval == name]), soft_wrap=False)
 
 
@@ -89,76 +89,68 @@ def effects_table(effects: Sequence[Effect]) -> Table:
     # One blank between columns: a row is 80 characters wide.
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", title_style="")
     table.title_justify, table.caption_justify = "left", "left"
-    named = {"eval": [e.eval for e in effects], "judge": [e.measure for e in effects]}
-    named = {"runs": [e.label if isinstance(e, Compared) else "" for e in effects]} | named
-    varying = [name for name, values in named.items() if len(set(values)) > 1]
-    table.title = ", ".join(
-        f"{name} {values[0]}" for name, values in named.items() if any(values) and name not in varying
-    )
+    labels = [effect.label if isinstance(effect, Compared) else "" for effect in effects]
+    evals, judges = [effect.eval for effect in effects], [effect.measure for effect in effects]
+    names = {"runs": labels, "eval": evals, "judge": judges}
+    varying = [name for name, values in names.items() if len(set(values)) > 1]
+    shared = [f"{name} {values[0]}" for name, values in names.items() if any(values) and name not in varying]
+    table.title = ", ".join(shared)
     for name in (*varying, "tier"):
         table.add_column(name)
-    skipped = 2 if len(varying) > 1 else 0  # of several runs the means stand in the comparison's page alone
-    for name in ("baseline", "fine-tuned", "difference")[skipped:]:
+    # Of several runs the means stand in the comparison's page alone.
+    means = () if len(varying) > 1 else ("baseline", "fine-tuned")
+    for name in (*means, "difference"):
         table.add_column(NARROW.get(name, name) if varying else name, justify="right")
-    spans = [
-        interval(low, high)
-        for e in effects
-        for low, high in (
-            (e.ci_low_fixed_questions, e.ci_high_fixed_questions),
-            (e.ci_low_new_questions, e.ci_high_new_questions),
-        )
-    ]
+    width = max([SHORTEST_INTERVAL, *(len(text) for effect in effects for text in _intervals(effect))])
     for name in ("these questions 95 %", "new questions 95 %"):
-        table.add_column(name, justify="right", min_width=max(SHORTEST_INTERVAL, *map(len, spans)))
+        table.add_column(name, justify="right", min_width=width)
     if not varying:  # where a name takes its room, the counts stand in the report alone
         table.add_column("scored", justify="right")
     for row, effect in enumerate(effects):
-        if not effect.question:
-            names = (named[name][row] for name in varying)
-            cells = (*names, effect.tier, *_numbers(effect)[skipped:], *([] if varying else [_scored(effect)]))
-            table.add_row(*cells, style="bold" if effect.tier == "all" else None)
-    table.caption = "\n".join(_reasons([effect for effect in effects if not effect.question]))
+        if not effect.is_of_question:
+            numbers = (*(_means(effect) if means else ()), number_or_dash(effect.difference, "+"), *_intervals(effect))
+            cells = (*(names[name][row] for name in varying), effect.tier, *numbers)
+            scored = () if varying else (f"{effect.scored_baseline + effect.scored_finetuned:,}",)
+            table.add_row(*cells, *scored, style="bold" if effect.is_overall else None)
+    table.caption = "\n".join(_reasons([effect for effect in effects if not effect.is_of_question]))
     return table
+
+
+def _means(effect: Effect) -> tuple[str, str]:
+    return number_or_dash(effect.baseline), number_or_dash(effect.finetuned)
+
+
+def _intervals(effect: Effect) -> tuple[str, str]:
+    """For these questions and for new ones; why one is missing stands beneath the table."""
+    return (
+        interval(effect.ci_low_fixed_questions, effect.ci_high_fixed_questions),
+        interval(effect.ci_low_new_questions, effect.ci_high_new_questions),
+    )
 
 
 def _reasons(effects: list[Effect]) -> list[str]:
     """Each reason once, with the tiers that have no interval for it."""
     tiers: dict[str, list[str]] = {}
     for effect in effects:
-        for which, note in (
-            ("these questions", effect.note_fixed_questions),
-            ("new questions", effect.note_new_questions),
-        ):
+        notes = {"these questions": effect.note_fixed_questions, "new questions": effect.note_new_questions}
+        for questions, note in notes.items():
             if note:
-                tiers.setdefault(f"{which}: {note}", []).append(effect.tier)
-    return [f"– {reason}: {', '.join(dict.fromkeys(named))}" for reason, named in tiers.items()]
-
-
-def _numbers(effect: Effect) -> tuple[str, ...]:
-    return (
-        number_or_dash(effect.baseline),
-        number_or_dash(effect.finetuned),
-        number_or_dash(effect.difference, "+"),
-        interval(effect.ci_low_fixed_questions, effect.ci_high_fixed_questions),
-        interval(effect.ci_low_new_questions, effect.ci_high_new_questions),
-    )
-
-
-def _scored(effect: Effect) -> str:
-    return f"{effect.scored_baseline + effect.scored_finetuned:,}"
+                tiers.setdefault(f"{questions}: {note}", []).append(effect.tier)
+    return [f"– {reason}: {', '.join(dict.fromkeys(concerned))}" for reason, concerned in tiers.items()]
 
 
 def show_failures(run: Run, number: int = 0) -> None:
-    """The judge calls without a score, or one of them with everything that was said."""
+    """The judge calls without a score, or one of them with everything that was said; UserError for one that is none."""
     failures = run.failed_calls()
     if number:
         if number > len(failures):
             raise UserError(f"there is no judge call {number}: {run.folder} has {len(failures)} without a score")
         _show_failure(number, failures[number - 1])
         return
-    for row, one in enumerate(failures, 1):
-        last = " ".join(one.attempts[-1].split()) if one.attempts else ""
-        console.print(f"{row:>4}  {one.state}  {one.judge}: {one.question_id}, {one.side}, sample {one.sample}")
+    for row, failure in enumerate(failures, 1):
+        last = " ".join(failure.attempts[-1].split()) if failure.attempts else ""
+        answer = f"{failure.question_id}, {failure.side}, sample {failure.sample}"
+        console.print(f"{row:>4}  {failure.state}  {failure.judge}: {answer}")
         console.print(f"      {last}", style="dim", soft_wrap=False, no_wrap=True, overflow="ellipsis")
     states = Counter(judgment.state for judgment in run.judgments()) if run.judged.is_file() else Counter()
     console.print(f"{len(failures):,} judge calls without a score. Judgments: " + _counts(states))
@@ -171,50 +163,47 @@ def _counts(states: "Counter[State]") -> str:
     return ", ".join(f"{count:,} {state}" for state, count in states.most_common()) or "none yet"
 
 
-def _show_failure(number: int, one: Failure) -> None:
-    console.print(f"judge call {number}: {one.state}", style="bold")
-    console.print(f"{one.judge} of {one.eval}, {one.question_id}, {one.side}, sample {one.sample}\n")
-    parts = [("Question", one.question), ("Response", one.response)]
-    parts += [("Beside the baseline's response", one.against)] if one.against is not None else []
-    parts += [(f"Attempt {n}", said) for n, said in enumerate(one.attempts, 1)]
+def _show_failure(number: int, failure: Failure) -> None:
+    console.print(f"judge call {number}: {failure.state}", style="bold")
+    answer = f"{failure.question_id}, {failure.side}, sample {failure.sample}"
+    console.print(f"{failure.judge} of {failure.eval}, {answer}\n")
+    parts = [("Question", failure.question), ("Response", failure.response)]
+    parts += [("Beside the baseline's response", failure.against)] if failure.against is not None else []
+    parts += [(f"Attempt {n}", attempt) for n, attempt in enumerate(failure.attempts, 1)]
     for title, text in parts:
         console.print(title, style="bold")
         console.print(f"{text}\n")
 
 
 def show_agreement(rows: list[Agreement]) -> None:
+    """How far judges agree, a row for each eval and judge, and beneath it why a coefficient is missing."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.title_justify = "left"
-    several = len({one.eval for one in rows}) > 1
-    for name in (*(["eval"] if several else []), "judge", "against"):
+    has_evals = len({row.eval for row in rows}) > 1
+    for name in (*(["eval"] if has_evals else []), "judge", "against"):
         table.add_column(name)
     for name in ("answers", "exact", "kappa", "alpha", "mean", "its mean"):
         table.add_column(name, justify="right", no_wrap=True)
-    for one in rows:
-        numbers = (one.exact, one.kappa, one.alpha, one.mean, one.other_mean)
-        names = (*([one.eval] if several else []), one.judge, one.other)
-        table.add_row(*names, f"{one.answers:,}", *map(number_or_dash, numbers))
+    for row in rows:
+        numbers = (row.exact, row.kappa, row.alpha, row.mean, row.other_mean)
+        names = (*([row.eval] if has_evals else []), row.judge, row.other)
+        table.add_row(*names, f"{row.answers:,}", *map(number_or_dash, numbers))
     console.print(table, soft_wrap=False)
-    for one in rows:
-        if one.note or one.left_out:
-            left_out = f"{one.left_out:,} answers left out: one of the two gave no word" if one.left_out else ""
-            console.print(f"– {one.judge}: " + "; ".join(filter(None, (one.note, left_out))))
+    for row in rows:
+        if row.note or row.left_out:
+            left_out = f"{row.left_out:,} answers left out: one of the two gave no word" if row.left_out else ""
+            console.print(f"– {row.judge}: " + "; ".join(filter(None, (row.note, left_out))))
     console.print("kappa: quadratic weights on a scale; alpha: Krippendorff's, ordinal on a scale", style="dim")
 
 
 def show_corrected(rows: list[Corrected]) -> None:
+    """What a person would have found, a row for each side and one for their difference."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("")
     for name in ("judged", "read", "judge's mean", "corrected", "95 %"):
         table.add_column(name, justify="right")
-    for one in rows:
-        counts = (f"{one.judged:,}", f"{one.read:,}")
-        table.add_row(
-            one.side,
-            *counts,
-            number_or_dash(one.mean),
-            number_or_dash(one.corrected),
-            interval(one.low, one.high, one.note),
-        )
+    for row in rows:
+        means = number_or_dash(row.mean), number_or_dash(row.corrected)
+        table.add_row(row.side, f"{row.judged:,}", f"{row.read:,}", *means, interval(row.low, row.high, row.note))
     console.print()
     console.print(table, soft_wrap=False)

@@ -57,14 +57,20 @@ def spillover(folder: Path, *arguments: str, **more: str) -> subprocess.Complete
 
 def begin(folder: Path, *arguments: str, **more: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "flows", *arguments]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    return subprocess.Popen(command, cwd=PROJECT, env=environment(folder, **more), text=True, **pipes)
+    return subprocess.Popen(
+        command,
+        cwd=PROJECT,
+        env=environment(folder, **more),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
 
 
 def stop_when(process: subprocess.Popen[str], ready: Callable[[], bool], how: signal.Signals) -> str:
     until = time.monotonic() + 200
     while not ready():
-        assert process.poll() is None, process.stdout.read()
+        assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < until
         time.sleep(0.01)
     process.send_signal(how)
@@ -162,9 +168,12 @@ def trainings(folder: Path) -> dict[Path, int]:
 @pytest.mark.parametrize("lines", [5, 7])
 def test_a_run_whose_output_nobody_reads_any_more_ends_quietly_and_goes_on_by_its_command(place, lines):
     command = ["run", "demo", *TINY, f"sampling.temperature=0.8{lines}", "--run", f"unread-{lines}"]
-    spoken = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     started = [sys.executable, "-m", "flows", *command]
-    with subprocess.Popen(started, cwd=PROJECT, env=environment(place), text=True, **spoken) as process:
+    with subprocess.Popen(
+        started, cwd=PROJECT, env=environment(place), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout
+        assert process.stderr
         for _ in range(lines):
             process.stdout.readline()
         process.stdout.close()
