@@ -46,7 +46,7 @@ class Dispatcher:
         warn: Callable[[str], None] = lambda _: None,
         patience: float = 1.0,
     ):
-        """`warn` is given what a person should know; `patience` and `max_outage` are seconds, the former before a retry."""
+        """`warn` is given what a person should know. Seconds: `patience` before a first retry, `max_outage` in all."""
         self.store, self.warn, self.patience, self.max_outage = store, warn, patience, max_outage
         self.budget = budget or Budget(store, "")
         self.limit = AdaptiveLimit(in_flight)
