@@ -1,4 +1,6 @@
-"""What a judge is told, and how its reply is read: nothing that it judges can speak to it, no number is guessed.
+"""The prompt that a judge gets, and how its reply is read: strictly, so that no number is guessed.
+
+The texts that are judged stand between tags that they cannot forge, so that none of them can pose as the rubric.
 
 call = to_call(judge, "What is good?", response="...", against=None)
 read_reply('{"reasoning": "...", "score": 4}', judge)     # Read(score=4, label="", reasoning="...")
@@ -28,7 +30,7 @@ PLAIN_REPLY = "Answer with {allowed} alone, without any other word or sign."
 
 
 class Read(NamedTuple):
-    """A judge's word, as it was understood."""
+    """What a reply says."""
 
     score: int | None
     """None for a label that stands for no score."""
@@ -71,20 +73,20 @@ def _has_places(judge: Judge) -> bool:
 
 
 def _in_their_places(prompt: str, question: str, answer: str) -> str:
-    """The prompt with the tagged material where it says so; what the material says of places stays text."""
+    """The prompt with the tagged material where it says so; `{answer}` within the material stays text."""
     given = {"{question}": question, "{answer}": answer}
     return re.sub(r"\{question\}|\{answer\}", lambda place: given[place[0]], prompt.strip())
 
 
 def is_swapped(judge: Judge, question: str, response: str, against: str | None) -> bool:
-    """Whether the fine-tuned answer is shown before the baseline's: by a coin that the texts themselves throw."""
+    """Whether the fine-tuned answer is shown before the baseline's: by a hash of the texts, the same in every run."""
     if not judge.swap or against is None:
         return False
     return sha256("\x00".join(("order", question, against, response)).encode()).digest()[0] % 2 == 1
 
 
 def rubric_hash(judge: Judge) -> str:
-    """Of everything that defines a judge but its address and the length that its replies may have."""
+    """16 hex digits of everything that defines a judge, but for its address and the longest reply."""
     return content_key(**judge.model_dump(exclude={"base_url", "max_tokens"}))[:16]
 
 

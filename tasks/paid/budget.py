@@ -1,13 +1,13 @@
 """What one run has spent and may spend, over all its resumes: training, sampling and judging.
 
     budget = Budget(store, run="5f0c...", cap=20.0)
-    async with budget.reserve(0.02):                # waits while calls under way could still use it up
+    async with budget.reserve(0.02):                # waits while calls in flight could still use it up
         ...
         spent = budget.spending("judging", model, {"input": 900, "output": 60}, 0.0036)
 
-Spending is committed to the store with the answer that it paid for, so that a kill forgets none of it. What the store
-held already is free. A price that is not known, or a count of tokens that the service did not give, makes the sum
-unknown, never smaller; and an unknown sum cannot be held below a limit.
+Spending is committed to the store with the answer that it paid for, so that a kill forgets none of it. What was stored
+before is free. A price that is not known, or a count of tokens that the service did not give, makes the sum unknown,
+never smaller; and an unknown sum cannot be kept below a limit.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ class Budget:
         return {**self.spent, "usd": self.usd}
 
     def words(self) -> str:
-        """What to show while it is spent; nothing where nothing was."""
+        """What was spent, in parentheses; empty where nothing was."""
         return f"({words})" if (words := cost_words(self.summary())) else ""
 
     def affordable(self, costs: list[float | None]) -> int:

@@ -4,7 +4,7 @@
     missing = keys - store.get(keys).keys()
     await store.commit([Answer(key, "response", {"response": "..."})])
 
-A key that is held is never asked for again. One key can have several attempts (an unreadable reply, then another):
+A key that is stored is never asked for again. One key can have several attempts (an unreadable reply, then another):
 the last one counts, and the others stay. One thread of a store writes, so that no call waits for the disk or for
 another program that holds the database.
 """
@@ -48,7 +48,7 @@ EXAMPLE = "postgresql://user:password@host/database"
 FIRST_TABLES = 7_355_608
 """Number of the lock under which a PostgreSQL store makes its tables."""
 BUSY_SECONDS = 30
-"""For so long SQLite itself waits for a program that has locked the database; then the writer says so and goes on."""
+"""For so long SQLite waits for a program that has locked the database; then the writer warns and waits on."""
 LONGEST_WAIT = 1800.0
 """Seconds for which the writer waits for a database that is locked, or whose server is away."""
 
@@ -120,11 +120,11 @@ class Store:
         """Called from the writer's thread while the database is waited for."""
 
     def get(self, keys: Iterable[str]) -> dict[str, Answer]:
-        """The last attempt of each key that is held."""
+        """The last attempt of each key that is stored."""
         return {key: attempts[-1] for key, attempts in self.attempts(keys).items()}
 
     def attempts(self, keys: Iterable[str]) -> dict[str, list[Answer]]:
-        """All attempts of each key that is held, in their order."""
+        """All attempts of each key that is stored, in their order."""
         wanted = list(dict.fromkeys(keys))
         found: dict[str, list[Answer]] = {}
         with self._read(), self.engine.connect() as connection:
@@ -162,7 +162,7 @@ class Store:
                 commit.done.set_result(None)
 
     def _put_when_free(self, new: list[Answer], spent: list[Spending]) -> None:
-        """Waits for a database that another program has locked, or whose server is away: what is written is paid."""
+        """Waits for a database that is locked, or whose server is away: what would be lost is paid."""
         started = time.monotonic()
         while not self._failure:
             try:
@@ -172,7 +172,7 @@ class Store:
                 waited = time.monotonic() - started
                 if not _passes(error) or waited > LONGEST_WAIT:
                     raise
-                with suppress(RuntimeError):  # whoever listened may be gone: what is paid is committed all the same
+                with suppress(RuntimeError):  # the event loop may be closed: what is paid is committed all the same
                     self.warn(f"the answer store cannot be written ({_reason(error)}); waited {waited:,.0f} s for it")
                 time.sleep(min(1.0, 0.05 + waited))
 
@@ -188,7 +188,7 @@ class Store:
         return self.engine.url.render_as_string(hide_password=True)
 
     def put(self, new: Iterable[Answer], spent: Iterable[Spending] = ()) -> None:
-        """Commits all of them, or none. The first writer of a key and attempt wins: what is held is never changed."""
+        """Commits all of them, or none. The first writer of a key and attempt wins: nothing stored is ever changed."""
         rows = [{"key": a.key, "attempt": a.attempt, "kind": a.kind, "body": json.dumps(a.body)} for a in new]
         paid = [row._asdict() | {"tokens": json.dumps(row.tokens)} for row in spent]
         if rows or paid:
@@ -207,7 +207,7 @@ class Store:
 
     @contextmanager
     def _read(self) -> Iterator[None]:
-        """What cannot be read, because its file is damaged or another program's, is one sentence."""
+        """Raises StoreFailed, in one sentence, for a file that is damaged or another program's."""
         try:
             yield
         except (SQLAlchemyError, ValueError) as error:
@@ -246,7 +246,7 @@ def content_key(**parts: Any) -> str:
 
 
 def _default_url() -> str:
-    """In a folder that its user alone can read: answers may be what nobody else should see."""
+    """In a folder that only its user can read: answers may be confidential."""
     folder = data_folder() / "store"
     is_new = not folder.is_dir()
     folder.mkdir(parents=True, exist_ok=True)
@@ -290,7 +290,7 @@ def _postgresql(address: URL) -> Engine:
 
 
 def _keep_private(database: str | None) -> None:
-    """The file is its user's alone, a new one from its first moment; SQLite's files beside it get the same mode."""
+    """Only its user can read the file, a new one from the start; SQLite gives the files beside it the same mode."""
     if not database or database == ":memory:" or not (file := Path(database)).parent.is_dir():
         return
     if not file.exists():
@@ -300,7 +300,7 @@ def _keep_private(database: str | None) -> None:
 
 
 def _is_ours_and_open(place: Path) -> bool:
-    """Whether anybody may read it: a group that shares it was let in on purpose, all others were not."""
+    """Whether users outside of its group may read it; the group may share it on purpose."""
     found = place.stat()
     return found.st_uid == os.getuid() and bool(found.st_mode & 0o007)
 
