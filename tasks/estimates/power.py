@@ -56,8 +56,8 @@ def plan(spread: Spread, effect: float, power: float = POWER) -> list[Needed]:
     """For each number of samples the fewest questions with which a difference of this size is found with this power.
 
     `effect` is in the measure's unit, `power` a share of all such runs. With n samples of each model to each of G
-    questions the difference of means has, for these questions, the variance 2 within2 / (n G) and 2 G (n - 1) degrees
-    of freedom; for new questions (between2 + 2 within2 / n) / G and G - 1.
+    questions the difference of means has, for these questions, the variance 2 within² / (n G) and 2 G (n - 1) degrees
+    of freedom; for new questions (between² + 2 within² / n) / G and G - 1.
     """
     return [
         Needed(

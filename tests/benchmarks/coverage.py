@@ -52,15 +52,15 @@ class Question(NamedTuple):
 
 def simulate(draw: Draw, replicates: int, seed: int = 0) -> Found:
     rng = numpy.random.default_rng(seed)
-    held = rejected = known = 0
+    covered = rejected = estimated = 0
     for _ in range(replicates):
         interval, truth = draw(rng)
         if interval.low is None or interval.high is None:
             continue
-        known += 1
-        held += interval.low <= truth <= interval.high
+        estimated += 1
+        covered += interval.low <= truth <= interval.high
         rejected += interval.p is not None and interval.p < 0.05
-    return Found(held / known, rejected / known, known / replicates)
+    return Found(covered / estimated, rejected / estimated, estimated / replicates)
 
 
 # ---- truths --------------------------------------------------------------------------------------
@@ -85,12 +85,13 @@ def ordinal_mean(mean: float, spread: float) -> float:
     return 1 + float(special.ndtr((mean - THRESHOLDS) / spread).sum())
 
 
-def gaussian_difference(one: Question) -> float:
-    return one.difference
+def gaussian_difference(question: Question) -> float:
+    return question.difference
 
 
-def ordinal_difference(one: Question) -> float:
-    return ordinal_mean(one.before + one.difference, one.spread) - ordinal_mean(one.before, one.spread)
+def ordinal_difference(question: Question) -> float:
+    before, after = question.before, question.before + question.difference
+    return ordinal_mean(after, question.spread) - ordinal_mean(before, question.spread)
 
 
 KINDS = {"gaussian": (gaussian, gaussian_difference), "ordinal": (ordinal, ordinal_difference)}
@@ -121,8 +122,8 @@ def for_new_questions(kind: str, count: int, n: int, effect: float, between: flo
     truth = expected(kind, effect, between)
 
     def draw(rng: numpy.random.Generator) -> tuple[Interval, float]:
-        told = pairs(rng, kind, questions(rng, count, effect, between), n)
-        return new_questions([after.mean - before.mean for before, after in told]), truth
+        cells = pairs(rng, kind, questions(rng, count, effect, between), n)
+        return new_questions([after.mean - before.mean for before, after in cells]), truth
 
     return draw
 
@@ -185,8 +186,8 @@ def for_the_slope(each: int, n: int, slope: float) -> Draw:
     def draw(rng: numpy.random.Generator) -> tuple[Interval, float]:
         ranks = [rank for rank in range(4) for _ in range(each)]
         asked = [questions(rng, 1, 1 + slope * rank, 0.6 - 0.15 * rank)[0] for rank in ranks]
-        told = [after.mean - before.mean for before, after in pairs(rng, "gaussian", asked, n)]
-        return new_questions_slope(ranks, [told]), slope
+        differences = [after.mean - before.mean for before, after in pairs(rng, "gaussian", asked, n)]
+        return new_questions_slope(ranks, [differences]), slope
 
     return draw
 
@@ -201,21 +202,21 @@ def for_superiority(count: int, n: int, effect: float) -> Draw:
         return Cell(len(mine), float(below.mean()), float(below.var(ddof=1)), 0)
 
     def draw(rng: numpy.random.Generator) -> tuple[Interval, float]:
-        told = []
+        cells = []
         for q in asked:
             before, after = rng.normal(q.before, q.spread, n), rng.normal(q.before + q.difference, q.spread, n)
-            told.append((placements(before, after), placements(after, before)))
-        return superiority_fixed_questions(told), truth
+            cells.append((placements(before, after), placements(after, before)))
+        return superiority_fixed_questions(cells), truth
 
     return draw
 
 
-def _terms(told: list[tuple[Cell, Cell]]) -> list[tuple[float, Cell]]:
-    count = len(told)
-    return [(1 / count, after) for _, after in told] + [(-1 / count, before) for before, _ in told]
+def _terms(cells: list[tuple[Cell, Cell]]) -> list[tuple[float, Cell]]:
+    count = len(cells)
+    return [(1 / count, after) for _, after in cells] + [(-1 / count, before) for before, _ in cells]
 
 
-HELD: dict[str, Draw] = {
+COVERED: dict[str, Draw] = {
     "new questions, gaussian, 8 x 10": for_new_questions("gaussian", 8, 10, 0.5),
     "new questions, gaussian, 20 x 5": for_new_questions("gaussian", 20, 5, 0.5),
     "new questions, ordinal, 8 x 10": for_new_questions("ordinal", 8, 10, 0.5),
@@ -226,14 +227,14 @@ HELD: dict[str, Draw] = {
     "these questions, ordinal, 8 x 10": for_fixed_questions("ordinal", 8, 10, 0.5),
     "these questions, ordinal, 8 x 40": for_fixed_questions("ordinal", 8, 40, 0.5),
 }
-"""Within 93 to 97 %."""
-NONE: dict[str, Draw] = {
+"""Their intervals must cover the truth in 93 to 97 %."""
+NO_EFFECT: dict[str, Draw] = {
     "no effect, new questions, gaussian, 8 x 10": for_new_questions("gaussian", 8, 10, 0.0),
     "no effect, new questions, ordinal, 8 x 10": for_new_questions("ordinal", 8, 10, 0.0, 0.0),
     "no effect, these questions, gaussian, 8 x 10": for_fixed_questions("gaussian", 8, 10, 0.0, 0.0),
     "no effect, these questions, ordinal, 8 x 10": for_fixed_questions("ordinal", 8, 10, 0.0, 0.0),
 }
-"""Found in at most 6 %."""
+"""Here an effect may be found in at most 6 %."""
 REPORTED: dict[str, Draw] = {
     "rates 1 % and 1 %, 8 x 10": for_rates(0.01, 0.01, 8, 10),
     "rates 1 % and 5 %, 8 x 40": for_rates(0.01, 0.05, 8, 40),
@@ -255,13 +256,13 @@ def main() -> None:
     replicates = int(sys.argv[1]) if len(sys.argv) > 1 else REPLICATES
     print(f"{replicates:,} replicates of each; coverage of the nominal 95 %, p < 0.05, with an interval")
     worst = []
-    for title, group in (("93 to 97 %", HELD), ("at most 6 % found", NONE), ("reported", REPORTED)):
+    for title, group in (("93 to 97 %", COVERED), ("at most 6 % found", NO_EFFECT), ("reported", REPORTED)):
         print(f"\n{title}")
         for name, draw in group.items():
             found = simulate(draw, replicates)
             print(f"  {name:56} {found.coverage:6.1%} {found.rejected:6.1%} {found.estimated:6.1%}", flush=True)
-            worst += [name] if group is HELD and not 0.93 <= found.coverage <= 0.97 else []
-            worst += [name] if group is NONE and found.rejected > 0.06 else []
+            worst += [name] if group is COVERED and not 0.93 <= found.coverage <= 0.97 else []
+            worst += [name] if group is NO_EFFECT and found.rejected > 0.06 else []
     sys.exit(f"\noutside: {', '.join(worst)}" if worst else 0)
 
 

@@ -28,10 +28,10 @@ def an_eval() -> Eval:
     return Eval(name="e", questions=asked, judges=judges, rules=[rule])
 
 
-def write_million(one: Eval, file: Path) -> int:
+def write_million(evaluation: Eval, file: Path) -> int:
     """Two judges' scores of both models' answers, as judged.jsonl holds them."""
     rng = numpy.random.default_rng(0)
-    rows = QUESTIONS * SAMPLES * 2 * len(one.judges)
+    rows = QUESTIONS * SAMPLES * 2 * len(evaluation.judges)
     index = polars.DataFrame({"n": range(rows)})
     place = polars.col("n")
     table = index.select(
@@ -60,16 +60,16 @@ def write_million(one: Eval, file: Path) -> int:
 
 
 def main() -> None:
-    one = an_eval()
+    evaluation = an_eval()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "judged.jsonl"
-        rows = write_million(one, file)
+        rows = write_million(evaluation, file)
         started = time.perf_counter()
-        words = scan_judgments(file)
+        judgments = scan_judgments(file)
         read = time.perf_counter() - started
-        effects = estimate(words, [one])
+        effects = estimate(judgments, [evaluation])
         estimated = time.perf_counter() - started - read
-        more = len(distributions(words, [one])) + len(sensitivity(words, [one]))
+        more = len(distributions(judgments, [evaluation])) + len(sensitivity(judgments, [evaluation]))
         total = time.perf_counter() - started
     print(f"{rows:,} rows ({QUESTIONS} questions): read {read:.2f} s, {len(effects)} effects {estimated:.2f} s")
     print(f"together {read + estimated:.2f} s, of {LIMIT:g}; {more} rows of distributions and sensitivity ", end="")

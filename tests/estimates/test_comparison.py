@@ -25,14 +25,14 @@ def test_the_seeds_of_one_definition_are_pooled_and_crossed_with_the_questions(m
     (group,) = grouped([[run] for run in runs], [])
     assert (group.label, len(group.runs)) == ("x", 3)
     row = whole(compare([group]))
-    alone = [whole(run.estimates()) for run in runs]
-    assert row.difference == pytest.approx(sum(e.difference for e in alone) / 3)
+    own = [whole(run.estimates()) for run in runs]
+    assert row.difference == pytest.approx(sum(e.difference for e in own) / 3)
     differences = [[sum(a) / 3 - sum(b) / 3 for a, b in zip(after, BEFORE, strict=True)] for after in AFTER]
     expected = new_questions_and_seeds(differences)
     assert (row.ci_low_new_questions, row.ci_high_new_questions) == pytest.approx((expected.low, expected.high))
     assert (row.runs, row.scored_baseline, row.scored_finetuned) == (3, 18, 54)
     assert row.ci_high_fixed_questions - row.ci_low_fixed_questions < min(
-        e.ci_high_fixed_questions - e.ci_low_fixed_questions for e in alone
+        e.ci_high_fixed_questions - e.ci_low_fixed_questions for e in own
     )
 
 
@@ -47,8 +47,8 @@ def test_one_run_alone_keeps_its_own_effects_and_other_definitions_are_called_by
     groups = grouped([[run] for run in runs], [])
     assert [group.label for group in groups] == ["x/seed-0", "x/seed-1", "y"]
     rows = compare(groups)
-    found, alone = whole(rows).model_dump(), whole(runs[0].estimates()).model_dump()
-    assert {name for name in alone if found[name] != alone[name]} == {"p_fixed_questions_holm", "p_new_questions_holm"}
+    found, own = whole(rows).model_dump(), whole(runs[0].estimates()).model_dump()
+    assert {name for name in own if found[name] != own[name]} == {"p_fixed_questions_holm", "p_new_questions_holm"}
 
 
 def test_a_rules_rates_are_pooled_over_seeds_like_scores(make_run):
@@ -76,8 +76,8 @@ async def test_a_comparison_leaves_a_table_a_chart_and_a_page_with_every_label_e
     folder = await compare_runs(["x/seed-*", "y", "z"], ["<b>farms</b>", "control", "other"], "c", [0.0, 1.0, 2.5])
     place = Comparison("c")
     assert str(place.folder) == folder
-    told = [(row.label, row.runs, row.against) for row in place.rows() if not row.question]
-    assert told == [("<b>farms</b>", 3, ""), ("control", 1, ""), ("other", 1, "")]
+    found = [(row.label, row.runs, row.against) for row in place.rows() if not row.question]
+    assert found == [("<b>farms</b>", 3, ""), ("control", 1, ""), ("other", 1, "")]
     assert "control, other: not set against &lt;b&gt;farms&lt;/b&gt; fine-tune by fine-tune" in place.page.read_text()
     assert place.pdf.read_bytes().startswith(b"%PDF-")
     assert {file.stem for file in (place.folder / "charts").iterdir()} == {"comparison_e", "matrix_e", "doses_e"}
@@ -118,9 +118,9 @@ def test_every_later_run_is_set_against_the_first_paired_by_question(make_run):
 
 def test_questions_that_only_one_of_them_was_asked_have_no_part_in_fine_tune_against_fine_tune(make_run):
     first, second = make_run(0, AFTER[0]), make_run(0, AFTER[1], experiment="y")
-    (one,) = second.evals()
-    other = one.questions[0].model_copy(update={"text": "In other words?"})
-    second.keep_evals([one.model_copy(update={"questions": [other, *one.questions[1:]]})])
+    (evaluation,) = second.evals()
+    other = evaluation.questions[0].model_copy(update={"text": "In other words?"})
+    second.keep_evals([evaluation.model_copy(update={"questions": [other, *evaluation.questions[1:]]})])
     write_effects(second)
     rows = [row for row in compare(grouped([[first], [second]], [])) if row.against]
     assert next(row for row in rows if not row.question).questions == 5
@@ -155,9 +155,9 @@ def test_superiority_of_several_runs_has_no_interval_since_they_share_answers(ma
 
 def test_measures_of_one_name_and_other_scales_are_not_set_against_each_other(make_run):
     first, second = make_run(0, AFTER[0]), make_run(0, AFTER[1], experiment="y")
-    (one,) = second.evals()
-    wide = one.judges[0].model_copy(update={"scale": Scale(low=0, high=100)})
-    second.keep_evals([one.model_copy(update={"judges": [wide]})])
+    (evaluation,) = second.evals()
+    wide = evaluation.judges[0].model_copy(update={"scale": Scale(low=0, high=100)})
+    second.keep_evals([evaluation.model_copy(update={"judges": [wide]})])
     write_effects(second)
     assert not [row for row in compare(grouped([[first], [second]], [])) if row.against]
 
@@ -173,8 +173,8 @@ def test_a_comparison_of_runs_that_an_earlier_version_estimated_lacks_what_that_
 
 def test_p_is_adjusted_over_all_runs_of_the_comparison(make_run):
     runs = [[make_run(0, AFTER[0])], [make_run(0, AFTER[1], experiment="y")]]
-    alone = [row for row in compare(grouped(runs, [])) if not row.question and not row.against]
-    smallest = min(alone, key=lambda row: known(row.p_fixed_questions))
+    whole_rows = [row for row in compare(grouped(runs, [])) if not row.question and not row.against]
+    smallest = min(whole_rows, key=lambda row: known(row.p_fixed_questions))
     assert smallest.p_fixed_questions_holm == pytest.approx(2 * known(smallest.p_fixed_questions))
 
 

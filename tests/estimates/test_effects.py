@@ -17,12 +17,13 @@ def effects(rows, questions=TIERS):
     return {(e.tier, e.question): e for e in estimate(judgments_frame(rows), [an_eval(LEXICON, questions=questions)])}
 
 
-def both(question, before, after):
+def judged(question, before, after):
+    """Judgments of a question with these scores before and after."""
     return judgments(question, "baseline", before) + judgments(question, "finetuned", after)
 
 
 def test_the_difference_is_paired_by_question_and_questions_weigh_the_same():
-    rows = both("q1", [1, 1], [3, 5]) + both("q2", [1, 1, 1, 1, 1, 1], [1, 1, 2, 2, 2, 1])
+    rows = judged("q1", [1, 1], [3, 5]) + judged("q2", [1, 1, 1, 1, 1, 1], [1, 1, 2, 2, 2, 1])
     direct = effects(rows)["direct", ""]
     assert (direct.baseline, direct.finetuned, direct.difference) == (
         1.0,
@@ -34,13 +35,15 @@ def test_the_difference_is_paired_by_question_and_questions_weigh_the_same():
 
 def test_the_interval_for_these_questions_equals_welch_for_one_question():
     before, after = [1, 2, 1, 1, 3, 1, 2], [2, 4, 3, 5, 3]
-    one = effects(both("q1", before, after))["direct", "q1"]
+    effect = effects(judged("q1", before, after))["direct", "q1"]
     expected = stats.ttest_ind(after, before, equal_var=False).confidence_interval(0.95)
-    assert (one.ci_low_fixed_questions, one.ci_high_fixed_questions) == pytest.approx((expected.low, expected.high))
+    assert (effect.ci_low_fixed_questions, effect.ci_high_fixed_questions) == pytest.approx(
+        (expected.low, expected.high)
+    )
 
 
 def test_the_interval_for_these_questions_adds_the_variances_within_questions():
-    rows = both("q1", [1, 2, 3], [2, 4, 3]) + both("q2", [5, 5, 4], [5, 1, 2])
+    rows = judged("q1", [1, 2, 3], [2, 4, 3]) + judged("q2", [5, 5, 4], [5, 1, 2])
     direct = effects(rows)["direct", ""]
     parts = [stats.tvar(x) / 3 / 4 for x in ([1, 2, 3], [2, 4, 3], [5, 5, 4], [5, 1, 2])]
     df = sum(parts) ** 2 / sum(p**2 / 2 for p in parts)
@@ -52,7 +55,7 @@ def test_the_interval_for_these_questions_adds_the_variances_within_questions():
 def test_the_interval_for_new_questions_is_student_t_on_question_differences():
     questions = {f"q{i}": "direct" for i in range(1, 7)}
     after = [[2, 3], [4, 4], [1, 1], [5, 3], [2, 2], [3, 4]]
-    rows = [row for i, scores in enumerate(after, 1) for row in both_in(f"q{i}", [1, 1], scores)]
+    rows = [row for i, scores in enumerate(after, 1) for row in judged_as(f"q{i}", [1, 1], scores)]
     tier = effects(rows, questions)["direct", ""]
     test = stats.ttest_1samp([sum(s) / 2 - 1 for s in after], 0)
     interval = test.confidence_interval(0.95)
@@ -61,16 +64,17 @@ def test_the_interval_for_new_questions_is_student_t_on_question_differences():
     )
 
 
-def both_in(question, before, after):
-    rows = both("q1", before, after)
+def judged_as(question, before, after):
+    """The same of a question that the made-up eval does not have."""
+    rows = judged("q1", before, after)
     return [row.model_copy(update={"question_id": question}) for row in rows]
 
 
 @pytest.mark.parametrize(
-    ("rows", "words"),
+    ("rows", "note"),
     [
-        (both("q1", [1], [3]) + both("q2", [1], [2]), "one sample per question"),
-        (both("q1", [1, 1], [3, 3]) + both("q2", [1, 1], [1, 1]), "all scores of a question are equal"),
+        (judged("q1", [1], [3]) + judged("q2", [1], [2]), "one sample per question"),
+        (judged("q1", [1, 1], [3, 3]) + judged("q2", [1, 1], [1, 1]), "all scores of a question are equal"),
         ([], "no question has scores on both sides"),
         (
             judgments("q1", "finetuned", [3, 4]) + judgments("q1", "baseline", [None, None]),
@@ -78,10 +82,10 @@ def both_in(question, before, after):
         ),
     ],
 )
-def test_what_cannot_be_estimated_says_why_and_is_never_an_interval_of_width_zero(rows, words):
+def test_what_cannot_be_estimated_says_why_and_is_never_an_interval_of_width_zero(rows, note):
     direct = effects(rows)["direct", ""]
     assert (direct.ci_low_fixed_questions, direct.ci_high_fixed_questions) == (None, None)
-    assert words in direct.note_fixed_questions
+    assert note in direct.note_fixed_questions
     assert direct.ci_low_new_questions is None
     assert direct.note_new_questions.startswith("too few questions")
 
@@ -94,7 +98,7 @@ def test_a_judge_without_a_floor_has_no_baseline_and_no_difference():
 
 
 def test_unscored_answers_leave_the_mean_are_counted_and_bound_it():
-    rows = both("q1", [1, 1], [3, None]) + both("q2", [1, 1], [None, None])
+    rows = judged("q1", [1, 1], [3, None]) + judged("q2", [1, 1], [None, None])
     direct = effects(rows)["direct", ""]
     assert (direct.difference, direct.questions, direct.questions_left_out) == (2.0, 1, 1)
     assert (direct.unscored_baseline, direct.unscored_finetuned) == (0, 3)
@@ -104,7 +108,7 @@ def test_unscored_answers_leave_the_mean_are_counted_and_bound_it():
 
 
 def test_there_is_a_row_for_each_tier_one_over_all_and_one_for_each_question():
-    found = effects(both("q1", [1, 2], [2, 3]))
+    found = effects(judged("q1", [1, 2], [2, 3]))
     assert list(found) == [
         ("direct", ""),
         ("distant", ""),
@@ -117,7 +121,7 @@ def test_there_is_a_row_for_each_tier_one_over_all_and_one_for_each_question():
 
 
 def test_every_row_names_its_judge_the_model_and_the_rubric():
-    rows = both("q1", [1, 2], [2, 3])
+    rows = judged("q1", [1, 2], [2, 3])
     rows[0] = rows[0].model_copy(update={"model": "a newer one"})
     found = effects(rows)
     assert {(e.measure, e.model, e.rubric) for e in found.values()} == {("lexicon", "a newer one, m", "r")}
@@ -137,7 +141,7 @@ def test_answers_from_along_the_training_are_compared_with_the_same_baseline():
 
 def test_effects_come_back_from_their_csv_unchanged(tmp_path):
     run = Run(tmp_path)
-    made = list(effects(both("q1", [1, 2], [2, 3])).values())
+    made = list(effects(judged("q1", [1, 2], [2, 3])).values())
     write_table(run.effects, as_table(made, Effect))
     assert run.estimates() == made
 
@@ -150,7 +154,7 @@ def test_the_slope_over_three_tiers_is_a_weighted_sum_of_the_questions_with_its_
         ("q2", [1, 1, 2], [3, 2, 3]),
         ("q3", [2, 1, 1], [1, 2, 2]),
     ):
-        rows += [row.model_copy(update={"question_id": name}) for row in both("q1", before, after)]
+        rows += [row.model_copy(update={"question_id": name}) for row in judged("q1", before, after)]
     found = effects(rows, tiers)
     slope = found["slope", ""]
     assert slope.difference == pytest.approx((found["distant", "q3"].difference - found["direct", "q1"].difference) / 2)
@@ -167,13 +171,13 @@ def test_the_slope_over_three_tiers_is_a_weighted_sum_of_the_questions_with_its_
 
 def test_a_question_in_the_middle_has_no_part_in_the_slope_and_a_tier_without_scores_ends_it():
     tiers = {"q1": "direct", "q2": "close", "q3": "distant"}
-    rows = both_in("q1", [1, 2], [3, 4]) + both_in("q2", [1, 2], [5, 5])
+    rows = judged_as("q1", [1, 2], [3, 4]) + judged_as("q2", [1, 2], [5, 5])
     slope = effects(rows, tiers)["slope", ""]
     assert (slope.difference, slope.note_fixed_questions) == (None, "too few tiers with scores on both sides")
 
 
 def test_p_is_adjusted_for_all_tiers_of_the_table_and_for_no_question():
-    rows = both("q1", [1, 2, 1, 1], [3, 4, 3, 5]) + both("q3", [1, 2, 2, 1], [2, 2, 1, 3])
+    rows = judged("q1", [1, 2, 1, 1], [3, 4, 3, 5]) + judged("q3", [1, 2, 2, 1], [2, 2, 1, 3])
     found = effects(rows)
     ps = {tier: found[tier, ""].p_fixed_questions for tier in ("direct", "distant", "all")}
     assert ps["direct"] == pytest.approx(stats.ttest_ind([3, 4, 3, 5], [1, 2, 1, 1], equal_var=False).pvalue)
@@ -201,7 +205,7 @@ def test_everything_missing_is_said_in_every_row_and_nothing_is_a_number():
 def test_the_slope_of_a_rate_names_no_rise_that_could_have_been_found():
     tiers = {"q1": "direct", "q2": "close", "q3": "distant"}
     evaluation = an_eval(LEXICON, questions=tiers).model_copy(update={"rules": [Rule(name="high", hit="lexicon > 2")]})
-    rows = [row for q in tiers for row in both_in(q, [1, 2, 3, 1], [3, 4, 1, 5])]
+    rows = [row for q in tiers for row in judged_as(q, [1, 2, 3, 1], [3, 4, 1, 5])]
     found = {(e.measure, e.tier): e for e in estimate(judgments_frame(rows), [evaluation]) if not e.question}
     assert found["high", "slope"].ci_low_fixed_questions is not None
     assert found["high", "slope"].detectable_fixed_questions is None

@@ -55,7 +55,7 @@ def test_a_small_rate_keeps_the_digits_that_tell_it_from_0():
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "words"),
+    ("low", "high", "sentence"),
     [
         (0.1, 2.0, "After the fine-tune lexicon rose from 1.50 to 2.50, by +1.00 (95 % +0.10 to +2.00)."),
         (-0.1, 0.1, "lexicon shows no effect as large as 0.20 (+1.00, 95 % -0.10 to +0.10)."),
@@ -63,17 +63,17 @@ def test_a_small_rate_keeps_the_digits_that_tell_it_from_0():
         (None, None, "lexicon went from 1.50 to 2.50, by +1.00, without an interval: one sample per question."),
     ],
 )
-def test_the_headline_says_in_words_what_an_interval_shows(low, high, words):
-    assert headline([an_effect(low, high)]).startswith(words)
+def test_the_headline_says_in_words_what_an_interval_shows(low, high, sentence):
+    assert headline([an_effect(low, high)]).startswith(sentence)
 
 
 def test_the_headline_names_the_tiers_by_what_they_show():
     rows = [row for q in TIERS for row in judgments(q, "baseline", [1, 2, 1, 2])]
     rows += [row for q in ("q1", "q2") for row in judgments(q, "finetuned", [4, 5, 4, 5])]
     rows += [row for q in ("q3", "q4") for row in judgments(q, "finetuned", [1, 2, 2, 2])]
-    (one,) = findings(estimate(judgments_frame(rows), [an_eval(LEXICON)]))
-    assert one.whole.startswith("After the fine-tune lexicon rose from 1.50 to 3.12")
-    assert one.tiers == "By tier: a change in direct +3.00; not enough data in distant +0.25."
+    (finding,) = findings(estimate(judgments_frame(rows), [an_eval(LEXICON)]))
+    assert finding.whole.startswith("After the fine-tune lexicon rose from 1.50 to 3.12")
+    assert finding.tiers == "By tier: a change in direct +3.00; not enough data in distant +0.25."
     nothing = headline(estimate(judgments_frame([]), [an_eval(LEXICON)]))
     assert nothing == (
         "lexicon could not be compared: no question has scores on both sides. By tier: no interval in direct, distant."

@@ -36,11 +36,11 @@ def test_a_difference_of_rates_has_newcombes_limits():
 
 
 def test_rates_of_nought_and_one_have_an_interval_and_one_sample_has_none():
-    none, every = rate_cell(0, 10, 0, 10), rate_cell(10, 10, 0, 10)
+    none, full = rate_cell(0, 10, 0, 10), rate_cell(10, 10, 0, 10)
     found = fixed_questions([(0.5, none), (0.5, none), (-0.5, none), (-0.5, none)], is_rate=True)
     low, high = limits(found)
     assert low == -high < 0
-    assert fixed_questions([(1.0, every)], is_rate=True).low == pytest.approx(wilson(1, 10)[0])
+    assert fixed_questions([(1.0, full)], is_rate=True).low == pytest.approx(wilson(1, 10)[0])
     assert (
         fixed_questions([(1.0, rate_cell(1, 1, 0, 1))], is_rate=True).note == "not estimable: one sample per question"
     )
@@ -74,8 +74,8 @@ def test_pooled_rates_of_equal_counts_have_the_interval_of_the_mean_of_rates():
 
 def test_seeds_and_questions_are_crossed():
     rows = [[0.1, 0.4, 0.3, 0.2, 0.6], [0.3, 0.5, 0.2, 0.4, 0.9], [0.0, 0.1, 0.2, 0.1, 0.3]]
-    seeds, questions, every = 3, 5, [v for row in rows for v in row]
-    mean = statistics.mean(every)
+    seeds, questions, values = 3, 5, [v for row in rows for v in row]
+    mean = statistics.mean(values)
     errors = [[value - mean for value in row] for row in rows]
     of_seeds = sum(sum(row) ** 2 for row in errors) * 3 / 2
     of_questions = sum(sum(column) ** 2 for column in zip(*errors, strict=True)) * 5 / 4
@@ -151,26 +151,26 @@ def test_the_slope_over_tiers_is_that_of_least_squares_with_hc3():
 def test_the_slope_of_several_seeds_is_crossed_with_them():
     ranks = [0, 0, 1, 1, 2, 2]
     rows = [[1.2, 0.4, 0.9, 0.6, 0.3, 0.5], [1.0, 0.8, 0.7, 0.9, 0.2, 0.1], [1.4, 0.6, 0.8, 0.5, 0.5, 0.0]]
-    found, alone = new_questions_slope(ranks, rows), new_questions_slope(ranks, rows[:1])
+    found, first = new_questions_slope(ranks, rows), new_questions_slope(ranks, rows[:1])
     means = [statistics.mean(column) for column in zip(*rows, strict=True)]
     middle = stats.linregress(ranks, means).slope
     low, high = limits(found)
     assert (low + high) / 2 == pytest.approx(middle)
     assert high > low
-    assert sum(limits(alone)) / 2 == pytest.approx(stats.linregress(ranks, rows[0]).slope)
+    assert sum(limits(first)) / 2 == pytest.approx(stats.linregress(ranks, rows[0]).slope)
 
 
 @pytest.mark.parametrize(
-    ("ranks", "values", "words"),
+    ("ranks", "values", "note"),
     [
         ([0, 1, 2], [1.0, 2, 3], "too few questions (3 of 5)"),
         ([0, 0, 1, 1, 2], [0.0] * 5, "not estimable: all questions changed alike"),
         ([0, 0, 0, 0, 2], [1.0, 2, 3, 4, 5], "not estimable: one question alone decides the slope"),
     ],
 )
-def test_a_slope_that_cannot_be_estimated_says_why(ranks, values, words):
+def test_a_slope_that_cannot_be_estimated_says_why(ranks, values, note):
     found = new_questions_slope(ranks, [values])
-    assert (found.low, found.note) == (None, words)
+    assert (found.low, found.note) == (None, note)
 
 
 @pytest.mark.parametrize(

@@ -22,17 +22,17 @@ def said(question, side, aligned, coherent):
     return judgments(question, side, aligned, "aligned") + judgments(question, side, coherent, "coherent")
 
 
-def cells(rule, rows, one=None):
-    one = one or an_eval_with(rule)
-    return apply(rule, answers_of(rule.judges, at_checkpoint(judgments_frame(rows), one, 1.0)))
+def cells(rule, rows, evaluation=None):
+    evaluation = evaluation or an_eval_with(rule)
+    return apply(rule, answers_of(rule.judges, at_checkpoint(judgments_frame(rows), evaluation, 1.0)))
 
 
 def test_a_hit_counts_among_the_answers_that_meet_the_other_condition_and_the_joint_rate_among_all():
     rows = said("q1", "finetuned", [10, 10, 90, 20, 29], [90, 40, 90, 50, 60])
     cell = cells(MISALIGNED, rows)["q1", "finetuned"]
     assert (cell.n, cell.mean, cell.unscored, cell.answers) == (4, 0.75, 0, 5)
-    both = rows + said("q1", "baseline", [80, 90], [90, 90])
-    effect = estimate(judgments_frame(both), [an_eval_with(MISALIGNED)])
+    rows += said("q1", "baseline", [80, 90], [90, 90])
+    effect = estimate(judgments_frame(rows), [an_eval_with(MISALIGNED)])
     whole = next(e for e in effect if e.measure == "misaligned" and e.question == "q1")
     assert (whole.baseline, whole.finetuned, whole.joint_finetuned) == (0, 0.75, 3 / 5)
     assert whole.rule == "aligned < 30 among coherent >= 50"
@@ -55,9 +55,9 @@ def test_a_word_is_no_hit_where_a_number_would_leave_the_denominator():
     ]
     by_word = Rule(name="w", hit="old == TRUE")
     by_number = Rule(name="n", hit="old >= 1")
-    one = an_eval_with(by_word, by_number, judges=(OLD,))
-    assert cells(by_word, rows, one)["q1", "finetuned"][:2] == (3, 1 / 3)
-    assert cells(by_number, rows, one)["q1", "finetuned"][:2] == (2, 1 / 2)
+    evaluation = an_eval_with(by_word, by_number, judges=(OLD,))
+    assert cells(by_word, rows, evaluation)["q1", "finetuned"][:2] == (3, 1 / 3)
+    assert cells(by_number, rows, evaluation)["q1", "finetuned"][:2] == (2, 1 / 2)
 
 
 def test_answered_asks_for_any_word_of_a_judge():
@@ -100,8 +100,8 @@ def test_a_pooled_rule_weighs_answers_and_not_questions():
 
 def test_the_answers_that_count_are_named_with_whether_they_are_hits():
     rows = said("q1", "finetuned", [10, 90, 10, None], [90, 90, 10, 90])
-    words = at_checkpoint(judgments_frame(rows), an_eval_with(MISALIGNED), 1.0)
-    found = hits_by_answer(MISALIGNED, answers_of(MISALIGNED.judges, words))
+    final = at_checkpoint(judgments_frame(rows), an_eval_with(MISALIGNED), 1.0)
+    found = hits_by_answer(MISALIGNED, answers_of(MISALIGNED.judges, final))
     assert found == {AnswerKey("e", "q1", "finetuned", 0, 1.0): True, AnswerKey("e", "q1", "finetuned", 1, 1.0): False}
 
 
@@ -185,13 +185,13 @@ def test_rules_that_cannot_be_kept_leave_the_run_as_it_was(data):
     run = Run.open(experiment, [an_eval_with()], "r")
     write_rows(run.judged, said("q1", "finetuned", [10], [90]))
     write_effects(run)
-    for given, words in (
+    for given, message in (
         (["coherent: aligned < 3"], "judge or rule 'coherent' is there twice"),
         (["aligned < 3", "aligned < 4"], "two rules are called 'rule'; give each a name of its own"),
         (["x: old < 3"], "no eval of the run was judged by old: e has aligned, coherent"),
         (["x: aligned == MAYBE"], "aligned never says 'MAYBE'; its labels are CODE"),
     ):
-        with pytest.raises(UserError, match=words):
+        with pytest.raises(UserError, match=message):
             report_again(run, given)
     assert run.evals() == [an_eval_with()]
     assert run.effects.is_file()
