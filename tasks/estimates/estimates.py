@@ -90,7 +90,7 @@ class Part(NamedTuple):
         return [cell for cells in self.cells_by_run(side) for cell in cells]
 
     def terms(self, side: Side) -> list[Term]:
-        """How the cells of all runs make the mean of one side."""
+        """How the cells of all runs make the mean of one side; a shared baseline has the cells of one run alone."""
         rows = self.cells_by_run(side)
         return [
             (weight / len(rows), cell)
@@ -99,7 +99,7 @@ class Part(NamedTuple):
         ]
 
     def mean(self, side: Side) -> float | None:
-        """The mean of one side over the questions and runs; None where a run has none."""
+        """The mean of one side over the questions and runs; None where a run has no question."""
         return _over_runs(m.mean(cells) for m, cells in zip(self.by_run, self.cells_by_run(side), strict=False))
 
     def joint(self, side: Side) -> float | None:
