@@ -69,7 +69,7 @@ def cost(run: Run) -> str:
     spent = run.record().get("spent", {})
     if not (words := cost_words(spent)):
         return ""
-    calls = f", {spent['judging']['calls']:,} calls to Claude" if "judging" in spent else ""
+    calls = f", {spent['judging']['calls']:,} judge calls" if "judging" in spent else ""
     return f"Cost: {words.removeprefix('cost ')}{calls}."
 
 
