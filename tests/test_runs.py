@@ -1,5 +1,6 @@
 import shlex
 from collections import Counter
+from pathlib import Path
 
 import polars
 import pytest
@@ -10,8 +11,9 @@ from tasks import files
 from tasks.catalog import UserError
 from tasks.definitions import load_eval, load_experiment
 from tasks.files import write_rows, write_text
-from tasks.runs import Run, default_name
+from tasks.runs import Comparison, Run, default_name
 from tasks.schema import Document, Message, Rule
+from tests.conftest import PROJECT
 from tests.fakes.nouns import LEXICON, an_eval, judgments, responses
 
 
@@ -156,3 +158,11 @@ def test_a_report_reads_each_file_of_rows_once_and_the_judgments_once_more_as_a_
     assert run.report.is_file()
     rows = ("documents.jsonl", "baseline.jsonl", "finetuned.jsonl", "judged.jsonl")
     assert parsed == dict.fromkeys((*rows, "judged.jsonl as a table"), 1)
+
+
+def test_the_page_on_the_data_folder_names_every_file_of_a_run_and_of_a_comparison():
+    page = (PROJECT / "data" / "README.md").read_text()
+    places = {Run("run"), Comparison("comparison")}
+    files = {path for place in places for path in vars(place).values() if isinstance(path, Path)}
+    files -= {place.folder for place in places}
+    assert [file.name for file in files if file.name not in page] == []
