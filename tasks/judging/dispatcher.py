@@ -13,12 +13,13 @@ import resource
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 from tasks.catalog import UserError
 from tasks.judging.calls import Call, CallFailed, Probe, Received, Reply, to_reply
 from tasks.judging.circuit_breaker import CircuitBreaker
 from tasks.judging.limits import AdaptiveLimit
-from tasks.judging.providers import PROVIDERS, Client
+from tasks.judging.providers import PROVIDERS, Client, Provider
 from tasks.judging.retries import LONGEST_WAIT, Fault
 from tasks.paid.budget import Budget
 from tasks.paid.prices import cost
@@ -32,6 +33,14 @@ SPARE_FILES = 256
 
 class ServiceDown(UserError):
     """The service was down for longer than judging.max_outage."""
+
+
+class _Service(NamedTuple):
+    """What all calls to one address of a provider share."""
+
+    provider: Provider
+    client: Client
+    breaker: CircuitBreaker
 
 
 class Dispatcher:
@@ -50,8 +59,7 @@ class Dispatcher:
         self.store, self.warn, self.patience, self.max_outage = store, warn, patience, max_outage
         self.budget = budget or Budget(store, "")
         self.limit = AdaptiveLimit(in_flight)
-        self._clients: dict[tuple[str, str], Client] = {}
-        self._breakers: dict[tuple[str, str], CircuitBreaker] = {}
+        self._services: dict[tuple[str, str], _Service] = {}
         self._known_prices: dict[tuple[str, str, str], dict[str, float]] = {}
         self._stopped: UserError | None = None
 
@@ -62,8 +70,8 @@ class Dispatcher:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for client in self._clients.values():
-            await client.close()
+        for service in self._services.values():
+            await service.client.close()
 
     async def send(self, call: Call, previous: Reply | None = None) -> Reply:
         """The reply to this call, paid for now and committed; after an unreadable reply, `previous`, another one.
@@ -94,28 +102,28 @@ class Dispatcher:
 
     async def _try_until_answered(self, call: Call, previous: Reply | None) -> Answer:
         """The call counts as in flight until its reply is committed: a kill, or a store that fails, costs no more."""
-        breaker, faults = self._breaker(call), list[Fault]()
+        service, faults = self._service(call), list[Fault]()
         most = call.most_cost(self._prices(call)) if self.budget.cap else 0.0
         while True:
             slot = self.limit.slot(is_retry=bool(faults) or previous is not None)
-            async with slot, self.budget.reserve(most), self._while_service_is_up(breaker):
+            async with slot, self.budget.reserve(most), self._while_service_is_up(service.breaker):
                 sent_at = time.monotonic()
                 try:
-                    received = await self._send_once(call, previous)
+                    received = await self._send_once(service, call, previous)
                 except Exception as error:  # the SDK's, a timeout, no message, or a mistake of ours: _to_fault knows
-                    wait = self._wait_after(self._to_fault(error, call, breaker), call, faults, sent_at, breaker)
+                    fault = self._to_fault(error, call, service)
+                    wait = self._wait_after(fault, call, faults, sent_at, service.breaker)
                 else:
                     self.limit.record_success()
-                    breaker.record_success()
+                    service.breaker.record_success()
                     return await self._commit(call, received, previous)
             await asyncio.sleep(wait)
 
-    async def _send_once(self, call: Call, previous: Reply | None) -> Received:
-        provider = PROVIDERS[call.provider]
-        body = provider.body(call, previous)
+    async def _send_once(self, service: _Service, call: Call, previous: Reply | None) -> Received:
+        body = service.provider.body(call, previous)
         async with asyncio.timeout(LONGEST_REPLY):
-            content = await self._client(call).send(body)
-        return provider.parse(content)
+            content = await service.client.send(body)
+        return service.provider.parse(content)
 
     async def _commit(self, call: Call, received: Received, previous: Reply | None) -> Answer:
         """Counts what the reply cost and commits both together."""
@@ -134,14 +142,14 @@ class Dispatcher:
         counts = {"calls": 1, **(received.tokens or {})}
         return self.budget.spending("judging", call.model, counts, cost(self._prices(call), received.tokens))
 
-    def _to_fault(self, error: Exception, call: Call, breaker: CircuitBreaker) -> Fault:
+    def _to_fault(self, error: Exception, call: Call, service: _Service) -> Fault:
         """Raises what is no fault of the service; calls that wait for the word of this one go on."""
         if isinstance(error, TimeoutError):
             return Fault(f"no whole reply within {LONGEST_REPLY:,.0f} s", is_transient=True)
         try:
-            return PROVIDERS[call.provider].fault(error, call)
+            return service.provider.fault(error, call)
         except Exception:
-            breaker.record_success()
+            service.breaker.record_success()
             raise
 
     def _wait_after(
@@ -179,18 +187,15 @@ class Dispatcher:
                 )
             yield
 
-    def _client(self, call: Call) -> Client:
-        service = call.provider, call.base_url
-        if service not in self._clients:
-            self._clients[service] = PROVIDERS[call.provider].client(call.base_url, self.limit.max_size)
-        return self._clients[service]
-
-    def _breaker(self, call: Call) -> CircuitBreaker:
-        service = call.provider, call.base_url
-        if service not in self._breakers:
-            name = PROVIDERS[call.provider].address_of(call.base_url)
-            self._breakers[service] = CircuitBreaker(name, self.max_outage, 2 * self.patience, self.warn)
-        return self._breakers[service]
+    def _service(self, call: Call) -> _Service:
+        place = call.provider, call.base_url
+        if place not in self._services:
+            provider = PROVIDERS[call.provider]
+            client = provider.client(call.base_url, self.limit.max_size)
+            name = provider.address_of(call.base_url)
+            breaker = CircuitBreaker(name, self.max_outage, 2 * self.patience, self.warn)
+            self._services[place] = _Service(provider, client, breaker)
+        return self._services[place]
 
     def _prices(self, call: Call) -> dict[str, float]:
         """Looked up once: the list of prices is a file."""
