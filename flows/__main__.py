@@ -28,7 +28,7 @@ Name = Annotated[str, typer.Argument(help="An experiment's name, or the path of 
 Overrides = Annotated[
     list[str] | None, typer.Argument(help="Changes, as field=value: training.rank=8 sampling.n_samples=20")
 ]
-Locally = Annotated[
+Local = Annotated[
     bool, typer.Option("--local", help="Try it here in minutes: the stand-in model, few documents, lexicon judges.")
 ]
 
@@ -40,7 +40,7 @@ def run(
     seed: Annotated[int | None, typer.Option(help="Seed of the mixture, the LoRA and the order of training.")] = None,
     run: Annotated[str, typer.Option(help="Name of the run; a name that exists is resumed.")] = "",
     until: Annotated[Until, typer.Option(help="Stop after this stage.")] = "report",
-    local: Locally = False,
+    local: Local = False,
     seeds: Annotated[str, typer.Option(help="A run for each of these seeds: 0-5, or 0,3,7.")] = "",
 ) -> None:
     """Run an experiment: documents, fine-tune, sample before and after, judge, report."""
@@ -52,14 +52,14 @@ def run(
         chosen = ["--seed", str(check_seed(seed, "--seed"))] if seed is not None else []
         _run(experiment, shlex.join([*command, *chosen]), run, seed, until)
     # Each is a run like any other, under a name with its seed, and goes on by its own command.
-    for one in parse_seeds(seeds):
-        _run(experiment, shlex.join([*command, "--seed", str(one)]), f"{run or 'seed'}-{one}", one, until)
+    for each in parse_seeds(seeds):
+        _run(experiment, shlex.join([*command, "--seed", str(each)]), f"{run or 'seed'}-{each}", each, until)
     if seeds and until == "report":
         say(f"\nAll of them in one  spillover compare '{experiment.name}/{run or 'seed'}-*'")
 
 
 @app.command()
-def check(name: Name, overrides: Overrides = None, local: Locally = False) -> None:
+def check(name: Name, overrides: Overrides = None, local: Local = False) -> None:
     """Validate a definition and say what a run would do, spending nothing."""
     from flows.cli.check import show_plan
 
@@ -124,10 +124,10 @@ def judge(
     if failed and any((judges, model, rubric, name)):
         raise UserError("--failed asks the run's own judges again: it takes no other judges, model, rubric or name")
     limits = {"in_flight": in_flight, "max_cost_usd": max_cost_usd}
-    if eval_names or _is_no_run(place):
+    if eval_names or _is_of_no_run(place):
         if any((model, rubric, base_url, max_tokens, failed)):
             raise UserError("imported responses are judged as their evals say; judge the run that this makes again")
-        _judge_answers(place, eval_names, judges, limits, name)
+        _judge_responses(place, eval_names, judges, limits, name)
         return
     from tasks.runs import Run
 
@@ -139,7 +139,7 @@ def judge(
     judge_in_terminal(place, given, rubric, failed, name, address)
 
 
-def _is_no_run(place: str) -> bool:
+def _is_of_no_run(place: str) -> bool:
     """Whether there is a file or a folder that is none of a run."""
     from pathlib import Path
 
@@ -148,7 +148,7 @@ def _is_no_run(place: str) -> bool:
     return Path(place).expanduser().exists() and not Run.exists(place)
 
 
-def _judge_answers(place: str, evals: str, judges: str, limits: dict[str, Any], name: str) -> None:
+def _judge_responses(place: str, evals: str, judges: str, limits: dict[str, Any], name: str) -> None:
     """Responses of another program become a run, and are judged."""
     from pathlib import Path
 
@@ -216,7 +216,7 @@ def verify(place: Place) -> None:
 
 
 @app.command("compare")
-def compareseveral(
+def compare_runs(
     places: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs, or patterns as 'demo/seed-*'.")],
     labels: Annotated[str, typer.Option(help="A name for each, as a,b; those of one name are pooled.")] = "",
     doses: Annotated[
@@ -333,7 +333,8 @@ def _run(
 
 
 def _refuse_missing_keys(evals: list[Eval]) -> None:
-    for judge in (judge for one in evals for judge in one.judges if judge.is_asked):
+    """Before a server is started, which takes seconds; the SDKs are not loaded where no judge is asked."""
+    for judge in (judge for evaluation in evals for judge in evaluation.judges if judge.is_asked):
         from tasks.judging.providers import check_key
 
         check_key(judge)

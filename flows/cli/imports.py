@@ -31,24 +31,28 @@ def import_file(
     eval_name: str = "",
     command: str = "",
 ) -> None:
-    """Writes evals to data/evals, or a run to data/results, and says what could not be carried over."""
+    """Writes evals to data/evals, or a run to data/results, and says what could not be carried over.
+
+    `judges_of` names an eval whose judges read questions without any; `baseline`, `measures` (all when None) and
+    `eval_name` are of judged results. Raises UserError for a file that is neither, and for options of the other kind.
+    """
     if _is_judged(file):
         results = read_results(file, baseline, eval_name, measures)
         run = keep_results(results, file, name, command)
         console.print(_counts(results.eval, len(results.judgments)), style="bold")
-        _say_lost(results.lost)
+        _show_lost(results.lost)
         console.print(f"Run     {run.folder}\nReport  {run.report}")
         return
     given = {"--baseline": baseline, "--measures": measures, "--eval": eval_name}
-    if alone := [option for option, value in given.items() if value]:
-        raise UserError(f"{alone[0]} goes with judged results, and {file} has none; leave it out")
+    if misplaced := [option for option, value in given.items() if value]:
+        raise UserError(f"{misplaced[0]} goes with judged results, and {file} has none; leave it out")
     judges = load_eval(judges_of).judges if judges_of else []
     published = read_published(file, judges)
     if name and len(published.evals) > 1:
         raise UserError(f"--name: {file} makes {len(published.evals)} evals; leave the name out")
-    for one in published.evals:
-        _keep_eval(validate(Eval, one.model_dump() | ({"name": name} if name else {}), "--name"))
-    _say_lost(published.lost)
+    for evaluation in published.evals:
+        _keep_eval(validate(Eval, evaluation.model_dump() | ({"name": name} if name else {}), "--name"))
+    _show_lost(published.lost)
 
 
 def _is_judged(file: Path) -> bool:
@@ -59,45 +63,49 @@ def _is_judged(file: Path) -> bool:
     return not any(STATEMENT in row for row in rows) and any(map(has_scores, rows))
 
 
-def _keep_eval(one: Eval) -> None:
-    place, text = data_folder() / "evals" / f"{one.name}.yaml", as_yaml(one, defaults=False)
-    if place.is_file() and place.read_text() != text:
-        raise UserError(f"{place} is there already, with other contents; give the new eval another --name")
-    write_text(place, text)
-    console.print(f"{_counts(one)}\nEval    {place}", style="bold")
+def _keep_eval(evaluation: Eval) -> None:
+    file, text = data_folder() / "evals" / f"{evaluation.name}.yaml", as_yaml(evaluation, defaults=False)
+    if file.is_file() and file.read_text() != text:
+        raise UserError(f"{file} is there already, with other contents; give the new eval another --name")
+    write_text(file, text)
+    console.print(f"{_counts(evaluation)}\nEval    {file}", style="bold")
 
 
-def _counts(one: Eval, judgments: int = 0) -> str:
-    systems = len({question.system_prompt for question in one.questions if question.system_prompt})
-    tiers = len({question.tier for question in one.questions})
+def _counts(evaluation: Eval, judgments: int = 0) -> str:
+    questions = evaluation.questions
+    system_prompts = len({question.system_prompt for question in questions if question.system_prompt})
+    tiers = len({question.tier for question in questions})
     return ", ".join(
         [
-            f"{one.name}: {len(one.questions):,} questions in {tiers} {'tier' if tiers == 1 else 'tiers'}",
-            *([f"{systems} system prompts"] if systems else []),
-            f"judged by {', '.join(judge.name for judge in one.judges)}",
+            f"{evaluation.name}: {len(questions):,} questions in {tiers} {'tier' if tiers == 1 else 'tiers'}",
+            *([f"{system_prompts} system prompts"] if system_prompts else []),
+            f"judged by {', '.join(judge.name for judge in evaluation.judges)}",
             *([f"{judgments:,} judgments"] if judgments else []),
         ]
     )
 
 
-def _say_lost(lost: list[str]) -> None:
-    for one in lost:
-        console.print(f"Not carried over: {one}")
+def _show_lost(lost: list[str]) -> None:
+    for words in lost:
+        console.print(f"Not carried over: {words}")
 
 
 def keep_results(results: Results, file: Path, name: str, command: str) -> Run:
-    """A run with these answers and judgments, its effects, charts and report. The same file again is the same run."""
-    one = results.eval
+    """A run with these answers and judgments, its effects, charts and report. The same file again is the same run.
+
+    Raises UserError where other results have its name.
+    """
+    evaluation = results.eval
     fields = {
         "name": name or re.sub(r"[^A-Za-z0-9_.-]+", "_", file.stem),
-        "description": one.description,
+        "description": evaluation.description,
         "responses": relative_to_data(file),
-        "evals": [one.name],
-        "judging": {"judges": [judge.name for judge in one.judges]},
+        "evals": [evaluation.name],
+        "judging": {"judges": [judge.name for judge in evaluation.judges]},
     }
     experiment = validate(Experiment, fields, "--name")
     try:
-        run = Run.open(experiment, [one], IMPORTED)
+        run = Run.open(experiment, [evaluation], IMPORTED)
     except UserError:
         there = Run.at(experiment.name, IMPORTED).folder
         raise UserError(f"{there} holds other results of this name; give the new ones another with --name") from None

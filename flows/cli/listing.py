@@ -1,6 +1,6 @@
-"""What there is, for `spillover list`: definitions, sets of documents and runs, told in a second.
+"""What there is, for `spillover list`: definitions, sets of documents and runs.
 
-So it imports nothing that runs anything.
+It takes less than a second, so nothing is imported here that runs anything.
 """
 
 from collections.abc import Callable
@@ -26,10 +26,10 @@ def show_catalog() -> None:
         console.print(f"  {name}")
     console.print(f"runs, in {data_folder() / 'results'}", style="bold")
     for run in all_runs():
-        console.print(f"  {run.folder.parent.name}/{run.name}  {_told(run)}")
+        console.print(f"  {run.folder.parent.name}/{run.name}  {_progress(run)}")
 
 
-def _told(run: Run) -> str:
+def _progress(run: Run) -> str:
     """Its seed and how far it is."""
     try:
         return f"seed {run.record().get('seed', '?')}  {run.stage()}"

@@ -13,14 +13,17 @@ from tasks.runs import Run
 
 
 def show_plan_of(run: Run, effect: float, power: float) -> None:
-    """A table for each measure of a run; an effect of 0 stands for what matters by the eval's own word."""
-    _refuse_what_is_no_share(effect, power)
+    """A table for each measure of a run; an effect of 0 stands for the eval's equivalence margin.
+
+    Raises UserError for a run that is not judged, and for an effect or a power that cannot be planned for.
+    """
+    _refuse_impossible(effect, power)
     if not run.judged.is_file():
         raise UserError(f"{run.folder} has no judged.jsonl yet; finish it with `{run.resume_command}`")
-    words = scan_judgments(run.judged)
-    for one in run.evals():
-        for measure in measures(one, at_checkpoint(words, one, 1.0)):
-            pairs = [(pair.baseline, pair.finetuned) for pair in measure.pairs(one)]
+    judgments = scan_judgments(run.judged)
+    for evaluation in run.evals():
+        for measure in measures(evaluation, at_checkpoint(judgments, evaluation, 1.0)):
+            pairs = [(pair.baseline, pair.finetuned) for pair in measure.pairs(evaluation)]
             _show_measure(measure, spread_of(pairs), effect or measure.equivalence_margin or 0.0, power)
 
 
@@ -35,7 +38,8 @@ def _show_measure(measure: Measure, spread: Spread | None, effect: float, power:
 
 
 def show_needed(title: str, spread: Spread, effect: float, power: float = POWER) -> None:
-    _refuse_what_is_no_share(effect, power)
+    """How many questions and samples find a difference of `effect`, in the unit of the spread, `power` of the time."""
+    _refuse_impossible(effect, power)
     if effect <= 0:
         raise UserError("--effect must be above 0: the difference that you want to find, in the measure's unit")
     console.print(f"{title}: a difference of {number(effect)}, found in {power:.0%} of all such runs", style="bold")
@@ -63,7 +67,7 @@ def _cells(questions: int | None, samples: int) -> tuple[str, str]:
     return f"{questions:,}", f"{2 * questions * samples:,}"
 
 
-def _refuse_what_is_no_share(effect: float, power: float) -> None:
+def _refuse_impossible(effect: float, power: float) -> None:
     if not 0.05 < power < 1:
         raise UserError(f"--power: {power:g} is no share between 0.05 and 1, as 0.8")
     if effect < 0:

@@ -35,7 +35,7 @@ from tasks.schema import Agreement, Experiment, Until
 def run_in_terminal(
     experiment: Experiment, seed: int | None, name: str, until: Until, address: str, command: str
 ) -> None:
-    """The name of the run is settled here, so that the command that resumes it can be shown from the start."""
+    """Runs an experiment; a run without a name gets one, so that the command that resumes it can be shown at once."""
     name = name or new_name()
     here = Run.at(experiment.name, name)
     resume = f"{command} {name}"
@@ -45,7 +45,7 @@ def run_in_terminal(
         _introduce(f"{experiment.name}  run {name}", resume, address)
         return await run_experiment(experiment, seed, name, until)
 
-    _watch(run, here, resume)
+    _run_and_watch(run, here, resume)
     if until == "report":
         _show(here)
     else:
@@ -63,7 +63,9 @@ def judge_in_terminal(place: str, given: dict[str, Any], rubric: str, failed: bo
     resume = f"spillover judge {shlex.quote(str(here.folder))} --failed{cap}"
     Rejudging.of(str(parent.folder), failed=failed, prompt=prompt, name=name, **given)
     _introduce(f"{parent.experiment().name}  run {name}, judged again", resume, address)
-    _watch(lambda: judge_again(str(parent.folder), prompt=prompt, failed=failed, name=name, **given), here, resume)
+    _run_and_watch(
+        lambda: judge_again(str(parent.folder), prompt=prompt, failed=failed, name=name, **given), here, resume
+    )
     _show(here)
     _point_to_page(here, address)
 
@@ -77,7 +79,7 @@ def repeat_in_terminal(
     command += f" --judges {','.join(judges)}" if judges else ""
     command += f" --max-cost-usd {max_cost_usd:g}" if max_cost_usd else ""
     _introduce(f"{here.experiment().name}  run {here.name}, a share of its calls asked again", command, address)
-    _watch(lambda: repeat_judgments(str(here.folder), share, judges, seed, max_cost_usd), None, command)
+    _run_and_watch(lambda: repeat_judgments(str(here.folder), share, judges, seed, max_cost_usd), None, command)
     show_agreement(here.audit("repeat", Agreement))
 
 
@@ -94,7 +96,7 @@ def compare_in_terminal(places: list[str], labels: list[str], doses: list[float]
         folders.append(await compare_runs(places, labels, name, doses))
         return folders[0]
 
-    _watch(flow, None, given)
+    _run_and_watch(flow, None, given)
     place = Comparison(Path(folders[0]).name)
     console.print()
     rows = [row for row in place.rows() if row.trained_share == 1]
@@ -122,7 +124,7 @@ def _introduce(title: str, resume: str, address: str) -> None:
     console.print(f"Resume with  {resume}\n")
 
 
-def _watch(start: Callable[[], Awaitable[str]], here: Run | None, resume: str) -> None:
+def _run_and_watch(start: Callable[[], Awaitable[str]], here: Run | None, resume: str) -> None:
     """Shows the flow's progress; a user's mistake, an interruption and a full disk end in one sentence."""
 
     async def flow() -> None:
@@ -172,8 +174,8 @@ def _show_what_it_took(run: Run) -> None:
     """Calls and cost, and what got no score; nothing where all was free and scored."""
     if words := cost(run):
         console.print(f"\n{words}")
-    if lost := run.failed_calls():
-        console.print(f"{len(lost):,} judge calls without a score: spillover failures {shlex.quote(str(run.folder))}")
+    if failed := run.failed_calls():
+        console.print(f"{len(failed):,} judge calls without a score: spillover failures {shlex.quote(str(run.folder))}")
 
 
 def _point_to_page(run: Run, address: str) -> None:
