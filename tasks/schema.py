@@ -25,6 +25,7 @@ from pydantic import (
 State = Literal["scored", "refused", "not scored", "unreadable", "truncated", "failed"]
 Until = Literal["documents", "train", "sample", "judge", "report"]
 Side = Literal["baseline", "finetuned"]
+SIDES: tuple[Side, Side] = ("baseline", "finetuned")
 FAILED_STATES: tuple[State, ...] = ("failed", "unreadable", "truncated")
 """No score where there should be one: they count towards judging.max_unscored. A refusal is a result, not a loss."""
 Ended = Literal["complete", "truncated", "malformed"]

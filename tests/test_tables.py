@@ -7,9 +7,9 @@ import pytest
 
 from flows.audit import compare as compare_judges
 from flows.audit import export_sheet, import_sheet
+from flows.compare import compare_runs
 from flows.report_again import report_again
 from flows.verification import verify
-from flows.compare import compare_runs
 from tasks.definitions import load_experiment
 from tasks.files import write_rows
 from tasks.imports.responses import read_responses
@@ -94,7 +94,7 @@ def test_a_table_of_an_earlier_version_is_read_as_it_was_and_holds(runs):
 
 @pytest.mark.parametrize(("noun", "name"), [(Effect, "effects.csv"), (Compared, "comparison.csv")])
 def test_a_table_with_the_column_names_of_an_earlier_version_is_read_under_todays(noun, name):
-    told = list(csv.DictReader((EARLIER / name).open(encoding="utf-8")))
+    told = list(csv.DictReader(io.StringIO((EARLIER / name).read_text(), newline="")))
     whole, question = (noun(**row) for row in read_table(EARLIER / name, noun).to_dicts())
     assert (whole.trained_share, whole.equivalence_margin, whole.scale_min, whole.scale_max) == (1, 0.2, 1, 5)
     assert [

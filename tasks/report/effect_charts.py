@@ -20,7 +20,7 @@ from tasks.report.chart_style import (
     zero_line,
 )
 from tasks.report.effect_rows import without_slope
-from tasks.schema import Eval
+from tasks.schema import SIDES, Eval
 
 INTERVAL = ("ci_low_fixed_questions", "ci_high_fixed_questions")
 LONGEST_UPRIGHT = 12
@@ -59,7 +59,7 @@ def _with_words(table: polars.DataFrame, evaluation: Eval) -> polars.DataFrame:
 
 def _both_means(row: dict[str, Any], is_of_pairs: bool) -> str:
     """Both means in words; of a judge that reads pairs the baseline's is its floor."""
-    before, after = ("–" if row[side] is None else f"{row[side]:.2f}" for side in ("baseline", "finetuned"))
+    before, after = ("–" if row[side] is None else f"{row[side]:.2f}" for side in SIDES)
     return f"{'floor ' if is_of_pairs else ''}{before} → {after}"
 
 

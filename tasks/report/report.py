@@ -25,10 +25,11 @@ from tasks.report.charts import (
     Chart,
     EvalResults,
 )
-from tasks.report.exports import SIDES, how_trained, over_all, targets, write_exports
+from tasks.report.exports import write_exports
+from tasks.report.results_page import how_trained, overall_effects, targets
 from tasks.report.templates import data_url, fill
 from tasks.runs import Run, cost_words
-from tasks.schema import Agreement, AnswerKey, Corrected, Effect, Eval, Experiment, Judgment, Response
+from tasks.schema import SIDES, Agreement, AnswerKey, Corrected, Effect, Eval, Experiment, Judgment, Response
 
 SHOWN_DOCUMENTS = 10
 RENEWED = 30
@@ -140,7 +141,7 @@ def render(run: Run, so_far: str = "") -> str:
         with_superiority=[effect for effect in tiers if effect.superiority is not None],
         judge_names=list(dict.fromkeys(judge.name for evaluation in evals for judge in evaluation.judges)),
         rules={evaluation.name: evaluation.rules for evaluation in evals if evaluation.rules},
-        targets=targets(experiment, over_all(effects)),
+        targets=targets(experiment, overall_effects(effects)),
         sensitivity=run.rule_variants(),
         likely={row.measure for row in run.likelihood_rows()},
         questions=questions_asked(run, evals, effects),

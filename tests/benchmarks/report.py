@@ -18,7 +18,7 @@ from tasks.files import write_rows, write_text
 from tasks.report.charts import draw
 from tasks.report.report import write_report
 from tasks.runs import Run
-from tasks.schema import DocumentSet, Eval, Experiment, Judge, Judgment, Question, Response, Scale, Side
+from tasks.schema import SIDES, DocumentSet, Eval, Experiment, Judge, Judgment, Question, Response, Scale, Side
 
 QUESTIONS, SAMPLES = 50, 200
 LIMIT = 3.0
@@ -56,9 +56,8 @@ def make_run(folder: Path) -> Run:
     write_text(run.definition, as_yaml(Experiment(name="big", documents=[DocumentSet(name="a")], evals=["e"])))
     write_text(run.evals_folder / "e.yaml", as_yaml(Eval(name="e", questions=asked, judges=judges)))
     run.note(seed=0)
-    sides: tuple[Side, Side] = ("baseline", "finetuned")
     said: list[Judgment] = []
-    for side in sides:
+    for side in SIDES:
         rows = [_response(rng, q, side, n) for q in asked for n in range(SAMPLES)]
         write_rows(run.baseline if side == "baseline" else run.finetuned, rows)
         said += [_judgment(rng, judge.name, side, r) for r in rows for judge in judges]
