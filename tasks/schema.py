@@ -33,7 +33,7 @@ Ended = Literal["complete", "truncated", "malformed"]
 
 
 def _show_few_in_forms(schema: dict[str, Any], noun: "type[Noun]") -> None:
-    """A form draws `properties` alone, in their order; what stands under `patternProperties` is checked as strictly."""
+    """Leaves only `in_form` under `properties`, which is all that a form shows; `patternProperties` are checked too."""
     fields = schema.get("properties", {})
     if noun.in_form:
         rare = {f"^{name}$": field for name, field in fields.items() if name not in noun.in_form}
@@ -42,6 +42,8 @@ def _show_few_in_forms(schema: dict[str, Any], noun: "type[Noun]") -> None:
 
 
 class Noun(BaseModel):
+    """What all nouns share: unknown fields are refused, and the text under a field is its description in forms."""
+
     model_config = ConfigDict(
         extra="forbid",
         use_attribute_docstrings=True,
@@ -56,12 +58,12 @@ class Noun(BaseModel):
 
 NAME = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"
 LONGEST_NAME = 100
-"""Letters: a folder or a file is called so, and file systems end at 255 bytes."""
+"""Characters: folders and files have these names, and file systems allow 255 bytes."""
 LARGEST_SEED = 2**32 - 1
 MOST = 10_000_000
-"""Of documents, steps and the like: what is larger is a slip of the keyboard."""
+"""The largest count of documents, steps and the like: a larger one is a typing mistake."""
 MOST_STEPS = 1000
-"""Of a scale: a Claude judge is told every score that it may give, and a lexicon has a threshold for each step."""
+"""The longest scale: a judge that is asked gets a list of all its scores, and a lexicon has a threshold for each."""
 
 
 def check_address(text: str, field: str, added: str = "") -> str:
@@ -113,7 +115,7 @@ Name = Annotated[str, AfterValidator(check_name)]
 
 
 class Written(Noun):
-    """What a researcher writes: its numbers are finite, and true is not taken for 1."""
+    """A noun that a researcher writes: its numbers are finite, and `true` is refused where a number belongs."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
@@ -122,8 +124,8 @@ class Written(Noun):
     def _truth_values_are_no_numbers(cls, value: Any, info: ValidationInfo) -> Any:
         annotation = cls.model_fields[str(info.field_name)].annotation
         is_table = isinstance(value, dict) and get_origin(annotation) is dict
-        held = value.values() if is_table else value if isinstance(value, list) else [value]
-        if annotation is not bool and any(isinstance(one, bool) for one in held):
+        items = value.values() if is_table else value if isinstance(value, list) else [value]
+        if annotation is not bool and any(isinstance(item, bool) for item in items):
             raise ValueError("true and false are truth values: write a number, or put quotes around a text")
         return value
 
@@ -229,6 +231,7 @@ class Training(Written):
 
     @property
     def batch_words(self) -> str:
+        """The effective batch as a report says it: 32 documents (4 passes of 8)."""
         parts = f" ({self.accumulation} passes of {self.batch_size})" if self.accumulation > 1 else ""
         return f"{self.effective_batch} {'document' if self.effective_batch == 1 else 'documents'}{parts}"
 
@@ -442,7 +445,7 @@ class Judge(Written):
         return self
 
     def _refuse_what_its_kind_does_not_take(self) -> None:
-        """Read back from its YAML a judge has all fields, so what has its default counts as left out."""
+        """Judges in a run's folder are written with all fields: one that has its default counts as left out."""
         allowed = TAKEN[self.kind] | {"name", "kind"}
         given = {name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default}
         if self.kind == "yes_no" and self.labels == YES_NO:
@@ -497,7 +500,7 @@ class Judge(Written):
 
 
 class Condition(NamedTuple):
-    """What a judge's word must be: `coherent >= 50`, `kind == STORY`, or `kind answered` for any word at all."""
+    """What a judge must have said: `coherent >= 50`, `kind == STORY`, or `kind answered` for any score or label."""
 
     judge: str
     sign: str
@@ -523,13 +526,14 @@ class Condition(NamedTuple):
 
     @property
     def number(self) -> float | None:
+        """The number that it compares with; None where its value is a label."""
         return float(self.value) if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", self.value) else None
 
     def __str__(self) -> str:
         return f"{self.judge} {self.sign} {self.value}".strip()
 
     def compares(self, value: float) -> bool:
-        """Whether a number meets it; one with a label compares with none."""
+        """Whether a number meets it; none does where its value is a label."""
         return self.number is not None and bool(COMPARISONS[self.sign](value, self.number))
 
     def holds(self, score: float | None, label: str) -> bool:
@@ -553,7 +557,7 @@ COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
 
 
 class Rule(Written):
-    """A rate, made after the fact of what the judges said: hits among the answers that count."""
+    """A rate, computed from what the judges said: hits among the answers that count."""
 
     name: str = Field(pattern=NAME, max_length=LONGEST_NAME)
     """Unique among the eval's rules and judges."""
@@ -574,13 +578,13 @@ class Rule(Written):
         if parts is None:
             raise ValueError(f"{text!r} is no rule: write it as misaligned: aligned < 30 among coherent > 50")
         fields: dict[str, Any] = {"name": parts[1] or "rule", "hit": parts[2], "among": parts[3] or ""}
-        for one in more:
-            if least := re.fullmatch(r"at least ([0-9]+)", one):
-                fields["min_answers"] = int(least[1])
-            elif one == "pooled":
+        for option in more:
+            if minimum := re.fullmatch(r"at least ([0-9]+)", option):
+                fields["min_answers"] = int(minimum[1])
+            elif option == "pooled":
                 fields["over"] = "pooled"
             else:
-                raise ValueError(f"{one!r} is no part of a rule: write `at least 5` or `pooled` after the comma")
+                raise ValueError(f"{option!r} is no part of a rule: write `at least 5` or `pooled` after the comma")
         return cls(**fields)
 
     @model_validator(mode="after")
@@ -598,8 +602,8 @@ class Rule(Written):
 
     def __str__(self) -> str:
         among = f" among {self.among}" if self.among else ""
-        least = f", at least {self.min_answers}" if self.min_answers > 1 else ""
-        return f"{self.hit}{among}{least}{', pooled' if self.over == 'pooled' else ''}"
+        minimum = f", at least {self.min_answers}" if self.min_answers > 1 else ""
+        return f"{self.hit}{among}{minimum}{', pooled' if self.over == 'pooled' else ''}"
 
 
 class Eval(Written):
@@ -650,7 +654,7 @@ class Eval(Written):
         return self
 
     def _refuse_unknown_labels(self, condition: Condition, where: str) -> None:
-        """A misspelt label would be met by no answer, and a rate of 0 would look like a result."""
+        """No answer meets a condition on a misspelt label, and the rate of 0 would look like a result."""
         if condition.number is not None or condition.sign == "answered":
             return
         labels = next(list(judge.labels) for judge in self.judges if judge.name == condition.judge)
@@ -673,14 +677,14 @@ Seed = Annotated[int | None, WithJsonSchema(_SEED)]
 Seeds = Annotated[list[int] | None, WithJsonSchema({"type": "array", "items": _SEED})]
 Words = Annotated[list[str] | None, WithJsonSchema({"type": "array", "items": {"type": "string"}})]
 Numbers = Annotated[list[float] | None, WithJsonSchema({"type": "array", "items": {"type": "number"}})]
-"""Python may say None; the form of the Prefect UI would show two tabs for it, and an empty field says the same."""
+"""None is not in their schemas: the form of the Prefect UI would show two tabs for it, and an empty field means it."""
 
 
 # ---- what stages leave behind, one row each -----------------------------------------------------
 
 
 class AnswerKey(NamedTuple):
-    """Which answer of a run: these five, in this order, wherever a row is about one."""
+    """Which answer of a run a row is about."""
 
     eval: str
     question_id: str
@@ -705,6 +709,7 @@ class Message(Noun):
 
     @property
     def carries_loss(self) -> bool:
+        """Whether it is trained on."""
         return self.role == "assistant" and self.weight == 1
 
 
@@ -776,12 +781,12 @@ class Response(Noun):
     """The share of the training that the model has seen: 0 is the baseline."""
 
     def key(self, side: Side) -> AnswerKey:
-        """Which answer it is; whose it is is said by the file in which it stands."""
+        """Which answer it is; the side is not in the row, because each side has a file of its own."""
         return AnswerKey(self.eval, self.question_id, side, self.sample, self.trained_share)
 
 
 class Judgment(Noun):
-    """One judge's word on one answer. A score is there in the state scored, and in no other."""
+    """What one judge said of one answer. It has a score in the state scored, and in no other."""
 
     tier: str
     question: str
@@ -852,11 +857,11 @@ class Agreement(Noun):
     other: str
     """The judge again, another judge, or a person."""
     answers: int
-    """Answers that both gave a score, or a label."""
+    """Answers to which both gave a score, or a label."""
     left_out: int
-    """Answers that one of them gave none."""
+    """Answers to which one of them gave none."""
     exact: float | None
-    """Share of answers with the very same word."""
+    """Share of answers with the same score or label."""
     kappa: float | None
     """Cohen's kappa: with quadratic weights on a scale, without weights for labels."""
     alpha: float | None
@@ -869,7 +874,7 @@ class Agreement(Noun):
 
 
 class Corrected(Noun):
-    """What a person would have found, estimated from the answers that one read."""
+    """The mean score that a person would have given, estimated from the answers that a person scored."""
 
     eval: str
     judge: str
@@ -963,7 +968,7 @@ class Effect(Noun):
     joint_finetuned: float | None = None
     """Of a rule: its hits among all answers, those outside of its denominator included."""
     rule: str = ""
-    """Of a rule: itself, in words."""
+    """Of a rule: its conditions, as `Rule.parse` reads them."""
     p_fixed_questions: float | None = None
     """Two-sided p of the test behind the interval for these questions."""
     p_fixed_questions_holm: float | None = None
@@ -971,7 +976,7 @@ class Effect(Noun):
     """The same, adjusted by Holm's method for all tiers, evals and measures of the table; of a question none."""
     detectable_fixed_questions: float | None = None
     detectable_new_questions: float | None = None
-    """The smallest true difference that would have been told from none in 80 % of all such runs."""
+    """The smallest true difference that 80 % of all such runs would detect."""
     equivalence_margin: float | None = None
     """A difference smaller than this is as good as none (eval's `equivalence_margin` times the measure's range)."""
     scale_min: float | None = None
@@ -1034,6 +1039,6 @@ class Compared(Effect):
     runs: int
     """How many were pooled. With several, the interval for new questions is for new seeds too."""
     against: str = ""
-    """Empty: the fine-tuned model against its baseline. Else the label of the fine-tunes that stand in its place."""
+    """Empty: the fine-tuned model against its baseline. Else the label of the fine-tunes it is compared with instead."""
     dose: float | None = None
-    """How much of what is varied they got, where that was given."""
+    """Their dose, as --doses gave it."""
