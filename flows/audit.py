@@ -32,12 +32,12 @@ from tasks.tables import as_table, write_table
 async def repeat_judgments(
     run: str, share: float = 0.1, judges: list[str] | None = None, seed: int = 0, max_cost_usd: float = 0.0
 ) -> str:
-    """Ask Claude's judges a share of their calls once more and report how far they agree with themselves.
+    """Ask judges a share of their calls once more and report how far they agree with themselves.
 
     Args:
         run: The run's folder, experiment/run, or an experiment for its latest run.
         share: Share of each judge's calls, drawn at random.
-        judges: Names of judges. Empty: all of kind claude.
+        judges: Names of judges. Empty: all that ask a model.
         seed: Seed of the draw; a larger share of the same seed asks only for what is new.
         max_cost_usd: The most that the run may cost, all that it cost before included. 0: as the run has it.
     """
@@ -66,7 +66,7 @@ def _chosen_judges(run: Run, evals: list[Eval], names: list[str]) -> dict[tuple[
     asked = {(evaluation, judge.name): judge for evaluation, judge in _judges(evals) if judge.is_asked}
     chosen = {key: judge for key, judge in asked.items() if not names or key[1] in names}
     if not chosen:
-        raise UserError(f"{run.folder} has no such judge of kind claude; there is {_names(evals)}")
+        raise UserError(f"{run.folder} has no such judge that asks a model; there is {_names(evals)}")
     return chosen
 
 

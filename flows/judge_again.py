@@ -49,10 +49,10 @@ async def judge_again(
         run: The run's folder, experiment/run, or an experiment for its latest run.
         failed: Ask again only for what has no score, and write the run's judgments, effects and report anew.
         judges: Names of judges of the run's evals, as they are defined now. Empty: those of the run.
-        model: Another model for the judges of kind claude.
-        prompt: Another rubric for the judges of kind claude.
+        model: Another model for the judges that ask a model.
+        prompt: Another rubric for the judges that ask a model.
         base_url: Another server of the Messages API.
-        max_tokens: The longest judgment of the judges of kind claude, in tokens. What was cut off is asked for anew,
+        max_tokens: The longest judgment of the judges that ask a model, in tokens. What was cut off is asked for anew,
             what ended by itself is not. 0: as they have it.
         in_flight: Calls under way at once. 0: as the run has it.
         max_cost_usd: The most that the run may cost; with `failed`, all that it cost before included. 0: as it has it.
@@ -171,7 +171,7 @@ def _with_judges(evaluation: Eval, chosen: list[str], changes: dict[str, Any]) -
     judges = _changed(evaluation.model_copy(update={"judges": list(known.values())}), changes).judges
     if changes and not any(judge.is_asked for judge in judges if judge.name in wanted):
         raise UserError(
-            f"--{next(iter(changes)).replace('_', '-')}: no judge of kind claude is chosen in {evaluation.name}; name "
+            f"--{next(iter(changes)).replace('_', '-')}: no judge that asks a model is chosen in {evaluation.name}; name "
             "one with --judges"
         )
     return choose_judges(evaluation.model_copy(update={"judges": judges, "rules": list(rules.values())}), wanted)

@@ -17,7 +17,7 @@ app = typer.Typer(
 def repeat(
     place: Place,
     share: Annotated[float, typer.Option(min=0, max=1, help="Share of each judge's calls that are asked again.")] = 0.1,
-    judges: Annotated[str, typer.Option(help="Judges, as a,b; all of kind claude when empty.")] = "",
+    judges: Annotated[str, typer.Option(help="Judges, as a,b; all that ask a model when empty.")] = "",
     seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 0,
     max_cost_usd: Annotated[float, typer.Option(help="The most that the run may cost in US dollars.")] = 0.0,
 ) -> None:
@@ -49,7 +49,7 @@ def compare(
 def sheet(
     place: Place,
     file: Annotated[str, typer.Argument(help="The CSV file to write.")],
-    judge: Annotated[str, typer.Option(help="Whose answers; the first of kind claude when empty.")] = "",
+    judge: Annotated[str, typer.Option(help="Whose answers; the first that asks a model when empty.")] = "",
     size: Annotated[int, typer.Option(min=2, help="Answers, half of each side.")] = 100,
     seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 0,
 ) -> None:
