@@ -106,7 +106,7 @@ def judge(
         typer.Argument(metavar="RUN", help="A run, or responses of another program: a folder of JSONL, or a CSV file."),
     ],
     judges: Annotated[str, typer.Option(help="Judges of the run's evals, as data/evals has them now: a,b")] = "",
-    model: Annotated[str, typer.Option(help="Another model for the judges of kind claude.")] = "",
+    model: Annotated[str, typer.Option(help="Another model for the judges that ask a model.")] = "",
     rubric: Annotated[str, typer.Option(help="A text file with another rubric for them.")] = "",
     base_url: Annotated[str, typer.Option(help="Another server of the Messages API, for what is asked.")] = "",
     max_tokens: Annotated[

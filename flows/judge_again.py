@@ -170,10 +170,8 @@ def _with_judges(evaluation: Eval, chosen: list[str], changes: dict[str, Any]) -
         raise UserError(f"--judges: {evaluation.name} has no judge {unknown[0]!r}; there is {', '.join(known)}")
     judges = _changed(evaluation.model_copy(update={"judges": list(known.values())}), changes).judges
     if changes and not any(judge.is_asked for judge in judges if judge.name in wanted):
-        raise UserError(
-            f"--{next(iter(changes)).replace('_', '-')}: no judge that asks a model is chosen in {evaluation.name}; name "
-            "one with --judges"
-        )
+        option = f"--{next(iter(changes)).replace('_', '-')}"
+        raise UserError(f"{option}: no judge of {evaluation.name} that asks a model is chosen; name one with --judges")
     return choose_judges(evaluation.model_copy(update={"judges": judges, "rules": list(rules.values())}), wanted)
 
 
