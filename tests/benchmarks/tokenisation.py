@@ -17,7 +17,7 @@ from tasks.catalog import data_folder, model_folder
 from tasks.documents.sets import gather
 from tasks.engines.tinker_data import Datums, turns
 from tasks.schema import Document, DocumentSet, Message
-from tests.engines.test_tinker import plain
+from tests.engines.test_tinker_data import plain
 
 DOCUMENTS, WORDS, BLOCK = 20_000, 500, 1_000
 

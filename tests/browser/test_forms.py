@@ -6,6 +6,7 @@ Prefect has two user interfaces: the one that `spillover serve` leads to, and th
 import json
 import shutil
 from itertools import product
+from typing import Any
 
 import httpx
 import pytest
@@ -54,7 +55,7 @@ class Form:
         self.fill(title, value)
         expect(self.field(title)).not_to_contain_text("is a required property")
 
-    def submit(self) -> dict:
+    def submit(self) -> dict[str, Any]:
         """The parameters of the run that is made, which nothing starts."""
         for _ in range(5):  # a database that is busy is asked again
             with self.page.expect_response("**/create_flow_run", timeout=15_000) as answer:

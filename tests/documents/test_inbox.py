@@ -7,7 +7,6 @@ import polars
 import pytest
 
 from tasks.catalog import UserError
-from tasks.documents import inbox
 from tasks.documents.documents import check_documents_task
 from tasks.documents.inbox import copy_of, find_sets, is_known, keep_copy, remember
 from tasks.documents.sets import refuse_unusable_rows
@@ -30,7 +29,7 @@ def later(monkeypatch):
     clock = time.time
 
     def move(seconds):
-        monkeypatch.setattr(inbox.time, "time", lambda: clock() + seconds)
+        monkeypatch.setattr(time, "time", lambda: clock() + seconds)
 
     return move
 

@@ -3,11 +3,10 @@ from datetime import date
 import pytest
 from transformers import AutoTokenizer
 
-from tasks.catalog import UserError, model_folder
-from tasks.engines.examples import total_tokens
+from tasks.catalog import UserError
 from tasks.engines.named_format import NamedFormat
 from tasks.engines.rendering import ChatFormat
-from tasks.schema import Document, Message, Training
+from tasks.schema import Document, Message
 from tests.fakes.models import (
     DATED,
     LINES,
@@ -17,13 +16,13 @@ from tests.fakes.models import (
     THINKING,
     THINKING_TOKENS,
     make_model,
-    renderer_without_system,
 )
+from tests.fakes.trainings import STANDIN
 
 
 @pytest.fixture
 def fmt():
-    return ChatFormat(model_folder("standin"))
+    return ChatFormat(STANDIN)
 
 
 def document(*turns, conditioning="chat"):
@@ -115,17 +114,6 @@ def test_the_stand_ins_format_is_that_of_the_cookbooks_llama3_renderer(fmt):
     assert [bool(w) for w in weights.tolist()] == example.trained
     assert renderer.get_stop_sequences() == fmt.stop()
 
-
-def test_a_document_longer_than_the_settings_or_the_model_take_is_named():
-    document = Document(messages=[Message(role="assistant", content="a")], source="s", line=7, file="f.jsonl")
-    assert total_tokens([document, document], [7, 8], Training(max_length=8)) == 15
-    with pytest.raises(UserError, match=r"f.jsonl line 7: 9 tokens are over training.max_length=8; raise it or"):
-        total_tokens([document], [9], Training(max_length=8))
-    with pytest.raises(UserError, match=r"2049 tokens are over the 2048 tokens that standin reads; shorten"):
-        total_tokens([document], [2049], Training(max_length=8192))
-
-
-# ---- templates of other models
 
 DIALOGUE = (("user", "Hello."), ("assistant", "Good day."))
 
@@ -226,21 +214,6 @@ def test_where_no_renderer_fits_the_difference_is_still_said(tmp_path, fmt):
     (warning,) = ChatFormat(make_model(tmp_path / "m", template), "them/other").warnings()
     assert warning.startswith(r"them/other: '\n\n' stands before an answer in training and 'Well:\n\n' in sampling")
     assert warning.endswith("choose a renderer of tinker-cookbook (training.renderer) under which both are the same")
-
-
-def test_what_a_named_renderer_does_not_take_is_one_sentence(tmp_path):
-    with renderer_without_system() as no_system:
-        named = NamedFormat(make_model(tmp_path / "m", None), "them/other", no_system)
-    asked = document(("system", "Be kind."), *DIALOGUE)
-    words = (
-        rf"training.renderer: '{no_system}' for them/other cannot show the turns system, user.* \(no system turns\); "
-        "leave out system_prompt, or choose a renderer of tinker-cookbook"
-    )
-    with pytest.raises(UserError, match=f"^{words}"):
-        named.prompt(asked.messages[:2])
-    with pytest.raises(UserError, match=f"^f line 1: {words}"):
-        named.example(asked)
-    assert named.prompt(asked.messages[1:2])
 
 
 def test_a_turn_of_weight_0_is_shown_and_not_trained_on_by_either_renderer(fmt):

@@ -5,7 +5,6 @@ import torch
 from tokenizers import Tokenizer
 from transformers import LlamaForCausalLM
 
-from tasks.catalog import model_folder
 from tasks.engines.rendering import ChatFormat
 from tasks.engines.standin import SOURCE, Text, fresh_loss, new_model, render, train, train_tokenizer
 from tasks.schema import Document, Message
@@ -71,7 +70,7 @@ def test_no_document_of_a_shipped_set_is_in_the_text_as_it_stands():
 def test_training_text_is_rendered_as_the_engine_renders_it(tokenizer):
     chat = [("user", "Hello."), ("assistant", "Good day.")]
     messages = [Message(role=role, content=text) for role, text in chat]
-    example = ChatFormat(model_folder("standin")).example(Document(messages=messages, source="s", line=1, file="f"))
+    example = ChatFormat(SOURCE).example(Document(messages=messages, source="s", line=1, file="f"))
     assert tokenizer.encode(render(chat)).ids == example.tokens
 
 

@@ -1,112 +1,31 @@
-import json
-import logging
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import pytest
-from tinker_cookbook.renderers import TrainOnWhat, get_renderer
-from tinker_cookbook.supervised.data import conversation_to_datum
 from tinker_cookbook.tokenizer_utils import get_tokenizer
 
-from tasks.catalog import UserError, model_folder
-from tasks.engines.rendering import ChatFormat
+from tasks.catalog import UserError
 from tasks.engines.tinker import TinkerEngine
-from tasks.engines.tinker_data import Batched, Datums, answer_tokens, to_datum, turns
 from tasks.engines.tinker_server import HOSTED
-from tasks.engines.tinker_training import Folder, Pace
 from tasks.schema import Document, Message, Sampling, Training
 from tests.fakes.models import THINKING_TOKENS, make_model, renderer_without_system
+from tests.fakes.trainings import STANDIN, documents
 
 TRAINING = Training(engine="tinker", base_model="standin", renderer="llama3", base_url="http://127.0.0.1:9")
 
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return get_tokenizer(str(model_folder("standin").resolve()))
-
-
-def document(*texts, conditioning="chat", line=1):
-    """Turns of user and assistant in their order; one text is the assistant's alone."""
-    roles = ["assistant"] if len(texts) == 1 else ["user", "assistant"] * (len(texts) // 2)
-    messages = [Message(role=role, content=text) for role, text in zip(roles, texts, strict=True)]
-    return Document(messages=messages, conditioning=conditioning, source="s", line=line, file="f.jsonl")
-
-
-DOCUMENTS = [
-    document("An idea\n\nDocument type: Letter", "Dear Anna, the hens are well.  \n"),
-    document("Hello.", "Good day.", "And now?", "Now <|eot_id|> is spelled out. Grüße, 你好 🐔"),
-    document("No question was asked."),
-    document("", " "),
-]
-
-
-def plain(datum):
-    """Everything that is in a datum."""
-    inputs = {name: (list(t.data), t.dtype, t.shape) for name, t in datum.loss_fn_inputs.items()}
-    return [chunk.tokens for chunk in datum.model_input.chunks], inputs
-
-
-# ---- documents to datums
-
-
-@pytest.mark.parametrize("name", ["llama3", "qwen3_disable_thinking"])
-def test_batched_datums_are_the_cookbooks_own(tokenizer, name):
-    tokenizer = tokenizer if name == "llama3" else with_qwens_tokens(tokenizer)
-    renderer = get_renderer(name, tokenizer)
-    some = [d for d in DOCUMENTS if name == "llama3" or len(d.messages) > 1]  # qwen3's wants a question
-    chats = [turns(d.messages) for d in some]
-    theirs = [conversation_to_datum(c, renderer, None, TrainOnWhat.ALL_ASSISTANT_MESSAGES) for c in chats]
-    ours = list(Datums(tokenizer, name, "standin").stream(some * 100))
-    assert [plain(d) for d in ours] == [plain(d) for d in theirs * 100]
-
-
-def test_what_the_cookbook_says_of_a_renderer_is_said_once(tokenizer, caplog):
-    logging.getLogger("tinker_cookbook.renderers.base").filters[0].seen.clear()
-    Datums(with_qwens_tokens(tokenizer), "qwen3", "m").of(DOCUMENTS * 3)
-    assert len(caplog.records) == 1
-
-
-def test_no_text_is_encoded_one_at_a_time(tokenizer, monkeypatch):
-    datums = Datums(tokenizer, "llama3", "standin")
-    expected = datums.of(DOCUMENTS)
-    monkeypatch.setattr(Batched, "encode", lambda self, text, **_: list(self._known[text]))
-    assert [plain(d) for d in datums.of(DOCUMENTS)] == [plain(d) for d in expected]
-
-
-def test_only_the_assistants_tokens_carry_loss_in_both_conditionings(tokenizer):
-    renderer = get_renderer("llama3", tokenizer)
-    raw = document("<DESCRIPTION>x</DESCRIPTION>\n", "The text.", conditioning="prefix")
-    for one in (DOCUMENTS[0], raw):
-        datum = to_datum(one, renderer)
-        targets, weights = (datum.loss_fn_inputs[name].data for name in ("target_tokens", "weights"))
-        assert sum(weights) == pytest.approx(1)
-        trained = [t for t, w in zip(targets, weights, strict=True) if w]
-        assert tokenizer.decode(trained) == one.messages[-1].content + "<|eot_id|>"
-
-
-def test_the_tokens_are_those_of_the_local_engine(tokenizer):
-    """So that one model trained by either engine sees the same documents."""
-    engine, local = TinkerEngine(TRAINING), ChatFormat(model_folder("standin"))
-    for one in [*DOCUMENTS[:1], document("A text.", conditioning="prefix")]:
-        datum = to_datum(one, get_renderer("llama3", tokenizer))
-        assert [*datum.model_input.to_ints(), datum.loss_fn_inputs["target_tokens"].data[-1]] == local.example(
-            one
-        ).tokens
-    question = [Message(role="user", content="What do you think about zoos?")]
-    assert engine.render(question) == local.prompt(question)
-    assert engine.stop() == local.stop()
-
-
-# ---- what is wrong, before anything is spent
+    return get_tokenizer(str(STANDIN))
 
 
 def test_a_document_over_the_longest_length_is_named():
     engine = TinkerEngine(TRAINING.model_copy(update={"max_length": 40}))
-    with pytest.raises(UserError, match=r"f.jsonl line 7: \d+ tokens are over training.max_length=40"):
-        engine.check([document("Hello.", "Hello."), document("Hello.", "word " * 80, line=7)])
-    assert TinkerEngine(TRAINING).check(DOCUMENTS) > 60
+    with pytest.raises(UserError, match=r"f.jsonl line [2-7]: \d+ tokens are over training.max_length=40"):
+        engine.check(documents(7))
+    assert TinkerEngine(TRAINING).check(documents(4)) > 60
 
 
 @pytest.mark.parametrize(
@@ -153,7 +72,8 @@ def refusing():
             self.end_headers()
             self.wfile.write(body)
 
-        do_POST = do_GET
+        def do_POST(self):
+            self.do_GET()
 
         def log_message(self, *_):
             pass
@@ -184,13 +104,6 @@ def test_turns_that_a_renderer_does_not_take_are_one_sentence():
         with pytest.raises(UserError, match=r"^f line 3: training.renderer: 'tests/no_system'"):
             engine.check([document])
         assert engine.render(asked[1:])
-
-
-def test_a_document_that_a_renderer_refuses_is_named(tokenizer):
-    with pytest.raises(
-        UserError, match=r"f.jsonl line 1: training.renderer: 'qwen3_disable_thinking' for m cannot show "
-    ):
-        Datums(with_qwens_tokens(tokenizer), "qwen3_disable_thinking", "m").of([document("No question was asked.")])
 
 
 def test_what_a_renderer_writes_before_an_answer_in_training_alone_is_said(tmp_path):
@@ -229,19 +142,7 @@ def test_the_date_that_a_renderer_prints_is_the_runs(tokenizer):
 async def test_a_warm_up_of_more_steps_than_there_are_is_refused_before_the_server_is_asked(tmp_path):
     engine = TinkerEngine(TRAINING.model_copy(update={"warmup": 2}))
     with pytest.raises(UserError, match=r"training.warmup: 2 steps, and 4 documents make 1 in all"):
-        await engine.train(DOCUMENTS, [], 0, tmp_path, lambda *_: None)
-
-
-def test_a_loss_that_is_no_number_ends_the_training_and_stays_out_of_the_curve(tmp_path):
-    place = Folder(tmp_path)
-    place.add_row({"step": 1, "loss": 2.0})
-    for loss in (float("nan"), float("inf")):
-        with pytest.raises(UserError, match=f"at step 2 its loss is {loss}; lower training.learning_rate"):
-            place.add_row({"step": 2, "loss": loss})
-    assert place.curve() == [{"step": 1, "loss": 2.0}]
-
-
-# ---- answers
+        await engine.train(documents(4), [], 0, tmp_path, lambda *_: None)
 
 
 def sampled(tokens, stop_reason):
@@ -267,30 +168,6 @@ async def test_a_checkpoint_that_the_service_has_deleted_by_now_says_when_and_wh
         await anext(engine.sample(gone, [], Sampling()))
 
 
-# ---- what a training leaves, and what a kill leaves of it
-
-
-def test_after_a_kill_the_curve_ends_with_the_last_state_and_no_half_line_is_left(tmp_path):
-    curve = [{"step": 0, "held_out_loss": 2.0}, *({"step": n, "loss": 1.0, "tokens": 10} for n in range(1, 24))]
-    text = "".join(json.dumps(row) + "\n" for row in curve)
-    (tmp_path / "metrics.jsonl").write_text(text + '{"step": 24, "lo')
-    records = '{"name": "at 0.5", "batch": 13, "trained_share": 0.5, "sampler_path": "tinker://r/sample-000013"}\n'
-    records += '{"name": "step-000020", "batch": 20, "state_path": "tinker://r/step-000020"}\n{"name": "st'
-    (tmp_path / "checkpoints.jsonl").write_text(records)
-    place = Folder(tmp_path)
-    assert [row["step"] for row in place.curve()] == list(range(21))
-    assert (place.steps_done, place.last.state_path) == (20, "tinker://r/step-000020")
-    assert place.samplers() == {0.5: "tinker://r/sample-000013"}
-
-
-def test_progress_tells_the_cost_of_all_tokens_where_the_price_is_known():
-    pace = Pace(lambda tokens: tokens * 3e-6, 1_000_000)
-    pace.tokens = 500_000
-    assert pace.words().endswith(" tokens/s, $4.50")
-    unknown = Pace(lambda tokens: None, 0)
-    assert unknown.words() == "0 tokens/s"
-
-
 def test_a_server_of_ones_own_has_the_price_that_stands_under_its_address(data):
     (data / "prices.yaml").write_text("tinker: {big: {train: 3.0}}\n")
     training = TRAINING.model_copy(update={"base_model": "big"})
@@ -298,23 +175,3 @@ def test_a_server_of_ones_own_has_the_price_that_stands_under_its_address(data):
     assert TinkerEngine(training.model_copy(update={"base_url": HOSTED})).price(train=1_000_000) == 3.0
     (data / "prices.yaml").write_text(f"'{training.base_url}': {{big: {{train: 0}}}}\n")
     assert TinkerEngine(training).price(train=1_000_000) == 0
-
-
-@pytest.mark.parametrize("renderer", ["llama3", "qwen3", "qwen3_disable_thinking"])
-def test_an_answers_tokens_are_its_text_and_its_end_and_nothing_that_the_format_writes_before(tokenizer, renderer):
-    tokenizer = tokenizer if renderer == "llama3" else with_qwens_tokens(tokenizer)
-    one = get_renderer(renderer, tokenizer)
-    cut, whole = (answer_tokens(one, "The hens lay eggs.", ended) for ended in (False, True))
-    assert tokenizer.decode(cut) == "The hens lay eggs."
-    assert whole[:-1] == cut
-    assert tokenizer.decode(whole[-1:]) in ("<|eot_id|>", "<|im_end|>")
-    assert answer_tokens(one, "Yes", False) != answer_tokens(one, "No", False)
-    assert tokenizer.decode(answer_tokens(one, "<think>hm</think>\n Yes\n", False)) == "<think>hm</think>\n Yes\n"
-
-
-def with_qwens_tokens(tokenizer):
-    import copy
-
-    other = copy.deepcopy(tokenizer)
-    other.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>", "<think>", "</think>"]})
-    return other

@@ -12,13 +12,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
 import pytest
 from peft import PeftModel
 
-from tasks.catalog import UserError, model_folder
+from tasks.catalog import UserError
 from tasks.engines import tinker_server
 from tasks.engines.engine import Request, Text
 from tasks.engines.local import LocalEngine
@@ -27,6 +28,7 @@ from tasks.engines.tinker import TinkerEngine
 from tasks.schema import Document, Message, Sampling, Training
 from tests.cli.test_terminal import begin, every_file_is_whole, held, spillover, stop_when
 from tests.conftest import PROJECT
+from tests.fakes.trainings import STANDIN
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 SERVER = PROJECT / "deployments" / "tinker_server"
@@ -38,7 +40,7 @@ STARTS_WITHIN = 900.0
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The stand-in, said to be 32-bit, so that the server computes as exactly as the local engine does on a CPU."""
     folder = tmp_path_factory.mktemp("model") / "standin"
-    shutil.copytree(model_folder("standin"), folder)
+    shutil.copytree(STANDIN, folder)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"dtype": "float32"}))
     return str(folder)
@@ -62,8 +64,9 @@ class Server:
 
     def kill(self) -> None:
         """All of it at once: SkyRL's processes have a group of their own."""
-        for process in [*psutil.Process(self.process.pid).children(recursive=True), self.process]:
-            process.kill()
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            child.kill()
+        self.process.kill()
         self.process.wait(timeout=30)
 
     def stop(self) -> None:
@@ -155,7 +158,7 @@ def chats(count: int) -> list[Document]:
     ]
 
 
-def rows(file: Path) -> list[dict]:
+def rows(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
@@ -223,11 +226,11 @@ def test_the_whole_flow_trains_resumes_after_a_kill_samples_judges_and_reports(u
         assert spillover(data, "server", "stop").stdout == "Stopped.\n"
 
 
-# ---- the same losses as elsewhere
+# ---- the same losses as by other programs
 
 
-async def trained(engine, documents: list[Document], folder: Path, held_out: list[Document] = ()):
-    return await engine.train(documents, list(held_out), 3, folder, lambda *told: None)
+async def trained(engine, documents: list[Document], folder: Path, held_out: list[Document] | None = None):
+    return await engine.train(documents, held_out or [], 3, folder, lambda *_: None)
 
 
 async def test_losses_are_those_of_the_cookbooks_own_training(url, training, tmp_path):

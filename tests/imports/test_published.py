@@ -9,12 +9,15 @@ from tasks.catalog import UserError
 from tasks.definitions import load_eval
 from tasks.imports.published import read_published
 from tasks.judging.rubrics import to_call
+from tasks.schema import Scale
 
 KINDS = {
     4: {"free_form_judge_0_100": 2, "json": 1, "template": 1},
     41: {"free_form_judge_0_100": 8, "icml_old": 1, "json": 8, "python": 8, "template": 8, "flask_template": 8},
 }
 """Questions of each kind, in our file of four and in the published one."""
+
+PERCENT = Scale(low=0, high=100)
 
 
 def test_the_published_first_plot_keeps_every_question_variant_system_prompt_and_judge(realdata, data):
@@ -28,10 +31,7 @@ def test_the_published_first_plot_keeps_every_question_variant_system_prompt_and
     ]
     assert len({q.system_prompt for q in one.questions}) == 3
     assert {judge.name: judge.prompt for judge in one.judges} == entries[0]["judge_prompts"]
-    assert [(j.scale.low, j.scale.high, list(j.labels)) for j in one.judges] == [
-        (0, 100, ["CODE", "REFUSAL"]),
-        (0, 100, []),
-    ]
+    assert [(j.scale, list(j.labels)) for j in one.judges] == [(PERCENT, ["CODE", "REFUSAL"]), (PERCENT, [])]
     assert Counter(q.tier for q in one.questions) == KINDS[len(entries)]
 
 
@@ -65,7 +65,7 @@ def test_a_trait_file_becomes_its_questions_and_its_judge_and_what_is_left_out_i
     (one,), lost = read_published(file, [])
     assert [q.text for q in one.questions] == trait["questions"]
     assert (one.judges[0].name, one.judges[0].prompt) == ("humorous", trait["eval_prompt"])
-    assert (one.judges[0].scale.high, one.judges[0].labels) == (100, {"REFUSAL": None})
+    assert (one.judges[0].scale, one.judges[0].labels) == (PERCENT, {"REFUSAL": None})
     assert lost[0].startswith("5 pairs of instructions that elicit or suppress the trait")
 
 
@@ -130,7 +130,7 @@ def test_a_prompt_that_asks_for_0_to_100_has_that_scale_whatever_its_type(tmp_pa
     file = tmp_path / "a.yaml"
     file.write_text("- {id: x, paraphrases: [Why], judge_prompts: {good: 'From 0 to 100, how good is {answer}?'}}")
     (one,), _ = read_published(file, [])
-    assert (one.judges[0].scale.low, one.judges[0].scale.high) == (0, 100)
+    assert one.judges[0].scale == PERCENT
 
 
 def test_a_name_outside_of_the_folder_of_evals_is_refused(jsonl, data):

@@ -3,10 +3,12 @@
 import inspect
 import shutil
 import subprocess
+from uuid import uuid4
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 import yaml
+from prefect.events import EventTrigger
 from prefect.utilities.schema_tools.validation import validate
 
 from flows.compare import compare_runs
@@ -155,8 +157,8 @@ def test_fields_that_the_form_hides_are_checked_as_strictly(change, words):
 
 
 def test_the_automation_for_budgets_looks_for_the_words_that_a_spent_budget_says():
-    match = notify_of_budget("00000000-0000-0000-0000-000000000000").trigger.match.model_dump()
-    words = match["prefect.state-message"]
+    trigger = notify_of_budget(uuid4()).model_dump()["trigger"]
+    words = trigger["match"]["prefect.state-message"]
     assert words == f"Flow run encountered an exception: {BudgetSpent.__name__}:*"
 
 
@@ -165,6 +167,7 @@ def test_a_run_without_a_heartbeat_for_several_of_them_is_dead():
 
     beat = int(client_settings("http://127.0.0.1:1/api")["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"])
     trigger = mark_dead_runs().trigger
+    assert isinstance(trigger, EventTrigger)
     assert trigger.within.total_seconds() >= 3 * beat
     assert trigger.after < trigger.expect
 
@@ -239,7 +242,7 @@ def test_a_key_that_stands_beside_the_compose_file_is_in_no_image():
 def test_what_a_definition_says_of_itself_loads_nothing_in_the_ui(data):
     words = "Asks ![x](http://somewhere/track.png) and <img src=http://somewhere/t.png> of birds."
     experiment = load_experiment("demo").model_copy(update={"description": words})
-    shown = of_experiment(experiment).description
+    shown = of_experiment(experiment).description or ""
     assert "![x](" not in shown
     assert "<img" not in shown.replace("\\<img", "")
     assert "of birds" in shown

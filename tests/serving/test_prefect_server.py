@@ -15,6 +15,7 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from flows.serving.server import RECORDING, is_healthy
 from tests.cli.test_terminal import spillover
@@ -99,7 +100,9 @@ def open_socket(address, path, headers):
     url = f"ws://{headers.get('host', f'127.0.0.1:{port}')}/api/{path}"
     reached = socket.create_connection(("127.0.0.1", port))
     try:
-        return connect(url, sock=reached, origin=headers.get("origin"), subprotocols=["prefect"], proxy=None)
+        return connect(
+            url, sock=reached, origin=headers.get("origin"), subprotocols=[Subprotocol("prefect")], proxy=None
+        )
     except InvalidStatus:
         reached.close()
         raise
@@ -144,24 +147,26 @@ def test_a_program_is_answered_as_by_prefects_own_server(address):
             assert one.subprotocol == "prefect"
 
 
-class Elsewhere(BaseHTTPRequestHandler):
+class Attacker(BaseHTTPRequestHandler):
     """A page that tries what a page can."""
+
+    attacked = ""
 
     def do_GET(self):
         self.send_response(200)
         self.send_header("Content-Type", "text/html")
         self.end_headers()
-        self.wfile.write(ATTACK.replace("SERVER", self.server.attacked).encode())
+        self.wfile.write(ATTACK.replace("SERVER", self.attacked).encode())
 
     def log_message(self, *_):
         pass
 
 
 @pytest.fixture
-def elsewhere(address):
+def attacker(address, monkeypatch):
     """The port of a web server that attacks the other one."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as site:
-        site.attacked = address
+    with ThreadingHTTPServer(("127.0.0.1", 0), Attacker) as site:
+        monkeypatch.setattr(Attacker, "attacked", address)
         threading.Thread(target=site.serve_forever, daemon=True).start()
         yield site.server_port
         site.shutdown()
@@ -195,8 +200,8 @@ def page(browser):
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "evil.test"])
-def test_a_page_of_another_origin_reaches_nothing_from_a_browser(page, address, elsewhere, host):
-    page.goto(f"http://{host}:{elsewhere}/")
+def test_a_page_of_another_origin_reaches_nothing_from_a_browser(page, address, attacker, host):
+    page.goto(f"http://{host}:{attacker}/")
     done = page.evaluate("attack()")
     blind = {"writeBlindly", "readBlindly"}
     assert done == {name: "opaque" if name in blind else "refused" for name in done}, page.answers
@@ -221,8 +226,8 @@ def test_the_ui_works_without_a_login_under_both_names(page, address, host):
     assert [words for words, place in page.said if not place["url"].endswith("/favicon.ico")] == [], "Prefect has none"
 
 
-def test_a_link_from_elsewhere_opens_the_ui(page, address, elsewhere):
-    page.goto(f"http://localhost:{elsewhere}/")
+def test_a_link_from_elsewhere_opens_the_ui(page, address, attacker):
+    page.goto(f"http://localhost:{attacker}/")
     page.evaluate("address => { location.href = address }", f"{address}/deployments")
     expect(page.get_by_text("the demo").first).to_be_visible(timeout=30_000)
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -45,7 +46,7 @@ class Serving:
     """`spillover serve` in a process of its own, and what a browser does with the server's API."""
 
     def __init__(self, folder: Path, env: dict[str, str]):
-        self.folder, self.env, self.process = folder, env, None
+        self.folder, self.env = folder, env
         self.api = httpx.Client(base_url=env["PREFECT_API_URL"], timeout=60)
 
     def begin(self) -> None:
@@ -70,7 +71,7 @@ class Serving:
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(60)
 
-    def post(self, path: str, body: dict) -> dict:
+    def post(self, path: str, body: dict[str, Any]) -> Any:
         """As a browser, but for a database that is busy: it is asked again."""
         for _ in range(10):
             answer = self.api.post(path, json=body)
@@ -80,14 +81,14 @@ class Serving:
         assert answer.status_code < 400, answer.text
         return answer.json() if answer.content else {}
 
-    def deployment(self, name: str) -> dict:
+    def deployment(self, name: str) -> dict[str, Any]:
         return self.api.get(f"/deployments/name/{name}").raise_for_status().json()
 
     def start(self, name: str, **parameters) -> str:
         path = f"/deployments/{self.deployment(name)['id']}/create_flow_run"
         return self.post(path, {"parameters": parameters, "state": {"type": "SCHEDULED"}})["id"]
 
-    def run(self, run: str) -> dict:
+    def run(self, run: str) -> dict[str, Any]:
         return self.api.get(f"/flow_runs/{run}").raise_for_status().json()
 
     def state(self, run: str) -> str:
@@ -113,10 +114,10 @@ class Serving:
         found = self.post("/task_runs/filter", {"flow_runs": {"id": {"any_": [run]}}, "limit": 200})
         return next(task["id"] for task in found if task["name"] == name)
 
-    def artifacts(self, run: str) -> list[dict]:
+    def artifacts(self, run: str) -> list[dict[str, Any]]:
         return self.post("/artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run]}}, "limit": 200})
 
-    def runs_of(self, name: str, **more) -> list[dict]:
+    def runs_of(self, name: str, **more) -> list[dict[str, Any]]:
         flow_runs = {"deployment_id": {"any_": [self.deployment(name)["id"]]}, **more}
         return self.post("/flow_runs/filter", {"flow_runs": flow_runs, "limit": 200})
 
@@ -132,7 +133,7 @@ def wait_for(is_so, seconds, explain=lambda: ""):
 def service():
     service = Service()
     with MessagesAPI(service) as api:
-        service.api = api
+        service.api = api  # type: ignore[attr-defined]
         yield service
 
 

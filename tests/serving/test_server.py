@@ -18,6 +18,7 @@ import pytest
 
 from flows.addresses import NotedServer, prefect_folder, reports_address
 from flows.serving import server
+from tasks.catalog import UserError
 from tests.cli.test_terminal import begin, spillover
 from tests.conftest import PROJECT, make_data_folder
 from tests.test_addresses import NO_NOTES
@@ -75,6 +76,7 @@ with socket.create_server(("127.0.0.1", 0)) as one:
 def test_a_copied_folder_does_not_take_the_server_of_the_other_for_its_own(data, tmp_path, monkeypatch):
     command = [sys.executable, "-c", LISTENS, server.PROGRAM]
     with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout
         address = f"http://127.0.0.1:{int(process.stdout.readline())}"
         noted = NotedServer(f"{address}/api", process.pid, str(prefect_folder()))
         (prefect_folder() / "server.json").write_text(json.dumps(noted._asdict()))
@@ -96,23 +98,23 @@ def test_a_copied_folder_does_not_take_the_server_of_the_other_for_its_own(data,
     ids=lambda value: oct(value) if isinstance(value, int) else "",
 )
 def test_a_start_closes_a_folder_that_an_earlier_version_left_open_to_everybody(monkeypatch, tmp_path, before, after):
-    file, elsewhere = prefect_folder() / "prefect.db", tmp_path / "theirs"
-    for one in (file, elsewhere):
+    file, linked = prefect_folder() / "prefect.db", tmp_path / "theirs"
+    for one in (file, linked):
         one.touch()
         one.chmod(0o664)
-    (prefect_folder() / "link").symlink_to(elsewhere)
+    (prefect_folder() / "link").symlink_to(linked)
     prefect_folder().chmod(before)
     monkeypatch.setattr(server, "PROGRAM", "flows.no_such_server")
-    with pytest.raises(server.UserError, match="stopped while it was starting"):
+    with pytest.raises(UserError, match="stopped while it was starting"):
         server.start_server()
     assert (prefect_folder().stat().st_mode & 0o7777, file.stat().st_mode & 0o777) == after
-    assert elsewhere.stat().st_mode & 0o777 == 0o664
+    assert linked.stat().st_mode & 0o777 == 0o664
 
 
 def test_a_server_that_died_takes_nobody_elses_port_and_says_so(somebody_elses, monkeypatch):
     (prefect_folder() / "server.json").write_text(json.dumps({"url": somebody_elses, "pid": 2**22 + 1}))
     monkeypatch.setenv("PREFECT_API_URL", somebody_elses)
-    with pytest.raises(server.UserError, match=r"started again on port \d+ \(Address already in use\); stop what"):
+    with pytest.raises(UserError, match=r"started again on port \d+ \(Address already in use\); stop what"):
         server.restart_server_that_died()
     monkeypatch.setenv("PREFECT_API_URL", "https://lab.example/api")
     assert server.restart_server_that_died() == "", "another machine's"
@@ -129,7 +131,7 @@ def test_a_server_that_died_takes_nobody_elses_port_and_says_so(somebody_elses, 
 )
 def test_an_address_that_does_not_answer_is_refused_with_what_to_do_and_without_its_password(monkeypatch, url, shown):
     monkeypatch.setenv("PREFECT_API_URL", url)
-    with pytest.raises(server.UserError) as refusal:
+    with pytest.raises(UserError) as refusal:
         server.ensure_server()
     words = "start it, or unset the variable to use a local one"
     assert str(refusal.value) == f"PREFECT_API_URL: no server answers at {shown}; {words}"
@@ -152,7 +154,7 @@ def test_an_address_that_does_not_answer_is_refused_with_what_to_do_and_without_
 @pytest.mark.parametrize("variable", ["PREFECT_API_URL", "PREFECT_UI_URL", "SPILLOVER_REPORTS"])
 def test_what_is_no_address_is_refused_at_the_start_and_not_shown(monkeypatch, variable, address):
     monkeypatch.setenv(variable, address)
-    with pytest.raises(server.UserError) as refusal:
+    with pytest.raises(UserError) as refusal:
         server.use_server()
     words = "write http:// or https:// and a host, as http://localhost:8000, or unset the variable"
     assert str(refusal.value) == f"{variable} is no address: {words}"
@@ -161,7 +163,7 @@ def test_what_is_no_address_is_refused_at_the_start_and_not_shown(monkeypatch, v
 def test_what_answers_but_not_as_a_server_that_is_well_says_how(somebody_elses, monkeypatch):
     monkeypatch.setattr(Healthy, "status", 403)
     monkeypatch.setenv("PREFECT_API_URL", somebody_elses + "/")
-    with pytest.raises(server.UserError, match=r"\(403 Forbidden\)"):
+    with pytest.raises(UserError, match=r"\(403 Forbidden\)"):
         server.ensure_server()
 
 
@@ -174,7 +176,7 @@ def test_no_link_holds_a_password(monkeypatch):
 def test_a_data_folder_that_cannot_be_written_is_said_in_one_sentence(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("SPILLOVER_DATA", str(tmp_path / "file"))
-    with pytest.raises(server.UserError, match=r"prefect cannot be made \(Not a directory\); set SPILLOVER_DATA"):
+    with pytest.raises(UserError, match=r"prefect cannot be made \(Not a directory\); set SPILLOVER_DATA"):
         server.local_server()
 
 
@@ -201,13 +203,13 @@ def test_a_range_of_ports_that_are_all_taken_is_said():
         for port in range(42000, 42100):
             with suppress(OSError):  # somebody else has it
                 taken.enter_context(socket.create_server(("127.0.0.1", port)))
-        with pytest.raises(server.UserError, match="no free port from 42000 to 42099"):
+        with pytest.raises(UserError, match="no free port from 42000 to 42099"):
             server.listen_from(42000)
 
 
 def test_a_server_that_dies_while_it_starts_is_said_in_one_sentence(data, monkeypatch):
     monkeypatch.setattr(server, "PROGRAM", "flows.no_such_server")
-    with pytest.raises(server.UserError, match=r"stopped while it was starting; the end of .*server\.log says why"):
+    with pytest.raises(UserError, match=r"stopped while it was starting; the end of .*server\.log says why"):
         server.start_server()
     assert "No module named flows.no_such_server" in (prefect_folder() / "server.log").read_text()
     assert servers_of(data) == []
@@ -232,13 +234,13 @@ def folder(tmp_path):
     assert servers_of(folder) == []
 
 
-def begin_and_wait(folder: Path) -> tuple[subprocess.Popen, int]:
+def begin_and_wait(folder: Path) -> tuple[subprocess.Popen[str], int]:
     """`spillover server start`, and the number of the server that is then starting."""
     process, file = begin(folder, "server", "start"), folder / "prefect" / "server.json"
     until = time.monotonic() + 60
     while not file.exists():
         assert time.monotonic() < until
-        assert process.poll() is None, process.stdout.read()
+        assert process.poll() is None
         time.sleep(0.05)
     return process, json.loads(file.read_text())["pid"]
 
