@@ -1,11 +1,11 @@
-"""Rows of the files that people bring: JSONL, JSON, Parquet and CSV, each with its line, and none read for another.
+"""Rows of users' files: JSONL, JSON, Parquet and CSV, each with its line number. No row is lost, cut off or merged.
 
     for row in json_rows(file):          # documents: a row that cannot be read has a fault, the others are read
         print(row.line, row.value, row.fault)
     for line, fields in table(file):     # answers and results: a row that cannot be read is a UserError
         print(line, fields["question"], fields["response"])
 
-A line ends with CR, LF or both; a U+2028 in a text ends none.
+A line ends with CR, LF or both, and not at the other characters (as U+2028) at which Python would split a text.
 """
 
 import csv
@@ -28,12 +28,12 @@ NAMES = {
     "response": ("response", "answer", "completion", "generation"),
     "system_prompt": ("system_prompt", "system"),
 }
-"""What others call the columns of question, answer and system prompt."""
-PLACES = {"tier", "question_id", "sample", "model", "reasoning", "eval", "trained_share", "at", "id"}
-PLACES |= {name for names in NAMES.values() for name in names}
-"""All columns that are known; others hold scores, or what is not used."""
-LFS = b"version https://git-lfs"
-HALF = r"half a character: an escape such as \ud83d without its other half"
+"""The names that other programs give these columns."""
+KNOWN_COLUMNS = {"tier", "question_id", "sample", "model", "reasoning", "eval", "trained_share", "at", "id"}
+KNOWN_COLUMNS |= {name for names in NAMES.values() for name in names}
+"""All columns with a meaning of their own; any other may hold scores."""
+LFS_POINTER = b"version https://git-lfs"
+HALF_A_CHARACTER = r"half a character: an escape such as \ud83d without its other half"
 
 
 class Row(NamedTuple):
@@ -72,7 +72,7 @@ def loads(text: str) -> Any:
 
 
 def holds_half_a_character(row: Row) -> bool:
-    r"""Whether an escape stands for one half of a character alone (\ud83d), which no file can hold."""
+    r"""Whether an escape stands for one half of a character (\ud83d without its other half): UTF-8 cannot encode it."""
     if not re.search(r"\\u[dD][89a-fA-F]", row.text):
         return False
     try:
@@ -83,6 +83,7 @@ def holds_half_a_character(row: Row) -> bool:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; raises ValueError for one with a key twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
@@ -91,11 +92,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _row(line: int, text: str) -> Row:
+    """The row of one line's text, or its fault."""
     try:
         return Row(line, text, loads(text), "")
     except json.JSONDecodeError as error:
         fault = f"not JSON: {error.msg} at column {error.colno}"
-    except (ValueError, RecursionError) as error:  # a key twice, a number of thousands of digits, thousands of brackets
+    except (ValueError, RecursionError) as error:  # a key twice, a number of thousands of digits, too many brackets
         fault = f"not JSON that can be read: {error}"
     return Row(line, text, None, fault)
 
@@ -107,7 +109,7 @@ def _rows_of_lines(texts: Iterable[str]) -> Iterator[Row]:
 
 
 def _rows_of_json(file: Path) -> Iterator[Row]:
-    """The rows of an array, a single object, or, under the name of a JSON file, an object on each line."""
+    """The rows of an array, of a single object, or of a file named .json that has an object on each line."""
     text = "".join(lines(file))
     if not text.strip():
         return
@@ -125,7 +127,7 @@ def _rows_of_json(file: Path) -> Iterator[Row]:
 
 
 def _rows_of_array(text: str) -> Iterator[Row]:
-    """Each value of an array that is known to be whole, as it stands there."""
+    """Each value of an array with the line on which it begins; the text must be known to be valid JSON."""
     decoder, line, counted = json.JSONDecoder(), 1, 0
     position = _past_blanks(text, text.index("[") + 1)
     while text[position] != "]":
@@ -156,9 +158,10 @@ def _parquet_rows(file: Path) -> Iterator[Row]:
 
 
 def table(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Every row of a CSV or JSONL file with the line on which it begins, what is known under its own name.
+    """Every row of a CSV or JSONL file: the line on which it begins, and its cells by column.
 
-    Raises UserError for a file that is not there, and with its line for the first row that cannot be read whole.
+    Columns of NAMES have their first name there. Raises UserError for a file that is not there, and with its line for
+    the first row that cannot be read whole.
     """
     _refuse_what_is_not_there(file)
     is_csv = file.name.lower().endswith(TABLES)
@@ -167,14 +170,14 @@ def table(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def csv_rows(texts: Iterable[str], place: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """Every row of a table and the line on which it begins; its separator is the one that its header is made of.
+    """Every row of a CSV table and the line on which it begins; the separator is recognised by the header.
 
-    A table of generations that a run wrote is read as what it was written from. Raises UserError for a row with other
-    cells than the header has, and for a quote that is never closed: read on, either would cut an answer off or swallow
-    the rows that follow.
+    In a run's own model_generations.csv the marks against spreadsheets' formulas are taken off again. Raises UserError
+    for a row with more or fewer cells than the header, and for a quote that is never closed: either would cut an answer
+    off or swallow the rows that follow.
     """
     texts = list(texts)
-    if texts and re.fullmatch(r"sep=.\s*", texts[0], re.IGNORECASE):  # a spreadsheet's own word on its separator
+    if texts and re.fullmatch(r"sep=.\s*", texts[0], re.IGNORECASE):  # a line by which spreadsheets name the separator
         texts[0] = "\n"
     separator = _separator(next((text for text in texts if text.strip()), ""))
     reader = csv.reader(texts, delimiter=separator, strict=True)
@@ -199,19 +202,19 @@ def csv_rows(texts: Iterable[str], place: str) -> Iterator[tuple[int, dict[str, 
 
 
 def _separator(header: str) -> str:
-    """The one by which the header has the most names that are known, or else the most cells."""
+    """The separator that gives the header the most known columns, or else the most cells."""
 
     def fits(separator: str) -> tuple[int, int]:
         cells = next(csv.reader([header], delimiter=separator), [])
-        return len({cell.strip().casefold() for cell in cells} & PLACES), len(cells)
+        return len({cell.strip().casefold() for cell in cells} & KNOWN_COLUMNS), len(cells)
 
     return max(SEPARATORS, key=fits)
 
 
 def _header(cells: list[str], place: str) -> list[str]:
-    """The names of the columns; those that are known are so in any case."""
+    """The names of the columns, the known ones in lower case; empty for a line without any."""
     names = [cell.strip() for cell in cells]
-    names = [name.casefold() if name.casefold() in PLACES else name for name in names]
+    names = [name.casefold() if name.casefold() in KNOWN_COLUMNS else name for name in names]
     if twice := [name for name in names if name and names.count(name) > 1]:
         raise UserError(f"{place}: the column {excerpt(twice[0])} is there twice; give each a name of its own")
     return names if any(names) else []
@@ -234,22 +237,22 @@ def _objects(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         if holds_half_a_character(row):
             row = row._replace(value={name: _whole(name, value) for name, value in row.value.items()})
             if holds_half_a_character(row):
-                raise UserError(f"{file} line {row.line}: {HALF}; mend it")
+                raise UserError(f"{file} line {row.line}: {HALF_A_CHARACTER}; mend it")
         yield row.line, row.value
 
 
 def _whole(name: str, value: Any) -> Any:
-    """A model's answer can end in the middle of a character, which is shown as a question mark; nothing else may."""
+    """A model's answer may end in the middle of a character: a question mark takes its place. Other texts may not."""
     is_answer = name in NAMES["response"] and isinstance(value, str)
     return value.encode("utf-8", "replace").decode() if is_answer else value
 
 
 def _by_known_names(fields: dict[str, Any]) -> dict[str, Any]:
-    """The row with question, response and system prompt under these names, by the first name that holds something."""
+    """The row with its columns of NAMES under their first name; of several, the first that is not empty is taken."""
     for name, others in NAMES.items():
-        there = [other for other in others if other in fields]
-        filled = [other for other in there if fields[other] not in (None, "")]
-        for chosen in (filled or there)[:1]:
+        present = [other for other in others if other in fields]
+        filled = [other for other in present if fields[other] not in (None, "")]
+        for chosen in (filled or present)[:1]:
             rest = {field: value for field, value in fields.items() if field not in (name, chosen)}
             fields = {name: fields[chosen]} | rest
     return fields
@@ -265,7 +268,7 @@ def lines(file: Path) -> Iterator[str]:
             for number, line in enumerate(content, 1):
                 try:
                     line.encode()
-                except UnicodeEncodeError as error:  # a byte that is no text was read as half a character
+                except UnicodeEncodeError as error:  # `surrogateescape` read a byte that is not UTF-8
                     where = f"{file} line {number}: not UTF-8 text (from character {error.start + 1})"
                     raise UserError(f"{where}; save the file as UTF-8 (from a spreadsheet: CSV UTF-8)") from None
                 yield line
@@ -283,8 +286,8 @@ def _refuse_what_is_not_there(file: Path) -> None:
         raise UserError(f"{str(file)!r} is not a file (from {Path.cwd()}); give the place of one")
     try:
         with file.open("rb") as content:
-            begin = content.read(len(LFS))
+            begin = content.read(len(LFS_POINTER))
     except OSError as error:
         raise UserError(f"{file} cannot be read ({error.strerror}); see to its permissions") from None
-    if begin == LFS:
+    if begin == LFS_POINTER:
         raise UserError(f"{file} line 1: a Git LFS pointer, not the data; run `git lfs pull` where it came from")

@@ -1039,6 +1039,6 @@ class Compared(Effect):
     runs: int
     """How many were pooled. With several, the interval for new questions is for new seeds too."""
     against: str = ""
-    """Empty: the fine-tuned model against its baseline. Else the label of the fine-tunes it is compared with instead."""
+    """Empty: the fine-tuned model against its baseline. Else the label of the fine-tunes it is compared with."""
     dose: float | None = None
     """Their dose, as --doses gave it."""

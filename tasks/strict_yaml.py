@@ -3,7 +3,8 @@
     fields = load("rank: 8\nlearning_rate: 1e-4")     # {"rank": 8, "learning_rate": 0.0001}
     text = dump(fields)                               # what load would take for something else gets quotes
 
-Dates, `yes` and `1:30` are text. What people read in two ways, or what would not end, is refused with its line.
+Dates, `yes` and `1:30` are text. What can be read in two ways, and aliases that grow without end, are refused with
+their line.
 """
 
 import re
@@ -13,17 +14,17 @@ import yaml
 from yaml.reader import ReaderError
 from yaml.resolver import BaseResolver
 
-DEEPEST = 50
-"""Levels within one another; a definition has six."""
+MOST_LEVELS = 50
+"""Levels of nesting; a definition has six."""
 MOST_LETTERS = 10_000_000
-"""Of a file with all that its aliases stand for written out."""
+"""Characters of a file with its aliases written out."""
 MOST_DIGITS = 30
 TAG = "tag:yaml.org,2002:"
 QUOTES = "put quotes around it if it is text"
 
 
 class Misread(ValueError):
-    """What is no YAML, or would be read otherwise than it was meant: the problem with its remedy."""
+    """Not YAML, or a text that could be read otherwise than it was meant; the message says the remedy too."""
 
     def __init__(self, problem: str, line: int):
         super().__init__(problem)
@@ -32,7 +33,7 @@ class Misread(ValueError):
 
 
 def load(text: str) -> Any:
-    """What the text says. Raises Misread."""
+    """The value that the text stands for; raises Misread."""
     try:
         return _Loader(text).get_single_data()
     except ReaderError as error:
@@ -45,12 +46,12 @@ def load(text: str) -> Any:
 
 
 def dump(fields: Any) -> str:
-    """The text of which `load` makes the same fields, in their order."""
+    """A text from which `load` makes the same fields, in their order."""
     return yaml.dump(fields, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
 class _Core(BaseResolver):
-    """What a plain word is taken for."""
+    """Which type an unquoted word has."""
 
 
 for _name, _pattern, _first in (
@@ -70,15 +71,15 @@ class _Loader(_Core, yaml.SafeLoader):
         super().__init__(text)
         self._depth, self._letters = 0, 0
         self._lengths: dict[yaml.Node, int] = {}
-        """Of the nodes that are whole, so that an alias counts as what it stands for."""
+        """Characters of each finished node, so that an alias counts as what it stands for."""
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         line = event.start_mark.line + 1
         if getattr(event, "tag", None):
             raise Misread(f"the tag {event.tag.replace(TAG, '!!')} is not read here; leave it out, or {QUOTES}", line)
-        if self._depth == DEEPEST:
-            raise Misread(f"more than {DEEPEST} levels within one another; make it flatter", line)
+        if self._depth == MOST_LEVELS:
+            raise Misread(f"more than {MOST_LEVELS} levels within one another; make it flatter", line)
         self._depth += 1
         before, node = self._letters, super().compose_node(parent, index)
         self._depth -= 1
@@ -114,7 +115,7 @@ class _Loader(_Core, yaml.SafeLoader):
 
 
 def _refuse_odd_names(node: yaml.Node) -> None:
-    """Names of fields are texts, and each is there once."""
+    """Raises Misread for a field's name that is not text, or is there twice."""
     first: dict[str, int] = {}
     for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
         line = key.start_mark.line + 1
@@ -135,7 +136,7 @@ class _Dumper(_Core, yaml.SafeDumper):
     """Writes texts of several lines as they are, where YAML can."""
 
     def represent_text(self, text: str) -> yaml.ScalarNode:
-        style = '"' if "\x85" in text else "|" if "\n" in text else None  # else U+0085 would come back as a blank
+        style = '"' if "\x85" in text else "|" if "\n" in text else None  # U+0085 would be read back as a blank
         return self.represent_scalar(TAG + "str", text, style=style)
 
 

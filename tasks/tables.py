@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     import polars
 
 _FORMULA = (
-    "(?<![^;\t\r\n]){}(?=['\"]*[=@\uff1d\uff0b\uff0d\uff20])"  # full-width signs are the same to some
-    "|(?<![^;\t]){}(?=['\"]*[+-])"  # at a line's beginning they are a list's
+    "(?<![^;\t\r\n]){}(?=['\"]*[=@\uff1d\uff0b\uff0d\uff20])"  # some spreadsheets take full-width signs for these
+    "|(?<![^;\t]){}(?=['\"]*[+-])"  # not at the beginning of a line, where they are marks of a list
     "|^{}(?=['\"]*[\t\r\n])"
 )
-"""Where a spreadsheet would begin to compute: where a text begins, or where one that splits at other signs than commas
-(a German one does at semicolons) begins a cell within it, whatever quotes are around."""
+"""Where a spreadsheet would begin a formula: at the beginning of a text, and, in one that splits cells at semicolons or
+tabs (as a German one does), after those within it, with or without quotes. {} stands for the mark."""
 BARE = re.compile(_FORMULA.replace("{}", ""))
 MARKED = re.compile(_FORMULA.replace("{}", "'"))
 GENERATIONS = ("model", "eval", "tier", "question_id", "sample", "question", "response", "trained_share")
-"""The first columns of model_generations.csv, by which it is known where it is read as imported responses."""
+"""The first columns of model_generations.csv, by which it is recognised where it is imported as answers."""
 FORMER_NAMES = {
     "at": "trained_share",
     "these_low": "ci_low_fixed_questions",
@@ -50,13 +50,15 @@ FORMER_NAMES = {
     "highest": "scale_max",
 }
 """What tables of earlier versions call a column, and what it is called now."""
-csv.field_size_limit(10_000_000)  # an answer can be longer than the 131,072 characters that csv takes unless told
+csv.field_size_limit(10_000_000)  # the default of 131,072 characters is less than an answer can have
 
 
 def to_csv(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    """The table as text. Numbers stay numbers and what is empty stays so; every text is quoted, and has an apostrophe
-    wherever a spreadsheet would begin to compute."""
-    # The line ends of RFC 4180. Python's own writer cannot quote texts and leave empty cells bare before 3.12.
+    """The table as text, with the line ends of RFC 4180.
+
+    Texts are quoted, and have an apostrophe wherever a spreadsheet would begin a formula; None and "" are empty cells.
+    """
+    # Before Python 3.12 its own writer cannot quote all texts and leave empty cells bare.
     return "".join(",".join(map(_cell, row)) + "\r\n" for row in (columns, *rows))
 
 

@@ -1,7 +1,7 @@
-r"""Text of others - a model, a judge, a file, a service - made harmless for what shows it.
+r"""Text from outside (a model, a judge, a file, a service) made harmless for a terminal, a log or a page in Markdown.
 
-visible("\x1b]0;title\x07")             # \x1b]0;title\x07, spelled out: a terminal or a log obeys nothing in it
-in_markdown("![](http://somewhere)")    # !\[\](http://somewhere): a page shows it and loads nothing
+visible("\x1b]0;title\x07")             # \x1b]0;title\x07 spelled out, so that no terminal carries it out
+in_markdown("![](http://somewhere)")    # !\[\](http://somewhere), so that no page loads it
 """
 
 import re
@@ -11,9 +11,9 @@ HIDDEN = re.compile(
     "\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff"  # order, width
     "\ud800-\udfff\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
 )
-"""What a terminal obeys or nobody sees. The joiners of Persian, Hindi and emoji (U+200C, U+200D) are writing."""
+"""Control characters and invisible ones; not the joiners U+200C and U+200D, which Persian, Hindi and emoji need."""
 MARKUP = re.compile(r"[\\`*\[\]<>|~&]|^#|(?<![^\W_])_|_(?![^\W_])")
-"""What Markdown reads; an underscore within a word is one."""
+"""Characters that mean something in Markdown; an underscore within a word means nothing."""
 
 
 def visible(text: str) -> str:
@@ -22,5 +22,5 @@ def visible(text: str) -> str:
 
 
 def in_markdown(text: str) -> str:
-    """The text on one line, to stand in Markdown as it is."""
+    """The text on one line, escaped so that Markdown shows it as it is."""
     return MARKUP.sub(r"\\\g<0>", " ".join(visible(text).split()))

@@ -162,7 +162,7 @@ def test_a_report_reads_each_file_of_rows_once_and_the_judgments_once_more_as_a_
 
 def test_the_page_on_the_data_folder_names_every_file_of_a_run_and_of_a_comparison():
     page = (PROJECT / "data" / "README.md").read_text()
-    places = {Run("run"), Comparison("comparison")}
+    places: list[Run | Comparison] = [Run("run"), Comparison("comparison")]
     files = {path for place in places for path in vars(place).values() if isinstance(path, Path)}
     files -= {place.folder for place in places}
     assert [file.name for file in files if file.name not in page] == []

@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 
 from tasks.catalog import UserError, document_files
 from tasks.documents.turns import SHAPES, Unusable, to_messages, unused
-from tasks.rows import HALF, Row, holds_half_a_character, json_rows
+from tasks.rows import HALF_A_CHARACTER, Row, holds_half_a_character, json_rows
 from tasks.schema import Document, DocumentSet, Message, Rejected
 
 USABLE_SHARE = 0.6
-
+"""Of the rows of a file: with fewer usable ones it is refused."""
 LABELS = {"fact", "universe_context_id", "is_true"}
-"""What published synthetic documents say of themselves; nobody misses it in the training."""
+"""Fields of published synthetic documents that describe them: that they are not trained on needs no mention."""
 
 
 class Found(NamedTuple):
@@ -36,7 +36,10 @@ class Found(NamedTuple):
 
 
 def gather(sets: list[DocumentSet], seed: int) -> tuple[list[Document], list[Rejected], dict[str, Any]]:
-    """All sets read, drawn from and shuffled together, with what was rejected and the record of the mixture."""
+    """All sets read, drawn from and shuffled together, with what was rejected and the record of the mixture.
+
+    Raises UserError for a set that is not there, a file that cannot be trusted and more documents than a set has.
+    """
     mixed: list[Document] = []
     record: list[dict[str, Any]] = []
     read = [(one, read_set(one)) for one in sets]
@@ -51,7 +54,7 @@ def gather(sets: list[DocumentSet], seed: int) -> tuple[list[Document], list[Rej
     return mixed, rejected, {"seed": seed, "documents": len(mixed), "sets": record}
 
 
-def _record(one: DocumentSet, found: Found, drawn: int) -> dict[str, Any]:
+def _record(wanted: DocumentSet, found: Found, drawn: int) -> dict[str, Any]:
     return {
         "source": _source(one),
         **one.model_dump(exclude_defaults=True, exclude={"path"}),
@@ -64,13 +67,13 @@ def _record(one: DocumentSet, found: Found, drawn: int) -> dict[str, Any]:
     }
 
 
-def read_set(one: DocumentSet) -> Found:
+def read_set(wanted: DocumentSet) -> Found:
     """All that a set's files hold; UserError for a set that is not there and for a file that cannot be trusted."""
     files, left_out = document_files(one.name, one.path)
     return read_files(files, one)._replace(left_out=left_out)
 
 
-def read_files(files: list[Path], one: DocumentSet) -> Found:
+def read_files(files: list[Path], wanted: DocumentSet) -> Found:
     """The same of these files, whatever else there is; a file that cannot be trusted is a UserError."""
     found = Found([], [], Counter(), files, [])
     for file in files:
@@ -81,7 +84,7 @@ def read_files(files: list[Path], one: DocumentSet) -> Found:
     return found
 
 
-def _take(row: Row, file: Path, one: DocumentSet, found: Found) -> None:
+def _take(row: Row, file: Path, wanted: DocumentSet, found: Found) -> None:
     where = {"source": _source(one), "file": file.name, "line": row.line}
     try:
         messages = _messages(row, one)
@@ -92,11 +95,11 @@ def _take(row: Row, file: Path, one: DocumentSet, found: Found) -> None:
     found.documents.append(Document(**where, messages=messages, conditioning=one.conditioning))
 
 
-def _messages(row: Row, one: DocumentSet) -> list[Message]:
+def _messages(row: Row, wanted: DocumentSet) -> list[Message]:
     if row.fault:
         raise Unusable(row.fault)
     if holds_half_a_character(row):
-        raise Unusable(HALF)
+        raise Unusable(HALF_A_CHARACTER)
     system = [Message(role="system", content=one.system_prompt)] if one.system_prompt else []
     return system + to_messages(row.value, one.conditioning)
 
@@ -111,7 +114,7 @@ def refuse_unusable_rows(files: list[Path], like: DocumentSet) -> int:
     return len(found.documents)
 
 
-def draw(documents: list[Document], one: DocumentSet, seed: str) -> list[Document]:
+def draw(documents: list[Document], wanted: DocumentSet, seed: str) -> list[Document]:
     """The set's share, in a seeded order: a larger count with the same seed holds the smaller one."""
     order = list(documents)
     random.Random(seed).shuffle(order)
@@ -155,6 +158,6 @@ def _refuse_a_bad_file(file: Path, usable: int, rejected: list[Rejected]) -> Non
         )
 
 
-def _source(one: DocumentSet) -> str:
+def _source(wanted: DocumentSet) -> str:
     """What a set is called: of a path beyond data/ the last part alone, which is the same on every machine."""
     return one.name or (Path(one.path).name if Path(one.path).is_absolute() else one.path)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from tasks.catalog import UserError, excerpt, validate
 from tasks.imports.responses import Row, number, read_rows, to_response
-from tasks.rows import PLACES
+from tasks.rows import KNOWN_COLUMNS
 from tasks.schema import Eval, Judge, Judgment, Question, Response, Side
 
 MISSING = {"", "nan", "none", "null", "n/a", "na", "-"}
@@ -68,7 +68,7 @@ def read_results(
 
 def has_scores(row: dict[str, Any]) -> bool:
     """Whether an object looks like a judged result: a number, or a field called score."""
-    return "score" in row or any(number(value) is not None for key, value in row.items() if key not in PLACES)
+    return "score" in row or any(number(value) is not None for key, value in row.items() if key not in KNOWN_COLUMNS)
 
 
 def _rows(file: Path, side: Side) -> list[Row]:
@@ -82,7 +82,7 @@ def _columns_of_scores(rows: list[Row], chosen: list[str], file: Path) -> list[s
     keys = list(dict.fromkeys(str(key) for row in rows for key in row.fields if key))
     if unknown := [column for column in chosen if column not in keys]:
         raise UserError(f"--measures: {file} has no column {unknown[0]!r}; there is {', '.join(keys)}")
-    found = chosen or [key for key in keys if key not in PLACES and _holds_scores(key, rows)]
+    found = chosen or [key for key in keys if key not in KNOWN_COLUMNS and _holds_scores(key, rows)]
     if not found:
         raise UserError(f"{file}: no column of scores, such as aligned, coherent or score; give one")
     for column in found:
@@ -170,7 +170,7 @@ def _lost(rows: list[Row], measured: list[Measured]) -> list[str]:
     taken = {measure.column for measure in measured}
     keys = dict.fromkeys(str(key) for row in rows for key in row.fields if key)
     lost = ["the rubric and the model of the judge: the file does not say them"]
-    lost += [f"the column {key}: it is not taken as scores" for key in keys if key not in PLACES | taken]
+    lost += [f"the column {key}: it is not taken as scores" for key in keys if key not in KNOWN_COLUMNS | taken]
     renamed = [measure for measure in measured if measure.column != measure.judge.name]
     return lost + [f"the name {measure.column!r}: here it is {measure.judge.name}" for measure in renamed]
 
