@@ -18,8 +18,7 @@ from tasks.estimates.effects import estimate
 from tasks.estimates.judgments import judgments_frame
 from tasks.judging.cases import plan
 from tasks.judging.judgments import judge_all
-from tasks.models.sampling import plan as asks
-from tasks.models.sampling import sample
+from tasks.models.sampling import plan_samples, sample
 from tasks.paid.store import Store
 from tasks.progress import Progress
 from tasks.schema import Checkpoint, Effect, Experiment, Response
@@ -27,24 +26,20 @@ from tests.conftest import make_data_folder
 
 SETS = ("factory_farming_neutral", "lighthouses_neutral")
 SEEDS = (0, 1, 2)
-MOST_OF_A_CONTROL = 0.1
+MAX_CONTROL_EFFECT = 0.1
 
 
 async def effects_of(experiment: Experiment, seed: int, folder: Path) -> list[Effect]:
-    engine, evals, store, progress = (
-        get_engine(experiment.training),
-        load_evals(experiment),
-        Store(),
-        Progress("benchmark"),
-    )
+    engine, evals = get_engine(experiment.training), load_evals(experiment)
+    store, progress = Store(), Progress("benchmark")
     mixed, _, _ = gather(experiment.documents, seed)
     trained, held_out = split(mixed, experiment.training.held_out)
     checkpoint = await engine.train(trained, held_out, seed, folder, lambda *_: None)
     n_samples = experiment.sampling.n_samples
 
     async def answers_of(model: Checkpoint) -> list[Response]:
-        wanted = asks(evals, experiment.sampling, engine, model, n_samples)
-        return await sample(wanted, engine, model, experiment.sampling, store, progress)
+        requests = plan_samples(evals, experiment.sampling, engine, model, n_samples)
+        return await sample(requests, engine, model, experiment.sampling, store, progress)
 
     baseline, finetuned = await answers_of(engine.untuned()), await answers_of(checkpoint)
     return estimate(judgments_frame(judge_all(plan(evals, baseline, finetuned, n_samples), store)), evals)
@@ -70,7 +65,7 @@ def _verdict(name: str, tiers: dict[str, Effect]) -> str:
     if name == SETS[0]:
         holds = (tiers["direct"].ci_low_fixed_questions or 0) > 0 and moved["direct"] > moved["very_distant"]
     else:
-        holds = all(abs(difference) <= MOST_OF_A_CONTROL for difference in moved.values())
+        holds = all(abs(difference) <= MAX_CONTROL_EFFECT for difference in moved.values())
     return "holds" if holds else "DOES NOT HOLD"
 
 
