@@ -19,7 +19,7 @@ from tasks.schema import DocumentSet, Experiment
 
 
 def write_documents(run: Run, experiment: Experiment, seed: int) -> int:
-    """Writes documents.jsonl and what belongs to it; documents.jsonl comes last, so where it is, all are."""
+    """How many documents are trained on. documents.jsonl is written last: where it is, the other files are too."""
     mixed, rejected, mixture = gather(experiment.documents, seed)
     trained, held_out = split(mixed, experiment.training.held_out)
     write_rows(run.rejected, rejected)
@@ -31,16 +31,18 @@ def write_documents(run: Run, experiment: Experiment, seed: int) -> int:
 
 def not_trained_on(mixture: dict[str, Any]) -> str:
     """How many rows were rejected, which files and which fields of rows were not read; nothing where all was."""
-    rejected = sum(one["rejected"] for one in mixture["sets"])
-    left_out = [name for one in mixture["sets"] for name in one["left_out"]]
-    unused = dict.fromkeys(key for one in mixture["sets"] for key in one["unused"] if key not in LABELS)
-    told = f"{rejected:,} rows rejected" if rejected else ""
+    sets = mixture["sets"]
+    rejected = sum(record["rejected"] for record in sets)
+    left_out = [name for record in sets for name in record["left_out"]]
+    unused = dict.fromkeys(key for record in sets for key in record["unused"] if key not in LABELS)
+    rows = f"{rejected:,} rows rejected" if rejected else ""
     not_read = ", ".join([*left_out, *(f"the field {key}" for key in unused)])
-    return "".join(f", {words}" for words in (told, f"not read: {not_read}" if not_read else "") if words)
+    return "".join(f", {words}" for words in (rows, f"not read: {not_read}" if not_read else "") if words)
 
 
 @task(name="documents", task_run_name="read the documents of {experiment.name}")
 def documents_task(folder: Path, experiment: Experiment, seed: int) -> Path:
+    """Writes the documents of the run in this folder; raises UserError as `gather` does."""
     run = Run(folder)
     with track("documents") as progress:
         count = write_documents(run, experiment, seed)
@@ -49,5 +51,6 @@ def documents_task(folder: Path, experiment: Experiment, seed: int) -> Path:
 
 
 @task(name="check documents", task_run_name="check the documents of {name}", cache_policy=NO_CACHE)
-def check_documents_task(name: str, folder: Path, like: DocumentSet) -> int:
+def check_documents_task(name: str, folder: Path, like: DocumentSet) -> int:  # noqa: ARG001 - it names the task run
+    """How many documents a folder has, conditioned as `like` is; UserError where a single row cannot be used."""
     return refuse_unusable_rows(document_files("", str(folder))[0], like)

@@ -42,13 +42,13 @@ def gather(sets: list[DocumentSet], seed: int) -> tuple[list[Document], list[Rej
     """
     mixed: list[Document] = []
     record: list[dict[str, Any]] = []
-    read = [(one, read_set(one)) for one in sets]
+    read = [(wanted, read_set(wanted)) for wanted in sets]
     weighed = counts_by_weight(sets, [len(found.documents) for _, found in read])
-    for place, (one, found) in enumerate(read):
-        asked = one.model_copy(update={"count": weighed[place], "weight": 0}) if weighed else one
-        drawn = draw(found.documents, asked, f"{seed}/{place}/{_source(one)}")
+    for place, (wanted, found) in enumerate(read):
+        asked = wanted.model_copy(update={"count": weighed[place], "weight": 0}) if weighed else wanted
+        drawn = draw(found.documents, asked, f"{seed}/{place}/{_source(wanted)}")
         mixed += drawn
-        record.append(_record(one, found, len(drawn)))
+        record.append(_record(wanted, found, len(drawn)))
     random.Random(f"{seed}/mixture").shuffle(mixed)
     rejected = [row for _, found in read for row in found.rejected]
     return mixed, rejected, {"seed": seed, "documents": len(mixed), "sets": record}
@@ -56,8 +56,8 @@ def gather(sets: list[DocumentSet], seed: int) -> tuple[list[Document], list[Rej
 
 def _record(wanted: DocumentSet, found: Found, drawn: int) -> dict[str, Any]:
     return {
-        "source": _source(one),
-        **one.model_dump(exclude_defaults=True, exclude={"path"}),
+        "source": _source(wanted),
+        **wanted.model_dump(exclude_defaults=True, exclude={"path"}),
         "usable": len(found.documents),
         "rejected": len(found.rejected),
         "drawn": drawn,
@@ -69,8 +69,8 @@ def _record(wanted: DocumentSet, found: Found, drawn: int) -> dict[str, Any]:
 
 def read_set(wanted: DocumentSet) -> Found:
     """All that a set's files hold; UserError for a set that is not there and for a file that cannot be trusted."""
-    files, left_out = document_files(one.name, one.path)
-    return read_files(files, one)._replace(left_out=left_out)
+    files, left_out = document_files(wanted.name, wanted.path)
+    return read_files(files, wanted)._replace(left_out=left_out)
 
 
 def read_files(files: list[Path], wanted: DocumentSet) -> Found:
@@ -79,20 +79,20 @@ def read_files(files: list[Path], wanted: DocumentSet) -> Found:
     for file in files:
         before, rejected = len(found.documents), len(found.rejected)
         for row in json_rows(file):
-            _take(row, file, one, found)
+            _take(row, file, wanted, found)
         _refuse_a_bad_file(file, len(found.documents) - before, found.rejected[rejected:])
     return found
 
 
 def _take(row: Row, file: Path, wanted: DocumentSet, found: Found) -> None:
-    where = {"source": _source(one), "file": file.name, "line": row.line}
+    where = {"source": _source(wanted), "file": file.name, "line": row.line}
     try:
-        messages = _messages(row, one)
+        messages = _messages(row, wanted)
     except Unusable as reason:
         found.rejected.append(Rejected(**where, reason=str(reason), text=row.text))
         return
     found.unused.update(Counter(unused(row.value)))
-    found.documents.append(Document(**where, messages=messages, conditioning=one.conditioning))
+    found.documents.append(Document(**where, messages=messages, conditioning=wanted.conditioning))
 
 
 def _messages(row: Row, wanted: DocumentSet) -> list[Message]:
@@ -100,8 +100,8 @@ def _messages(row: Row, wanted: DocumentSet) -> list[Message]:
         raise Unusable(row.fault)
     if holds_half_a_character(row):
         raise Unusable(HALF_A_CHARACTER)
-    system = [Message(role="system", content=one.system_prompt)] if one.system_prompt else []
-    return system + to_messages(row.value, one.conditioning)
+    system = [Message(role="system", content=wanted.system_prompt)] if wanted.system_prompt else []
+    return system + to_messages(row.value, wanted.conditioning)
 
 
 def refuse_unusable_rows(files: list[Path], like: DocumentSet) -> int:
@@ -118,23 +118,24 @@ def draw(documents: list[Document], wanted: DocumentSet, seed: str) -> list[Docu
     """The set's share, in a seeded order: a larger count with the same seed holds the smaller one."""
     order = list(documents)
     random.Random(seed).shuffle(order)
-    if one.count > len(order):
+    if wanted.count > len(order):
         raise UserError(
-            f"documents: {_source(one)} has {len(order)} usable documents, not the {one.count} asked for; lower count"
+            f"documents: {_source(wanted)} has {len(order)} usable documents, not the {wanted.count} asked for; "
+            "lower count"
         )
-    if one.fraction:
-        return order[: max(1, round(one.fraction * len(order)))]
-    return order[: one.count or one.limit or len(order)]
+    if wanted.fraction:
+        return order[: max(1, round(wanted.fraction * len(order)))]
+    return order[: wanted.count or wanted.limit or len(order)]
 
 
 def counts_by_weight(sets: list[DocumentSet], usable: list[int]) -> list[int]:
     """How many documents of each set stand in the proportion of their weights: as many as the scarcest allows."""
-    if not any(one.weight for one in sets):
+    if not any(wanted.weight for wanted in sets):
         return []
-    if without := [_source(one) for one in sets if not one.weight]:
+    if without := [_source(wanted) for wanted in sets if not wanted.weight]:
         raise UserError(f"documents: {without[0]} has no weight and others have one; give a weight to all, or to none")
-    whole = min(have / one.weight for one, have in zip(sets, usable, strict=True))
-    return [max(1, int(whole * one.weight + 1e-9)) for one in sets]
+    whole = min(have / wanted.weight for wanted, have in zip(sets, usable, strict=True))
+    return [max(1, int(whole * wanted.weight + 1e-9)) for wanted in sets]
 
 
 def split(documents: list[Document], held_out: int) -> tuple[list[Document], list[Document]]:
@@ -160,4 +161,4 @@ def _refuse_a_bad_file(file: Path, usable: int, rejected: list[Rejected]) -> Non
 
 def _source(wanted: DocumentSet) -> str:
     """What a set is called: of a path beyond data/ the last part alone, which is the same on every machine."""
-    return one.name or (Path(one.path).name if Path(one.path).is_absolute() else one.path)
+    return wanted.name or (Path(wanted.path).name if Path(wanted.path).is_absolute() else wanted.path)
