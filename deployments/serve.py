@@ -1,4 +1,7 @@
-"""The same as `spillover serve`, from Python, with the same options: uv run python deployments/serve.py --at-once 4"""
+"""The same as `spillover serve`, from Python, with the same options.
+
+uv run python deployments/serve.py --at-once 4
+"""
 
 import sys
 

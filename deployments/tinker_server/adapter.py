@@ -1,4 +1,4 @@
-"""Stands in front of SkyRL's Tinker server and bridges two differences to the current Tinker SDK.
+"""Answers in front of SkyRL's Tinker server and bridges two differences to the current Tinker SDK.
 
 1. The SDK wants an id for every sampled sequence, and wants it in the answer to `asample`; the server gives none.
 2. The SDK creates a model from a saved state by one `load_weights` that names a session and a number, and from then on
@@ -24,12 +24,15 @@ MOST_BYTES = 1 << 30
 
 
 class Adapter:
+    """Passes requests of the SDK on to the server at this address, changed where the two differ."""
+
     def __init__(self, server: str):
         self.http = httpx.AsyncClient(base_url=server, timeout=None)
         self.names: dict[str, str] = {}
         """What the SDK calls a model, and what the server calls it."""
 
     async def __call__(self, request: Request) -> Response:
+        """The server's answer, as the SDK wants it."""
         body = await _decompressed(request)
         kind = request.headers.get("content-type", "").split(";")[0]
         if kind == "application/json" and body:
@@ -65,8 +68,8 @@ class Adapter:
     async def _forward(self, request: Request, body: bytes) -> Response:
         headers = {k: v for k, v in request.headers.items() if k not in OF_THE_CONNECTION}
         path = request.url.path
-        for ours, theirs in self.names.items():
-            path = path.replace(ours, theirs)
+        for name, name_at_server in self.names.items():
+            path = path.replace(name, name_at_server)
         url = httpx.URL(path=path, query=request.url.query.encode())
         return _passed_on(await self.http.request(request.method, url, headers=headers, content=body))
 
@@ -92,6 +95,7 @@ def _passed_on(answer: httpx.Response) -> Response:
 
 
 def application(server: str) -> Starlette:
+    """The adapter of the server at this address, for every path."""
     adapter = Adapter(server)
 
     @asynccontextmanager

@@ -22,6 +22,7 @@ STARTS_WITHIN = 300.0
 
 
 def main() -> None:
+    """Serves until Ctrl-C, and then ends SkyRL too."""
     parser = argparse.ArgumentParser(description="A Tinker server of one's own.")
     parser.add_argument("--base-model", required=True, help="a folder, or a name of Hugging Face")
     parser.add_argument("--port", type=int, default=8000, help="where the SDK finds it; SkyRL takes the next one")
@@ -46,6 +47,7 @@ def main() -> None:
 
 
 def skyrl(given: argparse.Namespace) -> list[str]:
+    """The command that starts SkyRL, on the port after the given one."""
     settings = given.backend_config
     if given.backend == "jax":
         settings = {
@@ -65,6 +67,7 @@ def skyrl(given: argparse.Namespace) -> list[str]:
 
 
 def wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
+    """Until the server answers; raises SystemExit where it ends, or does not answer within STARTS_WITHIN seconds."""
     until = time.monotonic() + STARTS_WITHIN
     while time.monotonic() < until:
         if server.poll() is not None:

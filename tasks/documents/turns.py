@@ -36,7 +36,7 @@ def to_messages(row: Any, conditioning: str = "chat") -> list[Message]:
     """
     if not isinstance(row, dict):
         raise Unusable(f"a {type(row).__name__} where an object was expected")
-    row = _told(row)
+    row = _given(row)
     shape = _shape(row)
     if shape == "messages":
         if conditioning == "prefix":
@@ -53,13 +53,13 @@ def to_messages(row: Any, conditioning: str = "chat") -> list[Message]:
 
 def unused(row: dict[str, Any]) -> list[str]:
     """The keys of a usable row that say something and are not read: `source`, or `name of a turn`."""
-    row = _told(row)
+    row = _given(row)
     turns = row["messages"] if _shape(row) == "messages" else []
-    beside = {f"{key} of a turn": None for turn in turns for key in _told(turn) if key not in READ_OF_A_TURN}
+    beside = {f"{key} of a turn": None for turn in turns for key in _given(turn) if key not in READ_OF_A_TURN}
     return [*(key for key in row if key not in READ[_shape(row)]), *beside]
 
 
-def _told(fields: dict[str, Any]) -> dict[str, Any]:
+def _given(fields: dict[str, Any]) -> dict[str, Any]:
     """What says something: a table of Parquet gives every row all keys, and nothing for those that it lacks."""
     return {key: value for key, value in fields.items() if value is not None}
 
@@ -105,7 +105,7 @@ def _turn(turn: Any) -> Message:
     _refuse(MEANT_OF_A_TURN, turn, f"a turn of the {role}'s")
     if not isinstance(turn.get("content"), str):
         raise Unusable(f"the {role}'s content is not text")
-    is_masked = _is_masked(_told(turn), role)
+    is_masked = _is_masked(_given(turn), role)
     return Message(role=role, content=turn["content"], weight=0 if is_masked and role == "assistant" else 1)
 
 
