@@ -3,14 +3,15 @@
 import os
 import shlex
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from flows.cli import audit, data, server
 from flows.cli.arguments import Place, numbers, say, several, use_server
+from flows.cli.start import is_of_no_run, judge_responses, load, start
 from tasks.catalog import UserError
-from tasks.schema import Eval, Experiment, Until
+from tasks.schema import Until
 
 app = typer.Typer(
     name="spillover",
@@ -46,14 +47,14 @@ def run(
     """Run an experiment: documents, fine-tune, sample before and after, judge, report."""
     from tasks.catalog import check_seed, parse_seeds
 
-    experiment = _load(name, overrides, local)
+    experiment = load(name, overrides, local)
     command = ["spillover", "run", name, *(overrides or []), *(["--local"] if local else [])]
     if not seeds:
         chosen = ["--seed", str(check_seed(seed, "--seed"))] if seed is not None else []
-        _run(experiment, shlex.join([*command, *chosen]), run, seed, until)
+        start(experiment, shlex.join([*command, *chosen]), run, seed, until)
     # Each is a run like any other, under a name with its seed, and goes on by its own command.
     for each in parse_seeds(seeds):
-        _run(experiment, shlex.join([*command, "--seed", str(each)]), f"{run or 'seed'}-{each}", each, until)
+        start(experiment, shlex.join([*command, "--seed", str(each)]), f"{run or 'seed'}-{each}", each, until)
     if seeds and until == "report":
         say(f"\nAll of them in one  spillover compare '{experiment.name}/{run or 'seed'}-*'")
 
@@ -63,7 +64,7 @@ def check(name: Name, overrides: Overrides = None, local: Local = False) -> None
     """Validate a definition and say what a run would do, spending nothing."""
     from flows.cli.check import show_plan
 
-    show_plan(_load(name, overrides, local))
+    show_plan(load(name, overrides, local))
 
 
 @app.command("plan")
@@ -79,14 +80,13 @@ def plan_questions(
     between: Annotated[float, typer.Option(help="Without a run: that of the change from question to question.")] = 0.0,
 ) -> None:
     """Say how many questions and samples an effect of a given size takes."""
-    from flows.cli.plan import show_needed, show_plan_of
-    from tasks.estimates.power import Spread
+    from flows.cli.plan import show_plan_for, show_plan_of
     from tasks.runs import Run
 
     if place:
         show_plan_of(Run.find(place), effect, power)
     elif within > 0 and between >= 0:
-        show_needed("Any measure", Spread(within, between), effect, power)
+        show_plan_for(within, between, effect, power)
     else:
         raise UserError("name a run to learn from, or give --within and --between, as 0.8 and 0.3")
 
@@ -124,10 +124,10 @@ def judge(
     if failed and any((judges, model, rubric, name)):
         raise UserError("--failed asks the run's own judges again: it takes no other judges, model, rubric or name")
     limits = {"in_flight": in_flight, "max_cost_usd": max_cost_usd}
-    if eval_names or _is_of_no_run(place):
+    if eval_names or is_of_no_run(place):
         if any((model, rubric, base_url, max_tokens, failed)):
             raise UserError("imported responses are judged as their evals say; judge the run that this makes again")
-        _judge_responses(place, eval_names, judges, limits, name)
+        judge_responses(place, eval_names, judges, limits, name)
         return
     from tasks.runs import Run
 
@@ -137,28 +137,6 @@ def judge(
 
     given = {"judges": several(judges), "model": model, "base_url": base_url, "max_tokens": max_tokens, **limits}
     judge_in_terminal(place, given, rubric, failed, name, address)
-
-
-def _is_of_no_run(place: str) -> bool:
-    """Whether there is a file or a folder that is none of a run."""
-    from pathlib import Path
-
-    from tasks.runs import Run
-
-    return Path(place).expanduser().exists() and not Run.exists(place)
-
-
-def _judge_responses(place: str, evals: str, judges: str, limits: dict[str, Any], name: str) -> None:
-    """Responses of another program become a run, and are judged."""
-    from pathlib import Path
-
-    from tasks.imports.responses import to_experiment
-
-    experiment = to_experiment(Path(place).expanduser(), several(evals), several(judges), **limits)
-    given = {"--eval": evals, "--judges": judges, "--in-flight": limits["in_flight"]}
-    given["--max-cost-usd"] = limits["max_cost_usd"]
-    command = ["spillover", "judge", place, *(str(part) for pair in given.items() if pair[1] for part in pair)]
-    _run(experiment, shlex.join(command), name, resume="--name")
 
 
 @app.command()
@@ -267,23 +245,13 @@ def export(
     parquet: Annotated[str, typer.Option(help="Instead of the LoRA all answers and judgments, as this file.")] = "",
 ) -> None:
     """Write a run's LoRA as a PEFT adapter folder, as others read it; or all of the run as one Parquet file."""
-    from pathlib import Path
-
-    from tasks.engines import get_engine
+    from flows.cli.export import export_adapter, export_table
     from tasks.runs import Run
 
-    here = Run.find(place)
     if parquet:
-        from flows.report_again import write_parquet
-
-        rows = write_parquet(here, Path(parquet).expanduser())
-        say(f"Parquet  {parquet}  ({rows:,} rows: one for each answer and judge)")
-        return
-    if not here.checkpoint.is_file():
-        raise UserError(f"{here.folder} has no checkpoint.json yet; finish its training with `{here.resume_command}`")
-    folder = Path(to).expanduser() if to else here.folder / "adapter"
-    get_engine(here.experiment().training).export(here.model(), folder)
-    say(f"Adapter  {folder}")
+        export_table(Run.find(place), parquet)
+    else:
+        export_adapter(Run.find(place), to)
 
 
 @app.command()
@@ -299,45 +267,6 @@ def serve(
     from flows.serving.serve import serve
 
     serve(at_once, reports_host, reports_port)
-
-
-def _load(name: str, overrides: list[str] | None, local: bool) -> Experiment:
-    """The experiment; with --local what is not as defined is said."""
-    from tasks.definitions import load_experiment
-
-    experiment = load_experiment(name, overrides or [])
-    if local:
-        from tasks.models.local_preview import to_local_preview
-
-        experiment, changes = to_local_preview(experiment)
-        say("Tried locally, so it says nothing about the experiment's model:")
-        say("".join(f"- {change}\n" for change in changes))
-    return experiment
-
-
-def _run(
-    experiment: Experiment,
-    command: str,
-    run_name: str,
-    seed: int | None = None,
-    until: Until = "report",
-    resume: str = "--run",
-) -> None:
-    from tasks.definitions import load_evals
-
-    _refuse_missing_keys(load_evals(experiment))
-    address = use_server()
-    from flows.cli.run import run_in_terminal
-
-    run_in_terminal(experiment, seed, run_name, until, address, f"{command} {resume}")
-
-
-def _refuse_missing_keys(evals: list[Eval]) -> None:
-    """Before a server is started, which takes seconds; the SDKs are not loaded where no judge is asked."""
-    for judge in (judge for evaluation in evals for judge in evaluation.judges if judge.is_asked):
-        from tasks.judging.providers import check_key
-
-        check_key(judge)
 
 
 def main() -> None:

@@ -27,6 +27,11 @@ def show_plan_of(run: Run, effect: float, power: float) -> None:
             _show_measure(measure, spread_of(pairs), effect or measure.equivalence_margin or 0.0, power)
 
 
+def show_plan_for(within: float, between: float, effect: float, power: float) -> None:
+    """The table without a run: for a measure whose answers vary by `within`, and its change by `between`."""
+    show_needed("Any measure", Spread(within, between), effect, power)
+
+
 def _show_measure(measure: Measure, spread: Spread | None, effect: float, power: float) -> None:
     title = f"{measure.name} ({measure.eval})"
     if spread is None:
