@@ -30,8 +30,8 @@ OURS = {
     "a container": {"host": "server:4200"},
 }
 FOREIGN = {
-    "a page elsewhere": {"origin": "https://evil.example"},
-    "a page elsewhere at this port": {"origin": "http://evil.example:4200"},
+    "another page": {"origin": "https://evil.example"},
+    "another page at this port": {"origin": "http://evil.example:4200"},
     "a page of another port": {"origin": "http://127.0.0.1:4300"},
     "a page of another port of localhost": {"origin": "http://localhost"},
     "a page of another scheme": {"origin": "https://127.0.0.1:4200"},
@@ -46,9 +46,9 @@ FOREIGN = {
     "no host": {"host": ""},
     "a port of the proxy that is not its own": {"origin": "https://lab.example:8443"},
     "the proxy's name without its TLS": {"origin": "http://lab.example"},
-    "a script of a page elsewhere": {"sec-fetch-site": "cross-site", "sec-fetch-dest": "script"},
+    "a script of another page": {"sec-fetch-site": "cross-site", "sec-fetch-dest": "script"},
     "an image of a page at another port": {"sec-fetch-site": "same-site", "sec-fetch-dest": "image"},
-    "a frame in a page elsewhere": {"sec-fetch-site": "cross-site", "sec-fetch-dest": "iframe"},
+    "a frame in another page": {"sec-fetch-site": "cross-site", "sec-fetch-dest": "iframe"},
 }
 
 

@@ -23,7 +23,7 @@ from tests.conftest import PROJECT, make_data_folder
 
 pytestmark = pytest.mark.integration
 SOCKETS = ("events/in", "events/out", "logs/out")
-ATTACK = """<!doctype html><title>elsewhere</title><script>
+ATTACK = """<!doctype html><title>another page</title><script>
 const server = "SERVER", flow = name => JSON.stringify({name}), json = {"content-type": "application/json"};
 const tried = {
   read: () => fetch(server + "/api/health").then(answer => answer.text()),
@@ -123,7 +123,7 @@ def flows(address):
     ],
     ids=str,
 )
-def test_what_comes_from_elsewhere_can_neither_read_nor_write(address, headers):
+def test_what_comes_from_another_page_can_neither_read_nor_write(address, headers):
     text = {**headers, "content-type": "text/plain"}
     for answer in (
         httpx.get(f"{address}/api/health", headers=headers),
@@ -226,7 +226,7 @@ def test_the_ui_works_without_a_login_under_both_names(page, address, host):
     assert [words for words, place in page.said if not place["url"].endswith("/favicon.ico")] == [], "Prefect has none"
 
 
-def test_a_link_from_elsewhere_opens_the_ui(page, address, attacker):
+def test_a_link_from_another_page_opens_the_ui(page, address, attacker):
     page.goto(f"http://localhost:{attacker}/")
     page.evaluate("address => { location.href = address }", f"{address}/deployments")
     expect(page.get_by_text("the demo").first).to_be_visible(timeout=30_000)

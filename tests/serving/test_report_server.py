@@ -110,7 +110,7 @@ def test_what_the_disk_itself_refuses_is_no_missing_page(run, browser, monkeypat
 
 
 @pytest.mark.parametrize("headers", [{"host": "evil.example"}, {"origin": "https://evil.example"}])
-def test_a_page_elsewhere_and_another_name_for_this_machine_are_refused(run, browser, headers):
+def test_another_page_and_another_name_for_this_machine_are_refused(run, browser, headers):
     assert browser.get("/", headers=headers).status_code == 403
 
 
