@@ -29,7 +29,7 @@ def report_again(run: Run, rules: list[str]) -> Path:
         raise UserError(f"{run.folder} has no judged.jsonl yet; finish it with `{run.resume_command}`")
     with run.exclusive():
         if rules:
-            run.keep_evals(_estimable(run, rules))
+            run.replace_evals(_estimable(run, rules))
         return make_files(run)
 
 

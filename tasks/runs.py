@@ -83,7 +83,7 @@ class Run:
 
     @classmethod
     def open(cls, experiment: Experiment, evals: list[Eval], name: str) -> "Run":
-        """The run of that name, made when it is new; refused when it was made from another definition."""
+        """The run of that name, made where it is new; UserError where it was made from another definition."""
         run = cls.at(experiment.name, name)
         run.refuse_a_changed_definition(experiment, evals)
         if run.definition.is_file():
@@ -96,7 +96,10 @@ class Run:
 
     @classmethod
     def derive(cls, parent: "Run", experiment: Experiment, evals: list[Eval], name: str) -> "Run":
-        """A run with another run's documents, model and answers, to be judged otherwise; it names its parent."""
+        """A new run with another run's documents, model and answers, to be judged otherwise; run.json names the parent.
+
+        Raises UserError for the parent's own name.
+        """
         run = cls.at(experiment.name, name)
         if run.folder == parent.folder:
             raise UserError(f"run {name!r} has these judgments already; give the new one another name")
@@ -127,7 +130,7 @@ class Run:
         for folder in (Path(place).expanduser(), results / place):
             if os.path.isfile(folder / "experiment.yaml"):
                 return cls(folder.resolve())
-        runs = sorted(map(cls, (file.parent for file in (results / place).glob("*/experiment.yaml"))), key=_age)
+        runs = sorted(map(cls, (file.parent for file in (results / place).glob("*/experiment.yaml"))), key=_finished_at)
         if not runs:
             raise UserError(f"no run at {place!r}; `spillover list` shows the runs in {results}")
         return runs[-1]
@@ -140,14 +143,14 @@ class Run:
         results = data_folder() / "results"
         try:
             files = sorted(results.glob(f"{place}/experiment.yaml"))
-        except (ValueError, NotImplementedError):  # no pattern, or one of another folder
+        except (ValueError, NotImplementedError):  # not a pattern, or an absolute one
             files = []
         if not files:
             raise UserError(f"no run fits {place!r}; `spillover list` shows the runs in {results}")
         return [cls(file.parent) for file in files]
 
     def exclusive(self) -> AbstractContextManager[None]:
-        """Keeps the run to this process while it writes; UserError where another one does."""
+        """Locks the run while this process writes to it; raises UserError where another process does."""
         return exclusive_now(
             f"run {self.folder.parent.name}/{self.name}",
             f"run {self.name!r} is being written by another process ({self.folder}); wait until that one has ended or "
@@ -163,17 +166,17 @@ class Run:
 
     @property
     def resume_command(self) -> str:
-        """Goes on with the run from its own definition, so with every override that it was started with."""
+        """The command that resumes the run from its own definition, and so with every override it was started with."""
         if imported := self.record().get("import_command"):
             return str(imported)
-        if self._is_judged_on():
+        if self._can_only_be_judged():
             return f"spillover judge {shlex.quote(str(self.folder))} --failed"
         return f"spillover run {shlex.quote(str(self.definition))} --run {shlex.quote(self.name)}"
 
     @property
     def raise_command(self) -> str:
-        """Goes on with the run under a higher limit on its cost."""
-        return self.resume_command + (" --max-cost-usd ..." if self._is_judged_on() else " max_cost_usd=...")
+        """The command that resumes the run with a higher limit on its cost; the limit is to be filled in."""
+        return self.resume_command + (" --max-cost-usd ..." if self._can_only_be_judged() else " max_cost_usd=...")
 
     def copy_rows_to(self, folder: Path) -> "Run":
         """A copy below that folder of what was sampled and judged, from which all else can be made anew.
@@ -193,8 +196,8 @@ class Run:
             file.touch()
         return copy
 
-    def _is_judged_on(self) -> bool:
-        """Whether there is nothing but judging to go on with: another run's answers, or a folder that was moved."""
+    def _can_only_be_judged(self) -> bool:
+        """Whether nothing can be trained or sampled in it: its answers are another run's, or its folder was moved."""
         is_moved = self.finetuned.is_file() and self.folder.parents[1].resolve() != data_folder() / "results"
         return "parent" in self.record() or is_moved
 
@@ -317,12 +320,12 @@ class Run:
         after = [_with_what_may_change(evaluation, given[evaluation.name]) for evaluation in before]
         measures = [[(e.rules, e.equivalence_margin) for e in evaluations] for evaluations in (before, after)]
         if measures[0] != measures[1] or self.experiment().targets != experiment.targets:
-            self.keep_evals(after)
+            self.replace_evals(after)
         elif after != before:
             self.write_evals(after)
 
-    def keep_evals(self, evals: list[Eval]) -> None:
-        """The run's evals with other rules; effects and report are to be made anew."""
+    def replace_evals(self, evals: list[Eval]) -> None:
+        """Writes the evals and removes effects and report, which were made with other rules and are to be made anew."""
         self._remove_what_effects_made()  # first: a kill between the two must not leave effects of other rules
         self.write_evals(evals)
 
@@ -346,7 +349,8 @@ class Run:
         """Raises UserError where the run is there and was made from another definition."""
         if not self.definition.is_file():
             return
-        for path, now in [(self.definition, experiment), *((self.evals_folder / f"{e.name}.yaml", e) for e in evals)]:
+        given = {self.definition: experiment, **{self.evals_folder / f"{e.name}.yaml": e for e in evals}}
+        for path, now in given.items():
             before = validate(type(now), read_fields(path), str(path)) if path.is_file() else None
             if isinstance(before, Experiment) and isinstance(now, Experiment) and before.max_cost_usd > 0:
                 self._refuse_a_forgotten_limit(before.max_cost_usd, now.max_cost_usd)
@@ -366,7 +370,7 @@ def _read_nouns(file: Path, noun: type[Row]) -> list[Row]:
     return [noun(**row) for row in read_table(file, noun).to_dicts()]
 
 
-def _age(run: Run) -> tuple[str, float]:
+def _finished_at(run: Run) -> tuple[str, float]:
     """Sorts runs by when they were finished, those that are not before all others."""
     finished = str(run.record().get("finished", "")) if run.report.is_file() else ""
     return finished, run.definition.stat().st_mtime
@@ -400,7 +404,7 @@ def _refuse_what_is_no_folder_name(name: str, what: str) -> None:
 
 
 def default_name(created: datetime, identifier: str) -> str:
-    """The same whenever the same flow run is retried: its creation time and the start of its id."""
+    """A run's name made of its flow run's creation time and the start of its id, the same when that is retried."""
     return f"{created.astimezone(UTC):%Y%m%d-%H%M%S}-{identifier[:8]}"
 
 

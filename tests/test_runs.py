@@ -99,7 +99,7 @@ def test_changed_rules_and_targets_are_taken_over_and_what_was_made_with_others_
     run = Run.open(experiment, [one.model_copy(update={"rules": [low]})], "ruled")
     for file in (run.effects, run.report, run.results):
         write_text(file, "made")
-    run.keep_evals([one.model_copy(update={"rules": [low, high]})])
+    run.replace_evals([one.model_copy(update={"rules": [low, high]})])
     assert not run.effects.exists()
     write_text(run.effects, "made")
     same = Run.open(experiment, [one.model_copy(update={"rules": [low]})], "ruled")

@@ -120,7 +120,7 @@ def test_questions_that_only_one_of_them_was_asked_have_no_part_in_fine_tune_aga
     first, second = make_run(0, AFTER[0]), make_run(0, AFTER[1], experiment="y")
     (evaluation,) = second.evals()
     other = evaluation.questions[0].model_copy(update={"text": "In other words?"})
-    second.keep_evals([evaluation.model_copy(update={"questions": [other, *evaluation.questions[1:]]})])
+    second.replace_evals([evaluation.model_copy(update={"questions": [other, *evaluation.questions[1:]]})])
     write_effects(second)
     rows = [row for row in compare(grouped([[first], [second]], [])) if row.against]
     assert next(row for row in rows if not row.question).questions == 5
@@ -157,7 +157,7 @@ def test_measures_of_one_name_and_other_scales_are_not_set_against_each_other(ma
     first, second = make_run(0, AFTER[0]), make_run(0, AFTER[1], experiment="y")
     (evaluation,) = second.evals()
     wide = evaluation.judges[0].model_copy(update={"scale": Scale(low=0, high=100)})
-    second.keep_evals([evaluation.model_copy(update={"judges": [wide]})])
+    second.replace_evals([evaluation.model_copy(update={"judges": [wide]})])
     write_effects(second)
     assert not [row for row in compare(grouped([[first], [second]], [])) if row.against]
 
