@@ -10,7 +10,7 @@ from pathlib import Path
 
 from flows.console import console
 from flows.so_far import state_of, write_moved, write_so_far
-from tasks.report.report import RENEWED
+from tasks.report.report import RELOAD_EVERY
 from tasks.runs import Run
 
 LOOK_EVERY = 10
@@ -35,7 +35,7 @@ def show(run: Run, browser: bool = True) -> None:
             return
         write_moved(page, run.report)
         console.print(f"Report  {run.report}")
-        time.sleep(RENEWED + LOOK_EVERY if browser else 0)  # until the browser's page has moved on to the report
+        time.sleep(RELOAD_EVERY + LOOK_EVERY if browser else 0)  # until the browser's page has moved on to the report
 
 
 def _follow(run: Run, folder: Path) -> None:

@@ -32,7 +32,7 @@ from tasks.runs import Run, cost_words
 from tasks.schema import SIDES, Agreement, AnswerKey, Corrected, Effect, Eval, Experiment, Judgment, Response
 
 SHOWN_DOCUMENTS = 10
-RENEWED = 30
+RELOAD_EVERY = 30
 """Seconds after which the page of an unfinished run loads itself again."""
 STANDIN = "standin"
 STANDIN_NOTE = (
@@ -132,7 +132,7 @@ def render(run: Run, so_far: str = "") -> str:
         run=run,
         record=run.record(),
         so_far=so_far,
-        renewed=RENEWED,
+        reload_every=RELOAD_EVERY,
         findings=findings(effects),
         standin_note=STANDIN_NOTE if is_standin(experiment) else "",
         tiers=tiers,
