@@ -10,8 +10,8 @@ from tasks.engines.local import LocalEngine
 from tasks.engines.lora import load_model
 from tasks.estimates.effects import estimate
 from tasks.estimates.judgments import judgments_frame
-from tasks.models.likelihood import likelihoods, plan_texts
-from tasks.models.sampling import plan_samples, sample
+from tasks.models.likelihood import likelihoods, logprobs_cost, plan_texts
+from tasks.models.sampling import SampleCount, plan_samples, sample
 from tasks.paid.budget import Budget
 from tasks.paid.store import Store
 from tasks.schema import Checkpoint, Document, Eval, Judge, Message, Question, Sampling, Training
@@ -94,6 +94,16 @@ async def test_what_the_store_holds_is_not_computed_again_and_what_is_costs():
     assert budget.usd == pytest.approx(0.001 * 2 * len(texts[0].text.prompt + texts[0].text.answer))
     assert await rows_of(engine, texts) == first
     assert len(engine.asked) == 2
+
+
+def test_every_answer_is_read_by_both_models_and_expected_to_be_half_as_long_as_it_may_be():
+    cost = cost_of(Scorer({}, per_token=0.001), SampleCount(responses=4, prompt_tokens=100))
+    assert cost.expected == pytest.approx(0.001 * 2 * (100 + 4 * 256))
+    assert cost.most == pytest.approx(0.001 * 2 * (100 + 4 * 512))
+
+
+def cost_of(engine, count):
+    return logprobs_cost(engine, Sampling(), count)
 
 
 def test_logprobs_are_those_of_the_answers_tokens_alone_whatever_stands_beside_them():

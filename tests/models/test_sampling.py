@@ -1,8 +1,16 @@
 import pytest
 
 from tasks.engines.engine import Reply
-from tasks.models.sampling import baseline_samples, plan_samples, sample
+from tasks.models.sampling import (
+    baseline_samples,
+    count_samples,
+    estimate_samples,
+    plan_samples,
+    sample,
+    sampling_cost,
+)
 from tasks.paid.budget import Budget, BudgetSpent
+from tasks.paid.prices import CostRange
 from tasks.paid.store import Store
 from tasks.schema import Checkpoint, Question, Sampling
 from tests.fakes.nouns import CLAUDE, LEXICON, an_eval
@@ -113,6 +121,28 @@ def test_one_more_baseline_answer_is_drawn_only_where_a_floor_needs_it():
     assert baseline_samples([alone], Sampling(n_samples=1)) == 1
     assert baseline_samples([pair], Sampling(n_samples=1, temperature=0)) == 1
     assert baseline_samples([pair], Sampling(n_samples=3)) == 3
+
+
+def test_samples_are_expected_to_be_half_as_long_as_they_may_be():
+    engine = Echo(per_token=0.001)
+    requests = planned(engine, 3)
+    count = count_samples(requests)
+    assert count == (6, 3 * sum(len(f"Text of {question}?") for question in QUESTIONS))
+    most = 0.001 * (count.prompt_tokens + 6 * 512)
+    assert tuple(cost_of(engine, count)) == pytest.approx((most / 2, most))
+    assert cost_of(Unpriced(), count) == CostRange(None, None)
+    assert estimate_samples(6) == (6, 300)
+
+
+def cost_of(engine, count):
+    return sampling_cost(engine, Sampling(), count)
+
+
+class Unpriced(Echo):
+    """An engine whose prices nobody knows."""
+
+    def price(self, prefill=0, sample=0):
+        return None
 
 
 async def test_answers_that_cost_are_counted_and_stop_at_the_limit_with_all_that_was_paid_kept():

@@ -3,11 +3,21 @@ import os
 
 import pytest
 
-from tasks.catalog import data_folder
+from tasks.catalog import UserError, data_folder
 from tasks.engines import get_engine
 from tasks.files import write_rows
 from tasks.models.sampling import plan_samples, sample
-from tasks.models.training import checkpoint_folder, keep_with_run, kept_checkpoint, train, training_key
+from tasks.models.training import (
+    TrainingPlan,
+    TrainingTokens,
+    checkpoint_folder,
+    estimate_tokens,
+    keep_with_run,
+    kept_checkpoint,
+    plan_training,
+    train,
+    training_key,
+)
 from tasks.paid.store import Store
 from tasks.runs import Run
 from tasks.schema import Checkpoint, Document, Message, Sampling, Training
@@ -22,8 +32,19 @@ def documents(*texts, line=1):
 class Trainer:
     """An engine that writes a curve and counts its trainings; it fails when it is told to."""
 
+    today = ""
+
     def __init__(self, fails=False):
         self.fails, self.trained, self.found = fails, 0, []
+
+    def untuned(self):
+        return Checkpoint(engine="local", base_model="m", path=None, identity="m")
+
+    def check(self, documents):
+        return sum(len(message.content) for document in documents for message in document.messages)
+
+    def price(self, train=0, prefill=0):
+        return 2.0 * train + 0.5 * prefill
 
     async def train(self, documents, held_out, seed, folder, progress):
         self.trained += 1
@@ -35,8 +56,8 @@ class Trainer:
         return Checkpoint(engine="local", base_model="m", path=str(folder), identity="i")
 
 
-async def train_by(engine):
-    return await train(engine, documents("a"), [], 0, "k", lambda *_: None)
+async def train_by(engine, key="k"):
+    return await train(engine, documents("a"), [], 0, key, lambda *_: None)
 
 
 def test_the_key_follows_texts_order_settings_model_and_seed_and_nothing_else():
@@ -58,6 +79,30 @@ def test_the_key_follows_texts_order_settings_model_and_seed_and_nothing_else():
     assert key(documents("a", "b", line=9)) == key()
     assert key(training=Training(base_url="http://x")) == key()
     assert key(training=Training(base_model="/srv/models/m")) == key(), "the model's identity stands for its place"
+
+
+def plan(engine, **settings):
+    training = Training(epochs=3, **settings)
+    return plan_training(engine, training, documents("abc", "de"), documents("fghi"), 0)
+
+
+def test_a_training_costs_every_epoch_and_the_held_out_loss_twice():
+    planned = plan(Trainer())
+    assert planned == (training_key(Training(epochs=3), documents("abc", "de"), documents("fghi"), 0, "m"), False, 34.0)
+    with pytest.raises(UserError, match=r"training\.warmup: 9 steps, and 2 documents make 3"):
+        plan(Trainer(), warmup=9)
+
+
+async def test_a_training_that_is_kept_costs_nothing_and_none_of_its_documents_is_counted(monkeypatch):
+    engine = Trainer()
+    key = plan(engine).key
+    await train_by(engine, key)
+    monkeypatch.setattr(Trainer, "check", None)
+    assert plan(engine) == TrainingPlan(key, is_kept=True, price=0.0)
+
+
+def test_without_a_tokenizer_tokens_are_estimated_by_the_letters():
+    assert estimate_tokens(documents("abcdefgh", "ijkl"), documents("m")) == TrainingTokens(3, 0)
 
 
 async def test_a_finished_training_is_kept_and_not_repeated():
