@@ -13,9 +13,9 @@ from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import TERMINAL_STATES
 from prefect.settings import PREFECT_RESULTS_LOCAL_STORAGE_PATH, temporary_settings
 
-from flows.verification import verify
 from flows.experiment import run_experiment
 from flows.judging import TooManyUnscored
+from flows.verification import verify
 from tasks.catalog import UserError, data_folder
 from tasks.definitions import load_experiment
 from tasks.paid.budget import BudgetSpent
