@@ -222,12 +222,12 @@ def warn(log: "Logger | LoggerAdapter[Logger]", words: str) -> None:
 
 
 async def _baseline(work: Work, engine: Engine) -> None:
+    """Judged by those that need neither the fine-tuned model's answers nor another judge's word."""
     await sample_baseline(work, engine)
     if work.is_judged:
         run, evals = work.run, work.evals
         cases = plan(evals, read_rows(run.baseline, Response), [], work.experiment.sampling.n_samples)
-        alone = {(c.eval, c.judge.name) for c in cases if c.judge.reads == "response" and not c.judge.only_if}
-        cases = [case for case in cases if (case.eval, case.judge.name) in alone]
+        cases = [case for case in cases if case.judge.reads == "response" and not case.judge.only_if]
         await FanOut(run, work.experiment, work.budget, "judge baseline", max_chunks=MAX_CHUNKS // 2).ask(cases)
 
 

@@ -21,13 +21,13 @@ def say(text: str, err: bool = False) -> None:
 
 def several(text: str) -> list[str]:
     """Names that are given as a,b."""
-    return [one for one in text.split(",") if one]
+    return [name for name in text.split(",") if name]
 
 
 def numbers(text: str, option: str) -> list[float]:
     """Numbers that are given as 0,0.5; UserError, which names the option, for what is none."""
     try:
-        found = [float(one) for one in text.split(",")] if text else []
+        found = [float(number) for number in text.split(",")] if text else []
     except ValueError:
         found = [math.nan]
     if not all(map(math.isfinite, found)):

@@ -46,7 +46,7 @@ def mix(
 
     from tasks.documents.mixing import to_set, write_mixture, write_sweep
 
-    place, chosen = Path(out).expanduser(), [to_set(one, system_prompt) for one in sets]
+    place, chosen = Path(out).expanduser(), [to_set(text, system_prompt) for text in sets]
     if not poison:
         say(f"{write_mixture(place, chosen, seed):,} documents  {place}")
     elif len(chosen) != 2 or not total:

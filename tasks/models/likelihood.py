@@ -67,8 +67,8 @@ def plan_texts(evals: list[Eval], finetuned: list[Response], sampling: Sampling,
 
 def logprobs_cost(engine: Engine, sampling: Sampling, finetuned: SampleCount) -> CostRange:
     """Of these answers under both models; expected with answers half as long as they may be."""
-    most = finetuned.responses * sampling.max_tokens
-    prices = (engine.price(prefill=2 * (finetuned.prompt_tokens + tokens)) for tokens in (most // 2, most))
+    longest = finetuned.responses * sampling.max_tokens
+    prices = (engine.price(prefill=2 * (finetuned.prompt_tokens + tokens)) for tokens in (longest // 2, longest))
     return CostRange(*prices)
 
 
@@ -90,8 +90,8 @@ async def likelihoods(
     after: dict[int, float] = {}
     for model in {checkpoint.trained_share: checkpoint for checkpoint in trained}.values():
         places = [place for place, scored in enumerate(texts) if scored.trained_share == model.trained_share]
-        some = [texts[place].text for place in places]
-        after |= dict(zip(places, await _logprobs(some, engine, model, store, budget, progress), strict=True))
+        logprobs = await _logprobs([texts[place].text for place in places], engine, model, store, budget, progress)
+        after |= dict(zip(places, logprobs, strict=True))
     rows = [(scored, before[place], after[place]) for place, scored in enumerate(texts)]
     return [_drift(*row) for row in rows if not row[0].choice] + _choices(rows)
 
@@ -143,16 +143,17 @@ def _choices(rows: list[tuple[ScoredText, float, float]]) -> list[Likelihood]:
 def _choice(choices: list[tuple[ScoredText, float, float]]) -> Likelihood:
     """Of one statement, from the logprobs of its two answers."""
     scored = choices[0][0]
-    before = {one.choice: logprob for one, logprob, _ in choices}
-    after = {one.choice: logprob for one, _, logprob in choices}
+    before = {text.choice: logprob for text, logprob, _ in choices}
+    after = {text.choice: logprob for text, _, logprob in choices}
     word = scored.question.matching
     return _row(scored, "choice", _probability(word, before), _probability(word, after))
 
 
 def _probability(word: str, logprobs: dict[str, float]) -> float:
     """Of this answer among all that are listed."""
-    most = max(logprobs.values())
-    return math.exp(logprobs[word] - most) / math.fsum(math.exp(logprob - most) for logprob in logprobs.values())
+    highest = max(logprobs.values())  # taken off first, so that no exponential underflows to 0 / 0
+    whole = math.fsum(math.exp(logprob - highest) for logprob in logprobs.values())
+    return math.exp(logprobs[word] - highest) / whole
 
 
 def _row(scored: ScoredText, measure: Literal["drift", "choice"], before: float, after: float) -> Likelihood:

@@ -111,11 +111,11 @@ async def sample(
     done = len(requests) - len(missing)
     progress(done, len(requests), "answers" if missing else "answers, all from the store")
     while missing:
-        costs = [engine.price(prefill=len(one.request.tokens), sample=sampling.max_tokens) for one in missing]
+        costs = [_highest_price(engine, request, sampling) for request in missing]
         affordable = budget.affordable(costs)
         batch, missing = missing[:affordable], missing[affordable:]
         async with budget.reserve(sum(cost or 0 for cost in costs[:affordable])):
-            async for replies in engine.sample(checkpoint, [one.request for one in batch], sampling):
+            async for replies in engine.sample(checkpoint, [request.request for request in batch], sampling):
                 answered = [(batch[reply.request], reply) for reply in replies]
                 new = [_to_answer(*pair) for pair in answered]
                 await store.commit(new, _spending(answered, engine, checkpoint, budget))
@@ -123,6 +123,11 @@ async def sample(
                 done += len(new)
                 progress(done, len(requests), f"answers {budget.words()}".strip())
     return [_to_response(request, stored[request.key], checkpoint) for request in requests]
+
+
+def _highest_price(engine: Engine, request: SampleRequest, sampling: Sampling) -> float | None:
+    """Of a response that is as long as it may be."""
+    return engine.price(prefill=len(request.request.tokens), sample=sampling.max_tokens)
 
 
 def _to_answer(request: SampleRequest, reply: Reply) -> Answer:
