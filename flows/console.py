@@ -16,6 +16,7 @@ class Terminal(Console):
         super().__init__(highlight=False, markup=False, emoji=False, soft_wrap=True, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
+        """What Rich asks for each string that it prints."""
         return super().render_str(visible(text), **options)
 
 

@@ -8,10 +8,10 @@ import yaml
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
 
-from flows.verification import verify
 from flows.experiment import run_experiment
 from flows.judge_again import judge_again
 from flows.judging import TooManyUnscored
+from flows.verification import verify
 from tasks.catalog import UserError, data_folder
 from tasks.judging.dispatcher import ServiceDown
 from tasks.paid.budget import BudgetSpent

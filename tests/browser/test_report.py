@@ -6,8 +6,8 @@ import shutil
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from flows.report_again import report_again
 from flows.experiment import run_experiment
+from flows.report_again import report_again
 from tasks.definitions import load_experiment
 from tasks.files import write_rows
 from tasks.judging.cases import plan
