@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
+import httpcore  # noqa: F401 - else by the first request, and Python 3.11 ends with -2 where a signal meets an import
 import httpx
 import psutil
 from filelock import FileLock
