@@ -188,7 +188,9 @@ def csv_rows(texts: Iterable[str], place: str) -> Iterator[tuple[int, dict[str, 
             line, following = following, reader.line_num + 1
             if not names:
                 names = _header(cells, f"{place} line {line}")
-                known = tuple(FORMER_NAMES.get(name, name) for name in names[: len(GENERATIONS)])
+                known = tuple(
+                    name if name in GENERATIONS else FORMER_NAMES.get(name, name) for name in names[: len(GENERATIONS)]
+                )
                 if is_ours := known == GENERATIONS:
                     names = [*known, *names[len(known) :]]
             elif any(cells):

@@ -929,8 +929,8 @@ class Effect(Noun):
     """Hash of everything that defines the judge."""
     tier: str
     """A tier, or all."""
-    question: str
-    """The id of one question, or empty for the tier as a whole."""
+    question_id: str
+    """Of one question, or empty for the tier as a whole."""
     baseline: float | None
     """Mean score of the baseline (a pair judge's floor); each question weighs the same."""
     finetuned: float | None
@@ -991,7 +991,7 @@ class Effect(Noun):
     @property
     def is_of_question(self) -> bool:
         """Of one question alone, not of a tier."""
-        return bool(self.question)
+        return bool(self.question_id)
 
     @property
     def is_slope(self) -> bool:

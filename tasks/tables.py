@@ -32,6 +32,7 @@ MARKED = re.compile(_FORMULA.replace("{}", "'"))
 GENERATIONS = ("model", "eval", "tier", "question_id", "sample", "question", "response", "trained_share")
 """The first columns of model_generations.csv, by which it is recognised where it is imported as answers."""
 FORMER_NAMES = {
+    "question": "question_id",
     "at": "trained_share",
     "these_low": "ci_low_fixed_questions",
     "these_high": "ci_high_fixed_questions",
@@ -95,8 +96,10 @@ def read_table(file: Path, noun: type[BaseModel]) -> "polars.DataFrame":
     import polars
 
     columns = _columns(noun)
-    former = {name: columns[now] for name, now in FORMER_NAMES.items() if now in columns}
-    table = polars.read_csv(file, schema_overrides=columns | former).rename(FORMER_NAMES, strict=False)
+    former = {name: columns[now] for name, now in FORMER_NAMES.items() if now in columns and name not in columns}
+    table = polars.read_csv(file, schema_overrides=columns | former).rename(
+        {name: FORMER_NAMES[name] for name in former}, strict=False
+    )
     texts = polars.col(polars.String).fill_null("").map_elements(text_of, polars.String)
     missing = [name for name in columns if name not in table.columns]
     defaults = [polars.lit(noun.model_fields[name].default, dtype=columns[name]).alias(name) for name in missing]

@@ -392,7 +392,7 @@ async def test_judging_that_stops_beside_a_training_elsewhere_is_told_while_the_
 
 async def test_one_greedy_sample_has_no_floor_and_says_so():
     here = Run(await run_experiment(tiny("sampling.n_samples=1", "sampling.temperature=0"), run="greedy"))
-    direct = next(e for e in here.estimates() if e.tier == "direct" and not e.question)
+    direct = next(e for e in here.estimates() if e.tier == "direct" and not e.question_id)
     assert (direct.baseline, direct.difference) == (None, None)
     assert direct.finetuned is not None
     assert (
@@ -461,7 +461,7 @@ async def test_statements_are_scored_by_the_answer_and_by_its_logprobs_and_drift
     }
     assert sum(row.measure == "choice" for row in likely) == 2 * 3
     assert all(0 < row.baseline < 1 and 0 < row.finetuned < 1 for row in likely if row.measure == "choice")
-    whole = {e.measure: e for e in run.estimates() if not e.question}
+    whole = {e.measure: e for e in run.estimates() if not e.question_id}
     assert set(whole) == {"trait", "drift", "choice"}
     assert whole["choice"].note_new_questions == "too few questions (3 of 5)"
     assert whole["drift"].difference is not None

@@ -113,7 +113,7 @@ def test_a_table_with_the_column_names_of_an_earlier_version_is_read_under_today
             ("detectable_these", "detectable_new"),
         ]
     ]
-    assert (question.question, question.ci_low_new_questions, question.note_fixed_questions) == ("q1", None, "")
+    assert (question.question_id, question.ci_low_new_questions, question.note_fixed_questions) == ("q1", None, "")
     assert question.note_new_questions == "too few questions (1 of 5)"
 
 
@@ -203,7 +203,7 @@ def test_tiers_and_questions_that_begin_like_formulas_come_back_as_they_were_and
     tiers = {tier for tier, _ in QUESTIONS.values()}
     for run in runs:
         assert {effect.tier for effect in run.estimates()} == {*tiers, "all", "slope"}
-        assert {effect.question for effect in run.estimates()} == {*QUESTIONS, ""}
+        assert {effect.question_id for effect in run.estimates()} == {*QUESTIONS, ""}
         assert {effect.measure for effect in run.estimates()} == {"lexicon", "=judge"}
         assert tiers <= set(run.shares()["tier"])
         assert [check for check in verify(run) if check.fault] == []

@@ -150,8 +150,8 @@ def effects_of(by_run: list[Measure], evaluation: Eval) -> list[Effect]:
     return effects + [estimate_effect(part, pair.tier, pair.question_id) for part, pair in first]
 
 
-def estimate_effect(part: Part, tier: str, question: str = "") -> Effect:
-    """The effect over the questions of a part; `question` is the id where it is a single one."""
+def estimate_effect(part: Part, tier: str, question_id: str = "") -> Effect:
+    """The effect over the questions of a part; `question_id` is its id where it is a single one."""
     complete = part.complete()
     no_baseline = part.without_baseline()
     after = part.with_finetuned() if no_baseline else complete
@@ -164,7 +164,7 @@ def estimate_effect(part: Part, tier: str, question: str = "") -> Effect:
     return _effect(
         part,
         tier=tier,
-        question=question,
+        question_id=question_id,
         complete=complete,
         after=after,
         baseline=complete.mean("baseline"),
@@ -238,7 +238,7 @@ def _effect(
     part: Part,
     *,
     tier: str,
-    question: str = "",
+    question_id: str = "",
     complete: Part,
     after: Part,
     baseline: float | None,
@@ -260,7 +260,7 @@ def _effect(
         model=", ".join(sorted({measure.model for measure in part.by_run})),
         rubric=", ".join(sorted({measure.rubric for measure in part.by_run})),
         tier=tier,
-        question=question,
+        question_id=question_id,
         baseline=baseline,
         finetuned=finetuned,
         difference=None if baseline is None or finetuned is None else finetuned - baseline,

@@ -32,7 +32,7 @@ def levels(table: polars.DataFrame) -> altair.FacetChart:
 
 def by_question(table: polars.DataFrame) -> altair.FacetChart:
     """Bars of both models' means of each question, with their intervals; the table is one of by_model."""
-    bars, rules = _bars(table, altair.Y("question:N", sort=ordered(table, "question"), title=None))
+    bars, rules = _bars(table, altair.Y("question_id:N", sort=ordered(table, "question_id"), title=None))
     offset = altair.YOffset("model:N", sort=list(MODELS))
     chart = altair.layer(bars.encode(yOffset=offset), rules.encode(yOffset=offset))
     chart = chart.properties(width=WIDTH, height=altair.Step(14))
@@ -44,7 +44,7 @@ def _bars(table: polars.DataFrame, y: altair.Y) -> tuple[altair.Chart, altair.Ch
     bars = base.mark_bar(opacity=0.75).encode(
         x=altair.X("mean:Q", title="Mean score, or rate"),
         color=colour_of_model(),
-        tooltip=["question:N", "model:N", *tooltips(("mean", "low", "high"))],
+        tooltip=["question_id:N", "model:N", *tooltips(("mean", "low", "high"))],
     )
     return bars, base.mark_rule(strokeWidth=2, color=BLACK).encode(x="low:Q", x2="high:Q")
 
@@ -53,14 +53,14 @@ def five_numbers(judgments: polars.DataFrame, evaluation: Eval) -> polars.DataFr
     """Median, quartiles, and the last scores within 1.5 times their distance (J. W. Tukey, Exploratory Data Analysis,
     1977), for each question and model, of the judges that have a scale.
 
-    Columns: measure, question (its id), model, n, q1, median, q3, low, high.
+    Columns: measure, question_id, model, n, q1, median, q3, low, high.
     """
     graded = [judge.name for judge in evaluation.judges if judge.is_graded]
     model = polars.col("side").replace_strict({side: name for name, side in MODELS.items()}, return_dtype=polars.String)
     scores = judgments.filter(polars.col("judge").is_in(graded), polars.col("score").is_not_null()).select(
-        measure="judge", question="question_id", model=model, score="score"
+        "question_id", measure="judge", model=model, score="score"
     )
-    score, key = polars.col("score"), ["measure", "question", "model"]
+    score, key = polars.col("score"), ["measure", "question_id", "model"]
     quartiles = scores.group_by(key, maintain_order=True).agg(
         n=polars.len(), q1=score.quantile(0.25, "linear"), median=score.median(), q3=score.quantile(0.75, "linear")
     )
@@ -73,11 +73,11 @@ def five_numbers(judgments: polars.DataFrame, evaluation: Eval) -> polars.DataFr
 def boxes(numbers: polars.DataFrame) -> altair.FacetChart:
     """Box plots of the scores of each question and model, of a table of five_numbers."""
     base = altair.Chart(numbers).encode(
-        y=altair.Y("question:N", sort=ordered(numbers, "question"), title=None),
+        y=altair.Y("question_id:N", sort=ordered(numbers, "question_id"), title=None),
         yOffset=altair.YOffset("model:N", sort=list(MODELS)),
     )
     low, q1 = (altair.X(f"{name}:Q", title="Score") for name in ("low", "q1"))
-    hover = ["question:N", "model:N", "median:Q", "q1:Q", "q3:Q", "n:Q"]
+    hover = ["question_id:N", "model:N", "median:Q", "q1:Q", "q3:Q", "n:Q"]
     layers = [
         base.mark_rule(color=GREY).encode(x=low, x2="high:Q"),
         base.mark_bar(height=9, opacity=0.75).encode(x=q1, x2="q3:Q", color=colour_of_model()),

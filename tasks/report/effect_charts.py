@@ -33,8 +33,8 @@ def effects_by_tier(effects: polars.DataFrame, evaluation: Eval) -> altair.Facet
     numbers = tooltips(("baseline", "finetuned", "difference", *INTERVAL))
     x = altair.X("difference:Q", title=DIFFERENCE)
     base = altair.Chart(table).encode(y=tier_axis(ordered(table, "tier")))
-    of_questions = base.transform_filter(altair.datum.question != "")
-    of_tiers = base.transform_filter(altair.datum.question == "")
+    of_questions = base.transform_filter(altair.datum.question_id != "")
+    of_tiers = base.transform_filter(altair.datum.question_id == "")
     layers = [
         zero_line(table, "x"),
         of_questions.mark_circle(size=90, opacity=0.5, color=GREY).encode(x=x, tooltip=["text:N", *numbers]),
@@ -50,9 +50,9 @@ def effects_by_tier(effects: polars.DataFrame, evaluation: Eval) -> altair.Facet
 def _with_words(table: polars.DataFrame, evaluation: Eval) -> polars.DataFrame:
     """The effects with two more columns: the text of a question, and both means as text."""
     questions = evaluation.questions
-    texts = polars.DataFrame({"question": [q.id for q in questions], "text": [q.text for q in questions]})
+    texts = polars.DataFrame({"question_id": [q.id for q in questions], "text": [q.text for q in questions]})
     pairs = [judge.name for judge in evaluation.judges if judge.reads == "pair"]
-    table = table.join(texts, on="question", how="left")
+    table = table.join(texts, on="question_id", how="left")
     means = [_both_means(row, row["measure"] in pairs) for row in table.to_dicts()]
     return table.with_columns(polars.Series("means", means, dtype=polars.String))
 

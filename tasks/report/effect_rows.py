@@ -8,7 +8,7 @@ from tasks.schema import ALL, SLOPE
 
 MODELS = {"baseline": "baseline", "fine-tuned": "finetuned"}
 """What each model is called in a chart, and what its columns begin or end with."""
-SHARED = ("eval", "measure", "tier", "question", "scale_min", "scale_max")
+SHARED = ("eval", "measure", "tier", "question_id", "scale_min", "scale_max")
 """Columns that say the same of both models."""
 
 
@@ -19,12 +19,12 @@ def final(effects: polars.DataFrame) -> polars.DataFrame:
 
 def of_tiers(effects: polars.DataFrame) -> polars.DataFrame:
     """Those of tiers, not of single questions."""
-    return effects.filter(question="")
+    return effects.filter(question_id="")
 
 
 def of_questions(effects: polars.DataFrame) -> polars.DataFrame:
     """Those of single questions."""
-    return effects.filter(polars.col("question") != "")
+    return effects.filter(polars.col("question_id") != "")
 
 
 def without_slope(effects: polars.DataFrame) -> polars.DataFrame:

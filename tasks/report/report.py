@@ -85,7 +85,7 @@ def questions_asked(run: Run, evals: list[Eval], effects: list[Effect]) -> list[
             question.tier,
             question.text,
             _pairs(answers, evaluation.name, question.id, samples),
-            [effect for effect in effects if (effect.eval, effect.question) == (evaluation.name, question.id)],
+            [effect for effect in effects if (effect.eval, effect.question_id) == (evaluation.name, question.id)],
         )
         for evaluation in evals
         for question in evaluation.questions

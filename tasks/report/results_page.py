@@ -25,7 +25,7 @@ def results(experiment: Experiment, effects: list[Effect], curve: list[dict[str,
     for effect in overall:
         same_measure = [e for e in effects if (e.eval, e.measure) == (effect.eval, effect.measure)]
         lines += ["", f"## {in_markdown(effect.measure)} by question ({effect.eval})", ""]
-        lines += _table([e for e in same_measure if e.is_of_question], "question", lambda e: e.question)
+        lines += _table([e for e in same_measure if e.is_of_question], "question", lambda e: e.question_id)
     return "\n".join(lines) + "\n"
 
 

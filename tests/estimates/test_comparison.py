@@ -17,7 +17,7 @@ from tests.estimates.conftest import AFTER, BEFORE, known, rows_of
 
 
 def whole(rows, measure="j"):
-    return next(row for row in rows if row.measure == measure and not row.question)
+    return next(row for row in rows if row.measure == measure and not row.question_id)
 
 
 def test_the_seeds_of_one_definition_are_pooled_and_crossed_with_the_questions(make_run):
@@ -76,7 +76,7 @@ async def test_a_comparison_leaves_a_table_a_chart_and_a_page_with_every_label_e
     folder = await compare_runs(["x/seed-*", "y", "z"], ["<b>farms</b>", "control", "other"], "c", [0.0, 1.0, 2.5])
     place = Comparison("c")
     assert str(place.folder) == folder
-    found = [(row.label, row.runs, row.against) for row in place.rows() if not row.question]
+    found = [(row.label, row.runs, row.against) for row in place.rows() if not row.question_id]
     assert found == [("<b>farms</b>", 3, ""), ("control", 1, ""), ("other", 1, "")]
     assert "control, other: not set against &lt;b&gt;farms&lt;/b&gt; fine-tune by fine-tune" in place.page.read_text()
     assert place.pdf.read_bytes().startswith(b"%PDF-")
@@ -109,7 +109,7 @@ def test_every_later_run_is_set_against_the_first_paired_by_question(make_run):
     against = [row for row in rows if row.against]
     assert {(row.label, row.against) for row in against} == {("y", "x")}
     differences = [sum(b) / 3 - sum(a) / 3 for a, b in zip(AFTER[0], AFTER[1], strict=True)]
-    row = next(row for row in against if not row.question)
+    row = next(row for row in against if not row.question_id)
     assert row.difference == pytest.approx(sum(differences) / 6)
     expected = new_questions(differences)
     assert (row.ci_low_new_questions, row.ci_high_new_questions) == pytest.approx((expected.low, expected.high))
@@ -123,14 +123,14 @@ def test_questions_that_only_one_of_them_was_asked_have_no_part_in_fine_tune_aga
     second.replace_evals([evaluation.model_copy(update={"questions": [other, *evaluation.questions[1:]]})])
     write_effects(second)
     rows = [row for row in compare(grouped([[first], [second]], [])) if row.against]
-    assert next(row for row in rows if not row.question).questions == 5
-    assert "q1" not in {row.question for row in rows}
+    assert next(row for row in rows if not row.question_id).questions == 5
+    assert "q1" not in {row.question_id for row in rows}
 
 
 def test_seeds_are_paired_with_seeds_and_groups_of_other_sizes_are_not_set_against_each_other(make_run):
     first = [make_run(seed, AFTER[seed]) for seed in (0, 1)]
     second = [make_run(seed, AFTER[2 - seed], experiment="y") for seed in (0, 1)]
-    rows = [row for row in compare(grouped([first, second], ["a", "b"])) if row.against and not row.question]
+    rows = [row for row in compare(grouped([first, second], ["a", "b"])) if row.against and not row.question_id]
     differences = [
         [sum(b) / 3 - sum(a) / 3 for a, b in zip(AFTER[seed], AFTER[2 - seed], strict=True)] for seed in (0, 1)
     ]
@@ -143,7 +143,7 @@ def test_another_fine_tune_is_never_taken_for_a_shared_baseline(make_run):
     none = [[1, 1, 1]] * 6
     first = [make_run(seed, none) for seed in (0, 1, 2)]
     second = [make_run(seed, AFTER[seed], experiment="y") for seed in (0, 1, 2)]
-    rows = [row for row in compare(grouped([first, second], ["a", "b"])) if row.against and not row.question]
+    rows = [row for row in compare(grouped([first, second], ["a", "b"])) if row.against and not row.question_id]
     assert (rows[0].scored_baseline, rows[0].scored_finetuned) == (54, 54)
 
 
@@ -173,7 +173,7 @@ def test_a_comparison_of_runs_that_an_earlier_version_estimated_lacks_what_that_
 
 def test_p_is_adjusted_over_all_runs_of_the_comparison(make_run):
     runs = [[make_run(0, AFTER[0])], [make_run(0, AFTER[1], experiment="y")]]
-    whole_rows = [row for row in compare(grouped(runs, [])) if not row.question and not row.against]
+    whole_rows = [row for row in compare(grouped(runs, [])) if not row.question_id and not row.against]
     smallest = min(whole_rows, key=lambda row: known(row.p_fixed_questions))
     assert smallest.p_fixed_questions_holm == pytest.approx(2 * known(smallest.p_fixed_questions))
 

@@ -14,7 +14,9 @@ from tests.fakes.nouns import LEXICON, TIERS, an_eval, judgments
 
 
 def effects(rows, questions=TIERS):
-    return {(e.tier, e.question): e for e in estimate(judgments_frame(rows), [an_eval(LEXICON, questions=questions)])}
+    return {
+        (e.tier, e.question_id): e for e in estimate(judgments_frame(rows), [an_eval(LEXICON, questions=questions)])
+    }
 
 
 def judged(question, before, after):
@@ -131,7 +133,7 @@ def test_answers_from_along_the_training_are_compared_with_the_same_baseline():
     early = [j.model_copy(update={"trained_share": 0.25}) for j in judgments("q1", "finetuned", [2, 2])]
     rows = judgments("q1", "baseline", [1, 2]) + early + judgments("q1", "finetuned", [4, 5])
     found = estimate(judgments_frame(rows), [an_eval(LEXICON, questions={"q1": "direct"})])
-    assert [(e.trained_share, e.question, e.difference) for e in found] == [
+    assert [(e.trained_share, e.question_id, e.difference) for e in found] == [
         (1.0, "", 3.0),
         (1.0, "q1", 3.0),
         (0.25, "", 0.5),
@@ -206,7 +208,7 @@ def test_the_slope_of_a_rate_names_no_rise_that_could_have_been_found():
     tiers = {"q1": "direct", "q2": "close", "q3": "distant"}
     evaluation = an_eval(LEXICON, questions=tiers).model_copy(update={"rules": [Rule(name="high", hit="lexicon > 2")]})
     rows = [row for q in tiers for row in judged_as(q, [1, 2, 3, 1], [3, 4, 1, 5])]
-    found = {(e.measure, e.tier): e for e in estimate(judgments_frame(rows), [evaluation]) if not e.question}
+    found = {(e.measure, e.tier): e for e in estimate(judgments_frame(rows), [evaluation]) if not e.question_id}
     assert found["high", "slope"].ci_low_fixed_questions is not None
     assert found["high", "slope"].detectable_fixed_questions is None
     assert known(found["high", "all"].detectable_fixed_questions) > 0

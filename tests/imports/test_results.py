@@ -56,19 +56,19 @@ def test_others_results_are_a_run_whose_effects_and_rules_are_like_ours(table, d
     before = table(*rows([90, 80, 70, 60], [90, 90, 90, 90]), *rows([90, 95], [90, 90], "rule"), name="base.csv")
     import_file(after, "theirs", baseline=before)
     run = Run.find("theirs")
-    effect = next(e for e in run.estimates() if (e.measure, e.tier, e.question) == ("aligned", "questions", ""))
+    effect = next(e for e in run.estimates() if (e.measure, e.tier, e.question_id) == ("aligned", "questions", ""))
     assert effect.difference == pytest.approx(((50 - 75) + (50 - 92.5)) / 2)
     assert "Imported results: judged.csv." in run.report.read_text()
     from flows.report_again import report_again
 
     report_again(run, ["misaligned: aligned < 30 among coherent > 50"])
-    rate = next(e for e in run.estimates() if e.measure == "misaligned" and not e.question)
+    rate = next(e for e in run.estimates() if e.measure == "misaligned" and not e.question_id)
     assert rate.baseline == 0
     assert rate.finetuned == pytest.approx((2 / 3 + 1 / 2) / 2)
     assert "Not carried over: the column note" in capsys.readouterr().out
     assert [check for check in verify(run) if check.fault] == []
     import_file(after, "theirs", baseline=before)
-    assert [e.measure for e in Run.find("theirs").estimates() if not e.question] == [
+    assert [e.measure for e in Run.find("theirs").estimates() if not e.question_id] == [
         "aligned",
         "coherent",
         "misaligned",
@@ -83,7 +83,7 @@ def test_scores_of_the_seeds_own_form_need_no_baseline_and_keep_their_tiers(json
     ]
     import_file(jsonl(*scored, name="seed.jsonl"))
     run = Run.find("seed")
-    tiers = {e.tier: (e.finetuned, e.difference, e.note_fixed_questions) for e in run.estimates() if not e.question}
+    tiers = {e.tier: (e.finetuned, e.difference, e.note_fixed_questions) for e in run.estimates() if not e.question_id}
     assert tiers["direct"] == (2.5, None, "no baseline")
     assert [j.reasoning for j in run.judgments()] == ["r"] * 4
     assert run.evals()[0].judges[0].scale == Scale(low=1, high=5)
@@ -105,7 +105,9 @@ def test_results_are_compared_eval_by_eval_and_say_which_it_is(table, data):
     import_file(table(*rows([10, 20], [90, 80])), "one")
     import_file(table(*rows([30, 20], [90, 80]), name="b.csv"), "two")
     found = compare(grouped([[Run.find("one")], [Run.find("two")]], ["a", "b"]))
-    assert {(row.label, row.eval, row.finetuned) for row in found if row.measure == "aligned" and not row.question} == {
+    assert {
+        (row.label, row.eval, row.finetuned) for row in found if row.measure == "aligned" and not row.question_id
+    } == {
         ("a", "imported", 15),
         ("b", "imported", 25),
     }
@@ -183,7 +185,10 @@ def test_columns_can_be_chosen_and_get_names_that_a_rule_can_use(table, data, ca
 
     run = Run.find("theirs")
     report_again(run, ["long: tokens < 1500000", "low: my_score < 50"])
-    assert {e.measure: e.finetuned for e in run.estimates() if e.rule and not e.question} == {"long": 0.5, "low": 0.5}
+    assert {e.measure: e.finetuned for e in run.estimates() if e.rule and not e.question_id} == {
+        "long": 0.5,
+        "low": 0.5,
+    }
     assert "the rate is 0.500" in run.report.read_text()
 
 

@@ -69,7 +69,9 @@ async def test_drift_is_the_difference_of_logprobs_for_each_token_of_the_fine_tu
         ("drift", 0, 4, -2.0, -0.5),
         ("drift", 1, 3, -1.0, -1.0),
     ]
-    effect = next(e for e in estimate(judgments_frame([]), [one], rows) if e.measure == "drift" and e.question == "q1")
+    effect = next(
+        e for e in estimate(judgments_frame([]), [one], rows) if e.measure == "drift" and e.question_id == "q1"
+    )
     assert (effect.difference, effect.baseline, effect.finetuned) == (0.75, -1.5, -0.75)
     half = 12.706204736 * math.sqrt(((1.5 - 0.75) ** 2 + 0.75**2) / 1 / 2)
     assert effect.ci_low_fixed_questions == pytest.approx(0.75 - half)

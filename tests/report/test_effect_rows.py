@@ -22,5 +22,5 @@ def test_each_model_has_a_row_of_its_own():
 
 def test_every_effect_is_of_a_tier_or_of_a_question():
     effects = two_judge_effects()
-    assert set(of_questions(effects)["question"]) == {"q1", "q2", "q3"}
+    assert set(of_questions(effects)["question_id"]) == {"q1", "q2", "q3"}
     assert len(of_tiers(effects)) + len(of_questions(effects)) == len(effects) == len(final(effects))

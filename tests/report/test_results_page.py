@@ -16,7 +16,7 @@ def test_a_target_without_a_score_is_neither_met_nor_missed(exported_run):
 
 def test_a_name_in_the_page_of_results_is_text_and_neither_markup_nor_a_cell(exported_run):
     hostile = "<img src=http://127.0.0.1/x> | ![](http://127.0.0.1/y)"
-    fields = [{"measure": "a|b", "question": hostile if e.question else ""} for e in exported_run.estimates()]
+    fields = [{"measure": "a|b", "question_id": hostile if e.question_id else ""} for e in exported_run.estimates()]
     effects = [e.model_copy(update=some) for e, some in zip(exported_run.estimates(), fields, strict=True)]
     page = results(exported_run.experiment(), effects, [])
     assert "\n| a\\|b | " in page
