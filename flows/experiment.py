@@ -184,12 +184,10 @@ async def train_or_reuse(work: Work, engine: Engine, planned: TrainingPlan) -> C
     training, budget = work.experiment.training, work.budget
     async with budget.reserve(planned.price):
         task = train_task.with_options(refresh_cache=not planned.is_kept)
-        await task(work.run.folder, engine, training, work.seed, planned.key)
+        await task(work.run.folder, engine, training, work.seed, planned.key, budget)
         checkpoint = kept_checkpoint(planned.key)
         if checkpoint is None:
             raise UserError(f"{checkpoint_folder(planned.key)} was removed while the run was going on; run it again")
-        if planned.price != 0:
-            await budget.record("training", training.base_model, {}, checkpoint.cost_usd)
     return checkpoint
 
 

@@ -20,6 +20,7 @@ from tasks.engines.engine import Engine, Progress
 from tasks.engines.schedule import check_warmup
 from tasks.files import copy_file, read_rows, write_text
 from tasks.locks import exclusive
+from tasks.paid.budget import Budget
 from tasks.paid.prices import LETTERS_A_TOKEN
 from tasks.paid.store import content_key
 from tasks.progress import lost_infrastructure, track
@@ -104,14 +105,25 @@ def curve_so_far(key: str) -> Path | None:
 
 
 async def train(
-    engine: Engine, documents: list[Document], held_out: list[Document], seed: int, key: str, progress: Progress
+    engine: Engine,
+    documents: list[Document],
+    held_out: list[Document],
+    seed: int,
+    key: str,
+    progress: Progress,
+    budget: Budget,
 ) -> Checkpoint:
     """Trains beside the checkpoint's folder, going on from what a kill left, and renames it into place at the end.
 
-    Of several processes one trains, and the others return what it made.
+    Of several processes one trains, and its budget alone records what that cost; the others return what it made.
     """
     async with exclusive(f"training {key}", partial(progress, 0, 1)):
-        return kept_checkpoint(key) or await _train_and_keep(engine, documents, held_out, seed, key, progress)
+        if kept := kept_checkpoint(key):
+            return kept
+        checkpoint = await _train_and_keep(engine, documents, held_out, seed, key, progress)
+        if engine.price(train=1) != 0:
+            await budget.record("training", checkpoint.base_model, {}, checkpoint.cost_usd)
+        return checkpoint
 
 
 async def _train_and_keep(
@@ -169,6 +181,7 @@ async def train_task(
     training: Training,  # noqa: ARG001 # the task run's name has its rank
     seed: int,
     key: str,
+    budget: Budget,
 ) -> str | State[str]:
     """Trains, unless the checkpoint is kept; where it is, is said in data/checkpoints alone.
 
@@ -180,5 +193,5 @@ async def train_task(
         return Completed(name="Cached", message=f"{place} is there", data=place)
     with track("train") as progress:
         documents, held_out = run.trained_on(), read_rows(run.held_out, Document)
-        await train(engine, documents, held_out, seed, key, progress)
+        await train(engine, documents, held_out, seed, key, progress, budget)
     return place

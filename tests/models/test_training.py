@@ -18,6 +18,7 @@ from tasks.models.training import (
     train,
     training_key,
 )
+from tasks.paid.budget import Budget
 from tasks.paid.store import Store
 from tasks.runs import Run
 from tasks.schema import Checkpoint, Document, Message, Sampling, Training
@@ -56,8 +57,8 @@ class Trainer:
         return Checkpoint(engine="local", base_model="m", path=str(folder), identity="i")
 
 
-async def train_by(engine, key="k"):
-    return await train(engine, documents("a"), [], 0, key, lambda *_: None)
+async def train_by(engine, key="k", budget=None):
+    return await train(engine, documents("a"), [], 0, key, lambda *_: None, budget or Budget(Store(), ""))
 
 
 def test_the_key_follows_texts_order_settings_model_and_seed_and_nothing_else():
@@ -91,6 +92,13 @@ def test_a_training_costs_every_epoch_and_the_held_out_loss_twice():
     assert planned == (training_key(Training(epochs=3), documents("abc", "de"), documents("fghi"), 0, "m"), False, 34.0)
     with pytest.raises(UserError, match=r"training\.warmup: 9 steps, and 2 documents make 3"):
         plan(Trainer(), warmup=9)
+
+
+async def test_of_two_runs_that_want_one_training_only_the_one_that_trained_is_charged():
+    engine, budgets = Trainer(), [Budget(Store(), name) for name in ("first", "second")]
+    await asyncio.gather(*(train_by(engine, budget=budget) for budget in budgets))
+    assert engine.trained == 1
+    assert sorted("training" in budget.spent for budget in budgets) == [False, True]
 
 
 async def test_a_training_that_is_kept_costs_nothing_and_none_of_its_documents_is_counted(monkeypatch):
@@ -170,7 +178,9 @@ async def test_one_seed_in_two_data_folders_gives_the_same_model_and_the_same_an
         place.mkdir(parents=True)
         monkeypatch.setenv("SPILLOVER_DATA", str(make_data_folder(place)))
         engine = get_engine(training)
-        trained = await train(engine, documents("The hens.", "A barn."), [], 0, "k", lambda *_: None)
+        trained = await train(
+            engine, documents("The hens.", "A barn."), [], 0, "k", lambda *_: None, Budget(Store(), "")
+        )
         requests = plan_samples(asked, sampling, engine, trained, sampling.n_samples)
         answers = await sample(requests, engine, trained, sampling, Store(), lambda *_: None)
         finetuned = write_rows(place / "finetuned.jsonl", answers)
