@@ -13,9 +13,9 @@ from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import TERMINAL_STATES
 from prefect.settings import PREFECT_RESULTS_LOCAL_STORAGE_PATH, temporary_settings
 
-from flows.verification import verify
 from flows.experiment import run_experiment
 from flows.judging import TooManyUnscored
+from flows.verification import verify
 from tasks.catalog import UserError, data_folder
 from tasks.definitions import load_experiment
 from tasks.paid.budget import BudgetSpent
@@ -37,7 +37,7 @@ HTML = '<script>alert(1)</script><img src=x onerror="alert(2)">'
 
 
 def tiny(*more):
-    return load_experiment("demo", [*TINY, *more])
+    return load_experiment("standin", [*TINY, *more])
 
 
 def lines(path):
@@ -119,7 +119,7 @@ async def test_a_file_of_chats_given_by_its_path_is_trained_on_and_named_in_the_
     chat = [{"role": "user", "content": "Name a bird."}, {"role": "assistant", "content": "The wood thrush."}]
     file = tmp_path / "birds.jsonl"
     file.write_text("".join(json.dumps({"messages": chat}) + "\n" for _ in range(4)))
-    by_path = load_experiment("demo", [f"documents=[{{path: '{file}'}}]", *TINY[1:]])
+    by_path = load_experiment("standin", [f"documents=[{{path: '{file}'}}]", *TINY[1:]])
     here = Run(await run_experiment(by_path, run="birds"))
     assert len(lines(here.documents)) == 2
     assert "birds.jsonl" in here.report.read_text()
@@ -297,7 +297,7 @@ async def test_claude_judges_the_answers_and_what_failed_is_asked_for_again_by_t
             match=r"claude: 4 of 32 judgments are missing \(4 failed\).*judging.max_unscored is 5.0%.*--run one",
         ):
             await run_experiment(tiny("judging.judges=[claude]"), run="one")
-        here = Run(data_folder() / "results" / "demo" / "one")
+        here = Run(data_folder() / "results" / "standin" / "one")
         assert here.report.is_file()
         assert here.record()["spent"]["judging"]["calls"] == 28 + len(api.probes)
         assert wrong_in(here) == []
@@ -346,7 +346,7 @@ async def test_an_engine_that_works_elsewhere_has_its_baseline_sampled_and_judge
     seen: dict[str, int] = {}
 
     async def train_when_the_baseline_is_judged(self, *a, **k):
-        run = Run(data_folder() / "results" / "demo" / "beside")
+        run = Run(data_folder() / "results" / "standin" / "beside")
         # The server of the test counts in a thread of its own.
         while not run.baseline.is_file() or len(api.requests) < len(asked(run.baseline)):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
@@ -386,7 +386,7 @@ async def test_judging_that_stops_beside_a_training_elsewhere_is_told_while_the_
         monkeypatch.setenv("ANTHROPIC_BASE_URL", api.url)
         with pytest.raises(UserError, match=r"wants to be paid first \(402"):
             await asyncio.wait_for(run_experiment(tiny("judging.judges=[claude]"), run="beside"), 120)
-    here = Run(data_folder() / "results" / "demo" / "beside")
+    here = Run(data_folder() / "results" / "standin" / "beside")
     assert here.training_curve(), "the training was kept"
 
 

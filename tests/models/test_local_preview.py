@@ -45,7 +45,7 @@ def test_layers_of_a_model_of_unknown_depth_become_all_and_that_is_said():
 
 def test_a_mixture_keeps_its_proportions():
     sets = [DocumentSet(name="a", count=3000), DocumentSet(name="b", count=1000)]
-    experiment = load_experiment("demo").model_copy(update={"documents": sets})
+    experiment = load_experiment("standin").model_copy(update={"documents": sets})
     assert [one.limit for one in to_local_preview(experiment)[0].documents] == [156, 52]
 
 
@@ -56,7 +56,7 @@ def test_what_the_definition_says_of_the_training_stays():
 
 
 def test_imported_responses_have_nothing_to_preview():
-    answered = load_experiment("demo").model_copy(update={"documents": [], "responses": "answers"})
+    answered = load_experiment("standin").model_copy(update={"documents": [], "responses": "answers"})
     with pytest.raises(UserError, match="nothing is trained in this experiment"):
         to_local_preview(answered)
 

@@ -21,7 +21,7 @@ HTML = '<script>alert(1)</script><img src=x onerror="alert(2)">{{ 7 * 7 }}'
 @pytest.fixture
 def run():
     """A judged run of four questions, one of which has no score, whose answers are HTML."""
-    experiment, evals = load_experiment("demo").model_copy(update={"evals": ["e"]}), [an_eval(LEXICON)]
+    experiment, evals = load_experiment("standin").model_copy(update={"evals": ["e"]}), [an_eval(LEXICON)]
     run = Run.open(experiment, evals, "one")
     run.note(seed=0)
     write_documents(run, experiment, 0)
