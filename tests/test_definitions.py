@@ -96,6 +96,13 @@ def test_judges_are_chosen_by_name_and_an_unknown_one_is_refused():
         load_evals(load_experiment("standin", ["judging.judges=[lexcon]"]))
 
 
+def test_an_eval_that_asks_choices_has_no_judges_to_choose_among():
+    chosen = ["evals=[factory_farming, farming_statements]", "judging.judges=[lexicon]"]
+    answers, choices = load_evals(load_experiment("standin", chosen))
+    assert [judge.name for judge in answers.judges] == ["lexicon"]
+    assert choices.judges == []
+
+
 def test_the_factory_farming_eval_has_the_seeds_questions(realdata):
     published = [
         json.loads(line)
@@ -117,7 +124,14 @@ def test_every_experiment_of_the_project_is_one_short_definition_whose_evals_and
 def test_every_eval_of_the_project_can_be_judged_without_a_key(name):
     one = load_eval(name)
     assert one.name == name
-    assert [judge.kind for judge in one.judges].count("lexicon") == 1
+    assert one.asks == "choices" or "lexicon" in [judge.kind for judge in one.judges]
+
+
+def test_the_control_differs_from_the_demo_in_its_documents_alone():
+    demo, control = load_experiment("demo"), load_experiment("demo_control")
+    its_own = {"name": "demo", "description": demo.description, "documents": demo.documents}
+    assert control.model_copy(update=its_own) == demo
+    assert [one.model_copy(update={"name": "factory_farming_neutral"}) for one in control.documents] == demo.documents
 
 
 def test_the_published_settings_of_the_seeds_are_those_of_the_definitions():
