@@ -128,8 +128,8 @@ def write_model(source: Path, folder: Path) -> None:
     for name, content in files(source):
         if hashlib.sha256(content).hexdigest() != MADE[name]:
             raise UserError(
-                f"training.base_model: {name} of {NAME} came out otherwise than it should; install the versions of gguf,"
-                " numpy, safetensors and tokenizers that pyproject.toml names"
+                f"training.base_model: {name} of {NAME} came out otherwise than it should; install gguf, numpy, "
+                "safetensors and tokenizers in the versions that pyproject.toml names"
             )
         write_bytes(folder / name, content)
 
