@@ -48,12 +48,23 @@ async def preflight(experiment: Experiment, name: str) -> tuple[list[Eval], Engi
         return found[1], found[2]
     evals = load_evals(experiment)
     today = Run.at(experiment.name, name).record().get("today", "")
+    refuse_choices_of_no_model(experiment, evals)
     engine = None if experiment.responses else get_engine(experiment.training, today)
     check_judges(experiment, evals, engine)
     if engine:
         await engine.preflight()
         check_questions(engine, evals, experiment.sampling)
     return evals, engine
+
+
+def refuse_choices_of_no_model(experiment: Experiment, evals: list[Eval]) -> None:
+    """Raises UserError for an eval that asks both models for probabilities, where responses are imported."""
+    asked = [evaluation.name for evaluation in evals if evaluation.asks == "choices"]
+    if experiment.responses and asked:
+        raise UserError(
+            f"evals: {asked[0]!r} asks the models how likely Yes and No are, and imported responses come without a "
+            "model; leave it out"
+        )
 
 
 def check_judges(experiment: Experiment, evals: list[Eval], engine: Engine | None) -> None:

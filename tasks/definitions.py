@@ -109,8 +109,6 @@ def choose_judges(evaluation: Eval, chosen: list[str]) -> Eval:
     """
     if evaluation.asks == "choices":
         return evaluation
-    if evaluation.asks == "choices":
-        return evaluation
     judges = [judge for judge in evaluation.judges if judge.name in chosen]
     rules = [rule for rule in evaluation.rules if set(rule.judges) <= set(chosen)]
     if not judges:

@@ -346,9 +346,9 @@ EVALS = Group(
         (
             "name: e\nquestions: []\njudges: []",
             "questions: list should have at least 1 item",
-            "judges: list should have",
+            "judges: name at least one judge",
         ),
-        (EVAL + "judges: []", "judges: list should have at least 1 item"),
+        (EVAL + "judges: []", "judges: name at least one judge that reads the answers"),
         ("name: e\nquestions: [Why]\njudges: []", "questions.0: expected fields with names (found 'Why')"),
         ("name: e\nquestions: [{id: q, tier: t, text: ''}]\njudges: []", "questions.0.text: it is empty: write a text"),
         (
@@ -433,6 +433,10 @@ EVALS = Group(
             + f"judges: [{{name: a, kind: claude, prompt: p}}]\nrules: [{{name: r, hit: a < 3, min_answers: {NINES}}}]",
             "min_answers",
         ),
+        (EVAL + "asks: choices", "with asks: choices every question needs matching: Yes or No; 'q' has none"),
+        (EVAL + "asks: choices\njudges: [{name: a, kind: yes_no}]", "leave judges and rules out"),
+        (EVAL + "asks: both", "asks: input should be 'answers' or 'choices'"),
+        (EVAL + "judges: [{name: drift, kind: claude, prompt: p}]", "no judge or rule may be called 'drift'"),
         (EVAL + "judges: [{name: a, kind: yes_no}]", "needs matching: Yes or No at question 'q'"),
     ],
 )
