@@ -68,7 +68,7 @@ def show_plan(experiment: Experiment) -> None:
         n_samples = samples_per_question(baseline, finetuned)
     else:
         engine, n_samples = get_engine(experiment.training), experiment.sampling.n_samples
-        unready = _problem(lambda: asyncio.run(engine.preflight()))
+        unready = _problem(lambda: asyncio.run(check_engine(experiment, engine)))
         if not unready:
             check_questions(engine, evals, experiment.sampling)
             warnings = engine.warnings()
