@@ -607,10 +607,6 @@ class Rule(Written):
         return f"{self.hit}{among}{minimum}{', pooled' if self.over == 'pooled' else ''}"
 
 
-LIKELIHOODS = ("drift", "choice", "yes")
-"""The measures that need no judge: no judge or rule has one of these names."""
-
-
 class Eval(Written):
     """Questions and the judges that read the answers; or statements, and how likely both models find Yes and No."""
 
@@ -653,8 +649,9 @@ class Eval(Written):
         for what, names in (("question id", [q.id for q in self.questions]), ("judge or rule", measures)):
             if twice := sorted({name for name in names if names.count(name) > 1}):
                 raise ValueError(f"{what} {twice[0]!r} is there twice")
-        if reserved := next((name for name in measures if name in LIKELIHOODS), ""):
-            raise ValueError(f"no judge or rule may be called {reserved!r}, as a measure without a judge is: rename it")
+        without_judge = ["drift"] + (["choice", "yes"] if any(q.matching for q in self.questions) else [])
+        if taken_name := next((name for name in measures if name in without_judge), ""):
+            raise ValueError(f"{taken_name!r} is what a measure without a judge is called: rename the judge or rule")
         if taken := next((q for q in self.questions if q.tier in (ALL, SLOPE)), None):
             raise ValueError(f"question {taken.id!r}: the tier {taken.tier!r} is what results over tiers are called")
         return self
