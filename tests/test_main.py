@@ -163,7 +163,7 @@ def test_progress_shows_the_words_of_a_service_as_they_are(monkeypatch):
         ["failures", "standin/lost"],
         ["failures", "standin/lost", "1"],
         ["list"],
-        ["check", "standin", "--local"],
+        ["check", "standin", "--local", "--quick"],
         ["plan", "--within", "0.8", "--between", "0.3", "--effect", "0.3"],
         ["server", "status"],
     ],
