@@ -8,7 +8,7 @@ from typing import NamedTuple
 from rich.table import Table
 
 from flows.console import console
-from flows.preflight import asked_judges, refuse_choices_of_no_model, refuse_unknown_prices
+from flows.preflight import asked_judges, check_engine, refuse_choices_of_no_model, refuse_unknown_prices
 from tasks.catalog import UserError
 from tasks.definitions import load_evals
 from tasks.documents.sets import gather, split

@@ -10,12 +10,12 @@ from datetime import date
 from pydantic import Field
 
 from tasks.catalog import address_in_environment, data_folder, read_fields, validate
-from tasks.schema import Experiment, Training, Written
+from tasks.schema import Experiment, Noun, Training
 
 HOSTED = "https://tinker.thinkingmachines.dev/services/tinker-prod"
 
 
-class RetiredModel(Written):
+class RetiredModel(Noun):
     """A model that hosted Tinker took out of its lineup."""
 
     model: str
@@ -27,7 +27,7 @@ class RetiredModel(Written):
     """One of the file's `sources`."""
 
 
-class ServedModel(Written):
+class ServedModel(Noun):
     """A model that was listed when the file was written."""
 
     model: str
@@ -37,14 +37,14 @@ class ServedModel(Written):
     """One of the file's `sources`."""
 
 
-class Lineup(Written):
+class Lineup(Noun):
     """data/models/served.yaml."""
 
     as_of: date | None = None
     sources: dict[str, str] = Field({})
     """By their short names, where each line is from."""
-    retired: list[RetiredModel] = []
-    served: list[ServedModel] = []
+    retired: list[RetiredModel] = Field([])
+    served: list[ServedModel] = Field([])
     sisters: dict[str, str] = Field({})
     """By experiment, the same on a model that is served."""
 
