@@ -131,10 +131,8 @@ def _map_layers(defined: Training, preview: Preview) -> tuple[list[int], list[st
     if not defined.layers or defined.base_model == preview.base_model:
         return defined.layers, []
     file = data_folder() / "models" / "depths.yaml"
-    depths = (read_fields(file) if file.is_file() else {}) | {
-        model.base_model: model.layers for model in (SMOLLM2, STANDIN)
-    }
-    theirs, ours = depths.get(defined.base_model), preview.layers
+    ours, known = preview.layers, {other.base_model: other.layers for other in (SMOLLM2, STANDIN)}
+    theirs = ((read_fields(file) if file.is_file() else {}) | known).get(defined.base_model)
     if not isinstance(theirs, int) or theirs < 1:
         return [], [f"every layer: how many {defined.base_model} has is not in {file}"]
     mapped = [int((layer + 0.5) / theirs * ours) for layer in defined.layers]
