@@ -63,6 +63,16 @@ def test_every_question_answer_score_and_state_is_on_the_page(run):
     assert "spillover run experiment.yaml --seed 0" in page
 
 
+def test_what_kind_of_model_answered_is_said_of_those_that_come_with_spillover(run):
+    definition = run.definition.read_text()
+    assert "Made with the stand-in model" in render(run)
+    write_text(run.definition, definition.replace("base_model: standin", "base_model: smollm2"))
+    assert "a real chat model of 135 million parameters, which is small" in render(run)
+    assert "Made with the stand-in" not in render(run)
+    write_text(run.definition, definition.replace("base_model: standin", "base_model: somebody/else"))
+    assert "Made with" not in render(run)
+
+
 def test_charts_are_written_whole_in_every_format_with_their_table(run):
     for name in ("effects_e", "training_curve"):
         head = {kind: (run.charts / f"{name}.{kind}").read_bytes()[:5] for kind in ("svg", "png", "pdf")}
