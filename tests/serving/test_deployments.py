@@ -185,6 +185,12 @@ def test_the_work_pools_deployments_name_flows_that_there_are_and_fit_their_form
     assert {one["work_pool"]["name"] for one in file["deployments"]} == {"spillover", "spillover-docker"}
 
 
+def test_the_work_pools_demo_is_the_one_that_is_defined():
+    file = yaml.safe_load((PROJECT / "deployments" / "prefect.yaml").read_text())
+    given = Experiment.model_validate(file["definitions"]["demo"])
+    assert given == load_experiment("demo").model_copy(update={"description": ""})
+
+
 COMPOSE = PROJECT / "deployments" / "docker-compose.yaml"
 
 
