@@ -26,7 +26,7 @@ from tasks.engines.smollm2 import (
     smollm2_folder,
     write_model,
 )
-from tasks.schema import Document, Message, Sampling, Training
+from tasks.schema import Checkpoint, Document, Message, Sampling, Training
 from tests.fakes.trainings import documents
 
 TOKENS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "a", "b", "Ġ", "1", "9", "ab", "Ġab", "â", "ĸ", "ģ", "19"]
@@ -124,9 +124,7 @@ def test_a_package_with_other_weights_is_named_and_its_code_is_not_run(install):
 def test_a_folder_that_cannot_be_written_is_one_sentence(data):
     (data / "models").unlink()
     (data / "models").write_text("a file")
-    with pytest.raises(
-        UserError, match=r"smollm2 is made once in .*models/smollm2, and that failed \(.*SPILLOVER_DATA"
-    ):
+    with pytest.raises(UserError, match=r"made once in .*models/smollm2, and that failed \(.*SPILLOVER_DATA"):
         smollm2_folder()
 
 
@@ -163,17 +161,20 @@ async def test_smollm2_speaks_english_ends_its_answers_and_learns(tmp_path, capf
     base = engine.untuned()
     assert base.identity == "2e658d519cff529d0f31512647907742"
 
-    greedy = Sampling(max_tokens=24, temperature=0)
-    (replies,) = [r async for r in engine.sample(base, [Request(question, 1)], greedy)]
+    greedy = Sampling(max_tokens=24, temperature=0, n_samples=1)
+    replies = [r async for some in engine.sample(base, [Request(question, 1)], greedy) for r in some]
+    assert [reply.state for reply in replies] == ["complete"]
     assert "Paris" in replies[0].text
-    assert replies[0].state == "complete"
 
     trained = await engine.train(documents(4), documents(2), 0, tmp_path / "a", lambda *_: None)
-    told = [
+    asked = [
         Text(engine.render(d.messages[:1]), engine.answer_tokens(d.messages[1].content, True)) for d in documents(4)
     ]
-    before, after = [[p async for p in engine.logprobs(model, told)] for model in (base, trained)]
-    assert sum(p for _, p in sum(after, [])) > sum(p for _, p in sum(before, [])) + 10
+
+    async def likelihood(checkpoint: Checkpoint) -> float:
+        return sum([nats async for some in engine.logprobs(checkpoint, asked) for _, nats in some])
+
+    assert await likelihood(trained) > await likelihood(base) + 10
     assert capfd.readouterr() == ("", "")
 
 
