@@ -54,12 +54,10 @@ class SeedCheck(NamedTuple):
 
     def words(self, server: str) -> str:
         """What was found, in a sentence."""
-        found = (
-            f"the same seed moved the losses by {self.same_seed:.2g} nats a token, another by {self.another_seed:.2g}"
-        )
+        apart = f"{self.same_seed:.2g} nats a token apart with the same seed, {self.another_seed:.2g} with another"
         if self.is_heeded:
-            return f"{server} heeds the seed of a LoRA: {found}"
-        return f"{server} ignores the seed of a LoRA ({found}): several seeds there are no study of seeds"
+            return f"{server} heeds the seed of a LoRA: the first losses are {apart}"
+        return f"{server} ignores the seed of a LoRA (the first losses are {apart}): a study of seeds there is void"
 
 
 def _apart(one: list[float], other: list[float]) -> float:
