@@ -30,7 +30,10 @@ Overrides = Annotated[
     list[str] | None, typer.Argument(help="Changes, as field=value: training.rank=8 sampling.n_samples=20")
 ]
 Local = Annotated[
-    bool, typer.Option("--local", help="Try it here in minutes: the stand-in model, few documents, lexicon judges.")
+    bool, typer.Option("--local", help="Try it here in minutes: SmolLM2, few documents and answers, lexicon judges.")
+]
+Quick = Annotated[
+    bool, typer.Option("--quick", help="With --local, in seconds: a stand-in that says nothing about language models.")
 ]
 
 
@@ -42,13 +45,15 @@ def run(
     run: Annotated[str, typer.Option(help="Name of the run; a name that exists is resumed.")] = "",
     until: Annotated[Until, typer.Option(help="Stop after this stage.")] = "report",
     local: Local = False,
+    quick: Quick = False,
     seeds: Annotated[str, typer.Option(help="A run for each of these seeds: 0-5, or 0,3,7.")] = "",
 ) -> None:
     """Run an experiment: documents, fine-tune, sample before and after, judge, report."""
     from tasks.catalog import check_seed, parse_seeds
 
-    experiment = load(name, overrides, local)
-    command = ["spillover", "run", name, *(overrides or []), *(["--local"] if local else [])]
+    experiment = load(name, overrides, local, quick)
+    tried = [*(["--local"] if local else []), *(["--quick"] if quick else [])]
+    command = ["spillover", "run", name, *(overrides or []), *tried]
     if not seeds:
         chosen = ["--seed", str(check_seed(seed, "--seed"))] if seed is not None else []
         start(experiment, shlex.join([*command, *chosen]), run, seed, until)
@@ -60,11 +65,25 @@ def run(
 
 
 @app.command()
-def check(name: Name, overrides: Overrides = None, local: Local = False) -> None:
+def check(
+    name: Name,
+    overrides: Overrides = None,
+    local: Local = False,
+    quick: Quick = False,
+    seeds: Annotated[
+        bool,
+        typer.Option("--seeds", help="Also train three tiny LoRAs: does the Tinker server heed seeds? Costs a cent."),
+    ] = False,
+) -> None:
     """Validate a definition and say what a run would do, spending nothing."""
     from flows.cli.check import show_plan
 
-    show_plan(load(name, overrides, local))
+    experiment = load(name, overrides, local, quick)
+    show_plan(experiment)
+    if seeds:
+        from flows.cli.seeds import show_seed_check
+
+        show_seed_check(experiment)
 
 
 @app.command("plan")

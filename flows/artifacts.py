@@ -23,7 +23,7 @@ from prefect.exceptions import PrefectException
 from prefect.states import Cancelled
 
 from flows.addresses import reports_address
-from tasks.estimates.findings import headline
+from tasks.estimates.findings import headline, verdict
 from tasks.estimates.missing import missing_in_words
 from tasks.estimates.wording import interval, number_or_dash
 from tasks.judging.judgments import failed_call_task
@@ -154,11 +154,12 @@ def _row(effect: Effect) -> dict[str, str | int]:
     """One line of the table, as text: an interval, or why there is none."""
     return {
         "tier": effect.tier,
-        "judge": effect.measure,
+        "measure": effect.measure,
         "eval": effect.eval,
         "baseline": number_or_dash(effect.baseline),
         "fine-tuned": number_or_dash(effect.finetuned),
         "difference": number_or_dash(effect.difference, "+"),
+        "what it shows": f"not tested: {effect.note_test}" if effect.note_test else verdict(effect),
         "these questions": interval(
             effect.ci_low_fixed_questions, effect.ci_high_fixed_questions, effect.note_fixed_questions
         ),

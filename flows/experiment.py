@@ -26,7 +26,7 @@ from tasks.documents.documents import documents_task
 from tasks.engines.engine import Engine
 from tasks.files import read_rows, write_rows
 from tasks.judging.cases import plan
-from tasks.models.likelihood import likelihood_task
+from tasks.models.likelihood import are_wanted, likelihood_task, probe_logprobs
 from tasks.models.sampling import sample_task
 from tasks.models.training import (
     TrainingPlan,
@@ -83,6 +83,11 @@ class Work(NamedTuple):
         return self.evals, self.experiment.sampling
 
     @property
+    def needs_logprobs(self) -> bool:
+        """Whether the models are still to be asked how likely texts are."""
+        return are_wanted(*self.asked) and not self.run.likelihoods.is_file()
+
+    @property
     def is_judged(self) -> bool:
         """Whether it goes as far as the judges."""
         return self.until in ("judge", "report")
@@ -112,6 +117,8 @@ async def start_or_resume(work: Work, engine: Engine | None, imported: Responses
 async def train_and_sample(work: Work, engine: Engine) -> None:
     """From documents to the answers of both models."""
     record_base_model(work, engine)
+    if work.needs_logprobs and work.until not in ("documents", "train"):
+        await probe_logprobs(*work.asked, engine, work.budget)
     await read_documents(work)
     if work.until != "documents":
         planned = await prepare_training(work, engine)
@@ -134,16 +141,12 @@ def record_base_model(work: Work, engine: Engine) -> None:
     """
     run, base = work.run, engine.untuned().identity
     began_with = run.record().get("base_model", base)
-    if began_with != base and not _is_sampled(run, work.experiment):
+    if began_with != base and not (run.finetuned.is_file() and not work.needs_logprobs):
         raise UserError(
             f"run {run.name!r} was begun with {began_with}, and training.base_model "
             f"({work.experiment.training.base_model}) is {base} now; use another run name, or bring that model back"
         )
     run.note(base_model=began_with, **({"today": engine.today} if engine.today else {}))
-
-
-def _is_sampled(run: Run, experiment: Experiment) -> bool:
-    return run.finetuned.is_file() and (run.likelihoods.is_file() or not experiment.sampling.logprobs)
 
 
 async def read_documents(work: Work) -> None:
@@ -241,6 +244,6 @@ async def sample(work: Work, engine: Engine, checkpoint: Checkpoint) -> None:
     await sample_baseline(work, engine)
     if not run.finetuned.is_file():
         await sample_task(run.folder, engine, *work.asked, checkpoint, "fine-tuned", budget)
-    if work.experiment.sampling.logprobs and not run.likelihoods.is_file():
+    if work.needs_logprobs:
         await likelihood_task(run.folder, engine, *work.asked, checkpoint, budget)
     run.note(spent=budget.summary())

@@ -159,6 +159,8 @@ def other_judges(run: Run, chosen: list[str], changes: dict[str, Any]) -> list[E
 
 def _with_judges(evaluation: Eval, chosen: list[str], changes: dict[str, Any]) -> Eval:
     """The eval with the chosen judges (empty: those it has) and the rules that data/evals has for them by now."""
+    if evaluation.asks == "choices":
+        return evaluation
     known = {judge.name: judge for judge in evaluation.judges}
     rules = {rule.name: rule for rule in evaluation.rules}
     if evaluation.name in names("evals"):

@@ -12,6 +12,7 @@ from tasks.documents.sets import gather, split
 from tasks.engines import get_engine
 from tasks.engines.engine import Engine, check_questions
 from tasks.engines.schedule import check_warmup
+from tasks.engines.served import retirement
 from tasks.imports.responses import read_responses
 from tasks.judging.providers import check_key
 from tasks.paid.prices import dollars
@@ -48,12 +49,33 @@ async def preflight(experiment: Experiment, name: str) -> tuple[list[Eval], Engi
         return found[1], found[2]
     evals = load_evals(experiment)
     today = Run.at(experiment.name, name).record().get("today", "")
+    refuse_choices_of_no_model(experiment, evals)
     engine = None if experiment.responses else get_engine(experiment.training, today)
     check_judges(experiment, evals, engine)
     if engine:
-        await engine.preflight()
+        await check_engine(experiment, engine)
         check_questions(engine, evals, experiment.sampling)
     return evals, engine
+
+
+def refuse_choices_of_no_model(experiment: Experiment, evals: list[Eval]) -> None:
+    """Raises UserError for an eval that asks both models for probabilities, where responses are imported."""
+    asked = [evaluation.name for evaluation in evals if evaluation.asks == "choices"]
+    if experiment.responses and asked:
+        raise UserError(
+            f"evals: {asked[0]!r} asks the models how likely Yes and No are, and imported responses come without a "
+            "model; leave it out"
+        )
+
+
+async def check_engine(experiment: Experiment, engine: Engine) -> None:
+    """The engine's preflight; its error also says when the model was retired, and which experiment to run instead."""
+    try:
+        await engine.preflight()
+    except UserError as problem:
+        if gone := retirement(experiment):
+            raise UserError(f"{problem}; {gone}") from None
+        raise
 
 
 def check_judges(experiment: Experiment, evals: list[Eval], engine: Engine | None) -> None:

@@ -103,10 +103,12 @@ def refuse_equal_questions(evals: list[Eval], sampling: Sampling) -> None:
 
 
 def choose_judges(evaluation: Eval, chosen: list[str]) -> Eval:
-    """The eval with only these of its judges, and the rules that need no other.
+    """The eval with only these of its judges, and the rules that need no other; one that asks choices has none to lose.
 
     Raises UserError where no judge is left, or where one that is left has an only_if on one that is not.
     """
+    if evaluation.asks == "choices":
+        return evaluation
     judges = [judge for judge in evaluation.judges if judge.name in chosen]
     rules = [rule for rule in evaluation.rules if set(rule.judges) <= set(chosen)]
     if not judges:

@@ -36,6 +36,13 @@ async def exclusive(work: str, report: Callable[[str], object] | None = None) ->
 
 
 @contextmanager
+def exclusive_in_turn(work: str) -> Iterator[None]:
+    """The same for work of seconds outside an event loop: waits in silence."""
+    with FileLock(_file(work), thread_local=False):
+        yield
+
+
+@contextmanager
 def exclusive_now(work: str, refusal: str) -> Iterator[None]:
     """Holds the lock of this name; where another process holds it, raises UserError with the sentence `refusal`."""
     lock = FileLock(_file(work), timeout=0, thread_local=False)

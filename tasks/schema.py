@@ -264,7 +264,8 @@ class Sampling(Written):
     system_prompt: str = ""
     """Put before every question that has none of its own."""
     logprobs: bool = False
-    """Also ask how likely both models find the fine-tuned answers (drift), and the two answers of yes/no statements."""
+    """Also ask how likely both models find the fine-tuned answers (drift), and Yes and No of every yes/no statement.
+    An eval that asks choices asks for those of its statements in any case."""
 
     @model_validator(mode="after")
     def _greedy_is_one_sample(self) -> "Sampling":
@@ -607,20 +608,40 @@ class Rule(Written):
 
 
 class Eval(Written):
-    """Questions and the judges that read the answers."""
+    """Questions and the judges that read the answers; or statements, and how likely both models find Yes and No."""
 
     name: str = Field(pattern=NAME, max_length=LONGEST_NAME)
     """The name of its file in data/evals."""
     description: str = ""
     """What it measures."""
+    asks: Literal["answers", "choices"] = "answers"
+    """answers: both models answer, and the judges read it. choices: how likely both models find Yes and No; nothing is
+    sampled or judged, so that there are no judges, and every question says which answer is `matching`."""
     questions: list[Question] = Field(min_length=1)
     """What is asked, in the order of the tiers."""
-    judges: list[Judge] = Field(min_length=1)
+    judges: list[Judge] = []
     """Who scores the answers."""
     rules: list[Rule] = []
     """Rates made of what they said; a changed rule needs no new call."""
     equivalence_margin: float = Field(0.05, gt=0, lt=1)
     """A difference below this share of a measure's range is as good as none; it may change, as rules may."""
+
+    @field_validator("judges")
+    @classmethod
+    def _answers_are_read(cls, judges: list[Judge], info: ValidationInfo) -> list[Judge]:
+        if not judges and info.data.get("asks") == "answers":
+            raise ValueError("name at least one judge that reads the answers, or write asks: choices")
+        return judges
+
+    @model_validator(mode="after")
+    def _choices_are_statements_alone(self) -> "Eval":
+        if self.asks == "answers":
+            return self
+        if self.judges or self.rules:
+            raise ValueError("with asks: choices there is no answer to read: leave judges and rules out")
+        if without := next((question.id for question in self.questions if not question.matching), ""):
+            raise ValueError(f"with asks: choices every question needs matching: Yes or No; {without!r} has none")
+        return self
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> "Eval":
@@ -628,6 +649,9 @@ class Eval(Written):
         for what, names in (("question id", [q.id for q in self.questions]), ("judge or rule", measures)):
             if twice := sorted({name for name in names if names.count(name) > 1}):
                 raise ValueError(f"{what} {twice[0]!r} is there twice")
+        without_judge = ["drift"] + (["choice", "yes"] if any(q.matching for q in self.questions) else [])
+        if taken_name := next((name for name in measures if name in without_judge), ""):
+            raise ValueError(f"{taken_name!r} is what a measure without a judge is called: rename the judge or rule")
         if taken := next((q for q in self.questions if q.tier in (ALL, SLOPE)), None):
             raise ValueError(f"question {taken.id!r}: the tier {taken.tier!r} is what results over tiers are called")
         return self
@@ -895,16 +919,17 @@ class Corrected(Noun):
 
 
 class Likelihood(Noun):
-    """How likely both models find a text: a fine-tuned answer (drift), or a statement's matching answer (choice)."""
+    """How likely both models find a text: a fine-tuned answer (drift), or a statement's matching answer, or Yes."""
 
     tier: str
     question: str
     eval: str
     question_id: str
     sample: int
-    measure: Literal["drift", "choice"]
+    measure: Literal["drift", "choice", "yes"]
     baseline: float
-    """drift: mean logprob of the answer's tokens, in nats. choice: P(matching) / (P(Yes) + P(No))."""
+    """drift: mean logprob of the answer's tokens, in nats. choice and yes: P(matching) and P(Yes), each divided by
+    P(Yes) + P(No)."""
     finetuned: float
     tokens: int
     """Tokens of the answer whose logprobs were asked for."""
@@ -922,7 +947,7 @@ class Effect(Noun):
 
     eval: str
     measure: str
-    """The judge's or the rule's name, drift or choice."""
+    """The judge's or the rule's name, drift, choice or yes."""
     model: str
     """Who judged: one Claude model or more, or lexicon."""
     rubric: str
@@ -981,12 +1006,14 @@ class Effect(Noun):
     """A difference smaller than this is as good as none (eval's `equivalence_margin` times the measure's range)."""
     scale_min: float | None = None
     scale_max: float | None = None
-    """The ends of the measure's range; a likelihood has none."""
+    """The ends of the measure's range; drift has none."""
     superiority: float | None = None
     superiority_low: float | None = None
     superiority_high: float | None = None
     """Of a judge with a scale: how likely a fine-tuned answer scores higher than a baseline answer to its question,
     equal scores counted half, with its 95 % interval for these questions."""
+    note_test: str = ""
+    """Why there is no p beside an interval."""
 
     @property
     def is_of_question(self) -> bool:

@@ -62,7 +62,7 @@ def made_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SPILLOVER_DATA", str(make_data_folder(tmp_path_factory.mktemp("made"))))
-        experiment, evaluation = load_experiment("demo").model_copy(update={"evals": ["e"]}), an_eval(LEXICON)
+        experiment, evaluation = load_experiment("standin").model_copy(update={"evals": ["e"]}), an_eval(LEXICON)
         run = Run.open(experiment, [evaluation], "one")
         run.note(seed=0)
         answers = write_answers(run, ("a farm", "two cats"), ("farms and animal welfare", "<script>a dog</script>"))
@@ -76,7 +76,7 @@ def reported_run(made_run: Path, data: Path) -> "Run":
     """A copy of it in the test's own data folder, to be tampered with."""
     from tasks.runs import Run
 
-    return Run(shutil.copytree(made_run, data / "results" / "demo" / "one"))
+    return Run(shutil.copytree(made_run, data / "results" / "standin" / "one"))
 
 
 @pytest.fixture(params=[OURS, *([REALDATA] if REALDATA.is_dir() else [])], ids=lambda place: place.parent.name)

@@ -37,6 +37,7 @@ HOMES = {
     "jinja2": "tasks.report.templates",
     "sqlalchemy": "tasks.paid.store",
     "yaml": "tasks.strict_yaml",
+    "gguf": "tasks.engines.smollm2",
     "krippendorff": "tasks.judging.audit",
     "sklearn": "tasks.judging.audit",
     **dict.fromkeys(("torch", "peft", "transformers", "tokenizers", "tinker", "tinker_cookbook"), "tasks.engines"),

@@ -35,8 +35,8 @@ def test_a_file_that_may_not_be_read_is_said_in_a_sentence(data, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "read_text", refused)
-    with pytest.raises(UserError, match=r"demo.yaml cannot be read \(Permission denied\); see to its permissions"):
-        read_text(data / "experiments" / "demo.yaml")
+    with pytest.raises(UserError, match=r"standin.yaml cannot be read \(Permission denied\); see to its permissions"):
+        read_text(data / "experiments" / "standin.yaml")
 
 
 @pytest.mark.parametrize(

@@ -67,11 +67,11 @@ def test_an_unknown_name_is_answered_with_the_nearest_known_one():
 
 def test_dotted_overrides_change_single_fields():
     experiment = load_experiment(
-        "demo", ["training.rank=8", "documents.0.limit=50", "judging.judges=[claude]", "training.learning_rate=1e-4"]
+        "standin", ["training.rank=8", "documents.0.limit=50", "judging.judges=[claude]", "training.learning_rate=1e-4"]
     )
     assert (experiment.training.rank, experiment.documents[0].limit, experiment.training.learning_rate) == (8, 50, 1e-4)
     assert experiment.judging.judges == ["claude"]
-    assert experiment.training.alpha == load_experiment("demo").training.alpha
+    assert experiment.training.alpha == load_experiment("standin").training.alpha
 
 
 @pytest.mark.parametrize(
@@ -86,14 +86,21 @@ def test_dotted_overrides_change_single_fields():
 )
 def test_a_wrong_override_is_refused_in_words(override, words):
     with pytest.raises(UserError, match=words):
-        load_experiment("demo", [override])
+        load_experiment("standin", [override])
 
 
 def test_judges_are_chosen_by_name_and_an_unknown_one_is_refused():
-    (only,) = load_evals(load_experiment("demo", ["judging.judges=[lexicon]"]))
+    (only,) = load_evals(load_experiment("standin", ["judging.judges=[lexicon]"]))
     assert [judge.name for judge in only.judges] == ["lexicon"]
     with pytest.raises(UserError, match="no judge 'lexcon' in factory_farming; did you mean lexicon"):
-        load_evals(load_experiment("demo", ["judging.judges=[lexcon]"]))
+        load_evals(load_experiment("standin", ["judging.judges=[lexcon]"]))
+
+
+def test_an_eval_that_asks_choices_has_no_judges_to_choose_among():
+    chosen = ["evals=[factory_farming, farming_statements]", "judging.judges=[lexicon]"]
+    answers, choices = load_evals(load_experiment("standin", chosen))
+    assert [judge.name for judge in answers.judges] == ["lexicon"]
+    assert choices.judges == []
 
 
 def test_the_factory_farming_eval_has_the_seeds_questions(realdata):
@@ -117,7 +124,14 @@ def test_every_experiment_of_the_project_is_one_short_definition_whose_evals_and
 def test_every_eval_of_the_project_can_be_judged_without_a_key(name):
     one = load_eval(name)
     assert one.name == name
-    assert [judge.kind for judge in one.judges].count("lexicon") == 1
+    assert one.asks == "choices" or "lexicon" in [judge.kind for judge in one.judges]
+
+
+def test_the_control_differs_from_the_demo_in_its_documents_alone():
+    demo, control = load_experiment("demo"), load_experiment("demo_control")
+    its_own = {"name": "demo", "description": demo.description, "documents": demo.documents}
+    assert control.model_copy(update=its_own) == demo
+    assert [one.model_copy(update={"name": "factory_farming_neutral"}) for one in control.documents] == demo.documents
 
 
 def test_the_published_settings_of_the_seeds_are_those_of_the_definitions():
@@ -138,7 +152,7 @@ def test_an_eval_is_named_like_its_file_and_named_once(data):
     (data / "evals" / "mine.yaml").write_text(text)
     with pytest.raises(UserError, match="its name is 'factory_farming'; an eval is named like its file"):
         load_eval("mine")
-    twice = load_experiment("demo").model_copy(update={"evals": ["factory_farming", "factory_farming"]})
+    twice = load_experiment("standin").model_copy(update={"evals": ["factory_farming", "factory_farming"]})
     with pytest.raises(UserError, match="'factory_farming' is there twice"):
         load_evals(twice)
 
@@ -151,7 +165,7 @@ def test_two_questions_that_a_model_is_shown_alike_are_refused(data):
             one | {"name": "mine", "questions": [first, second | {"text": first["text"], "system_prompt": "Lie."}]}
         )
     )
-    experiment = load_experiment("demo", ["evals=[mine]"])
+    experiment = load_experiment("standin", ["evals=[mine]"])
     assert load_evals(experiment)
     alike = experiment.model_copy(update={"sampling": Sampling(system_prompt="Lie.")})
     with pytest.raises(UserError, match=f"{first['id']!r} and {second['id']!r} of the eval 'mine' have the same text"):
@@ -225,7 +239,7 @@ def test_a_definition_has_the_same_keys_however_it_was_written(data, tmp_path, n
 
 @pytest.mark.parametrize("name", sorted(file.stem for file in (PROJECT / "data" / "evals").glob("*.yaml")))
 def test_an_eval_has_the_same_keys_however_it_was_written(name):
-    one, experiment = load_eval(name), load_experiment("demo")
+    one, experiment = load_eval(name), load_experiment("standin")
     before = keys(experiment, [one])
     for text in (as_yaml(one), as_yaml(one, defaults=False)):
         assert keys(experiment, [validate(Eval, load_yaml(text), "again")]) == before
@@ -363,7 +377,7 @@ def test_a_definition_with_texts_of_several_lines_reads_back_as_it_was():
 
 
 def test_what_is_applied_after_the_fact_and_how_far_a_run_goes_may_change_and_all_else_may_not():
-    experiment, evaluation = load_experiment("demo"), an_eval(LEXICON, CLAUDE)
+    experiment, evaluation = load_experiment("standin"), an_eval(LEXICON, CLAUDE)
     freely = experiment.model_copy(update={"max_cost_usd": 3.0, "targets": ["lexicon < 2"]})
     longer = CLAUDE.model_copy(update={"max_tokens": 9})
     ruled = an_eval(LEXICON, longer).model_copy(

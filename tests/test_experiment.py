@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import html
 import json
 import shutil
 from collections import Counter
@@ -17,7 +18,8 @@ from flows.experiment import run_experiment
 from flows.judging import TooManyUnscored
 from flows.verification import verify
 from tasks.catalog import UserError, data_folder
-from tasks.definitions import load_experiment
+from tasks.definitions import load_eval, load_experiment
+from tasks.estimates.findings import headline
 from tasks.paid.budget import BudgetSpent
 from tasks.runs import Run
 from tasks.schema import Until
@@ -37,7 +39,7 @@ HTML = '<script>alert(1)</script><img src=x onerror="alert(2)">'
 
 
 def tiny(*more):
-    return load_experiment("demo", [*TINY, *more])
+    return load_experiment("standin", [*TINY, *more])
 
 
 def lines(path):
@@ -60,9 +62,9 @@ def counted(monkeypatch):
         counts["train"] += 1
         return await train(self, *a, **k)
 
-    async def sample_and_count(self, checkpoint, requests, sampling):
+    async def sample_and_count(self, checkpoint, requests, *given):
         counts["sample"] += len(requests)
-        async for replies in sample(self, checkpoint, requests, sampling):
+        async for replies in sample(self, checkpoint, requests, *given):
             yield replies
 
     monkeypatch.setattr(LocalEngine, "train", train_and_count)
@@ -119,7 +121,7 @@ async def test_a_file_of_chats_given_by_its_path_is_trained_on_and_named_in_the_
     chat = [{"role": "user", "content": "Name a bird."}, {"role": "assistant", "content": "The wood thrush."}]
     file = tmp_path / "birds.jsonl"
     file.write_text("".join(json.dumps({"messages": chat}) + "\n" for _ in range(4)))
-    by_path = load_experiment("demo", [f"documents=[{{path: '{file}'}}]", *TINY[1:]])
+    by_path = load_experiment("standin", [f"documents=[{{path: '{file}'}}]", *TINY[1:]])
     here = Run(await run_experiment(by_path, run="birds"))
     assert len(lines(here.documents)) == 2
     assert "birds.jsonl" in here.report.read_text()
@@ -297,7 +299,7 @@ async def test_claude_judges_the_answers_and_what_failed_is_asked_for_again_by_t
             match=r"claude: 4 of 32 judgments are missing \(4 failed\).*judging.max_unscored is 5.0%.*--run one",
         ):
             await run_experiment(tiny("judging.judges=[claude]"), run="one")
-        here = Run(data_folder() / "results" / "demo" / "one")
+        here = Run(data_folder() / "results" / "standin" / "one")
         assert here.report.is_file()
         assert here.record()["spent"]["judging"]["calls"] == 28 + len(api.probes)
         assert wrong_in(here) == []
@@ -346,7 +348,7 @@ async def test_an_engine_that_works_elsewhere_has_its_baseline_sampled_and_judge
     seen: dict[str, int] = {}
 
     async def train_when_the_baseline_is_judged(self, *a, **k):
-        run = Run(data_folder() / "results" / "demo" / "beside")
+        run = Run(data_folder() / "results" / "standin" / "beside")
         # The server of the test counts in a thread of its own.
         while not run.baseline.is_file() or len(api.requests) < len(asked(run.baseline)):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
@@ -386,7 +388,7 @@ async def test_judging_that_stops_beside_a_training_elsewhere_is_told_while_the_
         monkeypatch.setenv("ANTHROPIC_BASE_URL", api.url)
         with pytest.raises(UserError, match=r"wants to be paid first \(402"):
             await asyncio.wait_for(run_experiment(tiny("judging.judges=[claude]"), run="beside"), 120)
-    here = Run(data_folder() / "results" / "demo" / "beside")
+    here = Run(data_folder() / "results" / "standin" / "beside")
     assert here.training_curve(), "the training was kept"
 
 
@@ -471,6 +473,56 @@ async def test_statements_are_scored_by_the_answer_and_by_its_logprobs_and_drift
     assert wrong_in(run) == []
     for file in (run.conversations, run.generations, run.results, run.charts / "levels_statements.pdf"):
         assert file.stat().st_size > 0
+
+
+async def test_statements_beside_questions_are_never_sampled_and_both_are_in_one_headline(data, monkeypatch):
+    counts = counted(monkeypatch)
+    changes = ("evals=[factory_farming, farming_statements]", "sampling.logprobs=true", "training.sample_at=[0.5]")
+    run = Run(await run_experiment(tiny(*changes), seed=0, run="one"))
+    assert {response.eval for response in run.responses()[1]} == {"factory_farming"}
+    assert {judgment.eval for judgment in run.judgments()} == {"factory_farming"}
+    asked_for = Counter((row.eval, row.measure, row.trained_share) for row in run.likelihood_rows())
+    assert {key for key in asked_for if key[0] == "farming_statements"} == {
+        ("farming_statements", measure, share) for measure in ("choice", "yes") for share in (0.5, 1.0)
+    }
+    effects = run.estimates()
+    assert list(dict.fromkeys(e.measure for e in effects)) == ["lexicon", "drift", "choice", "yes"]
+    whole = {e.measure: e for e in effects if e.tier == "all"}
+    statements = {q.id: q for q in load_eval("farming_statements").questions}
+    for measure in ("choice", "yes"):
+        rows = [r for r in run.likelihood_rows() if (r.measure, r.trained_share) == (measure, 1.0)]
+        assert len(rows) == 32
+        assert whole[measure].difference == pytest.approx(sum(r.finetuned - r.baseline for r in rows) / 32)
+        assert whole[measure].note_fixed_questions.startswith("the probabilities are exact")
+        assert whole[measure].ci_low_new_questions is not None
+    yes = {r.question_id: r for r in run.likelihood_rows() if (r.measure, r.trained_share) == ("yes", 1.0)}
+    for row in run.likelihood_rows():
+        if (row.measure, row.trained_share) == ("choice", 1.0):
+            agrees = statements[row.question_id].matching == "Yes"
+            assert row.baseline == pytest.approx(
+                yes[row.question_id].baseline if agrees else 1 - yes[row.question_id].baseline
+            )
+    page = run.report.read_text()
+    assert "nats a token" in headline(effects)
+    assert headline(effects) in html.unescape(page)
+    assert (run.charts / "effects_farming_statements.svg").is_file()
+    assert wrong_in(run) == []
+    before = dict(counts)
+    again = Run(await run_experiment(tiny(*changes), seed=0, run="two"))
+    assert counts == before
+    assert again.likelihoods.read_text() == run.likelihoods.read_text()
+
+
+async def test_an_experiment_may_ask_statements_alone_and_no_judge(data, monkeypatch):
+    counts = counted(monkeypatch)
+    experiment = tiny("evals=[farming_statements]", "judging.judges=[]")
+    run = Run(await run_experiment(experiment, seed=0, run="one"))
+    assert counts["sample"] == 0
+    assert (run.judged.read_text(), run.finetuned.read_text()) == ("", "")
+    assert {e.measure for e in run.estimates()} == {"choice", "yes"}
+    assert "choice" in run.report.read_text()
+    assert (run.charts / "effects_farming_statements.svg").is_file()
+    assert wrong_in(run) == []
 
 
 async def test_a_rule_that_is_changed_is_applied_when_the_run_is_resumed_and_nothing_is_asked(data, monkeypatch):

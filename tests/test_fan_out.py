@@ -112,7 +112,7 @@ WHOLE = [
 
 @pytest.mark.timeout(900)
 def test_kills_at_every_kind_of_instant_of_a_whole_run_lose_nothing_and_leave_the_same_files(place, tmp_path):  # noqa: F811
-    command = ["run", "demo", *WHOLE, "--run", "killed"]
+    command = ["run", "standin", *WHOLE, "--run", "killed"]
     service = Counting(seed=1, only_words=True)
     with MessagesAPI(service, seconds=0.02) as api:
         more = {"ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": api.url}
@@ -131,9 +131,9 @@ def test_kills_at_every_kind_of_instant_of_a_whole_run_lose_nothing_and_leave_th
         with_server = {**more, "PREFECT_API_URL": json.loads((place / "prefect" / "server.json").read_text())["url"]}
         undisturbed = spillover(other, *command, **with_server)
         assert undisturbed.returncode == 0, undisturbed.stdout + undisturbed.stderr
-    run = place / "results" / "demo" / "killed"
+    run = place / "results" / "standin" / "killed"
     for name in ("documents", "baseline", "finetuned", "judged"):
-        mine, its = (data / "results" / "demo" / "killed" / f"{name}.jsonl" for data in (place, other))
+        mine, its = (data / "results" / "standin" / "killed" / f"{name}.jsonl" for data in (place, other))
         assert mine.read_bytes() == its.read_bytes(), name
     assert not [file for file in run.iterdir() if file.name.startswith(".")]
     assert files_with(place, KEY.encode()) == []

@@ -41,7 +41,7 @@ async def _take(what):
 
 
 def test_a_run_that_another_process_writes_is_refused_until_that_one_is_gone(data):
-    run = Run.at("demo", "one")
+    run = Run.at("standin", "one")
     other = subprocess.Popen([sys.executable, "-c", HOLDS, str(run.folder)], stdout=subprocess.PIPE, text=True)
     try:
         assert other.stdout is not None

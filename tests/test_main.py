@@ -53,7 +53,7 @@ def spillover(*arguments, **options):
 @pytest.fixture
 def lost(data):
     """A run with judge calls that gave no score; what was said in them would drive a terminal."""
-    run = Run.open(load_experiment("demo").model_copy(update={"evals": ["e"]}), [an_eval(CLAUDE)], "lost")
+    run = Run.open(load_experiment("standin").model_copy(update={"evals": ["e"]}), [an_eval(CLAUDE)], "lost")
     place = {
         "eval": "e",
         "judge": "claude",
@@ -88,7 +88,7 @@ def test_the_table_of_effects_fits_a_terminal_of_80_characters_and_says_why_an_i
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(effects_table(estimate(judgments_frame(rows), [an_eval(LEXICON, questions={"q1": "very_distant"})])))
     shown = console.export_text().splitlines()
-    assert shown[0].split() == ["eval", an_eval(LEXICON).name + ",", "judge", LEXICON.name]
+    assert shown[0].split() == ["eval", an_eval(LEXICON).name + ",", "measure", LEXICON.name]
     cells = ["very_distant", "1.33", "4.00", "+2.67", "+0.62", "to", "+4.72", "–", "6"]
     assert [line.split() for line in shown if line.startswith("very_distant")] == [cells]
     assert shown[-1].rstrip() == "– new questions: too few questions (1 of 5): very_distant"
@@ -117,7 +117,7 @@ def test_no_number_is_cut_off_where_several_measures_share_the_table():
 
 @pytest.mark.parametrize("number", [[], ["1"]])
 def test_what_models_and_judges_said_is_spelled_out_where_it_would_drive_the_terminal(lost, number):
-    done = spillover("failures", "demo/lost", *number, stdout=subprocess.PIPE, env={**os.environ, "COLUMNS": "400"})
+    done = spillover("failures", "standin/lost", *number, stdout=subprocess.PIPE, env={**os.environ, "COLUMNS": "400"})
     shown = done.stdout.decode()
     assert (done.returncode, done.stderr) == (0, b"")
     assert HIDDEN.findall(shown) == []
@@ -160,10 +160,10 @@ def test_progress_shows_the_words_of_a_service_as_they_are(monkeypatch):
     "command",
     [
         ["--help"],
-        ["failures", "demo/lost"],
-        ["failures", "demo/lost", "1"],
+        ["failures", "standin/lost"],
+        ["failures", "standin/lost", "1"],
         ["list"],
-        ["check", "demo", "--local"],
+        ["check", "standin", "--local", "--quick"],
         ["plan", "--within", "0.8", "--between", "0.3", "--effect", "0.3"],
         ["server", "status"],
     ],

@@ -18,14 +18,14 @@ from tests.fakes.nouns import LEXICON, an_eval, judgments, responses
 
 
 def opened(name="one", *overrides):
-    experiment = load_experiment("demo", list(overrides))
+    experiment = load_experiment("standin", list(overrides))
     return Run.open(experiment, [load_eval(e) for e in experiment.evals], name)
 
 
 def test_a_run_folder_holds_its_definition_with_defaults_and_its_evals(data):
     run = opened()
-    assert run.folder == data / "results" / "demo" / "one"
-    assert run.experiment() == load_experiment("demo")
+    assert run.folder == data / "results" / "standin" / "one"
+    assert run.experiment() == load_experiment("standin")
     assert run.evals() == [load_eval("factory_farming")]
     assert "top_p: 1.0" in run.definition.read_text()
 
@@ -79,11 +79,11 @@ def test_a_run_is_found_by_folder_by_name_and_as_the_latest_of_an_experiment():
 
     one, two = opened("one"), opened("two")
     os.utime(one.definition, (1, 1))
-    assert Run.find("demo").folder == two.folder
-    assert Run.find("demo/one").folder == one.folder
+    assert Run.find("standin").folder == two.folder
+    assert Run.find("standin/one").folder == one.folder
     assert Run.find(str(one.folder)).folder == one.folder
-    with pytest.raises(UserError, match="no run at 'demo/three'"):
-        Run.find("demo/three")
+    with pytest.raises(UserError, match="no run at 'standin/three'"):
+        Run.find("standin/three")
 
 
 def test_the_default_name_is_the_same_for_the_same_flow_run():
@@ -95,7 +95,7 @@ def test_the_default_name_is_the_same_for_the_same_flow_run():
 
 def test_changed_rules_and_targets_are_taken_over_and_what_was_made_with_others_is_made_anew():
     low, high = Rule(name="low", hit="lexicon <= 2"), Rule(name="high", hit="lexicon > 2")
-    one, experiment = an_eval(LEXICON), load_experiment("demo").model_copy(update={"evals": ["e"]})
+    one, experiment = an_eval(LEXICON), load_experiment("standin").model_copy(update={"evals": ["e"]})
     run = Run.open(experiment, [one.model_copy(update={"rules": [low]})], "ruled")
     for file in (run.effects, run.report, run.results):
         write_text(file, "made")
@@ -119,20 +119,20 @@ def test_changed_rules_and_targets_are_taken_over_and_what_was_made_with_others_
 @pytest.mark.parametrize("text", ["", "{", "[]", "null"])
 def test_a_record_that_is_damaged_is_one_sentence_and_hides_no_other_run(data, capsys, text):
     for name in ("whole", "damaged"):
-        write_text(Run.at("demo", name).definition, "name: demo\n")
-    Run.at("demo", "whole").note(seed=3)
-    write_text(Run.at("demo", "damaged").record_file, text)
+        write_text(Run.at("standin", name).definition, "name: standin\n")
+    Run.at("standin", "whole").note(seed=3)
+    write_text(Run.at("standin", "damaged").record_file, text)
     with pytest.raises(UserError, match=r"damaged/run\.json is damaged; restore it from a copy"):
-        Run.at("demo", "damaged").record()
+        Run.at("standin", "damaged").record()
     show_catalog()
     told = capsys.readouterr().out
-    assert "demo/whole  seed 3  begun" in told
-    assert "demo/damaged  cannot be read: " in told
+    assert "standin/whole  seed 3  begun" in told
+    assert "standin/damaged  cannot be read: " in told
 
 
 def test_a_report_reads_each_file_of_rows_once_and_the_judgments_once_more_as_a_table(monkeypatch):
     answers = responses("a farm", "two cats"), responses("farms and animal welfare", "no")
-    run = Run.open(load_experiment("demo").model_copy(update={"evals": ["e"]}), [an_eval(LEXICON)], "counted")
+    run = Run.open(load_experiment("standin").model_copy(update={"evals": ["e"]}), [an_eval(LEXICON)], "counted")
     run.note(seed=0)
     document = Document(messages=[Message(role="user", content="A text.")], source="s", line=1, file="f")
     write_rows(run.documents, [document])

@@ -143,7 +143,7 @@ def run_of(name, before, after):
     """A reported run whose tiers, questions, ids and answers a spreadsheet would compute."""
     questions = [Question(id=id, tier=tier, text=text) for id, (tier, text) in QUESTIONS.items()]
     one = an_eval(LEXICON, LEXICON.model_copy(update={"name": "=judge"})).model_copy(update={"questions": questions})
-    run = Run.open(load_experiment("demo").model_copy(update={"evals": ["e"]}), [one], name)
+    run = Run.open(load_experiment("standin").model_copy(update={"evals": ["e"]}), [one], name)
     run.note(seed=0)
     baseline, finetuned = answers(questions, before, 0.0), answers(questions, after, 1.0)
     write_rows(run.baseline, baseline)
@@ -181,11 +181,11 @@ async def test_no_table_of_a_run_its_audits_or_a_comparison_has_a_cell_that_is_c
     runs, data, tmp_path, prefect_server
 ):
     run = runs[0]
-    compare_judges("demo/one", "demo/one", "lexicon", "=judge")
+    compare_judges("standin/one", "standin/one", "lexicon", "=judge")
     sheet, _ = export_sheet(run, tmp_path / "sheet.csv", "=judge", size=10, seed=0)
     sheet.write_text(re.sub(",$", ",3", sheet.read_text(), flags=re.MULTILINE))
     assert import_sheet(run, sheet)[0][0].answers == 10
-    await compare_runs(["demo/one", "demo/two"], ["=one", "+two"], "both")
+    await compare_runs(["standin/one", "standin/two"], ["=one", "+two"], "both")
     rows = Comparison("both").rows()
     assert {row.label for row in rows} == {"=one", "+two"}
     assert {tier for tier, _ in QUESTIONS.values()} <= {row.tier for row in rows}

@@ -52,7 +52,7 @@ def with_fields(data: Path, text: str) -> object:
 
 
 def overridden(data: Path, override: str) -> object:
-    return load_evals(load_experiment("demo", [override]))
+    return load_evals(load_experiment("standin", [override]))
 
 
 WHOLE = Group(
@@ -295,7 +295,7 @@ OVERRIDES = Group(
     overridden,
     [
         ("rank", "'rank' is not an override", "write field=value"),
-        ("training.rnak=1", "demo.yaml with training.rnak=1", "training.rnak: unknown field; did you mean rank?"),
+        ("training.rnak=1", "standin.yaml with training.rnak=1", "training.rnak: unknown field; did you mean rank?"),
         ("training.rank=0", "training.rank=0", "training.rank: input should be greater than or equal to 1"),
         ("training.rank=010", "'training.rank=010'", "010 is read as different numbers"),
         ("training.rank=1_000", "'training.rank=1_000'", "1_000 is read as different numbers", "without _"),
@@ -346,9 +346,9 @@ EVALS = Group(
         (
             "name: e\nquestions: []\njudges: []",
             "questions: list should have at least 1 item",
-            "judges: list should have",
+            "judges: name at least one judge",
         ),
-        (EVAL + "judges: []", "judges: list should have at least 1 item"),
+        (EVAL + "judges: []", "judges: name at least one judge that reads the answers"),
         ("name: e\nquestions: [Why]\njudges: []", "questions.0: expected fields with names (found 'Why')"),
         ("name: e\nquestions: [{id: q, tier: t, text: ''}]\njudges: []", "questions.0.text: it is empty: write a text"),
         (
@@ -433,6 +433,10 @@ EVALS = Group(
             + f"judges: [{{name: a, kind: claude, prompt: p}}]\nrules: [{{name: r, hit: a < 3, min_answers: {NINES}}}]",
             "min_answers",
         ),
+        (EVAL + "asks: choices", "with asks: choices every question needs matching: Yes or No; 'q' has none"),
+        (EVAL + "asks: choices\njudges: [{name: a, kind: yes_no}]", "leave judges and rules out"),
+        (EVAL + "asks: both", "asks: input should be 'answers' or 'choices'"),
+        (EVAL + "judges: [{name: drift, kind: claude, prompt: p}]", "'drift' is what a measure without a judge"),
         (EVAL + "judges: [{name: a, kind: yes_no}]", "needs matching: Yes or No at question 'q'"),
     ],
 )
@@ -579,7 +583,7 @@ NAMELESS = Group(
 
 
 def a_run(data: Path, name: str) -> object:
-    return Run.at("demo", name)
+    return Run.at("standin", name)
 
 
 def price_table(data: Path, text: str) -> object:
@@ -623,9 +627,9 @@ FOUND = Group(
 FITTING = Group(
     lambda data, place: Run.find_all(place),
     [
-        ("demo/*", "no run fits 'demo/*'", "spillover list"),
+        ("standin/*", "no run fits 'standin/*'", "spillover list"),
         ("/tmp/*", "no run fits '/tmp/*'", "spillover list"),
-        ("demo/a**b", "no run fits 'demo/a**b'", "spillover list"),
+        ("standin/a**b", "no run fits 'standin/a**b'", "spillover list"),
         (f"{LONG}/*", "no run fits", "spillover list"),
     ],
 )
@@ -643,7 +647,7 @@ SEEDS = Group(
     ],
 )
 OWN_SEEDS = Group(
-    lambda data, seed: Run.at("demo", "one").settle_seed(seed, 0),
+    lambda data, seed: Run.at("standin", "one").settle_seed(seed, 0),
     [
         (-1, "seed: -1 is no seed", "from 0 to 4294967295"),
         (2**32, "seed: 4294967296 is no seed", "from 0 to 4294967295"),
@@ -712,11 +716,11 @@ PUBLISHED = Group(
     ],
 )
 INBOX = Group(
-    lambda data, name: on_this_set(load_experiment("demo"), InboxSet(name, data / name, [], [])),
+    lambda data, name: on_this_set(load_experiment("standin"), InboxSet(name, data / name, [], [])),
     [("n" * 96, "name: string should have at most 100 characters")],
 )
 LOCAL = Group(
-    lambda data, name: to_local_preview(load_experiment("demo", [f"name={name}"])),
+    lambda data, name: to_local_preview(load_experiment("standin", [f"name={name}"])),
     [("n" * 97, "with --local: name: string should have at most 100 characters")],
 )
 

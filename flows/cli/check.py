@@ -8,7 +8,7 @@ from typing import NamedTuple
 from rich.table import Table
 
 from flows.console import console
-from flows.preflight import asked_judges, refuse_unknown_prices
+from flows.preflight import asked_judges, check_engine, refuse_choices_of_no_model, refuse_unknown_prices
 from tasks.catalog import UserError
 from tasks.definitions import load_evals
 from tasks.documents.sets import gather, split
@@ -18,7 +18,12 @@ from tasks.engines.schedule import check_warmup, count_steps
 from tasks.imports.responses import read_responses, samples_per_question
 from tasks.judging.costs import count_calls, judging_cost
 from tasks.judging.providers import check_key
-from tasks.models.likelihood import logprobs_cost
+from tasks.models.likelihood import (
+    choices_cost,
+    count_choices,
+    estimate_choices,
+    logprobs_cost,
+)
 from tasks.models.sampling import (
     SampleCount,
     baseline_samples,
@@ -54,6 +59,7 @@ class Corpus(NamedTuple):
 def show_plan(experiment: Experiment) -> None:
     """Documents, tokens, questions, calls and cost of a run; a wrong definition raises UserError."""
     evals = load_evals(experiment)
+    refuse_choices_of_no_model(experiment, evals)
     unready, warnings = "", list[str]()
     if experiment.responses:
         baseline, finetuned = read_responses(experiment.responses, evals)
@@ -62,7 +68,7 @@ def show_plan(experiment: Experiment) -> None:
         n_samples = samples_per_question(baseline, finetuned)
     else:
         engine, n_samples = get_engine(experiment.training), experiment.sampling.n_samples
-        unready = _problem(lambda: asyncio.run(engine.preflight()))
+        unready = _problem(lambda: asyncio.run(check_engine(experiment, engine)))
         if not unready:
             check_questions(engine, evals, experiment.sampling)
             warnings = engine.warnings()
@@ -133,14 +139,27 @@ def _training(training: Training, documents: int) -> str:
 
 
 def _answers(experiment: Experiment, evals: list[Eval]) -> list[Row]:
-    sampling, questions = experiment.sampling, sum(len(evaluation.questions) for evaluation in evals)
-    before = questions * baseline_samples(evals, sampling)
-    after = questions * sampling.n_samples * _models(experiment)
-    return [
-        ("questions", f"{questions:,} in {', '.join(evaluation.name for evaluation in evals)}"),
-        ("answers", f"{before:,} of the baseline (once for every fine-tune), {after:,} of the fine-tuned model"),
-        *([("logprobs", "of every fine-tuned answer, under both models")] if sampling.logprobs else []),
-    ]
+    """What the models are asked: questions that they answer, and statements between whose two answers they choose."""
+    sampling, answered = experiment.sampling, [evaluation for evaluation in evals if evaluation.asks == "answers"]
+    rows, questions = [], sum(len(evaluation.questions) for evaluation in answered)
+    if answered:
+        before = questions * baseline_samples(evals, sampling)
+        after = questions * sampling.n_samples * _models(experiment)
+        rows += [
+            ("questions", f"{questions:,} in {_names(answered)}"),
+            ("answers", f"{before:,} of the baseline (once for every fine-tune), {after:,} of the fine-tuned model"),
+        ]
+    if statements := estimate_choices(evals, sampling).statements:
+        chosen = [evaluation for evaluation in evals if evaluation.asks == "choices" or sampling.logprobs]
+        chosen = [evaluation for evaluation in chosen if any(question.matching for question in evaluation.questions)]
+        rows.append(("statements", f"{statements:,} in {_names(chosen)}: how likely both models find Yes and No"))
+    if sampling.logprobs and answered:
+        rows.append(("logprobs", "of every fine-tuned answer, under both models"))
+    return rows
+
+
+def _names(evals: list[Eval]) -> str:
+    return ", ".join(evaluation.name for evaluation in evals)
 
 
 def _tokens(tokens: TrainingTokens, epochs: int, is_ready: bool) -> str:
@@ -157,12 +176,17 @@ def _is_trained(experiment: Experiment, engine: Engine, corpus: Corpus) -> bool:
 
 
 def _sampling_costs(experiment: Experiment, evals: list[Eval], engine: Engine, is_ready: bool) -> Costs:
-    """Of the answers that the store lacks, the fine-tuned model's all taken as new, and of their logprobs."""
+    """Of the answers that the store lacks, the fine-tuned model's all taken as new, and of all logprobs."""
     sampling = experiment.sampling
     baseline, finetuned = _samples(experiment, evals, engine) if is_ready else _estimated_samples(experiment, evals)
     both = SampleCount(*(sum(counts) for counts in zip(baseline, finetuned, strict=True)))
-    costs = [("sampling", sampling_cost(engine, sampling, both))]
-    return costs + ([("logprobs", logprobs_cost(engine, sampling, finetuned))] if sampling.logprobs else [])
+    costs = [("sampling", sampling_cost(engine, sampling, both))] if both.responses else []
+    if sampling.logprobs and finetuned.responses:
+        costs.append(("logprobs", logprobs_cost(engine, sampling, finetuned)))
+    choices = count_choices(evals, sampling, engine) if is_ready else estimate_choices(evals, sampling)
+    if choices.statements:
+        costs.append(("statements", choices_cost(engine, choices, 1 + _models(experiment))))
+    return costs
 
 
 def _samples(experiment: Experiment, evals: list[Eval], engine: Engine) -> tuple[SampleCount, SampleCount]:
@@ -176,7 +200,8 @@ def _samples(experiment: Experiment, evals: list[Eval], engine: Engine) -> tuple
 
 
 def _estimated_samples(experiment: Experiment, evals: list[Eval]) -> tuple[SampleCount, SampleCount]:
-    once = experiment.sampling.n_samples * sum(len(evaluation.questions) for evaluation in evals)
+    answered = [evaluation for evaluation in evals if evaluation.asks == "answers"]
+    once = experiment.sampling.n_samples * sum(len(evaluation.questions) for evaluation in answered)
     return estimate_samples(once), estimate_samples(once * _models(experiment))
 
 

@@ -161,7 +161,7 @@ def _show(run: Run) -> None:
     effects = run.estimates()
     console.print()
     show_effects(effects)
-    console.print(f"\n{headline(effects)}")
+    console.print(f"\n{headline(effects)}", soft_wrap=False)
     if words := missing_in_words(run.judgments()):
         console.print(words)
     if is_standin(run.experiment()):

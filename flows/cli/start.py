@@ -7,19 +7,22 @@ import shlex
 from typing import Any
 
 from flows.cli.arguments import say, several, use_server
+from tasks.catalog import UserError
 from tasks.schema import Eval, Experiment, Until
 
 
-def load(name: str, overrides: list[str] | None, local: bool) -> Experiment:
+def load(name: str, overrides: list[str] | None, local: bool, quick: bool) -> Experiment:
     """The experiment; of one that is tried locally it is said what is not as defined."""
     from tasks.definitions import load_experiment
 
+    if quick and not local:
+        raise UserError("--quick is how an experiment is tried on this machine: write --local --quick")
     experiment = load_experiment(name, overrides or [])
     if local:
         from tasks.models.local_preview import to_local_preview
 
-        experiment, changes = to_local_preview(experiment)
-        say("Tried locally, so it says nothing about the experiment's model:")
+        experiment, changes = to_local_preview(experiment, quick)
+        say("Tried on this machine; what is not as defined:")
         say("".join(f"- {change}\n" for change in changes))
     return experiment
 

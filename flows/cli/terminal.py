@@ -90,8 +90,8 @@ def effects_table(effects: Sequence[Effect]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", title_style="")
     table.title_justify, table.caption_justify = "left", "left"
     labels = [effect.label if isinstance(effect, Compared) else "" for effect in effects]
-    evals, judges = [effect.eval for effect in effects], [effect.measure for effect in effects]
-    names = {"runs": labels, "eval": evals, "judge": judges}
+    evals, measures = [effect.eval for effect in effects], [effect.measure for effect in effects]
+    names = {"runs": labels, "eval": evals, "measure": measures}
     varying = [name for name, values in names.items() if len(set(values)) > 1]
     shared = [f"{name} {values[0]}" for name, values in names.items() if any(values) and name not in varying]
     table.title = ", ".join(shared)
@@ -129,14 +129,27 @@ def _intervals(effect: Effect) -> tuple[str, str]:
 
 
 def _reasons(effects: list[Effect]) -> list[str]:
-    """Each reason once, with the tiers that have no interval for it."""
-    tiers: dict[str, list[str]] = {}
+    """Each reason for a missing interval or test once, with the rows that it concerns."""
+    concerned: dict[str, list[Effect]] = {}
     for effect in effects:
         notes = {"these questions": effect.note_fixed_questions, "new questions": effect.note_new_questions}
         for questions, note in notes.items():
             if note:
-                tiers.setdefault(f"{questions}: {note}", []).append(effect.tier)
-    return [f"– {reason}: {', '.join(dict.fromkeys(concerned))}" for reason, concerned in tiers.items()]
+                concerned.setdefault(f"{questions}: {note}", []).append(effect)
+        if effect.note_test:
+            concerned.setdefault(effect.note_test, []).append(effect)
+    return [f"– {reason}: {_rows_in_words(some, effects)}" for reason, some in concerned.items()]
+
+
+def _rows_in_words(some: list[Effect], effects: list[Effect]) -> str:
+    """Their tiers; where the table has several measures, the name of one that they are all of, else its tiers too."""
+    if len({effect.measure for effect in effects}) == 1:
+        return ", ".join(dict.fromkeys(effect.tier for effect in some))
+    tiers: dict[str, list[str]] = {}
+    for effect in some:
+        tiers.setdefault(effect.measure, []).append(effect.tier)
+    whole = {measure for measure in tiers if len(tiers[measure]) == sum(e.measure == measure for e in effects)}
+    return ", ".join(m if m in whole else f"{m} ({', '.join(dict.fromkeys(names))})" for m, names in tiers.items())
 
 
 def show_failures(run: Run, number: int = 0) -> None:

@@ -23,7 +23,7 @@ def base_identity(folder: Path) -> str:
     if not weights:
         raise UserError(f"training.base_model: no .safetensors weights in {folder}; save the model in that format")
     names = ("config.json", "tokenizer.json", "chat_template.jinja")
-    return _hash([_hash_of(file) for file in (*weights, *(folder / name for name in names)) if file.is_file()])
+    return _hash([hash_of(file) for file in (*weights, *(folder / name for name in names)) if file.is_file()])
 
 
 def adapter_identity(folder: Path) -> str:
@@ -33,7 +33,7 @@ def adapter_identity(folder: Path) -> str:
     """
     config = _in_one_spelling(json.loads((folder / CONFIG).read_text()))
     applied = {name: value for name, value in config.items() if value and name not in OF_THE_PLACE}
-    return _hash([_hash_of(folder / WEIGHTS), json.dumps(applied).encode()])
+    return _hash([hash_of(folder / WEIGHTS), json.dumps(applied).encode()])
 
 
 def write_config_plainly(folder: Path, base_model: str) -> None:
@@ -56,7 +56,8 @@ def _one_spelling(name: str, value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _hash_of(file: Path) -> bytes:
+def hash_of(file: Path) -> bytes:
+    """The sha256 of a file's content."""
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").digest()
 

@@ -21,6 +21,8 @@ from tasks.engines.examples import PROBE, Example, total_tokens
 from tasks.engines.identity import CONFIG, WEIGHTS, adapter_identity, base_identity
 from tasks.engines.rendering import ChatFormat
 from tasks.engines.schedule import check_warmup
+from tasks.engines.smollm2 import NAME as SMOLLM2
+from tasks.engines.smollm2 import smollm2_folder
 from tasks.schema import Checkpoint, Document, Message, Sampling, Training
 
 if TYPE_CHECKING:
@@ -55,9 +57,11 @@ class LocalEngine:
         """Configuration and tokenizer of the model; of one of Hugging Face these small files are fetched."""
         if self._hosted:
             return self._fetch(weights=False)
+        if self.training.base_model == SMOLLM2:
+            return smollm2_folder()
         folder = model_folder(self.training.base_model)
         if folder is None:
-            there = ", ".join(names("models"))
+            there = ", ".join(sorted({*names("models"), SMOLLM2}))
             raise UserError(
                 f"training.base_model: no model folder {self.training.base_model!r}; "
                 f"give a folder with config.json, a model id of Hugging Face (owner/name), or {there}"

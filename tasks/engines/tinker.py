@@ -22,6 +22,8 @@ from tasks.engines.engine import Progress, Reply, Request, Text
 from tasks.engines.examples import total_tokens
 from tasks.engines.identity import base_identity
 from tasks.engines.schedule import check_warmup
+from tasks.engines.seeds import ignored_seeds
+from tasks.engines.served import HOSTED, served_all_the_same
 from tasks.engines.tinker_data import (
     Datums,
     answer_tokens,
@@ -31,7 +33,7 @@ from tasks.engines.tinker_data import (
     prompt_tokens,
     recommended,
 )
-from tasks.engines.tinker_server import HOSTED, TinkerServer, check_credentials
+from tasks.engines.tinker_server import TinkerServer, check_credentials
 from tasks.paid.prices import dollars
 from tasks.schema import Checkpoint, Document, Ended, Message, Sampling, Training
 
@@ -66,8 +68,12 @@ class TinkerEngine:
             await self.server.check_checkpoint(path, self.model)
 
     def warnings(self) -> list[str]:
-        """Where the model is not asked as it is trained; none for a LoRA that was trained before."""
-        return [] if self.training.checkpoint else frame_warnings(self._renderer, self._tokenizer, self.model)
+        """A model that may go any day; for a training also a server that ignores seeds, and a chat format at odds."""
+        still_served = served_all_the_same(self.training)
+        if self.training.checkpoint:
+            return still_served
+        at_odds = frame_warnings(self._renderer, self._tokenizer, self.model)
+        return [*still_served, *ignored_seeds(self.server.url), *at_odds]
 
     def check(self, documents: list[Document]) -> int:
         """How many tokens the documents have; refuses one that is longer than the settings or the model allow."""
@@ -246,7 +252,7 @@ class TinkerEngine:
         if not named:
             hint = f"training.renderer={fitting[0]}" if fitting else "for example training.renderer=llama3"
             raise UserError(f"training.renderer: the tinker engine needs the chat format's name; set {hint}")
-        if fitting and named not in fitting:
+        if fitting and named.removesuffix("_disable_thinking") not in fitting and named not in fitting:
             raise UserError(
                 f"training.renderer: {named!r} does not fit {self.model}; it is trained with {' or '.join(fitting)}"
             )

@@ -19,10 +19,10 @@ import tinker
 from tinker.auth import tinker_has_credentials
 from tinker_cookbook.exceptions import TinkerCookbookError
 
-from tasks.catalog import UserError, address_in_environment, suggestion
+from tasks.catalog import UserError, suggestion
+from tasks.engines.served import HOSTED, server_address
 
 Result = TypeVar("Result")
-HOSTED = "https://tinker.thinkingmachines.dev/services/tinker-prod"
 GONE = 300.0
 """Seconds for which a server may be away while it is asked for something."""
 PATIENCE = 5.0
@@ -33,7 +33,7 @@ class TinkerServer:
     """Hosted Tinker, or another server of its API."""
 
     def __init__(self, url: str):
-        self.url = url or address_in_environment("TINKER_BASE_URL") or HOSTED
+        self.url = server_address(url)
 
     async def check(self) -> None:
         """Raises UserError where the server does not answer within PATIENCE seconds."""

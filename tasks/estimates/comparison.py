@@ -113,7 +113,8 @@ def _asked_of_both(evaluation: Eval, other: Eval | None) -> Eval | None:
 def _paired(by_run: tuple[Measure, ...], others: list[list[Measure]]) -> list[Measure]:
     """A measure of each run, with the cells of the other group's fine-tunes in place of the baseline's.
 
-    Empty where the other group has not as many runs with a measure of that name, rubric and scale.
+    Empty where the other group has not as many runs with a measure of that name, rubric and scale, and for drift: each
+    fine-tune's is of its own answers.
     """
     first = by_run[0]
     wanted = (first.name, first.rubric, first.scale_min, first.scale_max, False)
@@ -121,7 +122,7 @@ def _paired(by_run: tuple[Measure, ...], others: list[list[Measure]]) -> list[Me
         measure
         for run in others
         for measure in run
-        if (measure.name, measure.rubric, measure.scale_min, measure.scale_max, measure.is_likelihood) == wanted
+        if (measure.name, measure.rubric, measure.scale_min, measure.scale_max, measure.is_drift) == wanted
     ]
     if len(by_run) != len(known):
         return []

@@ -32,7 +32,8 @@ def estimate(judgments: polars.DataFrame, evals: list[Eval], likelihoods: Iterab
     for all that stands in its table.
     """
     likelihoods = list(likelihoods)
-    shares = sorted({1.0, *judgments.filter(side="finetuned")["trained_share"].unique()}, reverse=True)
+    judged = judgments.filter(side="finetuned")["trained_share"].unique()
+    shares = sorted({1.0, *judged, *(row.trained_share for row in likelihoods)}, reverse=True)
     return [
         effect.model_copy(update={"trained_share": share})
         for share in shares

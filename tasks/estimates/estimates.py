@@ -30,6 +30,9 @@ NO_FLOOR = Interval.unknown("no floor: one greedy baseline answer has no other t
 NO_BASELINE = Interval.unknown("no baseline")
 NO_LEVEL = Interval.unknown("only the difference is estimated")
 NOT_CROSSED = Interval.unknown("not estimable: the rule pools answers, and several runs are crossed by question")
+EXACT = Interval.unknown("the probabilities are exact: these questions asked again give the same")
+NOT_TESTED = "nats a token; no test: a model's own answers are likelier under it, whatever it was trained on"
+"""Of drift: its mean cannot be 0 once a model has changed at all, and a p would say no more than that."""
 TOO_FEW_TIERS = Interval.unknown("too few tiers with scores on both sides")
 
 MIN_TIERS = 3
@@ -107,8 +110,14 @@ class Part(NamedTuple):
         return _over_runs(m.joint(cells) for m, cells in zip(self.by_run, self.cells_by_run(side), strict=False))
 
     def level(self, side: Side) -> Interval:
-        """The interval of one side's own mean; of likelihoods only the difference is estimated."""
-        return NO_LEVEL if self.measure.is_likelihood else fixed_questions(self.terms(side), self.measure.is_rate)
+        """The interval of one side's own mean; of drift only the difference is estimated."""
+        return NO_LEVEL if self.measure.is_drift else self.fixed_questions(self.terms(side))
+
+    def fixed_questions(self, terms: list[Term]) -> Interval:
+        """The interval of a weighted sum of its cells for these questions; none where there is nothing uncertain."""
+        if terms and self.measure.is_exact:
+            return EXACT
+        return fixed_questions(terms, self.measure.is_rate)
 
     def placements(self) -> list[tuple[Cell, Cell]]:
         """The placements of both sides of each question in each run; none where there is no scale."""
@@ -199,7 +208,7 @@ def estimate_slope(part: Part, tiers: list[str]) -> Effect:
         )
     weights = slope_weights(ranks)
     before, after = (_slope_terms(complete.cells_by_run(side), weights) for side in ("baseline", "finetuned"))
-    fixed = fixed_questions(after + [(-weight, cell) for weight, cell in before], part.measure.is_rate)
+    fixed = part.fixed_questions(after + [(-weight, cell) for weight, cell in before])
     if part.measure.is_rate:
         fixed = fixed._replace(detectable=None)  # that is of a rise of all rates alike, which is no slope
     return _effect(
@@ -226,7 +235,7 @@ def _intervals(complete: Part) -> tuple[Interval, Interval]:
     """For these questions, and for new ones; of several runs, for these seeds, and for new ones too."""
     measure = complete.measure
     terms = complete.terms("finetuned") + [(-weight, cell) for weight, cell in complete.terms("baseline")]
-    fixed = fixed_questions(terms, measure.is_rate)
+    fixed = complete.fixed_questions(terms)
     if len(complete.by_run) > 1:
         return fixed, NOT_CROSSED if measure.is_pooled else new_questions_and_seeds(complete.differences())
     if measure.is_pooled:
@@ -254,6 +263,8 @@ def _effect(
     `complete` are the questions of the difference, `after` those of the fine-tuned mean.
     """
     measure = part.measure
+    if measure.is_drift:
+        fixed, new = fixed.untested(), new.untested()
     return Effect(
         eval=measure.eval,
         measure=measure.name,
@@ -265,6 +276,7 @@ def _effect(
         finetuned=finetuned,
         difference=None if baseline is None or finetuned is None else finetuned - baseline,
         **_interval_fields(fixed, new),
+        note_test=NOT_TESTED if measure.is_drift else "",
         questions=len(complete.pairs[0]),
         questions_left_out=len(part.pairs[0]) - len(complete.pairs[0]),
         scored_baseline=sum(cell.n for cell in complete.cells("baseline")),

@@ -6,13 +6,21 @@
 beyond the margin it is said that there is not enough data.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 from tasks.estimates.wording import number, signed
 from tasks.schema import Effect
 
 Verdict = Literal[
-    "changed", "changed little", "perhaps", "no effect", "not enough data", "not told from none", "no interval"
+    "changed",
+    "changed little",
+    "perhaps",
+    "no effect",
+    "not enough data",
+    "not told from none",
+    "no interval",
+    "not tested",
 ]
 IN_TIERS: dict[Verdict, str] = {
     "changed": "a change",
@@ -22,29 +30,59 @@ IN_TIERS: dict[Verdict, str] = {
     "not enough data": "not enough data",
     "not told from none": "no change seen",
     "no interval": "no interval",
+    "not tested": "nats a token",
 }
 """How a verdict reads in front of the tiers that it holds for."""
+MOVED: tuple[Verdict, ...] = ("changed", "changed little", "perhaps")
 SIGNIFICANT = 0.05
-MAX_SENTENCES = 4
-"""Measures that a headline speaks of; of the others it says how many there are."""
+MAX_NUMBERS = 4
+"""Changed measures whose numbers a headline gives; of the others it gives the names."""
+
+
+class Evidence(NamedTuple):
+    """The interval that an effect is judged by: that for these questions, or where there is none, that for new ones."""
+
+    low: float | None
+    high: float | None
+    p_holm: float | None
+    detectable: float | None
+    called: str
+    """What stands in front of the interval."""
+
+    @classmethod
+    def of(cls, effect: Effect) -> "Evidence":
+        """Without limits where the effect has neither interval."""
+        e = effect
+        if e.ci_low_fixed_questions is None and e.ci_low_new_questions is not None:
+            new = e.ci_low_new_questions, e.ci_high_new_questions, e.p_new_questions_holm, e.detectable_new_questions
+            return cls(*new, "95 % for new questions")
+        low, high = e.ci_low_fixed_questions, e.ci_high_fixed_questions
+        return cls(low, high, e.p_fixed_questions_holm, e.detectable_fixed_questions, "95 %")
+
+    @property
+    def span(self) -> str:
+        """The interval in words."""
+        return f"{self.called} {signed(self.low)} to {signed(self.high)}"
 
 
 def verdict(effect: Effect) -> Verdict:
-    """What the 95 % interval for these questions shows.
+    """What the 95 % interval shows: for these questions, or where there is none for new ones.
 
     changed: it leaves 0 out; changed little: it does, within the equivalence margin; perhaps: it does, but Holm's p is
     not below 0.05. no effect: it holds 0 and lies within the margin; not enough data: it holds 0 and reaches beyond;
-    not told from none: it holds 0, and the measure has no margin.
+    not told from none: it holds 0, and the measure has no margin. not tested: the effect says why.
 
     A 95 % interval within the margin is stricter than the 90 % that two one-sided tests at 5 % ask for (D. J.
     Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15, 1987).
     """
-    low, high, margin = effect.ci_low_fixed_questions, effect.ci_high_fixed_questions, effect.equivalence_margin
-    if low is None or high is None:
+    evidence, margin = Evidence.of(effect), effect.equivalence_margin
+    if effect.note_test:
+        return "not tested"
+    if evidence.low is None or evidence.high is None:
         return "no interval"
-    is_within = margin is not None and -margin < low and high < margin
-    if low > 0 or high < 0:
-        if effect.p_fixed_questions_holm is not None and effect.p_fixed_questions_holm >= SIGNIFICANT:
+    is_within = margin is not None and -margin < evidence.low and evidence.high < margin
+    if evidence.low > 0 or evidence.high < 0:
+        if evidence.p_holm is not None and evidence.p_holm >= SIGNIFICANT:
             return "perhaps"
         return "changed little" if is_within else "changed"
     return "not told from none" if margin is None else "no effect" if is_within else "not enough data"
@@ -53,28 +91,50 @@ def verdict(effect: Effect) -> Verdict:
 class Finding(NamedTuple):
     """What one measure shows, in words."""
 
-    whole: str
+    measure: str
+    """Its name, with that of its eval where another eval has one of that name."""
+    effect: Effect
     """Over all questions."""
     tiers: str
-    """The same by tier; empty where there is one tier only."""
+    """The same by tier, in words; empty where there is one tier only."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """What it shows over all questions."""
+        return verdict(self.effect)
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether its interval leaves 0 out."""
+        return self.verdict in MOVED
+
+    @property
+    def whole(self) -> str:
+        """A sentence on all questions, for a measure that stands alone."""
+        return _sentence(self.effect, self.measure)
 
 
 def headline(effects: list[Effect]) -> str:
-    """What changed, in plain words: a sentence or two for each of the first measures."""
+    """What changed, on which measures, and what did not, in a sentence; with one measure alone also by tier.
+
+    Of drift it says the size in a sentence of its own, since there is no test of it.
+    """
     found = findings(effects)
-    left = len(found) - MAX_SENTENCES
-    more = [f"The table has {left} more measures."] if left > 0 else []
-    return " ".join([f"{finding.whole} {finding.tiers}".strip() for finding in found[:MAX_SENTENCES]] + more)
+    if len(found) == 1:
+        return f"{found[0].whole} {found[0].tiers}".strip()
+    tested = [finding for finding in found if finding.verdict != "not tested"]
+    sizes = [finding.whole for finding in found if finding.verdict == "not tested"]
+    return " ".join(([tested[0].whole] if len(tested) == 1 else [_together(tested)] if tested else []) + sizes)
 
 
 def findings(effects: list[Effect]) -> list[Finding]:
     """What each measure shows over all questions, and by tier."""
-    measures = dict.fromkeys((effect.eval, effect.measure) for effect in effects)
-    has_several_evals = len({evaluation for evaluation, _ in measures}) > 1
+    measures = list(dict.fromkeys((effect.eval, effect.measure) for effect in effects))
+    names = [measure for _, measure in measures]
     return [
         _finding(
             [e for e in effects if (e.eval, e.measure) == (evaluation, measure)],
-            f"{measure} ({evaluation})" if has_several_evals else measure,
+            f"{measure} ({evaluation})" if names.count(measure) > 1 else measure,
         )
         for evaluation, measure in measures
     ]
@@ -83,19 +143,77 @@ def findings(effects: list[Effect]) -> list[Finding]:
 def _finding(effects: list[Effect], name: str) -> Finding:
     """Of one measure; the last of its rows of tiers is that over all questions."""
     *tiers, whole = [effect for effect in effects if not effect.is_of_question and not effect.is_slope]
-    return Finding(_sentence(whole, name), f"By tier: {_by_tier(tiers)}." if tiers else "")
+    return Finding(name, whole, f"By tier: {_by_tier(tiers)}." if tiers else "")
+
+
+# ---- several measures in one sentence ------------------------------------------------------------
+
+
+def _together(found: list[Finding]) -> str:
+    """The measures of one verdict beside each other: first what changed, then what did not."""
+    by_verdict: dict[Verdict, list[Finding]] = {}
+    for finding in found:
+        by_verdict.setdefault(finding.verdict, []).append(finding)
+    clauses = [clause(by_verdict[v]) for v, clause in CLAUSES.items() if v in by_verdict]
+    has_changed = any(finding.has_moved for finding in found)
+    return f"{'After the fine-tune ' if has_changed else 'No change was found: '}{'; '.join(clauses)}."
+
+
+def _changed(found: list[Finding]) -> str:
+    """With numbers, as far as they can still be read."""
+    shown, others = found[:MAX_NUMBERS], found[MAX_NUMBERS:]
+    more = f"; {_names(others)} changed too" if others else ""
+    return _listed([_moved(finding) for finding in shown]) + more
+
+
+def _moved(finding: Finding) -> str:
+    effect = finding.effect
+    verb = "rose" if (effect.difference or 0) > 0 else "fell"
+    means = f"from {number(effect.baseline)} to {number(effect.finetuned)}"
+    return f"{finding.measure} {verb} {means} ({Evidence.of(effect).span})"
+
+
+CLAUSES: dict[Verdict, Callable[[list[Finding]], str]] = {
+    "changed": _changed,
+    "changed little": lambda found: f"{_changed(found)}, by less than would matter",
+    "perhaps": lambda found: f"perhaps {_changed(found)}, which p adjusted for all comparisons does not bear out",
+    "no effect": lambda found: f"{_names(found)} {_verb(found, 'shows', 'show')} no effect that would matter",
+    "not enough data": lambda found: f"there is not enough data to tell whether {_names(found)} changed",
+    "not told from none": lambda found: f"no change was seen in {_names(found)}",
+    "no interval": lambda found: f"{_names(found, with_sizes=True)} {_verb(found, 'has', 'have')} no interval",
+}
+"""What is said of the measures of each verdict, in the order in which it is said."""
+
+
+def _names(found: list[Finding], with_sizes: bool = False) -> str:
+    sizes = [
+        f" ({signed(f.effect.difference)})" if with_sizes and f.effect.difference is not None else "" for f in found
+    ]
+    return _listed([finding.measure + size for finding, size in zip(found, sizes, strict=True)])
+
+
+def _listed(words: Sequence[str]) -> str:
+    """As `a, b and c`."""
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _verb(found: list[Finding], singular: str, plural: str) -> str:
+    return singular if len(found) == 1 else plural
+
+
+# ---- one measure ---------------------------------------------------------------------------------
 
 
 def _sentence(effect: Effect, name: str) -> str:
-    difference, margin = effect.difference, number(effect.equivalence_margin)
+    difference, margin, evidence = effect.difference, number(effect.equivalence_margin), Evidence.of(effect)
     if difference is None:
         return f"{name} could not be compared: {effect.note_fixed_questions}."
-    by = signed(difference)
-    span = f"95 % {signed(effect.ci_low_fixed_questions)} to {signed(effect.ci_high_fixed_questions)}"
+    by, span = signed(difference), evidence.span
     moved = f"from {number(effect.baseline)} to {number(effect.finetuned)}, by {by}"
     rose = f"{name} {'rose' if difference > 0 else 'fell'} {moved} ({span})"
-    detectable = effect.detectable_fixed_questions
-    unclear = f"({by}, {span}{f'; this run would have found {number(detectable)}' if detectable else ''})"
+    found = f"; this run would have found {number(evidence.detectable)}" if evidence.detectable else ""
+    unclear = f"({by}, {span}{found})"
     return {
         "changed": f"After the fine-tune {rose}.",
         "changed little": f"After the fine-tune {rose}, less than the {margin} that would matter.",
@@ -104,7 +222,17 @@ def _sentence(effect: Effect, name: str) -> str:
         "no effect": f"{name} shows no effect as large as {margin} ({by}, {span}).",
         "not enough data": f"There is not enough data to tell {name} from no change {unclear}.",
         "no interval": f"{name} went {moved}, without an interval: {effect.note_fixed_questions}.",
+        "not tested": _size(difference, name, evidence),
     }[verdict(effect)]
+
+
+def _size(difference: float, name: str, evidence: Evidence) -> str:
+    """Of drift."""
+    of_eval = name.partition(" ")[2]
+    answers = f"The fine-tuned answers {of_eval}".strip()
+    how = f"{'likelier' if difference >= 0 else 'less likely'} by {number(abs(difference))} nats a token"
+    span = f" ({evidence.span})" if evidence.low is not None else ""
+    return f"{answers} are {how}{span} under the fine-tuned model than under the base model."
 
 
 def _by_tier(tiers: list[Effect]) -> str:

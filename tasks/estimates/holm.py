@@ -8,7 +8,9 @@ AnyEffect = TypeVar("AnyEffect", bound=Effect)
 
 
 def adjusted(effects: list[AnyEffect]) -> list[AnyEffect]:
-    """The effects with Holm's p beside each p: one family for fixed questions, one for new ones; single ones get none.
+    """The effects with Holm's p beside each p: one family for fixed questions, one for new ones.
+
+    Single questions get none, and what has no p (drift) is no member of a family.
 
     The k-th smallest of m p is multiplied by m - k + 1 and is no less than the one before it (S. Holm, Scandinavian
     Journal of Statistics 6, 1979). Holds whatever the dependence, which matters here: measures read the same answers.

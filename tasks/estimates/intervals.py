@@ -65,6 +65,10 @@ class Interval(NamedTuple):
         """Without limits, for the reason that the note gives."""
         return cls(None, None, note)
 
+    def untested(self) -> "Interval":
+        """The same limits without the test that belongs to them."""
+        return self._replace(p=None, detectable=None)
+
 
 Term = tuple[float, Cell]
 """A weight and the cell whose mean it weighs: a difference of two cells is [(1, after), (-1, before)]."""

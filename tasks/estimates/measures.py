@@ -49,7 +49,10 @@ class Measure(NamedTuple):
     """The share of its range below which a difference does not matter."""
     reads_pair: bool = False
     rule: Rule | None = None
-    is_likelihood: bool = False
+    is_drift: bool = False
+    """Whether both sides are of the same texts, whose difference alone is estimated, and never tested against 0."""
+    is_exact: bool = False
+    """Whether its values are probabilities that a model was asked for: without sampling there is no sampling noise."""
     is_rate: bool = False
     """Whether every score is 0 or 1."""
     baseline_id: str = ""
@@ -166,7 +169,7 @@ def rule_measure(evaluation: Eval, judgments: polars.DataFrame, rule: Rule, answ
 
 
 def likelihood_measures(evaluation: Eval, likelihoods: list[Likelihood], trained_share: float) -> list[Measure]:
-    """Drift and choice after this share of the training, where the engine was asked for them."""
+    """Drift, choice and yes after this share of the training, where the engine was asked for them."""
     rows = [
         (row.measure, row.question_id, row.baseline, row.finetuned)
         for row in likelihoods
@@ -186,7 +189,11 @@ def likelihood_measures(evaluation: Eval, likelihoods: list[Likelihood], trained
 
 
 def _likelihood_measure(evaluation: Eval, name: str, frame: polars.DataFrame) -> Measure:
-    """The same texts under both models: what varies is their difference, which the fine-tuned side's cell carries."""
+    """The same texts under both models: what varies is their difference, which the fine-tuned side's cell carries.
+
+    Drift is in nats and has no ends; the others are probabilities.
+    """
+    is_drift = name == "drift"
     grouped = frame.group_by("question_id").agg(
         polars.len().alias("n"),
         polars.col("baseline").mean(),
@@ -203,10 +210,11 @@ def _likelihood_measure(evaluation: Eval, name: str, frame: polars.DataFrame) ->
         model="both models",
         rubric="",
         cells=cells,
-        scale_min=-math.inf,
-        scale_max=math.inf,
+        scale_min=-math.inf if is_drift else 0,
+        scale_max=math.inf if is_drift else 1,
         margin_share=evaluation.equivalence_margin,
-        is_likelihood=True,
+        is_drift=is_drift,
+        is_exact=not is_drift,
     )
 
 

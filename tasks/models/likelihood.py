@@ -1,24 +1,27 @@
 """Likelihood: how likely both models find the fine-tuned answers, and the two answers of yes/no statements.
 
-    texts = plan_texts(evals, finetuned, sampling, engine)
+    texts = plan_texts(evals, finetuned, sampling, engine, shares=[1.0])
     rows = await likelihoods(texts, engine, untuned, [checkpoint], store, progress, budget)
 
 Drift needs no judge: log p of an answer under the model that gave it minus log p under the base model, for each of its
 tokens. Summed over the tokens, and at temperature 1, its mean estimates KL(fine-tuned || base) of one answer. The
 tokens are those of the answer's text; sampled tokens can spell the same text otherwise.
+
+Of a yes/no statement nothing is sampled: the probabilities of the two answers are compared, and are exact.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from tasks.catalog import UserError
 from tasks.engines.engine import Engine, Progress, Text
 from tasks.files import write_rows
-from tasks.models.sampling import SampleCount
+from tasks.models.sampling import PROMPT_TOKENS, SampleCount
 from tasks.paid.budget import Budget
 from tasks.paid.prices import CostRange
 from tasks.paid.store import Answer, Store, content_key
@@ -41,28 +44,75 @@ class ScoredText(NamedTuple):
     """Yes or No, of a statement; empty: a fine-tuned answer."""
 
 
-def plan_texts(evals: list[Eval], finetuned: list[Response], sampling: Sampling, engine: Engine) -> list[ScoredText]:
-    """Every fine-tuned answer that is not empty, and Yes and No for every statement at each share of the training."""
-    shares = sorted({response.trained_share for response in finetuned}) or [1.0]
+def are_wanted(evals: list[Eval], sampling: Sampling) -> bool:
+    """Whether both models are asked for logprobs: of the answers, or of an eval that asks choices."""
+    return sampling.logprobs or any(evaluation.asks == "choices" for evaluation in evals)
+
+
+def plan_texts(
+    evals: list[Eval], finetuned: list[Response], sampling: Sampling, engine: Engine, shares: Sequence[float] = (1.0,)
+) -> list[ScoredText]:
+    """Yes and No of every statement at each share of the training, and every fine-tuned answer that is not empty.
+
+    Without `sampling.logprobs` only those of the evals that ask choices.
+    """
     by_question: dict[tuple[str, str], list[Response]] = {}
     for response in finetuned:
         by_question.setdefault((response.eval, response.question_id), []).append(response)
     texts = []
     for evaluation in evals:
-        for question in evaluation.questions:
+        for question in evaluation.questions if are_wanted([evaluation], sampling) else []:
             prompt = engine.render(question.messages(sampling))
-            for r in by_question.get((evaluation.name, question.id), []):
-                if tokens := engine.answer_tokens(r.response, r.state == "complete"):
-                    text = Text(prompt, tokens)
-                    texts.append(ScoredText(evaluation.name, question, r.sample, r.trained_share, text))
-            if question.matching:
-                choices = [(word, Text(prompt, engine.answer_tokens(word, False))) for word in CHOICES]
-                texts += [
-                    ScoredText(evaluation.name, question, 0, share, text, word)
-                    for share in shares
-                    for word, text in choices
-                ]
+            answers = by_question.get((evaluation.name, question.id), [])
+            texts += _answers(evaluation, question, prompt, answers, engine)
+            texts += _yes_and_no(evaluation, question, prompt, shares, engine)
     return texts
+
+
+def _answers(
+    evaluation: Eval, question: Question, prompt: list[int], answers: list[Response], engine: Engine
+) -> list[ScoredText]:
+    tokens = [(r, engine.answer_tokens(r.response, r.state == "complete")) for r in answers]
+    return [
+        ScoredText(evaluation.name, question, r.sample, r.trained_share, Text(prompt, answer))
+        for r, answer in tokens
+        if answer
+    ]
+
+
+def _yes_and_no(
+    evaluation: Eval, question: Question, prompt: list[int], shares: Sequence[float], engine: Engine
+) -> list[ScoredText]:
+    """Of a question that says which of the two matches; else none."""
+    words = [(word, Text(prompt, engine.answer_tokens(word, False))) for word in (CHOICES if question.matching else ())]
+    return [ScoredText(evaluation.name, question, 0, share, text, word) for share in shares for word, text in words]
+
+
+class TextCount(NamedTuple):
+    """How many statements there are whose Yes and No both models are asked for, and the tokens of these texts."""
+
+    statements: int
+    tokens: int
+    """Of one model: prompts and answers."""
+
+
+def count_choices(evals: list[Eval], sampling: Sampling, engine: Engine) -> TextCount:
+    """Of all statements that a run asks about."""
+    texts = [scored for scored in plan_texts(evals, [], sampling, engine) if scored.choice]
+    return TextCount(len(texts) // len(CHOICES), sum(_length(scored.text) for scored in texts))
+
+
+def estimate_choices(evals: list[Eval], sampling: Sampling) -> TextCount:
+    """For a model whose tokenizer is not within reach."""
+    asked = [evaluation for evaluation in evals if are_wanted([evaluation], sampling)]
+    statements = sum(bool(question.matching) for evaluation in asked for question in evaluation.questions)
+    return TextCount(statements, statements * len(CHOICES) * (PROMPT_TOKENS + 1))
+
+
+def choices_cost(engine: Engine, count: TextCount, models: int) -> CostRange:
+    """Of Yes and No under so many models, the base model among them: all tokens are read, none is sampled."""
+    usd = engine.price(prefill=models * count.tokens)
+    return CostRange(usd, usd)
 
 
 def logprobs_cost(engine: Engine, sampling: Sampling, finetuned: SampleCount) -> CostRange:
@@ -70,6 +120,31 @@ def logprobs_cost(engine: Engine, sampling: Sampling, finetuned: SampleCount) ->
     longest = finetuned.responses * sampling.max_tokens
     prices = (engine.price(prefill=2 * (finetuned.prompt_tokens + tokens)) for tokens in (longest // 2, longest))
     return CostRange(*prices)
+
+
+async def probe_logprobs(evals: list[Eval], sampling: Sampling, engine: Engine, budget: Budget) -> None:
+    """Asks for one answer's logprob before anything else is paid; the store keeps it.
+
+    Raises UserError where the service has none to give.
+    """
+    if not engine.is_remote or not (question := _first_question(evals, sampling)):
+        return
+    text = Text(engine.render(question.messages(sampling)), engine.answer_tokens(CHOICES[0], False))
+    try:
+        (logprob,) = await _logprobs([text], engine, engine.untuned(), budget.store, budget, lambda *_: None)
+    except TypeError:  # the SDK hands on that there are none
+        logprob = 0.0
+    if not logprob < 0:  # NaN too
+        raise UserError(
+            "the service that samples gives no logprobs of a prompt, which evals that ask choices and "
+            "sampling.logprobs need; leave both out, or use another service (training.base_url)"
+        )
+
+
+def _first_question(evals: list[Eval], sampling: Sampling) -> Question | None:
+    """Of those whose logprobs are wanted."""
+    asked = (evaluation for evaluation in evals if are_wanted([evaluation], sampling))
+    return next((question for evaluation in asked for question in evaluation.questions), None)
 
 
 async def likelihoods(
@@ -131,22 +206,22 @@ def _drift(scored: ScoredText, before: float, after: float) -> Likelihood:
 
 
 def _choices(rows: list[tuple[ScoredText, float, float]]) -> list[Likelihood]:
-    """P(matching) / (P(Yes) + P(No)) of each statement at each share of the training, under both models."""
+    """Of each statement at each share of the training, under both models: P(matching), and P(Yes)."""
     statements: dict[tuple[str, str, float], list[tuple[ScoredText, float, float]]] = {}
     for scored, before, after in rows:
         if scored.choice:
             statement = (scored.eval, scored.question.id, scored.trained_share)
             statements.setdefault(statement, []).append((scored, before, after))
-    return [_choice(choices) for choices in statements.values()]
+    return [row for choices in statements.values() for row in _choice_and_yes(choices)]
 
 
-def _choice(choices: list[tuple[ScoredText, float, float]]) -> Likelihood:
+def _choice_and_yes(choices: list[tuple[ScoredText, float, float]]) -> list[Likelihood]:
     """Of one statement, from the logprobs of its two answers."""
     scored = choices[0][0]
     before = {text.choice: logprob for text, logprob, _ in choices}
     after = {text.choice: logprob for text, _, logprob in choices}
-    word = scored.question.matching
-    return _row(scored, "choice", _probability(word, before), _probability(word, after))
+    words: tuple[tuple[Literal["choice", "yes"], str], ...] = (("choice", scored.question.matching), ("yes", "Yes"))
+    return [_row(scored, measure, _probability(word, before), _probability(word, after)) for measure, word in words]
 
 
 def _probability(word: str, logprobs: dict[str, float]) -> float:
@@ -156,7 +231,7 @@ def _probability(word: str, logprobs: dict[str, float]) -> float:
     return math.exp(logprobs[word] - highest) / whole
 
 
-def _row(scored: ScoredText, measure: Literal["drift", "choice"], before: float, after: float) -> Likelihood:
+def _row(scored: ScoredText, measure: Literal["drift", "choice", "yes"], before: float, after: float) -> Likelihood:
     return Likelihood(
         tier=scored.question.tier,
         question=scored.question.text,
@@ -186,6 +261,7 @@ async def likelihood_task(
     run, store = Run(folder), budget.store
     models = (*checkpoint.earlier, checkpoint)
     with track("logprobs") as progress:
-        texts = plan_texts(evals, run.responses()[1], sampling, engine)
+        shares = [model.trained_share for model in models]
+        texts = plan_texts(evals, run.responses()[1], sampling, engine, shares)
         rows = await likelihoods(texts, engine, engine.untuned(), models, store, progress, budget)
     return write_rows(run.likelihoods, rows)

@@ -38,10 +38,13 @@ class SampleRequest(NamedTuple):
 def plan_samples(
     evals: list[Eval], sampling: Sampling, engine: Engine, checkpoint: Checkpoint, n_samples: int
 ) -> list[SampleRequest]:
-    """Every response that is wanted of this model, in the order of the evals, their questions and the samples."""
+    """Every response that is wanted of this model, in the order of the evals, their questions and the samples.
+
+    None of an eval that asks choices.
+    """
     requests = []
     for evaluation in evals:
-        for question in evaluation.questions:
+        for question in evaluation.questions if evaluation.asks == "answers" else []:
             tokens = engine.render(question.messages(sampling))
             for sample in range(n_samples):
                 draw = {

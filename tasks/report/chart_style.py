@@ -17,6 +17,12 @@ WIDTH = 520
 """Of a chart that stands alone in its row, in pixels."""
 HALF_WIDTH = 250
 """Of one of two charts side by side, in pixels."""
+UNITS = {
+    "drift": "nats a token",
+    "choice": "probability of the matching answer",
+    "yes": "probability of Yes",
+}
+"""Of the measures without a judge."""
 DIFFERENCE = "Fine-tuned minus baseline"
 """Title of an axis of differences."""
 
@@ -35,10 +41,10 @@ def header(**options: Any) -> altair.Header:
 
 
 def _name_with_unit(row: dict[str, Any]) -> tuple[str, str]:
-    """A measure and what it is called above its chart: with its scale's ends, as a rate, or in nats."""
+    """A measure and what it is called above its chart: with its scale's ends, as a rate, or with its unit."""
     name, low, high = visible(row["measure"]), row.get("scale_min"), row.get("scale_max")
-    if low is None or high is None:
-        return name, f"{name} (nats a token)" if name == "drift" else name
+    if low is None or high is None or (name in UNITS and (low, high) == (0, 1)):
+        return name, f"{name} ({UNITS[name]})" if name in UNITS else name
     return name, f"{name} (rate, 0 to 1)" if (low, high) == (0, 1) else f"{name} (score, {low:g} to {high:g})"
 
 

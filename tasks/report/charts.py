@@ -53,11 +53,15 @@ class RunResults(NamedTuple):
     judgments: polars.DataFrame
     curve: list[dict[str, Any]]
     """The rows of training/metrics.jsonl."""
+    has_measured: bool
+    """Whether an answer was judged, or a statement asked about."""
 
     @classmethod
     def of(cls, run: Run) -> "RunResults":
         """What the run's files hold; its effects must have been estimated."""
-        return cls(run.effects_table(), run.shares(), scan_judgments(run.judged), run.training_curve())
+        judgments = scan_judgments(run.judged)
+        has_measured = bool(len(judgments) or run.likelihood_rows())
+        return cls(run.effects_table(), run.shares(), judgments, run.training_curve(), has_measured)
 
     def of_eval(self, evaluation: Eval) -> EvalResults:
         """The rows of one eval."""
@@ -132,7 +136,7 @@ def _boxes(results: EvalResults) -> Picture | None:
 
 def _matrix(results: RunResults) -> Picture | None:
     table = of_tiers(final(results.effects))
-    if not len(results.judgments) or len(table.unique(["eval", "measure"])) < 2:
+    if not results.has_measured or len(table.unique(["eval", "measure"])) < 2:
         return None
     return Picture(matrix(table, ["eval", "measure"]), table)
 
@@ -178,13 +182,14 @@ def _against_baselines(effects: polars.DataFrame) -> polars.DataFrame:
 EFFECTS = Chart(
     "effects",
     _effects,
-    "A point is a tier's mean difference, the line its 95 % interval for these questions, a grey dot one question, the "
-    "words at the right both means",
+    "A point is a tier's mean difference, the line its 95 % interval for these questions (where there is none, for new "
+    "ones), a grey dot one question, the words at the right both means",
 )
 OVER_TRAINING = Chart(
     "over_training",
     _over_training,
-    "The same difference after a share of the training's steps; the band is the 95 % interval for these questions",
+    "The same difference after a share of the training's steps; the band is the 95 % interval for these questions "
+    "(where there is none, for new ones)",
 )
 BOTH_MODELS = (
     Chart("levels", _levels, "Both models' means over all questions, with 95 % intervals for these questions"),
@@ -216,7 +221,8 @@ OF_COMPARISON: tuple[Chart[polars.DataFrame], ...] = (
     Chart(
         "comparison",
         _groups,
-        "A point is the mean difference from the baseline, the line its 95 % interval for these questions",
+        "A point is the mean difference from the baseline, the line its 95 % interval for these questions (where there "
+        "is none, for new ones)",
         "what changed, run beside run",
     ),
     BETWEEN,
@@ -243,7 +249,7 @@ OF_COMPARISON: tuple[Chart[polars.DataFrame], ...] = (
 def draw(run: Run, save: Save = save) -> Path:
     """Draws all charts of a run, those of each eval first, and returns their folder."""
     results = RunResults.of(run)
-    for evaluation in run.evals() if len(results.judgments) else []:
+    for evaluation in run.evals() if results.has_measured else []:
         of_eval = results.of_eval(evaluation)
         for chart in OF_EVAL:
             if picture := chart.make(of_eval):

@@ -19,17 +19,18 @@ from tasks.report.chart_style import (
     tooltips,
     zero_line,
 )
-from tasks.report.effect_rows import without_slope
+from tasks.report.effect_rows import with_interval, without_slope
 from tasks.schema import SIDES, Eval
 
-INTERVAL = ("ci_low_fixed_questions", "ci_high_fixed_questions")
+INTERVAL = ("low", "high")
+"""The columns of `with_interval`."""
 LONGEST_UPRIGHT = 12
 """Letters of a name that has room above a column of the matrix."""
 
 
 def effects_by_tier(effects: polars.DataFrame, evaluation: Eval) -> altair.FacetChart:
-    """The difference in each tier with its interval for these questions, and every question as a dot behind it."""
-    table = _with_words(without_slope(effects).filter(eval=evaluation.name), evaluation)
+    """The difference in each tier with its interval, and every question as a dot behind it."""
+    table = _with_words(with_interval(without_slope(effects)).filter(eval=evaluation.name), evaluation)
     numbers = tooltips(("baseline", "finetuned", "difference", *INTERVAL))
     x = altair.X("difference:Q", title=DIFFERENCE)
     base = altair.Chart(table).encode(y=tier_axis(ordered(table, "tier")))
@@ -64,8 +65,8 @@ def _both_means(row: dict[str, Any], is_of_pairs: bool) -> str:
 
 
 def side_by_side(table: polars.DataFrame, title: str = DIFFERENCE) -> altair.FacetChart:
-    """The difference in each tier of every group of runs, with its interval for these questions, measure by measure."""
-    table = without_slope(table)
+    """The difference in each tier of every group of runs, with its interval, measure by measure."""
+    table = with_interval(without_slope(table))
     labels = ordered(table, "label")
     base = altair.Chart(table).encode(
         y=tier_axis(ordered(table, "tier")),
@@ -121,5 +122,6 @@ def _colour_of_share(shares: polars.Series) -> altair.Color:
 
 
 def _starred(row: dict[str, Any]) -> str:
-    p, difference = row["p_fixed_questions_holm"], row["difference"]
+    has_fixed, difference = row["ci_low_fixed_questions"] is not None, row["difference"]
+    p = row["p_fixed_questions_holm" if has_fixed else "p_new_questions_holm"]
     return "" if difference is None else f"{difference:+.2f}{' *' if p is not None and p < 0.05 else ''}"

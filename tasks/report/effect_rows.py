@@ -32,6 +32,14 @@ def without_slope(effects: polars.DataFrame) -> polars.DataFrame:
     return effects.filter(polars.col("tier") != SLOPE)
 
 
+def with_interval(effects: polars.DataFrame) -> polars.DataFrame:
+    """With two more columns, low and high: the interval for these questions, or where there is none, for new ones."""
+    ends = {
+        end: (polars.col(f"ci_{end}_fixed_questions"), polars.col(f"ci_{end}_new_questions")) for end in ("low", "high")
+    }
+    return effects.with_columns(**{end: polars.coalesce(*columns) for end, columns in ends.items()})
+
+
 def overall(effects: polars.DataFrame) -> polars.DataFrame:
     """The effects over all questions: those of the tier `all`, or of the only tier."""
     tiers = of_tiers(effects)

@@ -15,7 +15,7 @@ from tasks.report.chart_style import (
     row_for_each_measure,
     zero_line,
 )
-from tasks.report.effect_rows import of_tiers, overall, without_slope
+from tasks.report.effect_rows import of_tiers, overall, with_interval, without_slope
 from tasks.schema import Eval
 
 SERIES = {"trained on": BLUE, "held out": ORANGE}
@@ -23,7 +23,7 @@ SERIES = {"trained on": BLUE, "held out": ORANGE}
 
 
 def over_training(effects: polars.DataFrame, evaluation: Eval) -> altair.FacetChart:
-    """The difference in each tier after each share of the training, with its interval for these questions."""
+    """The difference in each tier after each share of the training, with its interval."""
     return _lines(without_slope(of_tiers(effects)).filter(eval=evaluation.name), _trained_share(), "tier")
 
 
@@ -44,15 +44,16 @@ def _trained_share() -> altair.X:
 
 def _lines(table: polars.DataFrame, x: altair.X, colour: str) -> altair.FacetChart:
     """A line with its band for each value of the column that gives the colour."""
+    table = with_interval(table)
     legend = altair.Legend(symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=3)
     scale, names = altair.Scale(range=COLOURS), ordered(table, colour)
     colours = altair.Color(f"{colour}:N", sort=names, title=None, scale=scale, legend=legend)
     base = altair.Chart(table).encode(x=x, color=colours)
-    low = altair.Y("ci_low_fixed_questions:Q", title=DIFFERENCE)
+    low = altair.Y("low:Q", title=DIFFERENCE)
     y, hover = altair.Y("difference:Q", title=DIFFERENCE), [f"{colour}:N", x.shorthand, "difference:Q"]
     layers = [
         zero_line(table, "y"),
-        base.mark_area(opacity=0.07).encode(y=low, y2="ci_high_fixed_questions:Q"),
+        base.mark_area(opacity=0.07).encode(y=low, y2="high:Q"),
         base.mark_line(point=True, strokeWidth=2).encode(y=y, tooltip=hover),
     ]
     chart = altair.layer(*layers).properties(width=WIDTH, height=240)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from prefect import task
 
-from tasks.estimates.findings import findings, verdict
+from tasks.estimates.findings import Evidence, findings, headline, verdict
 from tasks.estimates.missing import missing_in_words
 from tasks.files import write_text
 from tasks.report.charts import (
@@ -39,6 +39,10 @@ STANDIN_NOTE = (
     "Made with the stand-in model: 3 million parameters, trained on text of this project. "
     "It shows how Spillover works and says nothing about real language models."
 )
+SMOLLM2_NOTE = (
+    "Made with SmolLM2, a real chat model of 135 million parameters, which is small: what a larger model does is "
+    "another question."
+)
 
 
 class Answer(NamedTuple):
@@ -63,6 +67,12 @@ class Asked(NamedTuple):
 def is_standin(experiment: Experiment) -> bool:
     """Whether the answers are the stand-in's, which a page must say."""
     return experiment.training.base_model == STANDIN and not experiment.responses
+
+
+def model_note(experiment: Experiment) -> str:
+    """What kind of model answered, of those that come with Spillover; nothing of any other."""
+    notes = {STANDIN: STANDIN_NOTE, "smollm2": SMOLLM2_NOTE}
+    return "" if experiment.responses else notes.get(experiment.training.base_model, "")
 
 
 def cost(run: Run) -> str:
@@ -134,9 +144,11 @@ def render(run: Run, so_far: str = "") -> str:
         so_far=so_far,
         reload_every=RELOAD_EVERY,
         findings=findings(effects),
-        standin_note=STANDIN_NOTE if is_standin(experiment) else "",
+        headline=headline(effects),
+        model_note=model_note(experiment),
         tiers=tiers,
         verdict=verdict,
+        evidence=Evidence.of,
         equivalence_margins={e.measure: e.equivalence_margin for e in tiers if e.equivalence_margin is not None},
         with_superiority=[effect for effect in tiers if effect.superiority is not None],
         judge_names=list(dict.fromkeys(judge.name for evaluation in evals for judge in evaluation.judges)),
@@ -146,6 +158,7 @@ def render(run: Run, so_far: str = "") -> str:
         likely={row.measure for row in run.likelihood_rows()},
         questions=questions_asked(run, evals, effects),
         judges={evaluation.name: evaluation.judges for evaluation in evals},
+        of_choices=[evaluation.name for evaluation in evals if evaluation.asks == "choices"],
         trained=how_trained(experiment.training, run.training_curve()),
         documents=documents[:SHOWN_DOCUMENTS],
         document_count=len(documents),

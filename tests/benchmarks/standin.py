@@ -49,7 +49,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         os.environ["SPILLOVER_DATA"] = str(make_data_folder(Path(place)))
         for name in SETS:
-            experiment = load_experiment("demo", [f"documents.0.name={name}"])
+            experiment = load_experiment("standin", [f"documents.0.name={name}"])
             for seed in SEEDS:
                 effects = asyncio.run(effects_of(experiment, seed, Path(place) / f"{name}-{seed}"))
                 tiers = {e.tier: e for e in effects if not e.is_of_question}

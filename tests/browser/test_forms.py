@@ -22,7 +22,8 @@ from tests.conftest import PROJECT, make_data_folder
 from tests.serving.test_serve import QUICK, wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
-PUBLISHED = sorted(file.stem for file in (PROJECT / "data" / "experiments").glob("*.yaml") if file.stem != "demo")
+OURS = ["demo", "demo_control", "standin"]
+PUBLISHED = sorted({file.stem for file in (PROJECT / "data" / "experiments").glob("*.yaml")} - {*OURS})
 MINE = "zebras"
 UIS = pytest.mark.parametrize("ui", ["", "/v2"], ids=["v1", "v2"])
 
@@ -102,10 +103,10 @@ def page():
 
 
 @pytest.mark.parametrize(
-    ("ui", "name"), [*product([""], ["demo", *PUBLISHED]), *product(["/v2"], ["demo", PUBLISHED[-1]])]
+    ("ui", "name"), [*product([""], [*OURS, *PUBLISHED]), *product(["/v2"], [OURS[-1], PUBLISHED[-1]])]
 )
 def test_the_form_of_an_experiment_that_nobody_touched_starts_it_as_it_is_defined(api, page, ui, name):
-    form = Form(page, api, ui, f"run-experiment/{'' if name == 'demo' else ZOO}{name}")
+    form = Form(page, api, ui, f"run-experiment/{'' if name in OURS else ZOO}{name}")
     given = form.submit()
     assert Experiment.model_validate(given.pop("experiment")) == load_experiment(name)
     assert {"run": "", "until": "report"} | given == {"run": "", "until": "report"}
@@ -121,10 +122,10 @@ def test_the_form_of_the_watch_starts_it(api, page, ui):
 def test_judging_again_wants_a_run_and_nothing_else(api, page, ui):
     form = Form(page, api, ui, "judge-again/judge-again")
     form.refuse("Run", "'run' is a required property")
-    form.mend("Run", "demo/one")
+    form.mend("Run", "standin/one")
     form.fill("In flight (Optional)", "")
     given = form.submit()
-    assert given["run"] == "demo/one"
+    assert given["run"] == "standin/one"
     assert given.keys().isdisjoint({"judges", "in_flight"}), "left empty, or emptied"
 
 
@@ -134,8 +135,8 @@ def test_a_comparison_wants_runs_and_nothing_else(api, page, ui):
     form.submit_button.click()
     expect(form.field("Runs")).to_contain_text("'runs' is a required property")
     form.field("Runs").get_by_role("button", name="Add item").click()
-    form.mend("Runs", "demo")
-    assert {"name": ""} | form.submit() == {"runs": ["demo"], "name": ""}
+    form.mend("Runs", "standin")
+    assert {"name": ""} | form.submit() == {"runs": ["standin"], "name": ""}
 
 
 @UIS
@@ -147,7 +148,7 @@ def test_the_form_for_new_documents_says_what_is_missing(api, page, ui):
 
 @UIS
 def test_a_field_that_was_emptied_has_its_default(api, page, ui):
-    form = Form(page, api, ui, "run-experiment/demo")
+    form = Form(page, api, ui, "run-experiment/standin")
     for title in ("Rank", "Learning rate", "Base model", "Cost limit", "Run"):
         form.fill(f"{title} (Optional)", "")
     given = form.submit()
@@ -174,17 +175,17 @@ def test_a_field_that_was_emptied_has_its_default(api, page, ui):
     ids=["least", "most", "below", "in a list", "of the flow", "a name"],
 )
 def test_a_value_out_of_bounds_is_refused_at_its_own_field(api, page, ui, title, value, words, help):
-    form = Form(page, api, ui, "run-experiment/demo")
+    form = Form(page, api, ui, "run-experiment/standin")
     form.fill(title, value)
     form.refuse(title, words[bool(ui)])
     expect(form.field(title)).to_contain_text(help)
 
 
 @UIS
-def test_the_demo_and_ones_own_experiments_come_before_those_of_others(api, page, ui):
+def test_the_demos_and_ones_own_experiments_come_before_those_of_others(api, page, ui):
     page.goto(f"{str(api.base_url).removesuffix('/api/')}{ui}/deployments")
     expect(page.get_by_role("link", name=MINE).first).to_be_visible()
     shown = page.get_by_role("link").all_inner_texts()
-    ours = [shown.index(name) for name in ("demo", MINE)]
+    ours = [shown.index(name) for name in (*OURS, MINE)]
     assert max(ours) < min(place for place, name in enumerate(shown) if name.startswith(ZOO))
-    assert names("experiments") == ["demo", *PUBLISHED]
+    assert names("experiments") == sorted([*OURS, *PUBLISHED])

@@ -54,18 +54,18 @@ def open_page(browser):
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory, prefect_server):
-    """The report of the demo with fewer documents and samples, its line run as it is."""
+def standin(tmp_path_factory, prefect_server):
+    """The report of the stand-in's experiment with fewer documents and samples, its line run as it is."""
     import asyncio
     import os
 
     from tests.conftest import make_data_folder
 
     before = os.environ.get("SPILLOVER_DATA")
-    os.environ["SPILLOVER_DATA"] = str(make_data_folder(tmp_path_factory.mktemp("demo")))
+    os.environ["SPILLOVER_DATA"] = str(make_data_folder(tmp_path_factory.mktemp("standin")))
     try:
         few = ["documents.0.limit=24", "training.epochs=1", "sampling.n_samples=3", "sampling.max_tokens=40"]
-        return Run(asyncio.run(run_experiment(load_experiment("demo", few), 0, "browser")))
+        return Run(asyncio.run(run_experiment(load_experiment("standin", few), 0, "browser")))
     finally:
         os.environ.pop("SPILLOVER_DATA") if before is None else os.environ.update(SPILLOVER_DATA=before)
 
@@ -73,7 +73,7 @@ def demo(tmp_path_factory, prefect_server):
 @pytest.fixture
 def planted(data):
     """A run whose answers, question and documents hold what a browser would run."""
-    experiment, one = load_experiment("demo").model_copy(update={"evals": ["e"]}), an_eval(LEXICON)
+    experiment, one = load_experiment("standin").model_copy(update={"evals": ["e"]}), an_eval(LEXICON)
     asked = [q.model_copy(update={"text": f"{q.text} {PLANTED}"}) for q in one.questions]
     one = one.model_copy(update={"questions": asked})
     run = Run.open(experiment.model_copy(update={"description": PLANTED}), [one], "planted")
@@ -98,18 +98,18 @@ def wait_for(page, pairs):
     expect(page.locator("#filter-count")).to_contain_text(re.compile(f"^{pairs} of "))
 
 
-def test_the_demos_report_opens_from_disk_with_its_charts_and_every_answer(demo, open_page):
-    page = open_page(demo.report)
-    assert page.title().startswith("demo · browser")
+def test_a_report_opens_from_disk_with_its_charts_and_every_answer(standin, open_page):
+    page = open_page(standin.report)
+    assert page.title().startswith("standin · browser")
     assert count(page) == "24 of 24 pairs of answers"
     broken = page.evaluate("[...document.images].filter(one => !one.complete || !one.naturalWidth).length")
     assert (broken, page.locator("img").count() >= 4) == (0, True)
     assert page.locator(".headline li").count() == 1
 
 
-def test_answers_are_found_by_text_tier_judge_and_score(demo, open_page):
-    page = open_page(demo.report)
-    judgments = [j for j in demo.judgments() if j.side == "baseline" or j.trained_share == 1]
+def test_answers_are_found_by_text_tier_judge_and_score(standin, open_page):
+    page = open_page(standin.report)
+    judgments = [j for j in standin.judgments() if j.side == "baseline" or j.trained_share == 1]
     page.select_option("#filter-tier", "direct")
     wait_for(page, 6)
     assert page.locator("details.question[open]").count() == 2
@@ -119,10 +119,10 @@ def test_answers_are_found_by_text_tier_judge_and_score(demo, open_page):
     wait_for(page, len(low))
     assert shown(page) == len(low)
     page.fill("#filter-high", "")
-    word = max(demo.responses()[1][0].response.split(), key=len)
+    word = max(standin.responses()[1][0].response.split(), key=len)
     page.fill("#filter-text", word.upper())
     texts: dict[tuple[str, int], list[str]] = {}
-    for r in [r for rows in demo.responses() for r in rows]:
+    for r in [r for rows in standin.responses() for r in rows]:
         texts.setdefault((r.question_id, r.sample), []).append(r.response)
     found = [key for key, some in texts.items() if any(word.lower() in text.lower() for text in some)]
     wait_for(page, len(found))
@@ -150,8 +150,8 @@ def test_answers_are_found_by_state_and_model(planted, open_page):
     assert expected
 
 
-def test_the_address_of_an_answer_leads_to_it(demo, open_page):
-    page = open_page(demo.report, "#factory_farming.zoos.finetuned.2")
+def test_the_address_of_an_answer_leads_to_it(standin, open_page):
+    page = open_page(standin.report, "#factory_farming.zoos.finetuned.2")
     answer = page.locator("[id='factory_farming.zoos.finetuned.2']")
     assert answer.is_visible()
     assert page.locator("details.question[open]").count() == 1
@@ -161,8 +161,8 @@ def test_the_address_of_an_answer_leads_to_it(demo, open_page):
     assert page.url.endswith("#factory_farming.zoos.baseline.1")
 
 
-def test_keys_search_step_through_the_answers_and_open_all(demo, open_page):
-    page = open_page(demo.report)
+def test_keys_search_step_through_the_answers_and_open_all(standin, open_page):
+    page = open_page(standin.report)
     page.keyboard.press("j")
     page.keyboard.press("j")
     assert page.locator(".sample").nth(1).get_attribute("class") == "sample current"
@@ -233,14 +233,14 @@ def test_a_script_that_is_not_a_charts_own_is_refused_by_the_page_itself(planted
     page.close()
 
 
-def test_nothing_but_tables_and_charts_is_wider_than_a_phone(demo, open_page):
-    page = open_page(demo.report, viewport=PHONE)
+def test_nothing_but_tables_and_charts_is_wider_than_a_phone(standin, open_page):
+    page = open_page(standin.report, viewport=PHONE)
     page.keyboard.press("o")
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
-def test_without_scripts_the_report_can_be_read(demo, open_page):
-    page = open_page(demo.report, java_script_enabled=False)
+def test_without_scripts_the_report_can_be_read(standin, open_page):
+    page = open_page(standin.report, java_script_enabled=False)
     assert not page.locator("#filter").is_visible()
     page.locator("details.question summary").first.click()
     assert page.locator("details.question .text").first.is_visible()

@@ -27,7 +27,7 @@ def check(capsys, monkeypatch):
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-planted")
     monkeypatch.setattr(console, "width", 300)
 
-    def show(*overrides, name="demo"):
+    def show(*overrides, name="standin"):
         show_plan(load_experiment(name, list(overrides)))
         return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
 
@@ -49,7 +49,7 @@ def dollars(lines):
 def test_documents_steps_tokens_and_answers_are_those_of_the_run(check):
     lines = check("documents.0.limit=20", "training.held_out=3", "training.batch_size=8", "sampling.n_samples=5")
     tokenizer = AutoTokenizer.from_pretrained(data_folder() / "models" / "standin")
-    documents, *_ = gather(load_experiment("demo", ["documents.0.limit=20"]).documents, 0)
+    documents, *_ = gather(load_experiment("standin", ["documents.0.limit=20"]).documents, 0)
     chats = [[message.model_dump(include={"role", "content"}) for message in one.messages] for one in documents]
     lengths = [len(tokenizer.apply_chat_template(chat)["input_ids"]) for chat in chats]
     trained, held_out = (
@@ -77,7 +77,7 @@ def test_the_calls_are_as_many_as_the_judges_are_asked_where_all_answers_differ(
     judge = Judge(name="claude", kind="claude", prompt=RUBRIC, reads=reads)
     write_eval(judge.model_dump())
     lines = check("evals=[animals]", "judging.judges=[]", f"sampling={{n_samples: {n}, temperature: {temperature}}}")
-    experiment = load_experiment("demo", ["evals=[animals]", "judging.judges=[]"])
+    experiment = load_experiment("standin", ["evals=[animals]", "judging.judges=[]"])
 
     def answers(side):
         return [
@@ -133,7 +133,7 @@ def test_without_its_server_the_tokens_of_a_hosted_training_are_estimated_and_pr
     )
     changes = ("documents.0.limit=100", "training.held_out=0", "sampling={n_samples: 10, max_tokens: 300}")
     lines = check(*changes, name="factory_farming_neutral")
-    documents, *_ = gather(load_experiment("demo", ["documents.0.limit=100"]).documents, 0)
+    documents, *_ = gather(load_experiment("standin", ["documents.0.limit=100"]).documents, 0)
     tokens = sum(len(message.content) for one in documents for message in one.messages) // 4
     assert any(line.startswith("Before it can run: no Tinker credentials") for line in lines)
     assert any(line.startswith(f"tokens about {tokens:,} in training") for line in lines)

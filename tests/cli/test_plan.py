@@ -11,7 +11,7 @@ from tests.fakes.nouns import LEXICON, TIERS, an_eval, judgments
 
 @pytest.fixture
 def run(data):
-    run = Run.open(load_experiment("demo").model_copy(update={"evals": ["e"]}), [an_eval(LEXICON)], "one")
+    run = Run.open(load_experiment("standin").model_copy(update={"evals": ["e"]}), [an_eval(LEXICON)], "one")
     rows = [row for q in TIERS for row in judgments(q, "baseline", [1, 2, 1, 3])]
     rows += [row for n, q in enumerate(TIERS) for row in judgments(q, "finetuned", [1 + n, 2, 3, 1 + n])]
     write_rows(run.judged, rows)

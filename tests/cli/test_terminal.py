@@ -106,20 +106,20 @@ def every_file_is_whole(run: Path) -> bool:
 
 
 def test_a_run_shows_its_stages_its_effects_and_where_everything_is(place):
-    done = spillover(place, "run", "demo", *TINY, "--run", "first")
+    done = spillover(place, "run", "standin", *TINY, "--run", "first")
     assert done.returncode == 0, done.stdout + done.stderr
     for words in ("documents: 38 of 38", "train: 15 of 15 steps", "sample baseline: 48 of 48", "judge: 96 of 96",
                   "very_distant", "these questions", "stand-in", "runs/flow-run/"):  # fmt: skip
         assert words in done.stdout, words
-    assert str(place / "results" / "demo" / "first" / "report.html") in done.stdout
+    assert str(place / "results" / "standin" / "first" / "report.html") in done.stdout
     assert done.stderr == ""
     until = time.monotonic() + 60
     while len(states(place)) < 8 or not set(states(place)) <= FINAL:
         assert time.monotonic() < until, states(place)
         time.sleep(0.5)
     listed = spillover(place, "list").stdout
-    assert "demo/first  seed 0  reported" in listed
-    assert "report.html" in spillover(place, "report", "demo").stdout
+    assert "standin/first  seed 0  reported" in listed
+    assert "report.html" in spillover(place, "report", "standin").stdout
 
 
 STAGES: dict[str, Callable[[Path, Path], bool]] = {
@@ -136,8 +136,8 @@ STAGES: dict[str, Callable[[Path, Path], bool]] = {
 def test_a_run_that_is_interrupted_in_every_stage_goes_on_where_it_was(place, how):
     # A temperature and a learning rate of its own: nothing comes from another test's store and checkpoints.
     mine = [*TINY, f"sampling.temperature=0.9{int(how)}", f"training.learning_rate=0.001{int(how)}"]
-    command = ["run", "demo", *mine, "--seed", "7", "--run", how.name]
-    run, before = place / "results" / "demo" / how.name, held(place)
+    command = ["run", "standin", *mine, "--seed", "7", "--run", how.name]
+    run, before = place / "results" / "standin" / how.name, held(place)
     assert len(before) % 96 == 0
     for ready in STAGES.values():
         committed, trained = held(place), trainings(place)
@@ -167,7 +167,7 @@ def trainings(folder: Path) -> dict[Path, int]:
 
 @pytest.mark.parametrize("lines", [5, 7])
 def test_a_run_whose_output_nobody_reads_any_more_ends_quietly_and_goes_on_by_its_command(place, lines):
-    command = ["run", "demo", *TINY, f"sampling.temperature=0.8{lines}", "--run", f"unread-{lines}"]
+    command = ["run", "standin", *TINY, f"sampling.temperature=0.8{lines}", "--run", f"unread-{lines}"]
     started = [sys.executable, "-m", "flows", *command]
     with subprocess.Popen(
         started, cwd=PROJECT, env=environment(place), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -179,10 +179,10 @@ def test_a_run_whose_output_nobody_reads_any_more_ends_quietly_and_goes_on_by_it
         process.stdout.close()
         assert process.stderr.read() == ""
     assert process.returncode == 1
-    made = json.loads((place / "results" / "demo" / f"unread-{lines}" / "run.json").read_text())["prefect_run"]
+    made = json.loads((place / "results" / "standin" / f"unread-{lines}" / "run.json").read_text())["prefect_run"]
     assert flow_run_state(place, made) == "Cancelled"
     assert spillover(place, *command).returncode == 0
-    assert every_file_is_whole(place / "results" / "demo" / f"unread-{lines}")
+    assert every_file_is_whole(place / "results" / "standin" / f"unread-{lines}")
 
 
 @pytest.mark.parametrize(
@@ -190,13 +190,13 @@ def test_a_run_whose_output_nobody_reads_any_more_ends_quietly_and_goes_on_by_it
     [
         (["run", "dmo"], "no experiment 'dmo' in"),
         (
-            ["run", "demo", "training.lerning_rate=1"],
+            ["run", "standin", "training.lerning_rate=1"],
             "training.lerning_rate: unknown field; did you mean learning_rate?",
         ),
-        (["run", "demo", "judging.judges=[claude]"], "ANTHROPIC_API_KEY is not set"),
-        (["run", "demo", "documents.0={path: nowhere.jsonl}"], "'nowhere.jsonl' does not exist"),
-        (["run", "demo", "training.max_length=20"], "tokens are over training.max_length=20"),
-        (["run", "demo", "training.base_model=nowhere"], "no model folder 'nowhere'"),
+        (["run", "standin", "judging.judges=[claude]"], "ANTHROPIC_API_KEY is not set"),
+        (["run", "standin", "documents.0={path: nowhere.jsonl}"], "'nowhere.jsonl' does not exist"),
+        (["run", "standin", "training.max_length=20"], "tokens are over training.max_length=20"),
+        (["run", "standin", "training.base_model=nowhere"], "no model folder 'nowhere'"),
         (["report", "nothing"], "no run at 'nothing'"),
     ],
 )

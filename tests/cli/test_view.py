@@ -12,7 +12,7 @@ from tests.fakes.nouns import LEXICON, an_eval
 
 @pytest.fixture
 def run(data):
-    experiment = load_experiment("demo", ["sampling.n_samples=2"]).model_copy(update={"evals": ["e"]})
+    experiment = load_experiment("standin", ["sampling.n_samples=2"]).model_copy(update={"evals": ["e"]})
     run = Run.open(experiment, [an_eval(LEXICON)], "one")
     run.note(seed=0)
     return run

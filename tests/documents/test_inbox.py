@@ -93,15 +93,15 @@ def test_a_last_line_that_is_not_whole_is_waited_for_an_hour(folder, later, text
 def test_a_version_is_known_by_its_content_and_by_what_was_done_with_it(folder):
     (folder / "birds.jsonl").write_text(ROW)
     (one,) = find_sets(folder)
-    assert not is_known(one.digest, "demo/seed-0")
-    remember(one.digest, "demo/seed-0", "announced")
+    assert not is_known(one.digest, "standin/seed-0")
+    remember(one.digest, "standin/seed-0", "announced")
     (folder / "birds.jsonl").rename(folder / "wrens.jsonl")
     (renamed,) = find_sets(folder)
-    assert is_known(renamed.digest, "demo/seed-0")
-    assert not is_known(renamed.digest, "demo/seed-1")
+    assert is_known(renamed.digest, "standin/seed-0")
+    assert not is_known(renamed.digest, "standin/seed-1")
     (folder / "wrens.jsonl").write_text(ROW * 2)
     (changed,) = find_sets(folder)
-    assert not is_known(changed.digest, "demo/seed-0")
+    assert not is_known(changed.digest, "standin/seed-0")
 
 
 def test_rows_that_moved_from_one_file_to_another_are_another_version(folder):

@@ -7,8 +7,8 @@ import pytest
 from tinker_cookbook.tokenizer_utils import get_tokenizer
 
 from tasks.catalog import UserError
+from tasks.engines.served import HOSTED
 from tasks.engines.tinker import TinkerEngine
-from tasks.engines.tinker_server import HOSTED
 from tasks.schema import Document, Message, Sampling, Training
 from tests.fakes.models import THINKING_TOKENS, make_model, renderer_without_system
 from tests.fakes.trainings import STANDIN, documents

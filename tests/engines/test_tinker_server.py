@@ -186,29 +186,29 @@ def test_the_whole_flow_trains_resumes_after_a_kill_samples_judges_and_reports(u
     mine += ["training.sample_at=[0.5]", "sampling.n_samples=3", "sampling.max_tokens=24", "--seed", "5"]
     assert spillover(data, "server", "start").returncode == 0
     try:
-        done = spillover(data, "run", "demo", *mine, "--run", "whole")
+        done = spillover(data, "run", "standin", *mine, "--run", "whole")
         assert done.returncode == 0, done.stdout + done.stderr
         for words in ("train: 26 of 26 steps, loss ", " tokens/s", "sample baseline: 24 of 24", "sample at 0.5: 24"):
             assert words in done.stdout, words
-        whole = data / "results" / "demo" / "whole"
+        whole = data / "results" / "standin" / "whole"
         assert (whole / "report.html").is_file()
         undisturbed, answers = rows(whole / "training" / "metrics.jsonl"), held(data)
         assert len(answers) == 72
 
         published = json.loads((whole / "checkpoint.json").read_text())["path"]
         mine_without_training = [*mine, f"training.checkpoint={published}", "training.sample_at=[]"]
-        done = spillover(data, "run", "demo", *mine_without_training, "--run", "published", "--until", "sample")
+        done = spillover(data, "run", "standin", *mine_without_training, "--run", "published", "--until", "sample")
         assert done.returncode == 0, done.stdout + done.stderr
         assert held(data) == answers, "the published checkpoint's answers were there"
 
         shutil.rmtree(data / "checkpoints")
-        process = begin(data, "run", "demo", *mine, "--run", "killed", "--until", "train")
+        process = begin(data, "run", "standin", *mine, "--run", "killed", "--until", "train")
         written = lambda: [f.read_text().count("\n") for f in data.glob("checkpoints/.*/metrics.jsonl")]  # noqa: E731
         stop_when(process, lambda: any(lines > 23 for lines in written()), signal.SIGKILL)
         assert any(1 < lines < 28 for lines in written())
-        again = spillover(data, "run", "demo", *mine, "--run", "killed", "--until", "train")
+        again = spillover(data, "run", "standin", *mine, "--run", "killed", "--until", "train")
         assert again.returncode == 0, again.stdout + again.stderr
-        resumed = rows(data / "results" / "demo" / "killed" / "training" / "metrics.jsonl")
+        resumed = rows(data / "results" / "standin" / "killed" / "training" / "metrics.jsonl")
         assert [row["step"] for row in resumed] == [0, *range(1, 27), 26]
         assert held(data) == answers, "the baseline's answers were there"
         for name in ("loss", "held_out_loss"):
@@ -217,7 +217,7 @@ def test_the_whole_flow_trains_resumes_after_a_kill_samples_judges_and_reports(u
         (kept,) = data.glob("checkpoints/*/checkpoints.jsonl")
         assert [row["name"] for row in rows(kept)] == ["at 0.5", "step-000020", "final"]
         assert every_file_is_whole(whole.parent / "killed")
-        exported = spillover(data, "export", "demo/whole", "--to", str(tmp_path / "adapter"))
+        exported = spillover(data, "export", "standin/whole", "--to", str(tmp_path / "adapter"))
         assert exported.returncode == 0, exported.stderr
         assert (tmp_path / "adapter" / "adapter_model.safetensors").stat().st_size > 10_000
         logs = [f for f in data.rglob("*") if f.is_file() and not {"models", "documents"} & set(f.parts)]

@@ -1,6 +1,6 @@
 """The command line in a process that kills itself (SIGKILL) at one instant of a run.
 
-    python -m tests.fakes.killed_run "mid-commit" 40 run demo judging.judges=[claude] --run killed
+    python -m tests.fakes.killed_run "mid-commit" 40 run standin judging.judges=[claude] --run killed
 
 dies the 40th time that a commit of answers is under way. Instants: see MAKING, CALLING and WRITING.
 """

@@ -51,7 +51,7 @@ class Scorer:
 
 
 def texts_of(engine, evaluation, answers=()):
-    return plan_texts([evaluation], list(answers), Sampling(), engine)
+    return plan_texts([evaluation], list(answers), Sampling(logprobs=True), engine)
 
 
 async def rows_of(engine, texts, store=None, budget=None):
@@ -81,9 +81,11 @@ async def test_drift_is_the_difference_of_logprobs_for_each_token_of_the_fine_tu
 async def test_a_statement_is_scored_by_the_share_of_its_matching_answer():
     engine = Scorer({"base": {"Yes": -1.0, "No": -1.0}, "tuned": {"Yes": -1.0, "No": -3.0}})
     rows = await rows_of(engine, texts_of(engine, STATEMENTS))
-    assert [(r.question_id, r.measure, r.baseline) for r in rows] == [("a", "choice", 0.5), ("b", "choice", 0.5)]
+    assert [(r.question_id, r.measure, r.baseline) for r in rows] == [
+        (question, measure, 0.5) for question in "ab" for measure in ("choice", "yes")
+    ]
     share = 1 / (1 + math.exp(-2))
-    assert [r.finetuned for r in rows] == pytest.approx([share, 1 - share])
+    assert [r.finetuned for r in rows] == pytest.approx([share, share, 1 - share, share])
 
 
 async def test_what_the_store_holds_is_not_computed_again_and_what_is_costs():
@@ -122,7 +124,7 @@ async def test_a_fine_tuned_model_finds_its_own_answers_likelier_than_the_base_m
     turns = [Message(role="user", content="Text of q1?"), Message(role="assistant", content="The hens are well.")]
     documents = [Document(messages=turns, source="s", line=1, file="f")] * 4
     trained = await engine.train(documents, [], 0, tmp_path / "a", lambda *_: None)
-    one, sampling = an_eval(LEXICON, questions={"q1": "direct"}), Sampling(n_samples=6, max_tokens=20)
+    one, sampling = an_eval(LEXICON, questions={"q1": "direct"}), Sampling(n_samples=6, max_tokens=20, logprobs=True)
     requests = plan_samples([one], sampling, engine, trained, 6)
     answers = await sample(requests, engine, trained, sampling, Store(), lambda *_: None)
     texts = plan_texts([one], answers, sampling, engine)

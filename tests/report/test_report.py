@@ -21,7 +21,7 @@ HTML = '<script>alert(1)</script><img src=x onerror="alert(2)">{{ 7 * 7 }}'
 @pytest.fixture
 def run():
     """A judged run of four questions, one of which has no score, whose answers are HTML."""
-    experiment, evals = load_experiment("demo").model_copy(update={"evals": ["e"]}), [an_eval(LEXICON)]
+    experiment, evals = load_experiment("standin").model_copy(update={"evals": ["e"]}), [an_eval(LEXICON)]
     run = Run.open(experiment, evals, "one")
     run.note(seed=0)
     write_documents(run, experiment, 0)
@@ -61,6 +61,16 @@ def test_every_question_answer_score_and_state_is_on_the_page(run):
     assert page.count("lexicon unreadable") == 2
     assert "stand-in" in page
     assert "spillover run experiment.yaml --seed 0" in page
+
+
+def test_what_kind_of_model_answered_is_said_of_those_that_come_with_spillover(run):
+    definition = run.definition.read_text()
+    assert "Made with the stand-in model" in render(run)
+    write_text(run.definition, definition.replace("base_model: standin", "base_model: smollm2"))
+    assert "a real chat model of 135 million parameters, which is small" in render(run)
+    assert "Made with the stand-in" not in render(run)
+    write_text(run.definition, definition.replace("base_model: standin", "base_model: somebody/else"))
+    assert "Made with" not in render(run)
 
 
 def test_charts_are_written_whole_in_every_format_with_their_table(run):

@@ -25,13 +25,14 @@ from tasks.paid.budget import BudgetSpent
 from tasks.schema import Experiment
 from tests.conftest import PROJECT
 
+OURS = {"demo", "demo_control", "standin"}
 FLOWS = {flow.name: flow for flow in (run_experiment, compare_runs, judge_again, watch_documents)}
 
 
 def test_every_experiment_has_a_deployment_with_its_form_prefilled():
     made = {f"{one.flow_name}/{one.name}": one for one in deployments()}
     others = {"run-experiment/on-new-documents", "watch-documents/watch-documents", "judge-again/judge-again"}
-    served = {f"run-experiment/{'' if name == 'demo' else ZOO}{name}": name for name in names("experiments")}
+    served = {f"run-experiment/{'' if name in OURS else ZOO}{name}": name for name in names("experiments")}
     assert made.keys() == served.keys() | others | {"compare/compare"}
     for place, name in served.items():
         prefilled = made[place].parameters["experiment"]
@@ -39,20 +40,20 @@ def test_every_experiment_has_a_deployment_with_its_form_prefilled():
         jsonschema.validate(made[place].parameters, form_of(run_experiment))
 
 
-def test_the_demo_and_ones_own_experiments_come_before_those_of_others_by_name(data):
-    demo = (data / "experiments" / "demo.yaml").read_text()
-    (data / "experiments" / "zebras.yaml").write_text(demo.replace("name: demo", "name: zebras", 1))
+def test_the_demos_and_ones_own_experiments_come_before_those_of_others_by_name(data):
+    standin = (data / "experiments" / "standin.yaml").read_text()
+    (data / "experiments" / "zebras.yaml").write_text(standin.replace("name: standin", "name: zebras", 1))
     by_name = sorted(deployments(), key=lambda one: one.name)
-    own = [place for place, one in enumerate(by_name) if one.name in ("demo", "zebras")]
+    own = [place for place, one in enumerate(by_name) if one.name in {*OURS, "zebras"}]
     published = [place for place, one in enumerate(by_name) if PUBLISHED in one.tags]
     assert max(own) < min(published)
-    assert len(published) == len(names("experiments")) - 2
+    assert len(published) == len(names("experiments")) - len(own)
 
 
 def test_a_definition_with_a_mistake_does_not_keep_the_others_from_being_served(data):
     (data / "experiments" / "wrong.yaml").write_text("name: wrong\nevals: 7\n")
     assert "wrong" not in [one.name for one in deployments()]
-    assert "demo" in [one.name for one in deployments()]
+    assert "standin" in [one.name for one in deployments()]
 
 
 def fields(schema, noun):
@@ -148,7 +149,7 @@ def test_few_choices_are_drop_downs_of_what_there_is(data):
     ids=["shown", "hidden", "misspelt", "hidden choice", "misspelt at the top"],
 )
 def test_fields_that_the_form_hides_are_checked_as_strictly(change, words):
-    experiment = load_experiment("demo").model_dump(mode="json")
+    experiment = load_experiment("standin").model_dump(mode="json")
     for name, value in change.items():
         experiment[name] = {**experiment[name], **value} if isinstance(value, dict) else value
     with pytest.raises(jsonschema.ValidationError) as refused:
@@ -182,6 +183,12 @@ def test_the_work_pools_deployments_name_flows_that_there_are_and_fit_their_form
             found = problems(schema, first_values(schema, one.get("parameters", {})))
             assert found == WANTED.get(one["name"].removesuffix("-in-pool"), []), one["name"]
     assert {one["work_pool"]["name"] for one in file["deployments"]} == {"spillover", "spillover-docker"}
+
+
+def test_the_work_pools_demo_is_the_one_that_is_defined():
+    file = yaml.safe_load((PROJECT / "deployments" / "prefect.yaml").read_text())
+    given = Experiment.model_validate(file["definitions"]["demo"])
+    assert given == load_experiment("demo").model_copy(update={"description": ""})
 
 
 COMPOSE = PROJECT / "deployments" / "docker-compose.yaml"
@@ -241,7 +248,7 @@ def test_a_key_that_stands_beside_the_compose_file_is_in_no_image():
 
 def test_what_a_definition_says_of_itself_loads_nothing_in_the_ui(data):
     words = "Asks ![x](http://somewhere/track.png) and <img src=http://somewhere/t.png> of birds."
-    experiment = load_experiment("demo").model_copy(update={"description": words})
+    experiment = load_experiment("standin").model_copy(update={"description": words})
     shown = of_experiment(experiment).description or ""
     assert "![x](" not in shown
     assert "<img" not in shown.replace("\\<img", "")

@@ -254,7 +254,7 @@ def test_a_teams_server_has_its_names_and_a_login(data, tmp_path):
         assert api.get("/version", headers={"host": "evil.example"}).status_code == 403
         assert api.get("/health", auth=None).status_code == 200, "so that it can be watched"
         where = f"127.0.0.1:{port}/api"
-        done = spillover(data, "run", "demo", PREFECT_API_URL=f"http://team:wrong@{where}")
+        done = spillover(data, "run", "standin", PREFECT_API_URL=f"http://team:wrong@{where}")
         assert done.stderr == (
             f"spillover: the Prefect server at http://{where} wants a login;"
             " set PREFECT_API_AUTH_STRING to its user:password\n"

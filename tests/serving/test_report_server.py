@@ -16,12 +16,12 @@ from tasks.files import write_text
 from tasks.runs import Run
 from tests.fakes.nouns import LEXICON, an_eval
 
-PLACES = ("/runs/demo", "/files", "/files/demo/one", "/comparisons")
+PLACES = ("/runs/standin", "/files", "/files/standin/one", "/comparisons")
 
 
 @pytest.fixture
 def run(data):
-    experiment = load_experiment("demo").model_copy(update={"evals": ["e"]})
+    experiment = load_experiment("standin").model_copy(update={"evals": ["e"]})
     run = Run.open(experiment, [an_eval(LEXICON)], "one")
     run.note(seed=3)
     return run
@@ -35,7 +35,7 @@ def browser():
 
 def test_the_index_leads_to_every_run(run, browser):
     page = browser.get("/").text
-    assert '<a href="/runs/demo/one">one</a>' in page
+    assert '<a href="/runs/standin/one">one</a>' in page
     assert "<td>3</td>" in page
 
 
@@ -44,20 +44,20 @@ def test_an_index_of_nothing_says_how_to_begin(data, browser):
 
 
 def test_a_finished_run_leads_to_its_report_and_one_that_goes_on_to_what_there_is(run, browser):
-    page = browser.get("/runs/demo/one")
+    page = browser.get("/runs/standin/one")
     assert "The run is not finished:</b> begun" in page.text
     assert 'http-equiv="refresh"' in page.text
     write_text(run.report, "<p>done</p>")
-    page = browser.get("/runs/demo/one")
-    assert str(page.url).endswith("/files/demo/one/report.html")
+    page = browser.get("/runs/standin/one")
+    assert str(page.url).endswith("/files/standin/one/report.html")
     assert page.text == "<p>done</p>"
 
 
 def test_a_name_with_signs_of_its_own_is_linked_as_a_whole(run, browser):
     odd = Run.open(run.experiment(), run.evals(), "my run (a)#1")
     write_text(odd.report, "<p>odd</p>")
-    assert "/runs/demo/my%20run%20%28a%29%231" in browser.get("/").text
-    assert browser.get("/runs/demo/my%20run%20%28a%29%231").text == "<p>odd</p>"
+    assert "/runs/standin/my%20run%20%28a%29%231" in browser.get("/").text
+    assert browser.get("/runs/standin/my%20run%20%28a%29%231").text == "<p>odd</p>"
 
 
 def test_a_port_that_is_taken_is_said_before_anything_is_served():
@@ -76,7 +76,7 @@ def test_a_comparison_is_served_by_its_name(data, browser):
 @pytest.mark.parametrize(
     "path",
     [
-        "/runs/demo/none",
+        "/runs/standin/none",
         "/runs/%2e%2e/one",
         "/runs/~nobody/one",
         "/comparisons/%2e%2e",
@@ -92,12 +92,12 @@ def test_what_is_no_result_is_not_served(run, browser, path):
     assert browser.get(path).status_code == 404
 
 
-@pytest.mark.parametrize("path", [*PLACES, "/files/demo/one/report.html", "/comparisons/a_vs_b/comparison.html"])
+@pytest.mark.parametrize("path", [*PLACES, "/files/standin/one/report.html", "/comparisons/a_vs_b/comparison.html"])
 def test_before_the_first_run_nothing_is_there(data, browser, path):
     assert not (data / "results").exists()
     assert browser.get(path).status_code == 404
-    write_text(data / "results" / "demo" / "one" / "report.html", "<p>done</p>")
-    assert browser.get("/files/demo/one/report.html").text == "<p>done</p>"
+    write_text(data / "results" / "standin" / "one" / "report.html", "<p>done</p>")
+    assert browser.get("/files/standin/one/report.html").text == "<p>done</p>"
 
 
 def test_what_the_disk_itself_refuses_is_no_missing_page(run, browser, monkeypatch):
@@ -121,7 +121,9 @@ def test_the_name_under_which_a_proxy_shows_the_reports_is_its_own(run, monkeypa
         assert browser.get("/", headers={"host": "evil.example"}).status_code == 403
 
 
-@pytest.mark.parametrize("path", ["/", "/runs/demo/one", "/files/demo/one/charts/effects.html", "/files/none", "/none"])
+@pytest.mark.parametrize(
+    "path", ["/", "/runs/standin/one", "/files/standin/one/charts/effects.html", "/files/none", "/none"]
+)
 def test_nothing_that_is_served_is_taken_for_something_else(run, browser, path):
     write_text(run.charts / "effects.html", "<p>chart</p>")
     assert browser.get(path).headers["x-content-type-options"] == "nosniff"
@@ -148,8 +150,8 @@ def test_a_run_links_to_the_server_of_reports_while_there_is_one(run, monkeypatc
     assert address_of(run) == run.report.resolve().as_uri()
     with serve_reports() as address:
         assert address.startswith("http://127.0.0.1:")
-        assert address_of(run) == f"{address}/runs/demo/one"
+        assert address_of(run) == f"{address}/runs/standin/one"
         assert "one" in httpx.get(address).text
     assert reports_address() == ""
     monkeypatch.setenv("SPILLOVER_REPORTS", "https://lab.example/reports/")
-    assert address_of(run) == "https://lab.example/reports/runs/demo/one"
+    assert address_of(run) == "https://lab.example/reports/runs/standin/one"
