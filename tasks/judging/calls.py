@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from tasks.judging.retries import RetryPolicy
 from tasks.paid.prices import prices
-from tasks.paid.store import Answer, content_key
+from tasks.paid.store import StoredReply, content_key
 
 REFUSED = {"refusal"}
 CUT_OFF = {"max_tokens", "length", "model_context_window_exceeded"}
@@ -57,7 +57,7 @@ class Call:
             repeat=self.repeat,
         )
 
-    def messages(self, previous: "Reply | None") -> list[dict[str, str]]:
+    def messages(self, previous: "JudgeReply | None") -> list[dict[str, str]]:
         """The turns to send; after a reply that could not be read that reply too, and the reminder."""
         messages = [{"role": "user", "content": self.user}]
         if previous and not previous.is_refused and not previous.is_cut_off and previous.text.strip():
@@ -103,7 +103,7 @@ class Received(NamedTuple):
     """Tokens by kind, or None where the service gives a count that is none, or none at all."""
 
 
-class Reply(NamedTuple):
+class JudgeReply(NamedTuple):
     """A reply as the store keeps it."""
 
     text: str
@@ -126,10 +126,10 @@ class Reply(NamedTuple):
         return self.stop_reason in CUT_OFF
 
 
-def to_reply(answer: Answer) -> Reply:
+def to_reply(answer: StoredReply) -> JudgeReply:
     """A stored answer as the reply that it was."""
     body = answer.body
-    return Reply(body["text"], body["stop_reason"], body["model"], answer.attempt, body["max_tokens"])
+    return JudgeReply(body["text"], body["stop_reason"], body["model"], answer.attempt, body["max_tokens"])
 
 
 class FailedCall(NamedTuple):

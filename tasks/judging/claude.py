@@ -10,7 +10,7 @@ import os
 from typing import Any
 
 from tasks.catalog import UserError, address_in_environment, without_login
-from tasks.judging.calls import Call, Received, Reply
+from tasks.judging.calls import Call, JudgeReply, Received
 from tasks.judging.retries import Fault
 
 PATH = "/v1/messages"
@@ -91,7 +91,7 @@ def client(base_url: str, connections: int) -> MessagesClient:
     return MessagesClient(base_url, connections)
 
 
-def body(call: Call, previous: Reply | None) -> dict[str, Any]:
+def body(call: Call, previous: JudgeReply | None) -> dict[str, Any]:
     """The request; the rubric is marked as the part that all calls of a judge share, so that the service caches it."""
     request: dict[str, Any] = {
         "model": call.model,

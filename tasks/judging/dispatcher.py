@@ -16,14 +16,14 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from tasks.catalog import UserError
-from tasks.judging.calls import Call, CallFailed, Probe, Received, Reply, to_reply
+from tasks.judging.calls import Call, CallFailed, JudgeReply, Probe, Received, to_reply
 from tasks.judging.circuit_breaker import CircuitBreaker
 from tasks.judging.limits import AdaptiveLimit
 from tasks.judging.providers import PROVIDERS, Client, Provider
 from tasks.judging.retries import LONGEST_WAIT, Fault
 from tasks.paid.budget import Budget
 from tasks.paid.prices import cost
-from tasks.paid.store import Answer, Spending, Store
+from tasks.paid.store import Spending, Store, StoredReply
 
 LONGEST_REPLY = 600.0
 """Seconds after which a try is over, even if bytes still arrive; no service allows a longer reply in one piece."""
@@ -73,7 +73,7 @@ class Dispatcher:
         for service in self._services.values():
             await service.client.close()
 
-    async def send(self, call: Call, previous: Reply | None = None) -> Reply:
+    async def send(self, call: Call, previous: JudgeReply | None = None) -> JudgeReply:
         """The reply to this call, paid for now and committed; after an unreadable reply, `previous`, another one.
 
         Raises CallFailed; UserError for what no later call would be spared (a refused key, no credit, a service that
@@ -100,7 +100,7 @@ class Dispatcher:
                     "the service, or mend the judge's base_url or model"
                 ) from None
 
-    async def _try_until_answered(self, call: Call, previous: Reply | None) -> Answer:
+    async def _try_until_answered(self, call: Call, previous: JudgeReply | None) -> StoredReply:
         """The call counts as in flight until its reply is committed: a kill, or a store that fails, costs no more."""
         service, faults = self._service(call), list[Fault]()
         most = call.most_cost(self._prices(call)) if self.budget.cap else 0.0
@@ -119,13 +119,13 @@ class Dispatcher:
                     return await self._commit(call, received, previous)
             await asyncio.sleep(wait)
 
-    async def _send_once(self, service: _Service, call: Call, previous: Reply | None) -> Received:
+    async def _send_once(self, service: _Service, call: Call, previous: JudgeReply | None) -> Received:
         body = service.provider.body(call, previous)
         async with asyncio.timeout(LONGEST_REPLY):
             content = await service.client.send(body)
         return service.provider.parse(content)
 
-    async def _commit(self, call: Call, received: Received, previous: Reply | None) -> Answer:
+    async def _commit(self, call: Call, received: Received, previous: JudgeReply | None) -> StoredReply:
         """Counts what the reply cost and commits both together."""
         body = {
             "text": received.text,
@@ -134,7 +134,7 @@ class Dispatcher:
             "usage": received.tokens,
             "max_tokens": call.max_tokens,
         }
-        answer = Answer(call.key, call.kind, body, previous.attempt + 1 if previous else 0)
+        answer = StoredReply(call.key, call.kind, body, previous.attempt + 1 if previous else 0)
         await self.store.commit([answer], [self._spending(call, received)])
         return answer
 
