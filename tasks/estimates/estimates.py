@@ -29,7 +29,7 @@ from tasks.schema import ALL, SLOPE, Effect, Eval, Side
 NO_FLOOR = Interval.unknown("no floor: one greedy baseline answer has no other to stand beside")
 NO_BASELINE = Interval.unknown("no baseline")
 NO_LEVEL = Interval.unknown("only the difference is estimated")
-NOT_CROSSED = Interval.unknown("not estimable: the rule pools answers, and several runs are crossed by question")
+NOT_CROSSED = Interval.unknown("not estimable for a pooled rule over several seeds")
 TOO_FEW_TIERS = Interval.unknown("too few tiers with scores on both sides")
 
 MIN_TIERS = 3

@@ -53,10 +53,10 @@ class Dispatcher:
         budget: Budget | None = None,
         max_outage: float = 1800,
         warn: Callable[[str], None] = lambda _: None,
-        patience: float = 1.0,
+        initial_backoff: float = 1.0,
     ):
-        """`warn` is given what a person should know. Seconds: `patience` before a first retry, `max_outage` in all."""
-        self.store, self.warn, self.patience, self.max_outage = store, warn, patience, max_outage
+        """`warn` is given what a user should know. Seconds: `initial_backoff` to a first retry, `max_outage` in all."""
+        self.store, self.warn, self.initial_backoff, self.max_outage = store, warn, initial_backoff, max_outage
         self.budget = budget or Budget(store, "")
         self.limit = AdaptiveLimit(in_flight)
         self._services: dict[tuple[str, str], _Service] = {}
@@ -169,7 +169,7 @@ class Dispatcher:
         if was_down and fault.is_transient:
             return 0.0
         faults.append(fault)
-        wait = call.retries.wait_after(faults, self.patience, jitter=random.uniform(0.75, 1.25))
+        wait = call.retries.wait_after(faults, self.initial_backoff, jitter=random.uniform(0.75, 1.25))
         if wait is None:
             raise CallFailed([met.reason for met in faults], fault.is_busy) from None
         return wait
@@ -193,7 +193,7 @@ class Dispatcher:
             provider = PROVIDERS[call.provider]
             client = provider.client(call.base_url, self.limit.max_size)
             name = provider.address_of(call.base_url)
-            breaker = CircuitBreaker(name, self.max_outage, 2 * self.patience, self.warn)
+            breaker = CircuitBreaker(name, self.max_outage, 2 * self.initial_backoff, self.warn)
             self._services[place] = _Service(provider, client, breaker)
         return self._services[place]
 

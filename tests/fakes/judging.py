@@ -31,7 +31,7 @@ async def judged(
 ) -> tuple[list[Judgment], Budget]:
     """Asks, with short waits between retries; `again` are cases whose stored replies do not count."""
     store = Store()
-    async with Dispatcher(store, in_flight, budget, patience=0.01, **settings) as dispatcher:
+    async with Dispatcher(store, in_flight, budget, initial_backoff=0.01, **settings) as dispatcher:
         keys = frozenset(case.call.key for case in again or [])
         failed_calls = await ask_judges(to_calls(cases), dispatcher, lambda: None, keys)
     return judge_all(cases, store, failed_calls), dispatcher.budget
