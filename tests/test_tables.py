@@ -114,7 +114,7 @@ def test_a_table_with_the_column_names_of_an_earlier_version_is_read_under_today
         ]
     ]
     assert (question.question_id, question.ci_low_new_questions, question.note_fixed_questions) == ("q1", None, "")
-    assert question.note_new_questions == "1 question, at least 5 are needed"
+    assert question.note_new_questions == "too few questions (1 of 5)"
 
 
 def test_every_former_name_stands_for_a_column_of_today_and_is_none_itself():
