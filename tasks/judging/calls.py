@@ -4,6 +4,8 @@ call = Call("claude", model="claude-sonnet-4-6", system=rubric, user=material, r
 call.key                  # the same texts have the same key in any process: what the store holds is not asked again
 """
 
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -16,6 +18,8 @@ from tasks.paid.store import StoredReply, content_key
 REFUSED = {"refusal"}
 CUT_OFF = {"max_tokens", "length", "model_context_window_exceeded"}
 """Why a reply can have ended but by itself, in the words of the Messages API and of servers that imitate it."""
+SHORTEST_SECRET = 16
+"""A shorter key is a placeholder, such as "none": it may well be a word of an answer."""
 UNREADABLE = "That could not be read. {reminder}"
 
 
@@ -101,6 +105,19 @@ class Received(NamedTuple):
     """The model that the service says it used; empty where it says none."""
     tokens: dict[str, int] | None
     """Tokens by kind, or None where the service gives a count that is none, or none at all."""
+
+
+def writable(text: str) -> str:
+    """Half of a surrogate pair (a cut emoji) cannot be written to a file: it becomes a question mark."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def without_secrets(text: str, names: Iterable[str]) -> str:
+    """A server may repeat the key that it was sent: the keys in these variables of the environment are taken out."""
+    for name in names:
+        if len(secret := os.environ.get(name, "")) >= SHORTEST_SECRET:
+            text = text.replace(secret, f"[{name}]")
+    return text
 
 
 class JudgeReply(NamedTuple):
