@@ -843,11 +843,6 @@ class Failure(Noun):
     answers: int
     """Answers that wait for this call: the same text is judged once."""
 
-    @property
-    def answer_key(self) -> AnswerKey:
-        """The first answer that waits for it."""
-        return AnswerKey(self.eval, self.question_id, self.side, self.sample, self.trained_share)
-
 
 class Agreement(Noun):
     """How far two readings of the same answers agree: a judge with itself, with another judge, or with a person."""

@@ -100,7 +100,7 @@ def _sentence(effect: Effect, name: str) -> str:
         "changed": f"After the fine-tune {rose}.",
         "changed little": f"After the fine-tune {rose}, less than the {margin} that would matter.",
         "perhaps": f"Perhaps {rose}: once p is adjusted for all that was compared, that is not told from no change.",
-        "no change seen": f"{name} is not told from no change {unclear}.",
+        "no change seen": f"No change was seen in {name} {unclear}.",
         "no effect": f"{name} shows no effect as large as {margin} ({by}, {span}).",
         "not enough data": f"There is not enough data to tell {name} from no change {unclear}.",
         "no interval": f"{name} went {moved}, without an interval: {effect.note_fixed_questions}.",
