@@ -47,7 +47,7 @@ async def repeat_judgments(
     check_judges(experiment, evals, None)
     judgments = here.judgments()
     first = {key: ratings_of(judgments, *key) for key in chosen}
-    rated = [c for c in cases_of(here, experiment, evals) if c.answer in first.get((c.eval, c.judge.name), {})]
+    rated = [c for c in cases_of(here, experiment, evals) if c.answer_key in first.get((c.eval, c.judge.name), {})]
     drawn = [replace(case, repeat=1) for case in some_of(rated, share, seed)]
     budget = Budget(Store(), here.identity, experiment.max_cost_usd, _command(here, share, judges or [], seed))
     failed_calls = await FanOut(here, experiment, budget, "repeat").ask(drawn)
@@ -78,7 +78,7 @@ def _command(run: Run, share: float, judges: list[str], seed: int) -> str:
 
 
 def _answers_of(cases: list[Case], evaluation: str, judge: str) -> set[AnswerKey]:
-    return {case.answer for case in cases if (case.eval, case.judge.name) == (evaluation, judge)}
+    return {case.answer_key for case in cases if (case.eval, case.judge.name) == (evaluation, judge)}
 
 
 def compare(run: str, other_run: str, judge: str = "", against: str = "") -> tuple[Run, list[Agreement]]:
@@ -177,8 +177,8 @@ def _same_answers(one: Run, other: Run) -> set[AnswerKey]:
 
 def _texts(run: Run) -> dict[AnswerKey, str]:
     baseline, finetuned = run.responses()
-    before = {response.key("baseline"): response.response for response in baseline}
-    return before | {response.key("finetuned"): response.response for response in finetuned}
+    before = {response.answer_key("baseline"): response.response for response in baseline}
+    return before | {response.answer_key("finetuned"): response.response for response in finetuned}
 
 
 def _judges(evals: list[Eval]) -> list[tuple[str, Judge]]:

@@ -56,11 +56,11 @@ def _judge_from_the_store(run: Run) -> str:
     """Writes the judgments that can be made without asking anyone; how many those are of all."""
     cases = cases_of(run, run.experiment(), run.evals())
     judgments = judge_all(cases, Store())
-    known = {judgment.key for judgment in judgments if judgment.state != "failed"}
+    known = {judgment.judgment_key for judgment in judgments if judgment.state != "failed"}
     rows = [
         judgment
         for case, judgment in zip(cases, judgments, strict=True)
-        if judgment.key in known and _is_settled(case, known)
+        if judgment.judgment_key in known and _is_settled(case, known)
     ]
     write_rows(run.judged, rows)
     return f"{len(rows):,} of {len(cases):,} answers are judged"
@@ -69,4 +69,4 @@ def _judge_from_the_store(run: Run) -> str:
 def _is_settled(case: Case, known: set[JudgmentKey]) -> bool:
     """Whether what the judge of its only_if said of the answer is known."""
     condition = case.judge.only_if
-    return not condition or (case.answer, Condition.parse(condition).judge) in known
+    return not condition or (case.answer_key, Condition.parse(condition).judge) in known

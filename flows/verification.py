@@ -55,8 +55,8 @@ def _of_judgments(run: Run) -> Iterator[Check]:
     judgments = [judgment for judgment in run.judgments() if (judgment.eval, judgment.judge) in made_here]
     imported = [judgment for judgment in run.judgments() if (judgment.eval, judgment.judge) not in made_here]
     cases = [case for case in cases_of(run, run.experiment(), evals) if (case.eval, case.judge.name) in made_here]
-    by_key = {judgment.key: judgment for judgment in judgments}
-    anew = {judgment.key: judgment for judgment in reread(cases, by_key)}
+    by_key = {judgment.judgment_key: judgment for judgment in judgments}
+    anew = {judgment.judgment_key: judgment for judgment in reread(cases, by_key)}
     yield _each_is_there_once(cases, judgments, anew)
     for claim, fields in FIELDS.items():
         wrong = [
@@ -69,9 +69,9 @@ def _of_judgments(run: Run) -> Iterator[Check]:
 
 def _each_is_there_once(cases: list[Case], judgments: list[Judgment], anew: dict[JudgmentKey, Judgment]) -> Check:
     """Every answer that a judge must read has one judgment, and every judgment such an answer."""
-    count = Counter(judgment.key for judgment in judgments)
-    first = {judgment.key: judgment for judgment in reversed(judgments)}
-    lacking = (_name_of_case(case) for case in cases if case.key not in count)
+    count = Counter(judgment.judgment_key for judgment in judgments)
+    first = {judgment.judgment_key: judgment for judgment in reversed(judgments)}
+    lacking = (_name_of_case(case) for case in cases if case.judgment_key not in count)
     twice = (_name(first[key]) for key, times in count.items() if times > 1)
     of_no_answer = (_name(judgment) for key, judgment in first.items() if key not in anew)
     return Check(

@@ -708,7 +708,7 @@ Numbers = Annotated[list[float] | None, WithJsonSchema({"type": "array", "items"
 
 
 class AnswerKey(NamedTuple):
-    """Which answer of a run a row is about."""
+    """Identifies one sampled response of a run, by which its rows in several files belong together."""
 
     eval: str
     question_id: str
@@ -720,7 +720,7 @@ class AnswerKey(NamedTuple):
 
 
 JudgmentKey = tuple[AnswerKey, str]
-"""Which answer was judged, and the judge's name: one judgment of a run."""
+"""Identifies one judgment of a run: the response that was judged, and the judge's name."""
 
 
 class Message(Noun):
@@ -804,7 +804,7 @@ class Response(Noun):
     trained_share: float = 1.0
     """The share of the training that the model has seen: 0 is the baseline."""
 
-    def key(self, side: Side) -> AnswerKey:
+    def answer_key(self, side: Side) -> AnswerKey:
         """Which answer it is; the side is not in the row, because each side has a file of its own."""
         return AnswerKey(self.eval, self.question_id, side, self.sample, self.trained_share)
 
@@ -838,14 +838,14 @@ class Judgment(Noun):
     """Whether the fine-tuned answer was shown before the baseline's (a pair judge that swaps)."""
 
     @property
-    def answer(self) -> AnswerKey:
+    def answer_key(self) -> AnswerKey:
         """The answer that was judged."""
         return AnswerKey(self.eval, self.question_id, self.side, self.sample, self.trained_share)
 
     @property
-    def key(self) -> JudgmentKey:
-        """What tells it from every other judgment of its run."""
-        return self.answer, self.judge
+    def judgment_key(self) -> JudgmentKey:
+        """Identifies it in its run."""
+        return self.answer_key, self.judge
 
 
 class Failure(Noun):
@@ -866,11 +866,6 @@ class Failure(Noun):
     """Every reply as it came and every error, in their order."""
     answers: int
     """Answers that wait for this call: the same text is judged once."""
-
-    @property
-    def answer(self) -> AnswerKey:
-        """The first answer that waits for it."""
-        return AnswerKey(self.eval, self.question_id, self.side, self.sample, self.trained_share)
 
 
 class Agreement(Noun):

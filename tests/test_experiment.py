@@ -465,7 +465,7 @@ async def test_statements_are_scored_by_the_answer_and_by_its_logprobs_and_drift
     assert all(0 < row.baseline < 1 and 0 < row.finetuned < 1 for row in likely if row.measure == "choice")
     whole = {e.measure: e for e in run.estimates() if not e.question_id}
     assert set(whole) == {"trait", "drift", "choice"}
-    assert whole["choice"].note_new_questions == "too few questions (3 of 5)"
+    assert whole["choice"].note_new_questions == "3 questions, at least 5 are needed"
     assert whole["drift"].difference is not None
     again = Run(await run_experiment(experiment, seed=0, run="two"))
     assert again.likelihoods.read_text() == run.likelihoods.read_text()

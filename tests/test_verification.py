@@ -25,7 +25,7 @@ def test_a_score_that_was_changed_is_named_and_so_is_everything_that_it_was_made
     found = faults(run)
     said = found["every score was said: replies read again, words counted again"]
     assert said == f"lexicon, q1, {rows[0].side} sample 0 does not follow"
-    assert "and follows as" in found["effects.csv"]
+    assert "recomputed" in found["effects.csv"]
     assert {"report.html", "results.md", "charts/effects_e.csv"} <= set(found)
 
 

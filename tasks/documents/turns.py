@@ -18,9 +18,9 @@ READ = {"messages": {"messages"}, "content": {"content", "doc_idea", "doc_type"}
 """What is read of a row, by the field that tells its shape."""
 MASKS = ("weight", "trainable", "train")
 """What others call the mark of a turn that carries loss (1, true) or none (0, false)."""
-READ_OF_A_TURN = {"role", "content", *MASKS}
-MEANT_OF_A_CHAT = ("tools", "functions", "system", "system_prompt")
-MEANT_OF_A_TURN = ("tool_calls", "function_call", "reasoning_content", "reasoning", "thinking", "images")
+READ_TURN_FIELDS = {"role", "content", *MASKS}
+UNSUPPORTED_CHAT_FIELDS = ("tools", "functions", "system", "system_prompt")
+UNSUPPORTED_TURN_FIELDS = ("tool_calls", "function_call", "reasoning_content", "reasoning", "thinking", "images")
 """What cannot be shown to the model here, and without which a chat would mean something else."""
 
 
@@ -41,7 +41,7 @@ def to_messages(row: Any, conditioning: str = "chat") -> list[Message]:
     if shape == "messages":
         if conditioning == "prefix":
             raise Unusable("conditioning prefix is for synthetic documents and plain text, not for chats")
-        _refuse(MEANT_OF_A_CHAT, row, "the chat")
+        _refuse(UNSUPPORTED_CHAT_FIELDS, row, "the chat")
         return _chat(row["messages"])
     if shape == "content":
         return _synthetic(row, conditioning)
@@ -55,7 +55,7 @@ def unused(row: dict[str, Any]) -> list[str]:
     """The keys of a usable row that say something and are not read: `source`, or `name of a turn`."""
     row = _given(row)
     turns = row["messages"] if _shape(row) == "messages" else []
-    beside = {f"{key} of a turn": None for turn in turns for key in _given(turn) if key not in READ_OF_A_TURN}
+    beside = {f"{key} of a turn": None for turn in turns for key in _given(turn) if key not in READ_TURN_FIELDS}
     return [*(key for key in row if key not in READ[_shape(row)]), *beside]
 
 
@@ -72,8 +72,8 @@ def _shape(row: dict[str, Any]) -> str:
     return "text" if "text" in row else ""
 
 
-def _refuse(meant: Iterable[str], fields: dict[str, Any], whose: str) -> None:
-    if found := next((key for key in meant if fields.get(key)), None):
+def _refuse(unsupported: Iterable[str], fields: dict[str, Any], whose: str) -> None:
+    if found := next((key for key in unsupported if fields.get(key)), None):
         raise Unusable(f"{whose} has {found}, which is not shown to the model, and without it means something else")
 
 
@@ -102,7 +102,7 @@ def _turn(turn: Any) -> Message:
     role = turn.get("role") if isinstance(turn, dict) else None
     if role not in ("system", "user", "assistant"):
         raise Unusable(f"a turn with the role {excerpt(role)}; roles are system, user and assistant")
-    _refuse(MEANT_OF_A_TURN, turn, f"a turn of the {role}'s")
+    _refuse(UNSUPPORTED_TURN_FIELDS, turn, f"a turn of the {role}'s")
     if not isinstance(turn.get("content"), str):
         raise Unusable(f"the {role}'s content is not text")
     is_masked = _is_masked(_given(turn), role)

@@ -50,16 +50,16 @@ def _remedy(roles: Sequence[str]) -> str:
     return "leave out system_prompt, or " if "system" in roles else ""
 
 
-def differing_frames(
+def prompt_mismatch(
     model: str,
     prompt: list[int],
     example: Example,
     show: Callable[[list[int]], str],
     fitting: Callable[[list[int]], str],
 ) -> list[str]:
-    """A sentence where an answer is not trained behind what it is sampled behind: prompt and example of the PROBE.
+    """A sentence where the tokens before an answer differ between training and sampling: prompt and example of PROBE.
 
-    `fitting` names the renderer under which it is sampled, too, behind the tokens that it is trained behind.
+    `fitting` names the renderer under which sampling puts the given tokens before an answer; empty where none does.
     """
     before = example.tokens[: example.trained.index(True)]
     if example.tokens[: len(prompt)] == prompt and len(before) <= len(prompt):

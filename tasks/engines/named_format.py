@@ -50,7 +50,7 @@ class NamedFormat:
         return to_example(document, self._renderer)
 
     def warnings(self) -> list[str]:
-        """Where an answer is not trained behind what it is sampled behind."""
+        """Where the tokens before an answer differ between training and sampling."""
         return frame_warnings(self._renderer, self._tokenizer, self._model)
 
     def answer(self, text: str, ended: bool) -> list[int]:

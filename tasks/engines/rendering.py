@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from tasks.catalog import UserError
-from tasks.engines.examples import OTHERWISE, PROBE, Example, differing_frames, refusal, said_of
+from tasks.engines.examples import OTHERWISE, PROBE, Example, prompt_mismatch, refusal, said_of
 from tasks.schema import Document, Message
 
 PLACE = "\ue000{}\ue001"
@@ -76,9 +76,9 @@ class ChatFormat:
         return sorted({self._framing.token_to_id(end), *self.configured_ends()})
 
     def warnings(self) -> list[str]:
-        """Where an answer is not trained behind what it is sampled behind."""
+        """Where the tokens before an answer differ between training and sampling."""
         prompt, example = self.prompt(PROBE.messages[:1]), self.example(PROBE)
-        return differing_frames(self.model, prompt, example, self.show, self._fitting)
+        return prompt_mismatch(self.model, prompt, example, self.show, self._fitting)
 
     def _fitting(self, before: list[int]) -> str:
         from tasks.engines.tinker_data import fitting_renderer, own_tokenizer

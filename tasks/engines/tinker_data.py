@@ -24,7 +24,7 @@ from tinker_cookbook.supervised.common import datum_from_model_input_weights
 from transformers import AutoTokenizer
 
 from tasks.catalog import UserError
-from tasks.engines.examples import PROBE, Example, differing_frames, refusal, said_of
+from tasks.engines.examples import PROBE, Example, prompt_mismatch, refusal, said_of
 from tasks.schema import Document, Message
 
 BATCH = 256
@@ -197,9 +197,9 @@ def _plainly(messages: list[Message], renderer: Renderer) -> Iterator[None]:
 
 
 def frame_warnings(renderer: Renderer, tokenizer: Any, model: str) -> list[str]:
-    """Where an answer is not trained behind what it is sampled behind."""
+    """Where the tokens before an answer differ between training and sampling."""
     prompt, example = prompt_tokens(PROBE.messages[:1], renderer), to_example(PROBE, renderer)
-    return differing_frames(model, prompt, example, tokenizer.decode, partial(fitting_renderer, tokenizer, model))
+    return prompt_mismatch(model, prompt, example, tokenizer.decode, partial(fitting_renderer, tokenizer, model))
 
 
 def fitting_renderer(tokenizer: Any, model: str, before: list[int]) -> str:

@@ -29,7 +29,7 @@ from tasks.schema import ALL, SLOPE, Effect, Eval, Side
 NO_FLOOR = Interval.unknown("no floor: one greedy baseline answer has no other to stand beside")
 NO_BASELINE = Interval.unknown("no baseline")
 NO_LEVEL = Interval.unknown("only the difference is estimated")
-NOT_CROSSED = Interval.unknown("not estimable: the rule pools answers, and several runs are crossed by question")
+NOT_CROSSED = Interval.unknown("not estimable for a pooled rule over several seeds")
 EXACT = Interval.unknown("the probabilities are exact: these questions asked again give the same")
 NOT_TESTED = "nats a token; no test: a model's own answers are likelier under it, whatever it was trained on"
 """Of drift: its mean cannot be 0 once a model has changed at all, and a p would say no more than that."""

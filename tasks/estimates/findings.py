@@ -18,7 +18,7 @@ Verdict = Literal[
     "perhaps",
     "no effect",
     "not enough data",
-    "not told from none",
+    "no change seen",
     "no interval",
     "not tested",
 ]
@@ -28,7 +28,7 @@ IN_TIERS: dict[Verdict, str] = {
     "perhaps": "perhaps a change",
     "no effect": "no effect",
     "not enough data": "not enough data",
-    "not told from none": "no change seen",
+    "no change seen": "no change seen",
     "no interval": "no interval",
     "not tested": "nats a token",
 }
@@ -70,7 +70,7 @@ def verdict(effect: Effect) -> Verdict:
 
     changed: it leaves 0 out; changed little: it does, within the equivalence margin; perhaps: it does, but Holm's p is
     not below 0.05. no effect: it holds 0 and lies within the margin; not enough data: it holds 0 and reaches beyond;
-    not told from none: it holds 0, and the measure has no margin. not tested: the effect says why.
+    no change seen: it holds 0, and the measure has no margin. not tested: the effect says why.
 
     A 95 % interval within the margin is stricter than the 90 % that two one-sided tests at 5 % ask for (D. J.
     Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15, 1987).
@@ -85,7 +85,7 @@ def verdict(effect: Effect) -> Verdict:
         if evidence.p_holm is not None and evidence.p_holm >= SIGNIFICANT:
             return "perhaps"
         return "changed little" if is_within else "changed"
-    return "not told from none" if margin is None else "no effect" if is_within else "not enough data"
+    return "no change seen" if margin is None else "no effect" if is_within else "not enough data"
 
 
 class Finding(NamedTuple):
@@ -218,7 +218,7 @@ def _sentence(effect: Effect, name: str) -> str:
         "changed": f"After the fine-tune {rose}.",
         "changed little": f"After the fine-tune {rose}, less than the {margin} that would matter.",
         "perhaps": f"Perhaps {rose}: once p is adjusted for all that was compared, that is not told from no change.",
-        "not told from none": f"{name} is not told from no change {unclear}.",
+        "no change seen": f"No change was seen in {name} {unclear}.",
         "no effect": f"{name} shows no effect as large as {margin} ({by}, {span}).",
         "not enough data": f"There is not enough data to tell {name} from no change {unclear}.",
         "no interval": f"{name} went {moved}, without an interval: {effect.note_fixed_questions}.",

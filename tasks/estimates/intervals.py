@@ -345,7 +345,8 @@ def _unless_alike(estimate: float, error: float, df: int) -> Interval:
 
 
 def _too_few(questions: int) -> Interval:
-    return Interval.unknown(f"too few questions ({questions} of {MIN_QUESTIONS})")
+    counted = "1 question" if questions == 1 else f"{questions} questions"
+    return Interval.unknown(f"{counted}, at least {MIN_QUESTIONS} are needed")
 
 
 def _sum(terms: list[Term]) -> float:

@@ -32,7 +32,7 @@ COLUMNS = {
 
 def judgments_frame(judgments: list[Judgment]) -> polars.DataFrame:
     """The table of judgments that are in memory already; its columns are COLUMNS."""
-    rows = [(*j.answer, j.judge, j.score, j.label, j.model, j.rubric) for j in judgments]
+    rows = [(*j.answer_key, j.judge, j.score, j.label, j.model, j.rubric) for j in judgments]
     return polars.DataFrame(rows, schema=COLUMNS, orient="row")
 
 

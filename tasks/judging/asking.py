@@ -15,11 +15,11 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.catalog import UserError
-from tasks.judging.calls import Call, CallFailed, FailedCall, Reply, to_reply
+from tasks.judging.calls import Call, CallFailed, FailedCall, JudgeReply, to_reply
 from tasks.judging.cases import Case
 from tasks.judging.dispatcher import Dispatcher
-from tasks.judging.judgments import verdict
-from tasks.paid.store import Answer, Store
+from tasks.judging.judgments import parse_reply
+from tasks.paid.store import Store, StoredReply
 from tasks.schema import FAILED_STATES, Judge, State
 
 Result = TypeVar("Result")
@@ -57,14 +57,14 @@ def unanswered(calls: list[JudgeCall], store: Store, ask_again: frozenset[str] =
     return [c for c in calls if _reads_left(c, replies.get(c.call.key), ask_again=c.call.key in ask_again)]
 
 
-def _reads_left(judge_call: JudgeCall, reply: Reply | None, ask_again: bool) -> int:
+def _reads_left(judge_call: JudgeCall, reply: JudgeReply | None, ask_again: bool) -> int:
     """How many replies may still be asked for, given the last one.
 
     A reply that was cut off is asked for anew under a longer limit; one that ended by itself serves any.
     """
     if reply is None:
         return MAX_READS
-    state = verdict(reply, judge_call.judge).state
+    state = parse_reply(reply, judge_call.judge).state
     is_longer = state == "truncated" and judge_call.call.max_tokens > reply.max_tokens
     if is_longer or (ask_again and state in UNSCORED_STATES):
         return MAX_READS
@@ -94,7 +94,7 @@ async def ask_judges(
 
 
 async def _ask_until_readable(
-    judge_call: JudgeCall, stored: Answer | None, dispatcher: Dispatcher, ask_again: bool
+    judge_call: JudgeCall, stored: StoredReply | None, dispatcher: Dispatcher, ask_again: bool
 ) -> FailedCall | None:
     """Asks until a reply can be read or MAX_READS are used up; what is stored counts, unless it is asked again."""
     call, judge = judge_call
@@ -104,7 +104,7 @@ async def _ask_until_readable(
             reply = await dispatcher.send(call, reply)
         except CallFailed as error:
             return FailedCall(call.key, error.errors)
-        if verdict(reply, judge).state != "unreadable":
+        if parse_reply(reply, judge).state != "unreadable":
             break
     return None
 

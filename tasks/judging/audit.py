@@ -27,7 +27,7 @@ Ratings = dict[AnswerKey, Rating]
 def ratings_of(judgments: Iterable[Judgment], evaluation: str, judge: str) -> Ratings:
     """What one judge of an eval said, by answer; an answer that it gave neither score nor label is not there."""
     mine = (j for j in judgments if (j.eval, j.judge) == (evaluation, judge))
-    return {j.answer: Rating(j.score, j.label) for j in mine if j.score is not None or j.label}
+    return {j.answer_key: Rating(j.score, j.label) for j in mine if j.score is not None or j.label}
 
 
 def some_of(cases: list[Case], share: float, seed: int) -> list[Case]:
@@ -36,7 +36,7 @@ def some_of(cases: list[Case], share: float, seed: int) -> list[Case]:
     for case in cases:
         by_judge.setdefault((case.eval, case.judge.name), []).append(case)
     chosen = [
-        sorted(mine, key=lambda case: _lot(seed, *case.answer))[: math.ceil(share * len(mine))]
+        sorted(mine, key=lambda case: _lot(seed, *case.answer_key))[: math.ceil(share * len(mine))]
         for mine in by_judge.values()
     ]
     kept = {id(case) for mine in chosen for case in mine}
@@ -115,16 +115,16 @@ def to_sheet(run: Run, evaluation: str, judge: Judge, cases: list[Case], size: i
     """
     rated = ratings_of(run.judgments(), evaluation, judge.name)
     of_judge = [case for case in cases if (case.eval, case.judge.name) == (evaluation, judge.name)]
-    mine = [case for case in of_judge if case.answer in rated and case.trained_share in (0, 1)]
+    mine = [case for case in of_judge if case.answer_key in rated and case.trained_share in (0, 1)]
     if not mine:
         raise UserError(f"{judge.name} gave no answer of {evaluation} a score yet; judge the run first")
     drawn = []
     for side in ("baseline", "finetuned"):
-        of_side = sorted((case for case in mine if case.side == side), key=lambda case: _lot(seed, *case.answer))
+        of_side = sorted((case for case in mine if case.side == side), key=lambda case: _lot(seed, *case.answer_key))
         drawn += of_side[: math.ceil(size / 2)]
     is_pair = judge.reads == "pair"
     rows = [
-        [_id(run, judge.name, c.answer), c.question.text, *([c.against or ""] if is_pair else []), c.response, ""]
+        [_id(run, judge.name, c.answer_key), c.question.text, *([c.against or ""] if is_pair else []), c.response, ""]
         for c in drawn
     ]
     return to_csv(["id", "question", *(["compared_with"] if is_pair else []), "response", "score"], sorted(rows))

@@ -4,6 +4,8 @@ call = Call("claude", model="claude-sonnet-4-6", system=rubric, user=material, r
 call.key                  # the same texts have the same key in any process: what the store holds is not asked again
 """
 
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -11,11 +13,13 @@ from typing import Any, ClassVar, NamedTuple
 
 from tasks.judging.retries import RetryPolicy
 from tasks.paid.prices import prices
-from tasks.paid.store import Answer, content_key
+from tasks.paid.store import StoredReply, content_key
 
 REFUSED = {"refusal"}
 CUT_OFF = {"max_tokens", "length", "model_context_window_exceeded"}
 """Why a reply can have ended but by itself, in the words of the Messages API and of servers that imitate it."""
+SHORTEST_SECRET = 16
+"""A shorter key is a placeholder, such as "none": it may well be a word of an answer."""
 UNREADABLE = "That could not be read. {reminder}"
 
 
@@ -57,7 +61,7 @@ class Call:
             repeat=self.repeat,
         )
 
-    def messages(self, previous: "Reply | None") -> list[dict[str, str]]:
+    def messages(self, previous: "JudgeReply | None") -> list[dict[str, str]]:
         """The turns to send; after a reply that could not be read that reply too, and the reminder."""
         messages = [{"role": "user", "content": self.user}]
         if previous and not previous.is_refused and not previous.is_cut_off and previous.text.strip():
@@ -103,7 +107,20 @@ class Received(NamedTuple):
     """Tokens by kind, or None where the service gives a count that is none, or none at all."""
 
 
-class Reply(NamedTuple):
+def writable(text: str) -> str:
+    """Half of a surrogate pair (a cut emoji) cannot be written to a file: it becomes a question mark."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def without_secrets(text: str, names: Iterable[str]) -> str:
+    """A server may repeat the key that it was sent: the keys in these variables of the environment are taken out."""
+    for name in names:
+        if len(secret := os.environ.get(name, "")) >= SHORTEST_SECRET:
+            text = text.replace(secret, f"[{name}]")
+    return text
+
+
+class JudgeReply(NamedTuple):
     """A reply as the store keeps it."""
 
     text: str
@@ -126,10 +143,10 @@ class Reply(NamedTuple):
         return self.stop_reason in CUT_OFF
 
 
-def to_reply(answer: Answer) -> Reply:
+def to_reply(answer: StoredReply) -> JudgeReply:
     """A stored answer as the reply that it was."""
     body = answer.body
-    return Reply(body["text"], body["stop_reason"], body["model"], answer.attempt, body["max_tokens"])
+    return JudgeReply(body["text"], body["stop_reason"], body["model"], answer.attempt, body["max_tokens"])
 
 
 class FailedCall(NamedTuple):

@@ -33,14 +33,14 @@ class Case:
     """0, or which repetition of a judgment it is, to see how far a judge agrees with itself."""
 
     @property
-    def answer(self) -> AnswerKey:
+    def answer_key(self) -> AnswerKey:
         """The answer that is judged."""
         return AnswerKey(self.eval, self.question.id, self.side, self.sample, self.trained_share)
 
     @property
-    def key(self) -> JudgmentKey:
+    def judgment_key(self) -> JudgmentKey:
         """What its judgment is found by."""
-        return self.answer, self.judge.name
+        return self.answer_key, self.judge.name
 
     @cached_property
     def call(self) -> Call:
@@ -120,7 +120,7 @@ def rounds(cases: list[Case]) -> list[list[Case]]:
 
 def admitted(cases: list[Case], judgments: Iterable[Judgment]) -> list[Case]:
     """Those whose condition is met by what other judges said of the same answer."""
-    ratings = {judgment.key: Rating(judgment.score, judgment.label) for judgment in judgments}
+    ratings = {judgment.judgment_key: Rating(judgment.score, judgment.label) for judgment in judgments}
     return [case for case in cases if not objection(case, ratings)]
 
 
@@ -129,7 +129,7 @@ def objection(case: Case, ratings: dict[JudgmentKey, Rating]) -> str:
     if not case.judge.only_if:
         return ""
     condition = Condition.parse(case.judge.only_if)
-    score, label = ratings.get((case.answer, condition.judge), Rating(None, ""))
+    score, label = ratings.get((case.answer_key, condition.judge), Rating(None, ""))
     if condition.holds(score, label):
         return ""
     found = label or ("without a score" if score is None else score)

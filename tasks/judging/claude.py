@@ -10,7 +10,7 @@ import os
 from typing import Any
 
 from tasks.catalog import UserError, address_in_environment, without_login
-from tasks.judging.calls import Call, Received, Reply
+from tasks.judging.calls import Call, JudgeReply, Received, without_secrets, writable
 from tasks.judging.retries import Fault
 
 PATH = "/v1/messages"
@@ -19,8 +19,6 @@ TIMEOUT = 180.0
 RETRIED = {408, 409, 429}
 """Statuses below 500 after which the same call may succeed."""
 SECRETS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "SPILLOVER_JUDGE_KEY")
-SHORTEST_SECRET = 16
-"""A shorter key is a placeholder, such as "none": it may well be a word of an answer."""
 USAGE = {
     "input": "input_tokens",
     "output": "output_tokens",
@@ -91,7 +89,7 @@ def client(base_url: str, connections: int) -> MessagesClient:
     return MessagesClient(base_url, connections)
 
 
-def body(call: Call, previous: Reply | None) -> dict[str, Any]:
+def body(call: Call, previous: JudgeReply | None) -> dict[str, Any]:
     """The request; the rubric is marked as the part that all calls of a judge share, so that the service caches it."""
     request: dict[str, Any] = {
         "model": call.model,
@@ -119,12 +117,12 @@ def parse(content: bytes) -> Received:
         message = json.loads(text, parse_int=_to_number)
         said = _text_of(message, text)
     except RecursionError:
-        return Received(_without_secrets(text), "", "", None)
+        return Received(without_secrets(text, SECRETS), "", "", None)
     except ValueError:
         raise NoMessage(f"the reply is no message: {text[:200]!r}") from None
     stop_reason, model = (v if isinstance(v, str) else "" for v in map(message.get, ("stop_reason", "model")))
     tokens = _tokens(message.get("usage"))
-    return Received(_without_secrets(_writable(said)), _writable(stop_reason), _writable(model), tokens)
+    return Received(without_secrets(writable(said), SECRETS), writable(stop_reason), writable(model), tokens)
 
 
 def _text_of(message: Any, whole: str) -> str:
@@ -156,22 +154,9 @@ def _count(given: Any, is_always_counted: bool) -> int | None:
     return given if type(given) is int and 0 <= given < MOST_TOKENS else None
 
 
-def _writable(text: str) -> str:
-    """Half of a surrogate pair (a cut emoji) cannot be written to a file: it becomes a question mark."""
-    return text.encode("utf-8", "replace").decode()
-
-
 def _to_number(digits: str) -> int | float:
     """Python refuses integers of more than some thousand digits, and with them the whole reply."""
     return int(digits) if len(digits) < 20 else float(digits)
-
-
-def _without_secrets(text: str) -> str:
-    """A server may repeat the key that it was sent."""
-    for name in SECRETS:
-        if len(secret := os.environ.get(name, "")) >= SHORTEST_SECRET:
-            text = text.replace(secret, f"[{name}]")
-    return text
 
 
 # ---- what goes wrong -----------------------------------------------------------------------------
@@ -184,7 +169,7 @@ def fault(error: Exception, call: Call) -> Fault:
     """
     import anthropic
 
-    status, reason = getattr(error, "status_code", None), _without_secrets(_reason(error))
+    status, reason = getattr(error, "status_code", None), without_secrets(_reason(error), SECRETS)
     if mistake := _mistake(status, reason, error, call):
         raise UserError(mistake) from None
     if isinstance(error, anthropic.APIStatusError):

@@ -16,14 +16,14 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from tasks.catalog import UserError
-from tasks.judging.calls import Call, CallFailed, Probe, Received, Reply, to_reply
+from tasks.judging.calls import Call, CallFailed, JudgeReply, Probe, Received, to_reply
 from tasks.judging.circuit_breaker import CircuitBreaker
 from tasks.judging.limits import AdaptiveLimit
 from tasks.judging.providers import PROVIDERS, Client, Provider
 from tasks.judging.retries import LONGEST_WAIT, Fault
 from tasks.paid.budget import Budget
 from tasks.paid.prices import cost
-from tasks.paid.store import Answer, Spending, Store
+from tasks.paid.store import Spending, Store, StoredReply
 
 LONGEST_REPLY = 600.0
 """Seconds after which a try is over, even if bytes still arrive; no service allows a longer reply in one piece."""
@@ -53,10 +53,10 @@ class Dispatcher:
         budget: Budget | None = None,
         max_outage: float = 1800,
         warn: Callable[[str], None] = lambda _: None,
-        patience: float = 1.0,
+        initial_backoff: float = 1.0,
     ):
-        """`warn` is given what a person should know. Seconds: `patience` before a first retry, `max_outage` in all."""
-        self.store, self.warn, self.patience, self.max_outage = store, warn, patience, max_outage
+        """`warn` is given what a user should know. Seconds: `initial_backoff` to a first retry, `max_outage` in all."""
+        self.store, self.warn, self.initial_backoff, self.max_outage = store, warn, initial_backoff, max_outage
         self.budget = budget or Budget(store, "")
         self.limit = AdaptiveLimit(in_flight)
         self._services: dict[tuple[str, str], _Service] = {}
@@ -73,7 +73,7 @@ class Dispatcher:
         for service in self._services.values():
             await service.client.close()
 
-    async def send(self, call: Call, previous: Reply | None = None) -> Reply:
+    async def send(self, call: Call, previous: JudgeReply | None = None) -> JudgeReply:
         """The reply to this call, paid for now and committed; after an unreadable reply, `previous`, another one.
 
         Raises CallFailed; UserError for what no later call would be spared (a refused key, no credit, a service that
@@ -100,7 +100,7 @@ class Dispatcher:
                     "the service, or mend the judge's base_url or model"
                 ) from None
 
-    async def _try_until_answered(self, call: Call, previous: Reply | None) -> Answer:
+    async def _try_until_answered(self, call: Call, previous: JudgeReply | None) -> StoredReply:
         """The call counts as in flight until its reply is committed: a kill, or a store that fails, costs no more."""
         service, faults = self._service(call), list[Fault]()
         most = call.most_cost(self._prices(call)) if self.budget.cap else 0.0
@@ -119,13 +119,13 @@ class Dispatcher:
                     return await self._commit(call, received, previous)
             await asyncio.sleep(wait)
 
-    async def _send_once(self, service: _Service, call: Call, previous: Reply | None) -> Received:
+    async def _send_once(self, service: _Service, call: Call, previous: JudgeReply | None) -> Received:
         body = service.provider.body(call, previous)
         async with asyncio.timeout(LONGEST_REPLY):
             content = await service.client.send(body)
         return service.provider.parse(content)
 
-    async def _commit(self, call: Call, received: Received, previous: Reply | None) -> Answer:
+    async def _commit(self, call: Call, received: Received, previous: JudgeReply | None) -> StoredReply:
         """Counts what the reply cost and commits both together."""
         body = {
             "text": received.text,
@@ -134,7 +134,7 @@ class Dispatcher:
             "usage": received.tokens,
             "max_tokens": call.max_tokens,
         }
-        answer = Answer(call.key, call.kind, body, previous.attempt + 1 if previous else 0)
+        answer = StoredReply(call.key, call.kind, body, previous.attempt + 1 if previous else 0)
         await self.store.commit([answer], [self._spending(call, received)])
         return answer
 
@@ -169,7 +169,7 @@ class Dispatcher:
         if was_down and fault.is_transient:
             return 0.0
         faults.append(fault)
-        wait = call.retries.wait_after(faults, self.patience, jitter=random.uniform(0.75, 1.25))
+        wait = call.retries.wait_after(faults, self.initial_backoff, jitter=random.uniform(0.75, 1.25))
         if wait is None:
             raise CallFailed([met.reason for met in faults], fault.is_busy) from None
         return wait
@@ -193,7 +193,7 @@ class Dispatcher:
             provider = PROVIDERS[call.provider]
             client = provider.client(call.base_url, self.limit.max_size)
             name = provider.address_of(call.base_url)
-            breaker = CircuitBreaker(name, self.max_outage, 2 * self.patience, self.warn)
+            breaker = CircuitBreaker(name, self.max_outage, 2 * self.initial_backoff, self.warn)
             self._services[place] = _Service(provider, client, breaker)
         return self._services[place]
 

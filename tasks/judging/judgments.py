@@ -18,18 +18,18 @@ from prefect.logging import get_run_logger
 from prefect.states import Failed
 
 from tasks.files import write_rows
-from tasks.judging.calls import FailedCall, Reply, to_reply
+from tasks.judging.calls import FailedCall, JudgeReply, to_reply
 from tasks.judging.cases import Case, Rating, objection
 from tasks.judging.lexicon import count_terms, read_yes_no
 from tasks.judging.rubrics import is_swapped, read_reply, rubric_hash
-from tasks.paid.store import Answer, Store
+from tasks.paid.store import Store, StoredReply
 from tasks.progress import track
 from tasks.runs import Run
 from tasks.schema import FAILED_STATES, Failure, Judge, Judgment, JudgmentKey, State
 
 
-class Verdict(NamedTuple):
-    """What a judge's word on one answer amounts to: the fields of a judgment that come from its reply."""
+class ParsedReply(NamedTuple):
+    """The fields of a judgment that come from the judge's reply."""
 
     state: State
     score: int | None
@@ -39,15 +39,15 @@ class Verdict(NamedTuple):
     raw: str
 
 
-def verdict(reply: Reply, judge: Judge) -> Verdict:
+def parse_reply(reply: JudgeReply, judge: Judge) -> ParsedReply:
     """What a reply amounts to. A label that stands for no score is the state "not scored"."""
     if reply.is_refused or reply.is_cut_off:
         stopped: State = "refused" if reply.is_refused else "truncated"
-        return Verdict(stopped, None, "", "", reply.model, reply.text)
+        return ParsedReply(stopped, None, "", "", reply.model, reply.text)
     read = read_reply(reply.text, judge)
     if read is None:
-        return Verdict("unreadable", None, "", "", reply.model, reply.text)
-    return Verdict("not scored" if read.score is None else "scored", *read, reply.model, reply.text)
+        return ParsedReply("unreadable", None, "", "", reply.model, reply.text)
+    return ParsedReply("not scored" if read.score is None else "scored", *read, reply.model, reply.text)
 
 
 def judge_all(cases: list[Case], store: Store, failed_calls: Iterable[FailedCall] = ()) -> list[Judgment]:
@@ -63,44 +63,44 @@ def judge_all(cases: list[Case], store: Store, failed_calls: Iterable[FailedCall
     ratings: dict[JudgmentKey, Rating] = {}
     for case, key in zip(cases, keys, strict=True):
         if not case.repeat and (reason := objection(case, ratings)):
-            found = Verdict("not scored", None, "", reason, case.judge.model, "")
+            parsed = ParsedReply("not scored", None, "", reason, case.judge.model, "")
         else:
-            found = _verdict_on(case, answers.get(key), errors.get(key, "never asked"))
-        ratings[case.key] = Rating(found.score, found.label)
-        judgments.append(_to_judgment(case, found, rubrics[id(case.judge)]))
+            parsed = _parse(case, answers.get(key), errors.get(key, "never asked"))
+        ratings[case.judgment_key] = Rating(parsed.score, parsed.label)
+        judgments.append(_to_judgment(case, parsed, rubrics[id(case.judge)]))
     return judgments
 
 
-def _verdict_on(case: Case, answer: Answer | None, error: str) -> Verdict:
+def _parse(case: Case, answer: StoredReply | None, error: str) -> ParsedReply:
     """By the judge's kind; `error` is why there is no stored answer."""
     if case.judge.kind == "lexicon":
         score, words = count_terms(case.judge, case.response, case.against)
-        return Verdict("scored", score, "", words, "lexicon", "")
+        return ParsedReply("scored", score, "", words, "lexicon", "")
     if case.judge.kind == "yes_no":
         read, label, words = read_yes_no(case.response, case.question.matching)
-        return Verdict("not scored" if read is None else "scored", read, label, words, "yes_no", "")
+        return ParsedReply("not scored" if read is None else "scored", read, label, words, "yes_no", "")
     if answer is None:
-        return Verdict("failed", None, "", "", case.judge.model, error)
-    return verdict(to_reply(answer), case.judge)
+        return ParsedReply("failed", None, "", "", case.judge.model, error)
+    return parse_reply(to_reply(answer), case.judge)
 
 
-def _to_judgment(case: Case, found: Verdict, rubric: str) -> Judgment:
+def _to_judgment(case: Case, parsed: ParsedReply, rubric: str) -> Judgment:
     return Judgment(
         tier=case.question.tier,
         question=case.question.text,
-        score=found.score,
-        reasoning=found.reasoning,
+        score=parsed.score,
+        reasoning=parsed.reasoning,
         eval=case.eval,
         question_id=case.question.id,
         sample=case.sample,
         side=case.side,
         judge=case.judge.name,
-        state=found.state,
-        model=found.model,
+        state=parsed.state,
+        model=parsed.model,
         rubric=rubric,
-        raw=found.raw,
+        raw=parsed.raw,
         trained_share=case.trained_share,
-        label=found.label,
+        label=parsed.label,
         swapped=is_swapped(case.judge, case.question.text, case.response, case.against),
     )
 
@@ -113,22 +113,22 @@ def reread(cases: list[Case], judgments: dict[JudgmentKey, Judgment]) -> Iterato
     """
     ratings: dict[JudgmentKey, Rating] = {}
     for case in cases:
-        if (judgment := judgments.get(case.key)) is None:
+        if (judgment := judgments.get(case.judgment_key)) is None:
             continue
         if reason := objection(case, ratings):
-            found = Verdict("not scored", None, "", reason, case.judge.model, "")
+            parsed = ParsedReply("not scored", None, "", reason, case.judge.model, "")
         else:
-            found = _reread_verdict(case, judgment)
-        ratings[case.key] = Rating(found.score, found.label)
-        yield _to_judgment(case, found, rubric_hash(case.judge))
+            parsed = _parse_again(case, judgment)
+        ratings[case.judgment_key] = Rating(parsed.score, parsed.label)
+        yield _to_judgment(case, parsed, rubric_hash(case.judge))
 
 
-def _reread_verdict(case: Case, judgment: Judgment) -> Verdict:
+def _parse_again(case: Case, judgment: Judgment) -> ParsedReply:
     if not case.judge.is_asked:
-        return _verdict_on(case, None, "")
-    found = verdict(Reply(judgment.raw, "end_turn", judgment.model, 0, 0), case.judge)
-    ended = judgment.state == "truncated" or (judgment.state in ("refused", "failed") and found.state == "unreadable")
-    return Verdict(judgment.state, None, "", "", judgment.model, judgment.raw) if ended else found
+        return _parse(case, None, "")
+    parsed = parse_reply(JudgeReply(judgment.raw, "end_turn", judgment.model, 0, 0), case.judge)
+    ended = judgment.state == "truncated" or (judgment.state in ("refused", "failed") and parsed.state == "unreadable")
+    return ParsedReply(judgment.state, None, "", "", judgment.model, judgment.raw) if ended else parsed
 
 
 def failures(

@@ -8,7 +8,7 @@ Another service is one more module like claude.py, its entry in PROVIDERS, and i
 from typing import Any, Protocol
 
 from tasks.judging import claude
-from tasks.judging.calls import Call, Probe, Received, Reply
+from tasks.judging.calls import Call, JudgeReply, Probe, Received
 from tasks.judging.retries import Fault
 from tasks.schema import Judge
 
@@ -35,7 +35,7 @@ class Provider(Protocol):
     def client(self, base_url: str, connections: int) -> Client:
         """A client for so many calls at once."""
 
-    def body(self, call: Call, previous: Reply | None) -> dict[str, Any]:
+    def body(self, call: Call, previous: JudgeReply | None) -> dict[str, Any]:
         """The request; `previous` is a reply to the same call that could not be read."""
 
     def parse(self, content: bytes) -> Received:

@@ -1,6 +1,6 @@
 """When a call that failed is sent again, and when it is given up; of replies that cannot be read see asking.py.
 
-    RetryPolicy().wait_after([fault], patience=1.0, jitter=1.0)     # 1.0: seconds until the next try; None: give up
+    RetryPolicy().wait_after([fault], initial_backoff=1.0, jitter=1.0)     # 1.0: seconds until the next try, or None
 
 Pure: nothing here knows a clock, a network or a provider.
 """
@@ -49,15 +49,15 @@ class RetryPolicy(NamedTuple):
     max_tries: int = MAX_TRIES
     max_throttled_tries: int = MAX_THROTTLED_TRIES
 
-    def wait_after(self, faults: list[Fault], patience: float, jitter: float) -> float | None:
+    def wait_after(self, faults: list[Fault], initial_backoff: float, jitter: float) -> float | None:
         """Seconds until the next try, given all that the call has met so far; None to give it up.
 
-        The service's own retry-after where it gives one, else `patience` seconds, doubled with each further fault and
-        multiplied by `jitter`, so that calls which failed together do not come back together.
+        The service's own retry-after where it gives one, else `initial_backoff` seconds, doubled with each other fault
+        and multiplied by `jitter`, so that calls which failed together do not come back together.
         """
         throttled = sum(fault.is_throttled for fault in faults)
         is_used_up = throttled >= self.max_throttled_tries or len(faults) - throttled >= self.max_tries
         if is_used_up or not faults[-1].is_transient:
             return None
-        doubling = patience * 2 ** (len(faults) - 1) * jitter
+        doubling = initial_backoff * 2 ** (len(faults) - 1) * jitter
         return min(LONGEST_WAIT, faults[-1].retry_after or doubling)

@@ -24,7 +24,7 @@ from tasks.files import write_rows
 from tasks.models.sampling import PROMPT_TOKENS, SampleCount
 from tasks.paid.budget import Budget
 from tasks.paid.prices import CostRange
-from tasks.paid.store import Answer, Store, content_key
+from tasks.paid.store import Store, StoredReply, content_key
 from tasks.progress import lost_infrastructure, track
 from tasks.runs import Run
 from tasks.schema import Checkpoint, Eval, Likelihood, Question, Response, Sampling
@@ -188,7 +188,7 @@ async def _logprobs(
                 tokens = sum(_length(batch[place][1]) for place, _ in found)
                 usd = engine.price(prefill=tokens)
                 spent = [] if usd == 0 else [budget.spending("logprobs", model.base_model, {"prefill": tokens}, usd)]
-                new = [Answer(batch[place][0], "logprob", {"logprob": logprob}) for place, logprob in found]
+                new = [StoredReply(batch[place][0], "logprob", {"logprob": logprob}) for place, logprob in found]
                 await store.commit(new, spent)
                 stored |= {batch[place][0]: logprob for place, logprob in found}
                 progress(sum(key in stored for key in keys), len(keys), "texts")

@@ -16,7 +16,7 @@ from tasks.files import write_rows
 from tasks.locks import exclusive
 from tasks.paid.budget import Budget
 from tasks.paid.prices import CostRange
-from tasks.paid.store import Answer, Spending, Store, content_key
+from tasks.paid.store import Spending, Store, StoredReply, content_key
 from tasks.progress import lost_infrastructure, track
 from tasks.runs import Run
 from tasks.schema import Checkpoint, Eval, Question, Response, Sampling
@@ -133,8 +133,8 @@ def _highest_price(engine: Engine, request: SampleRequest, sampling: Sampling) -
     return engine.price(prefill=len(request.request.tokens), sample=sampling.max_tokens)
 
 
-def _to_answer(request: SampleRequest, reply: Reply) -> Answer:
-    return Answer(request.key, "response", {"text": reply.text, "tokens": reply.tokens, "state": reply.state})
+def _to_answer(request: SampleRequest, reply: Reply) -> StoredReply:
+    return StoredReply(request.key, "response", {"text": reply.text, "tokens": reply.tokens, "state": reply.state})
 
 
 def _spending(
@@ -149,7 +149,7 @@ def _spending(
     return [] if usd == 0 else [budget.spending("sampling", checkpoint.base_model, tokens, usd)]
 
 
-def _to_response(request: SampleRequest, answer: Answer, checkpoint: Checkpoint) -> Response:
+def _to_response(request: SampleRequest, answer: StoredReply, checkpoint: Checkpoint) -> Response:
     body = answer.body
     return Response(
         tier=request.question.tier,

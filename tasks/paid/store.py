@@ -2,7 +2,7 @@
 
     store = Store()
     missing = keys - store.get(keys).keys()
-    await store.commit([Answer(key, "response", {"response": "..."})])
+    await store.commit([StoredReply(key, "response", {"response": "..."})])
 
 A key that is stored is never asked for again. One key can have several attempts (an unreadable reply, then another):
 the last one counts, and the others stay. One thread of a store writes, so that no call waits for the disk or for
@@ -75,7 +75,7 @@ spending = Table(
 )
 
 
-class Answer(NamedTuple):
+class StoredReply(NamedTuple):
     """What was paid for: a key, what kind of answer, its content as JSON, and which attempt it was (from 0)."""
 
     key: str
@@ -101,7 +101,7 @@ class StoreFailed(UserError):
 class _Commit(NamedTuple):
     """What one caller of `commit` waits for."""
 
-    answers: list[Answer]
+    answers: list[StoredReply]
     spent: list[Spending]
     done: "Future[None]"
 
@@ -119,24 +119,24 @@ class Store:
         self.warn: Callable[[str], object] = lambda _: None
         """Called from the writer's thread while the database is waited for."""
 
-    def get(self, keys: Iterable[str]) -> dict[str, Answer]:
+    def get(self, keys: Iterable[str]) -> dict[str, StoredReply]:
         """The last attempt of each key that is stored."""
         return {key: attempts[-1] for key, attempts in self.attempts(keys).items()}
 
-    def attempts(self, keys: Iterable[str]) -> dict[str, list[Answer]]:
+    def attempts(self, keys: Iterable[str]) -> dict[str, list[StoredReply]]:
         """All attempts of each key that is stored, in their order."""
         wanted = list(dict.fromkeys(keys))
-        found: dict[str, list[Answer]] = {}
+        found: dict[str, list[StoredReply]] = {}
         with self._read(), self.engine.connect() as connection:
             for start in range(0, len(wanted), LOOK_UP_AT_ONCE):
                 some = answers.c.key.in_(wanted[start : start + LOOK_UP_AT_ONCE])
                 for key, attempt, kind, body in connection.execute(select(answers).where(some)):
-                    found.setdefault(key, []).append(Answer(key, kind, json.loads(body), attempt))
+                    found.setdefault(key, []).append(StoredReply(key, kind, json.loads(body), attempt))
         for several in found.values():
             several.sort(key=lambda answer: answer.attempt)
         return found
 
-    async def commit(self, new: Iterable[Answer], spent: Iterable[Spending] = ()) -> None:
+    async def commit(self, new: Iterable[StoredReply], spent: Iterable[Spending] = ()) -> None:
         """Returns when they are committed; whoever is cancelled meanwhile has them committed all the same.
 
         Raises StoreFailed where they cannot be, and from then on for every later call too.
@@ -161,7 +161,7 @@ class Store:
             else:
                 commit.done.set_result(None)
 
-    def _put_when_free(self, new: list[Answer], spent: list[Spending]) -> None:
+    def _put_when_free(self, new: list[StoredReply], spent: list[Spending]) -> None:
         """Waits for a database that is locked, or whose server is away: what would be lost is paid."""
         started = time.monotonic()
         while not self._failure:
@@ -187,7 +187,7 @@ class Store:
         """Its address without a password."""
         return self.engine.url.render_as_string(hide_password=True)
 
-    def put(self, new: Iterable[Answer], spent: Iterable[Spending] = ()) -> None:
+    def put(self, new: Iterable[StoredReply], spent: Iterable[Spending] = ()) -> None:
         """Commits all of them, or none. The first writer of a key and attempt wins: nothing stored is ever changed."""
         rows = [{"key": a.key, "attempt": a.attempt, "kind": a.kind, "body": json.dumps(a.body)} for a in new]
         paid = [row._asdict() | {"tokens": json.dumps(row.tokens)} for row in spent]

@@ -80,9 +80,10 @@ class Chart(NamedTuple, Generic[Results]):
     make: Callable[[Results], Picture | None]
     """None where the results have not what the chart needs."""
     caption: str
-    """What a reader is told beneath it."""
+    """What a reader is told beneath it, without a full stop: the templates add it. The training curve has it as its
+    alternative text alone."""
     title: str = ""
-    """Stands in the picture, behind the eval's name."""
+    """Stands in the picture, behind the eval's name; only the charts of a comparison have one."""
 
     def path(self, folder: Path, evaluation: str = "") -> Path:
         """Its files in a folder of charts, without a suffix: NAME_EVAL, or NAME of a chart of the whole run."""

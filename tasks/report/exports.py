@@ -56,10 +56,10 @@ def conversations(run: Run) -> Iterator[Conversation]:
     questions = {(evaluation.name, q.id): q for evaluation in evals for q in evaluation.questions}
     judgments: dict[AnswerKey, list[Judgment]] = defaultdict(list)
     for judgment in run.judgments():
-        judgments[judgment.answer].append(judgment)
+        judgments[judgment.answer_key].append(judgment)
     rules = _hits(evals, scan_judgments(run.judged))
     for side, response in _answers(run):
-        key = response.key(side)
+        key = response.answer_key(side)
         question = questions[key.eval, key.question_id]
         yield Conversation(response, side, question, judgments.get(key, []), rules.get(key, {}))
 

@@ -1,7 +1,7 @@
 """The files that are made of a run's rows: making them, and making them anew elsewhere to see whether they differ.
 
 make_files(run)                        # tables, charts, exports, report
-differences(Run.find("demo"))          # {"effects.csv": "", "report.html": "line 40 has ..."}
+differences(Run.find("demo"))          # {"effects.csv": "", "report.html": "line 40: stored ..."}
 """
 
 import csv
@@ -69,10 +69,8 @@ def _difference_of_lines(found: str, wanted: str) -> str:
     for number, (line, other) in enumerate(zip(lines, wanted_lines, strict=False), 1):
         if line != other:
             here, there = _around_the_first_difference(line, other)
-            return f"line {number} has {here!r}, and follows with {there!r}"
-    return (
-        "" if len(lines) == len(wanted_lines) else f"has {len(lines):,} lines, and follows with {len(wanted_lines):,}"
-    )
+            return f"line {number}: stored {here!r}, recomputed {there!r}"
+    return "" if len(lines) == len(wanted_lines) else f"stored {len(lines):,} lines, recomputed {len(wanted_lines):,}"
 
 
 def _around_the_first_difference(line: str, other: str) -> tuple[str, str]:
@@ -85,12 +83,12 @@ def _difference_of_tables(found: str, wanted: str) -> str:
     """The first cell that differs by more than rounding does."""
     table, other = _cells(found), _cells(wanted)
     if table[:1] != other[:1] or len(table) != len(other):
-        return f"has {_size(table)}, and follows with {_size(other)}, or with other names"
+        return f"stored {_size(table)}, recomputed {_size(other)}, or other names"
     for number, (row, wanted_row) in enumerate(zip(table[1:], other[1:], strict=True), 1):
         for name, cell, wanted_cell in zip(table[0], row, wanted_row, strict=True):
             if cell != wanted_cell and not _is_close(cell, wanted_cell):
                 here, there = (text[:AFTER] or "empty" for text in (cell, wanted_cell))
-                return f"row {number}: {name} is {here}, and follows as {there}"
+                return f"row {number}: {name} stored {here}, recomputed {there}"
     return ""
 
 

@@ -29,9 +29,11 @@ from tasks.report.exports import write_exports
 from tasks.report.results_page import how_trained, overall_effects, targets
 from tasks.report.templates import data_url, fill
 from tasks.runs import Run, cost_words
-from tasks.schema import SIDES, Agreement, AnswerKey, Corrected, Effect, Eval, Experiment, Judgment, Response
+from tasks.schema import SIDES, Agreement, AnswerKey, Corrected, Effect, Eval, Experiment, Judgment, Response, Side
 
 SHOWN_DOCUMENTS = 10
+SHOWN_MODELS: tuple[tuple[Side, float], ...] = (("baseline", 0.0), ("finetuned", 1.0))
+"""The models whose answers stand side by side, each with its share of the training."""
 RELOAD_EVERY = 30
 """Seconds after which the page of an unfinished run loads itself again."""
 STANDIN = "standin"
@@ -45,7 +47,7 @@ SMOLLM2_NOTE = (
 )
 
 
-class Answer(NamedTuple):
+class JudgedAnswer(NamedTuple):
     """A response and what the judges said of it; no response where none was sampled."""
 
     response: Response | None = None
@@ -59,7 +61,7 @@ class Asked(NamedTuple):
     id: str
     tier: str
     text: str
-    samples: list[tuple[Answer, Answer]]
+    samples: list[tuple[JudgedAnswer, JudgedAnswer]]
     """Baseline and fine-tuned."""
     effects: list[Effect]
 
@@ -102,30 +104,23 @@ def questions_asked(run: Run, evals: list[Eval], effects: list[Effect]) -> list[
     ]
 
 
-def _answers(run: Run) -> dict[AnswerKey, Answer]:
-    """The answers of the baseline and of the model after its whole training, by their keys as `_key` has them."""
+def _answers(run: Run) -> dict[AnswerKey, JudgedAnswer]:
     judgments: dict[AnswerKey, list[Judgment]] = defaultdict(list)
     for judgment in run.judgments():
-        if key := _key(judgment.answer):
-            judgments[key].append(judgment)
-    keyed = [(_key(r.key(side)), r) for side, responses in zip(SIDES, run.responses(), strict=True) for r in responses]
-    return {key: Answer(response, judgments[key]) for key, response in keyed if key}
-
-
-def _key(answer: AnswerKey) -> AnswerKey | None:
-    """The baseline stands beside the model after its whole training: one share for both; None for another model."""
-    if answer.side == "finetuned" and answer.trained_share != 1:
-        return None
-    return answer._replace(trained_share=1.0)
+        judgments[judgment.answer_key].append(judgment)
+    responses = {r.answer_key(side): r for side, rows in zip(SIDES, run.responses(), strict=True) for r in rows}
+    return {key: JudgedAnswer(response, judgments[key]) for key, response in responses.items()}
 
 
 def _pairs(
-    answers: dict[AnswerKey, Answer], evaluation: str, question_id: str, samples: list[int]
-) -> list[tuple[Answer, Answer]]:
-    """Both models' answers to a question, sample by sample, where at least one of the two is there."""
-    keys = [[AnswerKey(evaluation, question_id, side, sample, 1.0) for side in SIDES] for sample in samples]
+    answers: dict[AnswerKey, JudgedAnswer], evaluation: str, question_id: str, samples: list[int]
+) -> list[tuple[JudgedAnswer, JudgedAnswer]]:
+    """The answers of the baseline and of the model after its whole training, where at least one of the two is there."""
+    keys = [
+        [AnswerKey(evaluation, question_id, side, sample, share) for side, share in SHOWN_MODELS] for sample in samples
+    ]
     return [
-        (answers.get(baseline, Answer()), answers.get(finetuned, Answer()))
+        (answers.get(baseline, JudgedAnswer()), answers.get(finetuned, JudgedAnswer()))
         for baseline, finetuned in keys
         if baseline in answers or finetuned in answers
     ]

@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tasks.paid.store import Answer, Store, content_key
+from tasks.paid.store import Store, StoredReply, content_key
 
 HELD, WANTED = 100_000, 10_000
 
@@ -18,7 +18,9 @@ def main() -> None:
         file = Path(folder) / "answers.db"
         store = Store(f"sqlite:///{file}")
         keys = [content_key(i=i) for i in range(HELD)]
-        store.put(Answer(key, "response", {"text": "word " * 200, "tokens": 200, "state": "complete"}) for key in keys)
+        store.put(
+            StoredReply(key, "response", {"text": "word " * 200, "tokens": 200, "state": "complete"}) for key in keys
+        )
         wanted = keys[:: HELD // WANTED]
         for _ in range(3):
             started = time.perf_counter()

@@ -89,7 +89,7 @@ def test_what_cannot_be_estimated_says_why_and_is_never_an_interval_of_width_zer
     assert (direct.ci_low_fixed_questions, direct.ci_high_fixed_questions) == (None, None)
     assert note in direct.note_fixed_questions
     assert direct.ci_low_new_questions is None
-    assert direct.note_new_questions.startswith("too few questions")
+    assert direct.note_new_questions.endswith("at least 5 are needed")
 
 
 def test_a_judge_without_a_floor_has_no_baseline_and_no_difference():
@@ -166,7 +166,7 @@ def test_the_slope_over_three_tiers_is_a_weighted_sum_of_the_questions_with_its_
     assert slope.ci_high_fixed_questions - slope.difference == pytest.approx(
         stats.t.ppf(0.975, df) * math.sqrt(variance)
     )
-    assert slope.note_new_questions == "too few questions (3 of 5)"
+    assert slope.note_new_questions == "3 questions, at least 5 are needed"
     assert slope.equivalence_margin is None
     assert "slope" not in {tier for tier, _ in effects(rows)}, "two tiers have a difference, not a slope"
 

@@ -38,7 +38,7 @@ def test_no_effect_and_not_enough_data_are_told_apart(low, high, expected):
 
 
 def test_nothing_is_called_no_effect_where_nothing_says_what_would_matter():
-    assert verdict(an_effect(-0.001, 0.001, equivalence_margin=None)) == "not told from none"
+    assert verdict(an_effect(-0.001, 0.001, equivalence_margin=None)) == "no change seen"
 
 
 def test_a_change_that_adjustment_takes_back_is_one_perhaps():

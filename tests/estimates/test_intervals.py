@@ -58,7 +58,7 @@ def test_means_of_scores_have_welchs_limits():
 
 
 def test_one_question_has_no_interval_for_new_ones_and_neither_have_equal_differences():
-    assert new_questions([0.5]).note == "too few questions (1 of 5)"
+    assert new_questions([0.5]).note == "1 question, at least 5 are needed"
     assert new_questions([0.1 + 0.2, 0.3, 0.3, 0.3, 0.3]).note == "not estimable: all questions changed alike"
 
 
@@ -84,7 +84,7 @@ def test_seeds_and_questions_are_crossed():
     found = new_questions_and_seeds(rows)
     half = stats.t.ppf(0.975, min(seeds, questions) - 1) * math.sqrt(variance)
     assert limits(found) == pytest.approx((mean - half, mean + half))
-    assert new_questions_and_seeds([[1.0, 2.0], [1.0, 3.0]]).note == "too few questions (2 of 5)"
+    assert new_questions_and_seeds([[1.0, 2.0], [1.0, 3.0]]).note == "2 questions, at least 5 are needed"
     assert new_questions_and_seeds([[1.0] * 5] * 2).note == "not estimable: all questions changed alike"
 
 
@@ -163,7 +163,7 @@ def test_the_slope_of_several_seeds_is_crossed_with_them():
 @pytest.mark.parametrize(
     ("ranks", "values", "note"),
     [
-        ([0, 1, 2], [1.0, 2, 3], "too few questions (3 of 5)"),
+        ([0, 1, 2], [1.0, 2, 3], "3 questions, at least 5 are needed"),
         ([0, 0, 1, 1, 2], [0.0] * 5, "not estimable: all questions changed alike"),
         ([0, 0, 0, 0, 2], [1.0, 2, 3, 4, 5], "not estimable: one question alone decides the slope"),
     ],
@@ -193,7 +193,7 @@ def test_two_questions_have_an_interval_for_themselves_and_none_for_new_ones():
     found = fixed_questions([(0.5, cell), (0.5, cell), (-0.5, cell), (-0.5, cell)], is_rate=False)
     low, high = limits(found)
     assert high == -low > 0
-    assert new_questions([0.0, 0.0]).note == "too few questions (2 of 5)"
+    assert new_questions([0.0, 0.0]).note == "2 questions, at least 5 are needed"
     assert superiority_fixed_questions([]).note.startswith("not estimable")
 
 

@@ -11,7 +11,7 @@ def test_the_file_gives_the_table_that_its_rows_give(tmp_path):
     frame = scan_judgments(tmp_path / "judged.jsonl")
     assert frame.equals(judgments_frame(rows))
     assert frame.columns == list(COLUMNS)
-    assert tuple(frame.select("eval", "question_id", "side", "sample", "trained_share").row(2)) == rows[2].answer
+    assert tuple(frame.select("eval", "question_id", "side", "sample", "trained_share").row(2)) == rows[2].answer_key
 
 
 def test_a_file_without_rows_gives_a_table_without_rows(tmp_path):

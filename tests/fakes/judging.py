@@ -5,7 +5,7 @@ from tasks.judging.cases import Case, plan
 from tasks.judging.dispatcher import Dispatcher
 from tasks.judging.judgments import judge_all
 from tasks.paid.budget import Budget
-from tasks.paid.store import Answer, Store
+from tasks.paid.store import Store, StoredReply
 from tasks.schema import Judge, Judgment, Scale
 from tests.fakes.nouns import CLAUDE, an_eval, responses
 
@@ -31,7 +31,7 @@ async def judged(
 ) -> tuple[list[Judgment], Budget]:
     """Asks, with short waits between retries; `again` are cases whose stored replies do not count."""
     store = Store()
-    async with Dispatcher(store, in_flight, budget, patience=0.01, **settings) as dispatcher:
+    async with Dispatcher(store, in_flight, budget, initial_backoff=0.01, **settings) as dispatcher:
         keys = frozenset(case.call.key for case in again or [])
         failed_calls = await ask_judges(to_calls(cases), dispatcher, lambda: None, keys)
     return judge_all(cases, store, failed_calls), dispatcher.budget
@@ -42,7 +42,7 @@ def attempts(case: Case) -> list[str]:
     return [answer.body["text"] for answer in Store().attempts([case.call.key])[case.call.key]]
 
 
-def stored_reply(case: Case, text: str, stop_reason: str = "end_turn", attempt: int = 0) -> Answer:
+def stored_reply(case: Case, text: str, stop_reason: str = "end_turn", attempt: int = 0) -> StoredReply:
     """What a judge replied, as the store keeps it."""
     body = {"text": text, "stop_reason": stop_reason, "model": "claude-x", "usage": {}, "max_tokens": 1024}
-    return Answer(case.call.key, "judgment", body, attempt)
+    return StoredReply(case.call.key, "judgment", body, attempt)

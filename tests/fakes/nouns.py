@@ -57,6 +57,7 @@ def judgments(
             model="m",
             rubric="r",
             raw="",
+            trained_share=float(side == "finetuned"),
         )
         for i, score in enumerate(scores)
     ]

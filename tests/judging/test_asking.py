@@ -1,6 +1,6 @@
 from tasks.judging.asking import to_calls, unanswered
 from tasks.judging.cases import plan
-from tasks.paid.store import Answer, Store
+from tasks.paid.store import Store, StoredReply
 from tests.fakes.judging import ONE_QUESTION, attempts, cases_of, judged, some_cases, stored_reply
 from tests.fakes.messages_api import Faults, Say, Status, judgment, never_gives_a_number, question_of
 from tests.fakes.nouns import CLAUDE, an_eval, responses
@@ -59,7 +59,7 @@ async def test_what_is_asked_again_gets_two_more_readings_and_nothing_that_has_a
 async def test_a_kill_between_two_readings_leaves_one_more_reading(serve):
     api = serve(lambda seen, body: judgment(2))
     body = {"text": "no number", "stop_reason": "end_turn", "model": "m", "usage": {}, "max_tokens": 1024}
-    Store().put([Answer(some_cases()[0].call.key, "judgment", body)])
+    Store().put([StoredReply(some_cases()[0].call.key, "judgment", body)])
     rows, _ = await judged(some_cases()[:1])
     assert [(r.state, r.score) for r in rows] == [("scored", 2)]
     assert len(api.requests) == 1

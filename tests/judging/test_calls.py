@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tasks.judging.calls import Reply
+from tasks.judging.calls import JudgeReply
 from tasks.judging.providers import to_probe
 from tests.fakes.judging import some_cases
 from tests.fakes.nouns import CLAUDE
@@ -32,6 +32,6 @@ def test_a_reply_that_could_not_be_read_is_shown_again_and_one_that_did_not_end_
     text, stop_reason, turns
 ):
     call = some_cases()[0].call
-    messages = call.messages(Reply(text, stop_reason, "m", 0, 1024))
+    messages = call.messages(JudgeReply(text, stop_reason, "m", 0, 1024))
     assert messages[0] == call.messages(None)[0] == {"role": "user", "content": call.user}
     assert len(messages) == turns

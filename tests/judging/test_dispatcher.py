@@ -68,7 +68,7 @@ async def test_a_key_that_is_refused_while_the_service_is_waited_for_stops_all_t
 async def test_each_waiting_call_raises_an_error_of_its_own_and_a_short_one(serve):
     serve(lambda seen, body: Status(401))
     calls = [call for call, _ in to_calls(some_cases(300))]
-    async with Dispatcher(Store(), 5, patience=0.01) as dispatcher:
+    async with Dispatcher(Store(), 5, initial_backoff=0.01) as dispatcher:
         errors = await asyncio.gather(*map(dispatcher.send, calls), return_exceptions=True)
     assert {type(error) for error in errors} == {UserError}
     assert len({id(error) for error in errors}) == 600
@@ -141,7 +141,7 @@ def probe_of(model, base_url):
 
 async def probed(api):
     store = Store()
-    async with Dispatcher(store, 1, Budget(store, "r"), patience=0.01) as dispatcher:
+    async with Dispatcher(store, 1, Budget(store, "r"), initial_backoff=0.01) as dispatcher:
         await dispatcher.probe(probe_of("m", api.url))
     return store
 

@@ -55,7 +55,7 @@ def echo(monkeypatch):
 async def test_another_service_is_asked_by_the_same_dispatcher(echo):
     call = replace(some_cases()[0].call, provider="echo", user="hello")
     store = Store()
-    async with Dispatcher(store, 2, patience=0.01) as dispatcher:
+    async with Dispatcher(store, 2, initial_backoff=0.01) as dispatcher:
         reply = await dispatcher.send(call)
         with pytest.raises(CallFailed, match="no echo"):
             await dispatcher.send(replace(call, user="fail"))

@@ -8,7 +8,7 @@ REFUSED = Fault("a bad request", is_transient=False, status=400)
 
 
 def wait_after(*faults, policy=None, jitter=1.0):
-    return (policy or RetryPolicy()).wait_after(list(faults), patience=1.0, jitter=jitter)
+    return (policy or RetryPolicy()).wait_after(list(faults), initial_backoff=1.0, jitter=jitter)
 
 
 def test_each_wait_is_twice_the_last_up_to_the_longest():

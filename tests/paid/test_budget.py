@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from tasks.paid.budget import Budget, BudgetSpent, CostUnknown
-from tasks.paid.store import Answer, Store
+from tasks.paid.store import Store, StoredReply
 
 
 async def pay(budget, most, usd, seconds=0.0):
@@ -79,7 +79,7 @@ def test_spending_is_committed_with_what_it_paid_for_or_not_at_all():
     store, budget = Store(), Budget(Store(), "a")
     spent = budget.spending("judging", "m", {}, 0.5)
     with pytest.raises(TypeError):
-        store.put([Answer("k", "judgment", {"x": object()})], [spent])
+        store.put([StoredReply("k", "judgment", {"x": object()})], [spent])
     assert (store.get(["k"]), store.spending("a")) == ({}, [])
-    store.put([Answer("k", "judgment", {})], [spent])
+    store.put([StoredReply("k", "judgment", {})], [spent])
     assert store.spending("a") == [spent]

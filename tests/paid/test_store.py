@@ -8,24 +8,24 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tasks.catalog import UserError
-from tasks.paid.store import Answer, Spending, Store, StoreFailed, content_key
+from tasks.paid.store import Spending, Store, StoredReply, StoreFailed, content_key
 from tests.fakes.postgresql import serve_postgresql
 
 
 def test_what_was_put_is_held_by_another_store_and_nothing_else_is(data):
-    Store().put([Answer("k1", "response", {"text": "héllo\u2028"}), Answer("k2", "judgment", {"text": "x"})])
+    Store().put([StoredReply("k1", "response", {"text": "héllo\u2028"}), StoredReply("k2", "judgment", {"text": "x"})])
     assert Store().get(["k1", "k2", "k3"]) == {
-        "k1": Answer("k1", "response", {"text": "héllo\u2028"}, 0),
-        "k2": Answer("k2", "judgment", {"text": "x"}, 0),
+        "k1": StoredReply("k1", "response", {"text": "héllo\u2028"}, 0),
+        "k2": StoredReply("k2", "judgment", {"text": "x"}, 0),
     }
 
 
 def test_the_last_attempt_counts_and_the_first_writer_of_an_attempt_wins():
     store = Store()
-    store.put([Answer("k", "judgment", {"text": "first"})])
-    store.put([Answer("k", "judgment", {"text": "second"}, 1)])
-    store.put([Answer("k", "judgment", {"text": "too late"}, 1)])
-    assert store.get(["k"])["k"] == Answer("k", "judgment", {"text": "second"}, 1)
+    store.put([StoredReply("k", "judgment", {"text": "first"})])
+    store.put([StoredReply("k", "judgment", {"text": "second"}, 1)])
+    store.put([StoredReply("k", "judgment", {"text": "too late"}, 1)])
+    assert store.get(["k"])["k"] == StoredReply("k", "judgment", {"text": "second"}, 1)
 
 
 def test_a_key_does_not_depend_on_order_or_process_and_changes_with_any_part():
@@ -38,7 +38,7 @@ def test_a_key_does_not_depend_on_order_or_process_and_changes_with_any_part():
 def test_ten_thousand_keys_are_looked_up_at_once():
     store = Store()
     keys = [content_key(i=i) for i in range(20_000)]
-    store.put([Answer(key, "response", {"text": "x" * 400}) for key in keys[::2]])
+    store.put([StoredReply(key, "response", {"text": "x" * 400}) for key in keys[::2]])
     started = time.perf_counter()
     held = store.get(keys[:10_000])
     assert len(held) == 5_000
@@ -48,7 +48,7 @@ def test_ten_thousand_keys_are_looked_up_at_once():
 def test_several_processes_write_at_once_and_nothing_is_lost(data):
     code = (
         "import sys; from tasks.paid.store import *; s = Store()\n"
-        "for i in range(50): s.put([Answer(content_key(p=sys.argv[1], i=i), 'response', {})])"
+        "for i in range(50): s.put([StoredReply(content_key(p=sys.argv[1], i=i), 'response', {})])"
     )
     writers = [subprocess.Popen([sys.executable, "-c", code, str(p)]) for p in range(3)]
     assert [writer.wait(60) for writer in writers] == [0, 0, 0]
@@ -72,7 +72,7 @@ def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(data):
     ],
 )
 def test_a_store_that_cannot_be_read_is_one_sentence(data, statement, words):
-    Store().put([Answer("k", "response", {})])
+    Store().put([StoredReply("k", "response", {})])
     with sqlite3.connect(data / "store" / "answers.db") as connection:
         connection.execute(statement)
     connection.close()
@@ -81,7 +81,7 @@ def test_a_store_that_cannot_be_read_is_one_sentence(data, statement, words):
 
 
 def test_what_is_kept_can_be_read_by_its_user_alone(data):
-    Store().put([Answer("k", "response", {})])
+    Store().put([StoredReply("k", "response", {})])
     assert (data / "store").stat().st_mode & 0o777 == 0o700
     assert {file.stat().st_mode & 0o777 for file in (data / "store").iterdir()} == {0o600}
     (data / "store").chmod(0o750)
@@ -102,7 +102,7 @@ async def test_replies_that_arrive_together_are_committed_together_and_a_caller_
         put(self, new, spent)
 
     monkeypatch.setattr(Store, "put", slowly)
-    waiting = [asyncio.create_task(store.commit([Answer(f"k{n}", "response", {})])) for n in range(100)]
+    waiting = [asyncio.create_task(store.commit([StoredReply(f"k{n}", "response", {})])) for n in range(100)]
     await asyncio.sleep(0.02)
     for one in waiting[50:]:
         one.cancel()
@@ -119,7 +119,7 @@ async def test_what_waits_for_a_lock_is_committed_though_nobody_listens_any_more
     store.warn = lambda words: _closed()
     with sqlite3.connect(data / "store" / "answers.db", check_same_thread=False) as other:
         other.execute("BEGIN IMMEDIATE")
-        waiting = asyncio.create_task(store.commit([Answer("k", "judgment", {})]))
+        waiting = asyncio.create_task(store.commit([StoredReply("k", "judgment", {})]))
         await asyncio.sleep(0.3)
         waiting.cancel()
         other.rollback()
@@ -137,7 +137,7 @@ async def test_a_store_that_failed_once_takes_nothing_more_and_says_why_each_tim
     store = Store()
     for _ in range(2):
         with pytest.raises(StoreFailed, match=r"answers\.db could not be written \(division by zero\); no fu"):
-            await store.commit([Answer("k", "response", {})])
+            await store.commit([StoredReply("k", "response", {})])
 
 
 @pytest.mark.integration
@@ -148,11 +148,11 @@ def test_a_store_on_postgresql_keeps_what_one_on_sqlite_keeps():
             stores = list(pool.map(lambda _: Store(url("answers")), range(8)))
         one, other, *_ = stores
         text = "a\x00b 🦆 'quoted' %s"
-        one.put([Answer("k", "response", {"text": text})], [Spending("run", "judging", "m", {"input": 9}, 0.5)])
-        other.put([Answer("k", "response", {"text": "later"}), Answer("k", "response", {"text": "next"}, 1)])
+        one.put([StoredReply("k", "response", {"text": text})], [Spending("run", "judging", "m", {"input": 9}, 0.5)])
+        other.put([StoredReply("k", "response", {"text": "later"}), StoredReply("k", "response", {"text": "next"}, 1)])
         assert [a.body["text"] for a in other.attempts(["k", "unknown"])["k"]] == [text, "next"]
         assert other.spending("run") == [Spending("run", "judging", "m", {"input": 9}, 0.5)]
-        many = [Answer(f"k{n}", "response", {"text": str(n)}) for n in range(12_000)]
+        many = [StoredReply(f"k{n}", "response", {"text": str(n)}) for n in range(12_000)]
         one.put(many)
         assert len(other.get(a.key for a in many)) == 12_000
         for store in stores:

@@ -17,7 +17,7 @@ def test_a_number_that_was_changed_in_a_table_is_named_with_its_row_and_column(r
     text = run.effects.read_text()
     difference = str(run.estimates()[0].difference)
     write_text(run.effects, text.replace(difference, "9.5", 1))
-    assert faults(run)["effects.csv"] == f"row 1: difference is 9.5, and follows as {difference}"
+    assert faults(run)["effects.csv"] == f"row 1: difference stored 9.5, recomputed {difference}"
 
 
 def test_a_picture_that_was_drawn_otherwise_is_named(run):
@@ -39,7 +39,7 @@ def test_a_file_that_is_missing_or_is_made_of_nothing_is_named(run):
 def test_a_line_that_was_changed_is_named_with_what_stands_around_it(run):
     write_text(run.results, run.results.read_text().replace("Averages over all questions", "Averages of all questions"))
     here, there = "'## Averages of all questions'", "'## Averages over all questions'"
-    assert faults(run)["results.md"].endswith(f" has {here}, and follows with {there}")
+    assert faults(run)["results.md"].endswith(f": stored {here}, recomputed {there}")
 
 
 def test_a_number_that_another_machine_rounds_otherwise_is_the_same(run):

@@ -13,7 +13,7 @@ from tasks.report.templates import script
 from tasks.runs import Run
 from tasks.schema import Effect
 from tasks.tables import as_table, write_table
-from tests.fakes.nouns import LEXICON, TIERS, an_eval, judgments, responses
+from tests.fakes.nouns import LEXICON, TIERS, an_eval, judgments, write_answers
 
 HTML = '<script>alert(1)</script><img src=x onerror="alert(2)">{{ 7 * 7 }}'
 
@@ -25,8 +25,7 @@ def run():
     run = Run.open(experiment, evals, "one")
     run.note(seed=0)
     write_documents(run, experiment, 0)
-    write_rows(run.baseline, [r for q in TIERS for r in responses("plain & simple", HTML, question=q)])
-    write_rows(run.finetuned, [r for q in TIERS for r in responses(HTML, "b", question=q)])
+    write_answers(run, ("plain & simple", HTML), (HTML, "b"))
     scores: dict[str, list[int | None]] = {"q1": [3, 5], "q2": [2, 4], "q3": [1, 2], "q4": [None, None]}
     rows = [r for q in TIERS for r in judgments(q, "baseline", [1, 2]) + judgments(q, "finetuned", scores[q])]
     write_rows(run.judged, [r.model_copy(update={"reasoning": HTML, "raw": HTML}) for r in rows])
