@@ -141,3 +141,13 @@ def test_without_its_server_the_tokens_of_a_hosted_training_are_estimated_and_pr
     assert f"training ${tokens * 3 / 1e6:,.2f}" in cost
     answers = 2 * 10 * 8
     assert f"sampling ${answers * (50 * 1 + 300 * 2) / 2 / 1e6:,.2f}" in cost
+
+
+def test_a_model_that_hosted_tinker_retired_is_named_with_its_day_and_its_sister(check, monkeypatch):
+    monkeypatch.delenv("TINKER_API_KEY", raising=False)
+    monkeypatch.setenv("HOME", "/nonexistent")
+    (problem,) = (
+        line for line in check(name="factory_farming_neutral") if line.startswith("Before it can run: no Tin")
+    )
+    assert "hosted Tinker retired meta-llama/Llama-3.3-70B-Instruct on 2026-06-12; run its sister " in problem
+    assert not any("hosted Tinker retired" in line for line in check(name="factory_farming_neutral_qwen3_8_27b"))
