@@ -6,7 +6,7 @@ from tasks.definitions import load_experiment
 
 
 def test_an_experiment_that_trains_on_no_tinker_server_has_no_seeds_to_check():
-    with pytest.raises(UserError, match="^--seeds checks a Tinker server, and standin uses none; set "):
+    with pytest.raises(UserError, match=r"^--seeds checks a Tinker server, and standin uses none; set "):
         show_seed_check(load_experiment("standin"))
 
 
