@@ -114,9 +114,10 @@ def test_no_number_is_cut_off_where_several_measures_share_the_table():
 
 
 def test_several_measures_stand_under_their_names_and_say_what_has_no_interval_or_no_test():
-    yes = [(0.2 + n / 30, 0.25 + n / 31 * (1 + n % 2 / 9)) for n in range(18)]
+    before = [0.2 + n / 30 for n in range(18)]
+    after = [0.25 + n / 31 * (1 + n % 2 / 9) for n in range(18)]
     drifts = [row for n in range(3) for row in drift_rows(f"direct{n}", [0.1, 0.2, 0.4 + n], "statements")]
-    rows = yes_rows(*zip(*yes, strict=True)) + drifts
+    rows = yes_rows(before, after) + drifts
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(effects_table(estimate(judgments_frame([]), [a_statement_eval()], rows)))
     shown = [line.rstrip() for line in console.export_text().splitlines()]
