@@ -8,6 +8,7 @@ The counts hold for layers like Llama's in bfloat16, with LoRA's own numbers in 
 memory: its batches are those of the settings.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -92,6 +93,12 @@ def trainings_that_fit(free: int, shape: Shape, tokens: int) -> tuple[int, bool]
         return _fit(free, whole), False
     inputs = shape.layers * shape.hidden * BFLOAT16
     return _fit(free, tokens * (inputs + shape.layer_bytes + shape.logit_bytes)), True
+
+
+def at_once(model: Any, tokens: int, fit: Callable[[int, Shape, int], int], otherwise: int) -> int:
+    """How many texts of so many tokens `fit` finds room for on the model's GPU; on a CPU the other number."""
+    free = free_bytes(model.device)
+    return otherwise if free is None else fit(free, Shape.of(model.config), tokens)
 
 
 def _fit(free: int, each: int) -> int:
