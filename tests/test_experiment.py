@@ -459,12 +459,12 @@ async def test_statements_are_scored_by_the_answer_and_by_its_logprobs_and_drift
     run = Run(await run_experiment(experiment, seed=0, run="one"))
     likely = run.likelihood_rows()
     assert {(row.measure, row.trained_share) for row in likely} == {
-        (m, at) for m in ("drift", "choice") for at in (0.5, 1.0)
+        (m, at) for m in ("drift", "choice", "yes") for at in (0.5, 1.0)
     }
     assert sum(row.measure == "choice" for row in likely) == 2 * 3
     assert all(0 < row.baseline < 1 and 0 < row.finetuned < 1 for row in likely if row.measure == "choice")
     whole = {e.measure: e for e in run.estimates() if not e.question_id}
-    assert set(whole) == {"trait", "drift", "choice"}
+    assert set(whole) == {"trait", "drift", "choice", "yes"}
     assert whole["choice"].note_new_questions == "3 questions, at least 5 are needed"
     assert whole["drift"].difference is not None
     again = Run(await run_experiment(experiment, seed=0, run="two"))

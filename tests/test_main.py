@@ -19,6 +19,7 @@ from tasks.schema import Failure, Rule
 from tasks.visible import HIDDEN
 from tests.conftest import PROJECT
 from tests.fakes.nouns import CLAUDE, LEXICON, an_eval, judgments
+from tests.fakes.statements import a_statement_eval, drift_rows, yes_rows
 
 HEAVY = {
     "prefect",
@@ -110,6 +111,24 @@ def test_no_number_is_cut_off_where_several_measures_share_the_table():
     for effect in effects:
         assert f"{effect.ci_low_fixed_questions:+.2f} to {effect.ci_high_fixed_questions:+.2f}" in shown
         assert f"{effect.ci_low_new_questions:+.2f} to {effect.ci_high_new_questions:+.2f}" in shown
+
+
+def test_several_measures_stand_under_their_names_and_say_what_has_no_interval_or_no_test():
+    before = [0.2 + n / 30 for n in range(18)]
+    after = [0.25 + n / 31 * (1 + n % 2 / 9) for n in range(18)]
+    drifts = [row for n in range(3) for row in drift_rows(f"direct{n}", [0.1, 0.2, 0.4 + n], "statements")]
+    rows = yes_rows(before, after) + drifts
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(effects_table(estimate(judgments_frame([]), [a_statement_eval()], rows)))
+    shown = [line.rstrip() for line in console.export_text().splitlines()]
+    assert max(map(len, shown)) <= 80
+    assert [line for line in shown if line in ("choice", "yes", "drift")] == ["choice", "yes", "drift"]
+    reasons = " ".join(shown)
+    assert (
+        "– these questions: the probabilities are exact: these questions asked again give the same: choice, yes"
+        in reasons
+    )
+    assert "whatever it was trained on: drift" in reasons
 
 
 # ---- text of others ------------------------------------------------------------------------------

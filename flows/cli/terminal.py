@@ -85,17 +85,22 @@ def show_effects(effects: Sequence[Effect]) -> None:
 
 
 def effects_table(effects: Sequence[Effect]) -> Table:
-    """The effects by tier. What every row would repeat stands above the table, and why an interval is missing below."""
+    """The effects by tier. What every row would repeat stands above the table, and why an interval is missing below.
+
+    Several measures are beneath each other, each under its name; of several runs those of one tier.
+    """
+    effects = _side_by_side([effect for effect in effects if not effect.is_of_question])
     # One blank between columns: a row is 80 characters wide.
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", title_style="")
     table.title_justify, table.caption_justify = "left", "left"
     labels = [effect.label if isinstance(effect, Compared) else "" for effect in effects]
     evals, measures = [effect.eval for effect in effects], [effect.measure for effect in effects]
-    names = {"runs": labels, "eval": evals, "measure": measures}
+    names = {"eval": evals, "measure": measures, "runs": labels}
     varying = [name for name, values in names.items() if len(set(values)) > 1]
     shared = [f"{name} {values[0]}" for name, values in names.items() if any(values) and name not in varying]
     table.title = ", ".join(shared)
-    for name in (*varying, "tier"):
+    named = [name for name in varying if name != "measure"]
+    for name in ("tier", *named):
         table.add_column(name)
     # Of several runs the means stand in the comparison's page alone.
     means = () if len(varying) > 1 else ("baseline", "fine-tuned")
@@ -107,13 +112,22 @@ def effects_table(effects: Sequence[Effect]) -> Table:
     if not varying:  # where a name takes its room, the counts stand in the report alone
         table.add_column("scored", justify="right")
     for row, effect in enumerate(effects):
-        if not effect.is_of_question:
-            numbers = (*(_means(effect) if means else ()), number_or_dash(effect.difference, "+"), *_intervals(effect))
-            cells = (*(names[name][row] for name in varying), effect.tier, *numbers)
-            scored = () if varying else (f"{effect.scored_baseline + effect.scored_finetuned:,}",)
-            table.add_row(*cells, *scored, style="bold" if effect.is_overall else None)
-    table.caption = "\n".join(_reasons([effect for effect in effects if not effect.is_of_question]))
+        if "measure" in varying and (row == 0 or effect.measure != measures[row - 1]):
+            table.add_row(effect.measure, style="bold")
+        numbers = (*(_means(effect) if means else ()), number_or_dash(effect.difference, "+"), *_intervals(effect))
+        tier = f"  {effect.tier}" if "measure" in varying else effect.tier
+        scored = () if varying else (f"{effect.scored_baseline + effect.scored_finetuned:,}",)
+        cells = (tier, *(names[name][row] for name in named), *numbers, *scored)
+        table.add_row(*cells, style="bold" if effect.is_overall else None)
+    table.caption = "\n".join(_reasons(effects))
     return table
+
+
+def _side_by_side(effects: list[Effect]) -> list[Effect]:
+    """Those of one measure and tier beneath each other, whichever run they are of."""
+    measures = list(dict.fromkeys((effect.eval, effect.measure) for effect in effects))
+    tiers = list(dict.fromkeys(effect.tier for effect in effects))
+    return sorted(effects, key=lambda e: (measures.index((e.eval, e.measure)), tiers.index(e.tier)))
 
 
 def _means(effect: Effect) -> tuple[str, str]:
@@ -142,14 +156,15 @@ def _reasons(effects: list[Effect]) -> list[str]:
 
 
 def _rows_in_words(some: list[Effect], effects: list[Effect]) -> str:
-    """Their tiers; where the table has several measures, the name of one that they are all of, else its tiers too."""
-    if len({effect.measure for effect in effects}) == 1:
-        return ", ".join(dict.fromkeys(effect.tier for effect in some))
+    """Their tiers; where only some of the table's measures are concerned, these too."""
     tiers: dict[str, list[str]] = {}
     for effect in some:
         tiers.setdefault(effect.measure, []).append(effect.tier)
+    concerned = {measure: ", ".join(dict.fromkeys(names)) for measure, names in tiers.items()}
+    if len(set(concerned.values())) == 1 and len(concerned) == len({effect.measure for effect in effects}):
+        return next(iter(concerned.values()))
     whole = {measure for measure in tiers if len(tiers[measure]) == sum(e.measure == measure for e in effects)}
-    return ", ".join(m if m in whole else f"{m} ({', '.join(dict.fromkeys(names))})" for m, names in tiers.items())
+    return ", ".join(measure if measure in whole else f"{measure} ({names})" for measure, names in concerned.items())
 
 
 def show_failures(run: Run, number: int = 0) -> None:

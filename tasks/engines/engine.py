@@ -9,6 +9,8 @@ from tasks.schema import Checkpoint, Document, Ended, Eval, Message, Sampling
 
 Progress = Callable[[int, int, str], None]
 """What a training calls after each optimizer step: steps done, steps in all, and words such as "steps, loss 2.41"."""
+Written = Callable[[int], None]
+"""What a sampling may call while answers are written: tokens so far, those of unfinished answers too."""
 
 
 class Request(NamedTuple):
@@ -89,7 +91,9 @@ class Engine(Protocol):
         finite number is a UserError.
         """
 
-    def sample(self, checkpoint: Checkpoint, requests: list[Request], sampling: Sampling) -> AsyncIterator[list[Reply]]:
+    def sample(
+        self, checkpoint: Checkpoint, requests: list[Request], sampling: Sampling, written: Written = lambda _: None
+    ) -> AsyncIterator[list[Reply]]:
         """Replies as they come, in any order, each with its place among the requests."""
 
     def answer_tokens(self, text: str, ended: bool) -> list[int]:

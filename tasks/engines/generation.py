@@ -1,19 +1,24 @@
-"""Batched sampling with a seed for every answer: what is drawn does not depend on what else is in the batch."""
+"""Sampling with a seed for every answer: what is drawn does not depend on what else is in the batch.
 
+Answers are written side by side, each in a row of its own. A prompt is read once for all its answers, and the row of an
+answer that has ended goes to the next that waits.
+"""
+
+from collections import deque
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
-from transformers import (
-    GenerationConfig,
-    LogitsProcessor,
-    LogitsProcessorList,
-    TemperatureLogitsWarper,
-    TopPLogitsWarper,
-)
+from transformers import DynamicCache, GenerationConfig, LogitsProcessor, LogitsProcessorList, TopPLogitsWarper
 
 from tasks.engines.engine import Request, Text
+from tasks.engines.lora import logits_at
+from tasks.engines.row_cache import GROUPED, RowCache, shares_rows
 from tasks.schema import Sampling
+
+ROWS = 32
+"""Answers written side by side: as many as a kill can cost."""
 
 
 class Answer(NamedTuple):
@@ -23,63 +28,109 @@ class Answer(NamedTuple):
     complete: bool
 
 
-class SeededDraw(LogitsProcessor):
-    """Draws each row's next token by its own uniform numbers, and leaves only that token possible.
+class Step(NamedTuple):
+    """What `generate` did since the last one: answers that ended, by their requests' places, and tokens written."""
 
-    Inverse transform sampling: the token at which the cumulative probability passes u. `generate` then takes the
-    likeliest token, which is the drawn one.
+    ended: dict[int, Answer]
+    tokens: int
+
+
+class Row:
+    """One answer that is being written."""
+
+    def __init__(self, place: int, request: Request, most: int):
+        """`place` is that of its request; the answer has at most so many tokens."""
+        self.place, self.prompt, self.most = place, request.tokens, most
+        self.numbers, self.answer = uniform(request.seed, most), list[int]()
+
+    @property
+    def next(self) -> int:
+        """The token that the model reads next: all before it are read."""
+        return self.answer[-1] if self.answer else self.prompt[-1]
+
+    @property
+    def read(self) -> int:
+        """How many tokens the model has read."""
+        return len(self.prompt) + len(self.answer) - 1
+
+    def has_ended(self, stop: list[int]) -> bool:
+        """By a stop token, or by its length."""
+        return len(self.answer) == self.most or self.answer[-1] in stop
+
+
+def uniform(seed: int, count: int) -> list[float]:
+    """The random numbers of one answer, in [0, 1): one for each token that may be drawn."""
+    return torch.rand(count, generator=torch.Generator().manual_seed(seed)).tolist()
+
+
+def draw(logits: torch.Tensor, numbers: list[float], sampling: Sampling) -> torch.Tensor:
+    """The next token of each row, [rows], from logits [rows, vocabulary] and the rows' own random numbers.
+
+    Inverse transform sampling: the token at which the cumulative probability passes the number.
     """
-
-    def __init__(self, seeds: list[int], sampling: Sampling, start: int, device: torch.device):
-        """`start` is the length of the padded prompts in tokens; `uniform` is [batch, max_tokens], in [0, 1)."""
-        rows = [torch.rand(sampling.max_tokens, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-        self.uniform = torch.stack(rows).to(device)
-        self.start = start
-        self.warpers = LogitsProcessorList([TemperatureLogitsWarper(sampling.temperature)])
-        if sampling.top_p < 1:
-            self.warpers.append(TopPLogitsWarper(sampling.top_p))
-
-    def __call__(self, input_ids: Any, scores: Any) -> Any:
-        """Tokens so far [batch, tokens] and logits [batch, vocabulary] to logits that are -inf but for one token."""
-        probabilities = torch.softmax(self.warpers(input_ids, scores).float(), dim=-1)
-        cumulative = probabilities.cumsum(dim=-1)
-        u = self.uniform[:, input_ids.shape[1] - self.start, None] * cumulative[:, -1:]
-        drawn = torch.searchsorted(cumulative, u, right=True).clamp(max=scores.shape[1] - 1)
-        return torch.full_like(scores, -torch.inf).scatter(1, drawn, 0.0)
+    if sampling.temperature == 0:
+        return logits.argmax(dim=-1)
+    scores = logits.float() / sampling.temperature
+    if sampling.top_p < 1:
+        scores = TopPLogitsWarper(sampling.top_p)(torch.empty(0), scores)
+    cumulative = torch.softmax(scores, dim=-1).cumsum(dim=-1)
+    passed = torch.tensor(numbers, device=logits.device)[:, None] * cumulative[:, -1:]
+    return torch.searchsorted(cumulative, passed, right=True).clamp(max=logits.shape[1] - 1)[:, 0]
 
 
 @torch.inference_mode()
-def generate(model: Any, requests: list[Request], sampling: Sampling, stop: list[int]) -> list[Answer]:
-    """One answer for each request, in their order; prompts are padded on the left to [batch, longest prompt]."""
-    longest = max(len(r.tokens) for r in requests)
-    tokens = torch.tensor([[stop[0]] * (longest - len(r.tokens)) + r.tokens for r in requests], device=model.device)
-    mask = torch.tensor([[0] * (longest - len(r.tokens)) + [1] * len(r.tokens) for r in requests], device=model.device)
-    config = GenerationConfig(
-        max_new_tokens=sampling.max_tokens, do_sample=False, eos_token_id=stop, pad_token_id=stop[0]
-    )
-    draw = [SeededDraw([r.seed for r in requests], sampling, longest, model.device)] if sampling.temperature > 0 else []
-    out = model.generate(
-        input_ids=tokens, attention_mask=mask, generation_config=config, logits_processor=LogitsProcessorList(draw)
-    )
-    return [_until_stop(row, stop) for row in out[:, longest:].tolist()]
+def generate(
+    model: Any, requests: list[Request], sampling: Sampling, stop: list[int], rows: int = ROWS
+) -> Iterator[Step]:
+    """One answer for each request, so many side by side; those to one prompt follow one another."""
+    places = sorted(range(len(requests)), key=lambda place: (len(requests[place].tokens), requests[place].tokens))
+    if not shares_rows(model):
+        yield from _in_batches(model, requests, places, sampling, stop, rows)
+        return
+    model.set_attn_implementation(GROUPED)
+    try:
+        yield from _in_rows(model, requests, places, sampling, stop, rows)
+    finally:
+        model.set_attn_implementation("sdpa")
 
 
-@torch.inference_mode()
-def logprobs(model: Any, texts: list[Text]) -> list[float]:
-    """The summed logprob of each answer's tokens behind its prompt, in nats.
+def _in_rows(
+    model: Any, requests: list[Request], places: list[int], sampling: Sampling, stop: list[int], rows: int
+) -> Iterator[Step]:
+    waiting, writing, cache = deque(places), list[Row](), RowCache(rows)
+    prompt, read = list[int](), DynamicCache()
+    while waiting or writing:
+        while waiting and len(writing) < rows:
+            row = Row(waiting[0], requests[waiting.popleft()], sampling.max_tokens)
+            if row.prompt != prompt:
+                prompt, read = row.prompt, _read(model, row.prompt)
+                yield Step({}, 0)
+            cache.put(len(writing), read)
+            writing.append(row)
+        logits = cache.logits(model, [row.next for row in writing], [row.read for row in writing])
+        drawn = draw(logits, [row.numbers[len(row.answer)] for row in writing], sampling).tolist()
+        for row, token in zip(writing, drawn, strict=True):
+            row.answer.append(token)
+        yield Step(_leave(writing, cache, stop), len(drawn))
 
-    Texts are padded on the right to [batch, longest text]; the logits are [batch, longest text, vocabulary].
-    """
-    rows = [torch.tensor(text.prompt + text.answer) for text in texts]
-    tokens = pad_sequence(rows, batch_first=True).to(model.device)
-    mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True).to(model.device)
-    logits = model(input_ids=tokens, attention_mask=mask, use_cache=False).logits
-    sums = []
-    for row, text in enumerate(texts):
-        first, last = len(text.prompt), len(text.prompt) + len(text.answer)
-        predicted = torch.log_softmax(logits[row, first - 1 : last - 1].float(), dim=-1)
-        sums.append(predicted.gather(1, tokens[row, first:last, None]).sum().item())
-    return sums
+
+def _read(model: Any, prompt: list[int]) -> DynamicCache:
+    cache = DynamicCache(config=model.config)
+    model(input_ids=torch.tensor([prompt], device=model.device), past_key_values=cache, logits_to_keep=1)
+    return cache
+
+
+def _leave(writing: list[Row], cache: RowCache, stop: list[int]) -> dict[int, Answer]:
+    """Takes the rows that have ended out, and puts the last one in the place of each."""
+    ended = {}
+    for place in reversed(range(len(writing))):
+        row = writing[place]
+        if row.has_ended(stop):
+            ended[row.place] = _until_stop(row.answer, stop)
+            cache.move(len(writing) - 1, place)
+            writing[place] = writing[-1]
+            writing.pop()
+    return ended
 
 
 def _until_stop(tokens: list[int], stop: list[int]) -> Answer:
@@ -87,3 +138,65 @@ def _until_stop(tokens: list[int], stop: list[int]) -> Answer:
         if token in stop:
             return Answer(tokens[:place], complete=True)
     return Answer(tokens, complete=False)
+
+
+# ---- models that cannot be read row by row -------------------------------------------------------
+
+
+class SeededDraw(LogitsProcessor):
+    """Lets transformers' own `generate` draw as `draw` does: it leaves only the drawn token possible."""
+
+    def __init__(self, requests: list[Request], sampling: Sampling, start: int):
+        """`start` is the length of the padded prompts in tokens."""
+        self.numbers = [uniform(request.seed, sampling.max_tokens) for request in requests]
+        self.sampling, self.start = sampling, start
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        """Tokens so far [batch, tokens] and logits [batch, vocabulary] to logits that are -inf but for one token."""
+        numbers = [row[input_ids.shape[1] - self.start] for row in self.numbers]
+        return torch.full_like(scores, -torch.inf).scatter(1, draw(scores, numbers, self.sampling)[:, None], 0.0)
+
+
+def _in_batches(
+    model: Any, requests: list[Request], places: list[int], sampling: Sampling, stop: list[int], rows: int
+) -> Iterator[Step]:
+    """With transformers' `generate`: prompts padded on the left to [rows, longest prompt], and every row to its end."""
+    config = GenerationConfig(
+        max_new_tokens=sampling.max_tokens, do_sample=False, eos_token_id=stop, pad_token_id=stop[0]
+    )
+    for first in range(0, len(places), rows):
+        some = places[first : first + rows]
+        prompts = [torch.tensor(requests[place].tokens) for place in some]
+        tokens = pad_sequence(prompts, batch_first=True, padding_value=stop[0], padding_side="left").to(model.device)
+        mask = pad_sequence([torch.ones_like(p) for p in prompts], batch_first=True, padding_side="left")
+        seeded = SeededDraw([requests[place] for place in some], sampling, tokens.shape[1])
+        out = model.generate(
+            input_ids=tokens,
+            attention_mask=mask.to(model.device),
+            generation_config=config,
+            logits_processor=LogitsProcessorList([seeded]),
+        )
+        answers = [_until_stop(row, stop) for row in out[:, tokens.shape[1] :].tolist()]
+        yield Step(dict(zip(some, answers, strict=True)), sum(len(answer.tokens) for answer in answers))
+
+
+# ---- how likely an answer is ---------------------------------------------------------------------
+
+
+@torch.inference_mode()
+def logprobs(model: Any, texts: list[Text]) -> list[float]:
+    """The summed logprob of each answer's tokens behind its prompt, in nats.
+
+    Texts are padded on the right to [batch, longest text]; the logits are [tokens of all answers, vocabulary].
+    """
+    rows = [torch.tensor(text.prompt + text.answer) for text in texts]
+    tokens = pad_sequence(rows, batch_first=True).to(model.device)
+    mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True).to(model.device)
+    predicts = torch.zeros_like(mask, dtype=torch.bool)
+    for row, text in enumerate(texts):
+        predicts[row, len(text.prompt) - 1 : len(text.prompt) + len(text.answer) - 1] = True
+    with logits_at(model, predicts):
+        logits = model(input_ids=tokens, attention_mask=mask, use_cache=False).logits
+    answered = tokens.roll(-1, dims=1)[predicts]
+    found = torch.log_softmax(logits.float(), dim=-1).gather(1, answered[:, None])[:, 0]
+    return [some.sum().item() for some in found.split([len(text.answer) for text in texts])]

@@ -8,6 +8,7 @@ import asyncio
 import json
 import re
 import shutil
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -16,23 +17,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.catalog import UserError, model_folder, names, resolve_path, suggestion
-from tasks.engines.engine import Progress, Reply, Request, Text
+from tasks.engines.engine import Progress, Reply, Request, Text, Written
 from tasks.engines.examples import PROBE, Example, total_tokens
 from tasks.engines.identity import CONFIG, WEIGHTS, adapter_identity, base_identity
 from tasks.engines.rendering import ChatFormat
 from tasks.engines.schedule import check_warmup
 from tasks.engines.smollm2 import NAME as SMOLLM2
 from tasks.engines.smollm2 import smollm2_folder
-from tasks.schema import Checkpoint, Document, Message, Sampling, Training
+from tasks.schema import Checkpoint, Document, Ended, Message, Sampling, Training
 
 if TYPE_CHECKING:
+    from tasks.engines.generation import Answer, Step
     from tasks.engines.hub import HubModel
     from tasks.engines.named_format import NamedFormat
 
-BATCH = 32
-"""Answers sampled side by side: as many as a kill can cost."""
 SCORED = 8
 """Answers whose probabilities are computed side by side."""
+REPORTED = 1.0
+"""Seconds of sampling after which answers that have ended are handed over, and tokens counted."""
 
 
 class LocalEngine:
@@ -99,7 +101,7 @@ class LocalEngine:
 
     async def preflight(self) -> None:
         """Refuses a model, chat format, layer, module or adapter that is not there, without loading any weights."""
-        self.untuned()
+        await asyncio.to_thread(self.untuned)  # which may fetch or make the model
         self.render(PROBE.messages[:1])
         self.stop()
         self._refuse_layers_that_are_not_there()
@@ -193,21 +195,25 @@ class LocalEngine:
         return self.adapted(str(folder)).model_copy(update={"earlier": earlier})
 
     async def sample(
-        self, checkpoint: Checkpoint, requests: list[Request], sampling: Sampling
+        self, checkpoint: Checkpoint, requests: list[Request], sampling: Sampling, written: Written = lambda _: None
     ) -> AsyncIterator[list[Reply]]:
-        """In batches of like lengths; an answer does not depend on what else is in its batch."""
-        from tasks.engines.generation import generate
+        """Many answers side by side, those to one question after one another; none depends on what is beside it."""
+        from tasks.engines.generation import ROWS, generate
+        from tasks.engines.memory import answers_that_fit, at_once
 
         model = await asyncio.to_thread(self._load, checkpoint)
-        by_length = sorted(range(len(requests)), key=lambda r: len(requests[r].tokens))
-        for start in range(0, len(requests), BATCH):
-            places = by_length[start : start + BATCH]
-            batch = [requests[r] for r in places]
-            answers = await asyncio.to_thread(generate, model, batch, sampling, self.stop())
-            yield [
-                Reply(r, self.format.decode(a.tokens), len(a.tokens), "complete" if a.complete else "truncated")
-                for r, a in zip(places, answers, strict=True)
-            ]
+        longest = max((len(request.tokens) for request in requests), default=0) + sampling.max_tokens
+        rows = at_once(model, longest, answers_that_fit, ROWS)
+        steps, tokens = generate(model, requests, sampling, self.stop(), rows), 0
+        while some := await asyncio.to_thread(_for_a_while, steps):
+            tokens += sum(step.tokens for step in some)
+            written(tokens)
+            if replies := [self._reply(place, answer) for step in some for place, answer in step.ended.items()]:
+                yield replies
+
+    def _reply(self, place: int, answer: "Answer") -> Reply:
+        ended: Ended = "complete" if answer.complete else "truncated"
+        return Reply(place, self.format.decode(answer.tokens), len(answer.tokens), ended)
 
     def answer_tokens(self, text: str, ended: bool) -> list[int]:
         """What logprobs are asked of: no special token that the text spells out is taken for one."""
@@ -216,11 +222,14 @@ class LocalEngine:
     async def logprobs(self, checkpoint: Checkpoint, texts: list[Text]) -> AsyncIterator[list[tuple[int, float]]]:
         """In batches of like lengths."""
         from tasks.engines.generation import logprobs
+        from tasks.engines.memory import at_once, scored_that_fit
 
         model = await asyncio.to_thread(self._load, checkpoint)
         by_length = sorted(range(len(texts)), key=lambda t: len(texts[t].prompt) + len(texts[t].answer))
-        for start in range(0, len(texts), SCORED):
-            places = by_length[start : start + SCORED]
+        longest = max((len(text.prompt) + len(text.answer) for text in texts), default=0)
+        scored = at_once(model, longest, scored_that_fit, SCORED)
+        for start in range(0, len(texts), scored):
+            places = by_length[start : start + scored]
             sums = await asyncio.to_thread(logprobs, model, [texts[t] for t in places])
             yield list(zip(places, sums, strict=True))
 
@@ -244,7 +253,20 @@ class LocalEngine:
             return model.eval()
         from peft import PeftModel
 
-        return PeftModel.from_pretrained(model, str(resolve_path(checkpoint.path))).merge_and_unload().eval()
+        adapted = PeftModel.from_pretrained(model, str(resolve_path(checkpoint.path)))
+        if model.dtype.itemsize < 4:  # in 16 bits a merge would round much of the LoRA away
+            return adapted.get_base_model().eval()
+        return adapted.merge_and_unload().eval()
+
+
+def _for_a_while(steps: "Iterator[Step]") -> "list[Step]":
+    """The next steps of REPORTED seconds; none where there are no more."""
+    done, until = [], time.monotonic() + REPORTED
+    for step in steps:
+        done.append(step)
+        if time.monotonic() >= until:
+            break
+    return done
 
 
 def _tensors(file: Path) -> list[str]:

@@ -2,6 +2,8 @@
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from torch.nn.functional import cross_entropy
+from torch.nn.functional import pad as pad_right
 from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
@@ -16,6 +19,7 @@ from tasks.catalog import UserError
 from tasks.engines.engine import Progress
 from tasks.engines.examples import Example
 from tasks.engines.identity import write_config_plainly
+from tasks.engines.memory import Shape, free_bytes, trainings_that_fit
 from tasks.engines.schedule import learning_rate, order, refuse_divergence, shares_at
 from tasks.schema import Training
 
@@ -23,6 +27,8 @@ IGNORED = -100
 """The label of a token that carries no loss: what cross_entropy leaves out."""
 SAVE_SECONDS = 60.0
 """Between two states from which a killed training goes on."""
+TRAINED_BYTES = 16
+"""What a number of the LoRA takes in a step: itself, its gradient and two moments, in 32 bits."""
 
 
 def device() -> torch.device:
@@ -54,13 +60,14 @@ def train_lora(
     folder.mkdir(parents=True, exist_ok=True)
     model = with_lora(load_model(base), training, seed)
     optimizer = make_optimizer(model, training)
+    at_once = fit_step(model, training, examples, free_bytes(model.device))
     kept = Resumable(folder, model, optimizer)
     steps = list(order(len(examples), training, seed))
     for step in range(kept.done, len(steps)):
         epoch, places = steps[step]
         before = {"held_out_loss": mean_loss(model, held_out, training)} if held_out and step == 0 else {}
         rate = learning_rate(training, step, len(steps))
-        loss, tokens = take_step(model, optimizer, [examples[p] for p in places], training.batch_size, rate)
+        loss, tokens = take_step(model, optimizer, [examples[p] for p in places], at_once, rate)
         row = {
             "step": step + 1,
             "epoch": epoch,
@@ -183,6 +190,22 @@ def with_lora(model: Any, training: Training, seed: int) -> Any:
             raise UserError(f"training.target_modules or training.layers: {str(error).splitlines()[0]}") from None
 
 
+def fit_step(model: Any, training: Training, examples: list[Example], free: int | None) -> int:
+    """How many texts of a step the model reads at once: as many as fit into the bytes that a GPU has free.
+
+    Where not even the longest would fit, layers are computed again in the backward pass from here on. On a CPU, which
+    has None, it is the batch size.
+    """
+    if free is None:
+        return training.batch_size
+    free -= TRAINED_BYTES * sum(p.numel() for p in model.parameters() if p.requires_grad)
+    longest = max(len(example.tokens) for example in examples)
+    texts, recompute = trainings_that_fit(free, Shape.of(model.config), longest)
+    if recompute:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    return min(texts, training.batch_size * training.accumulation)
+
+
 def take_step(
     model: Any, optimizer: torch.optim.Optimizer, examples: list[Example], batch_size: int, rate: float
 ) -> tuple[float, int]:
@@ -216,8 +239,25 @@ def mean_loss(model: Any, examples: list[Example], training: Training) -> float:
 def summed_loss(model: Any, examples: list[Example]) -> torch.Tensor:
     """Cross-entropy in nats summed over the trained tokens of a batch: a tensor without dimensions."""
     tokens, labels, mask = (t.to(model.device) for t in pad(examples))
-    logits = model(input_ids=tokens, attention_mask=mask, use_cache=False).logits[:, :-1]
-    return cross_entropy(logits.flatten(0, 1).float(), labels[:, 1:].flatten(), ignore_index=IGNORED, reduction="sum")
+    following = pad_right(labels[:, 1:], (0, 1), value=IGNORED)
+    predicts = following != IGNORED
+    with logits_at(model, predicts):
+        logits = model(input_ids=tokens, attention_mask=mask, use_cache=False).logits
+    return cross_entropy(logits.float(), following[predicts], reduction="sum")
+
+
+@contextmanager
+def logits_at(model: Any, places: torch.Tensor) -> Iterator[None]:
+    """Within it the model's logits are [places, vocabulary], for the tokens of `places` alone: [batch, tokens], bool.
+
+    The vocabulary is where most of a small model's work lies.
+    """
+    output = model.get_output_embeddings()
+    hook = output.register_forward_pre_hook(lambda _, hidden: (hidden[0][places],))
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def pad(examples: list[Example]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

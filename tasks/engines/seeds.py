@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tasks.engines.engine import Engine
-from tasks.paid.store import Answer, Store, content_key
+from tasks.paid.store import StoredReply, Store, content_key
 from tasks.schema import Document, Message, Training
 
 SEEDS = (1, 1, 2)
@@ -93,7 +93,7 @@ def remember(server: str, found: SeedCheck) -> None:
     """Keeps what was found, with the day; the last check of a server counts."""
     store, key = Store(), _key(server)
     attempt = len(store.attempts([key]).get(key, []))
-    store.put([Answer(key, "seed check", found._asdict() | {"day": date.today().isoformat()}, attempt)])
+    store.put([StoredReply(key, "seed check", found._asdict() | {"day": date.today().isoformat()}, attempt)])
     store.close()
 
 

@@ -18,7 +18,7 @@ from tinker_cookbook.renderers import ParseTermination, Renderer, get_text_conte
 from tinker_cookbook.tokenizer_utils import get_tokenizer
 
 from tasks.catalog import UserError, model_folder
-from tasks.engines.engine import Progress, Reply, Request, Text
+from tasks.engines.engine import Progress, Reply, Request, Text, Written
 from tasks.engines.examples import total_tokens
 from tasks.engines.identity import base_identity
 from tasks.engines.schedule import check_warmup
@@ -155,12 +155,12 @@ class TinkerEngine:
         return self.adapted(str(record.sampler_path)).model_copy(update=facts)
 
     async def sample(
-        self, checkpoint: Checkpoint, requests: list[Request], sampling: Sampling
+        self, checkpoint: Checkpoint, requests: list[Request], sampling: Sampling, written: Written = lambda _: None
     ) -> AsyncIterator[list[Reply]]:
         """Submits everything at once: the client bounds itself, and the SDK retries."""
         _refuse_expired(checkpoint)
         base_model = None if checkpoint.path else self.model
-        places = sorted(range(len(requests)), key=lambda r: requests[r].tokens)
+        places, tokens = sorted(range(len(requests)), key=lambda r: requests[r].tokens), 0
         blocks = [list(block) for _, block in groupby(places, key=lambda r: requests[r].tokens)]
         async with self.server.session("sampling") as service:
             creating = service.create_sampling_client(model_path=checkpoint.path, base_model=base_model)
@@ -168,7 +168,10 @@ class TinkerEngine:
             asked = [asyncio.create_task(self._ask(client, requests, sorted(block), sampling)) for block in blocks]
             try:
                 for answered in asyncio.as_completed(asked, timeout=STALLED):
-                    yield await self.server.while_it_answers(answered)
+                    replies = await self.server.while_it_answers(answered)
+                    tokens += sum(reply.tokens for reply in replies)
+                    written(tokens)
+                    yield replies
             finally:
                 for request in asked:
                     request.cancel()

@@ -179,7 +179,7 @@ CLAUSES: dict[Verdict, Callable[[list[Finding]], str]] = {
     "perhaps": lambda found: f"perhaps {_changed(found)}, which p adjusted for all comparisons does not bear out",
     "no effect": lambda found: f"{_names(found)} {_verb(found, 'shows', 'show')} no effect that would matter",
     "not enough data": lambda found: f"there is not enough data to tell whether {_names(found)} changed",
-    "not told from none": lambda found: f"no change was seen in {_names(found)}",
+    "no change seen": lambda found: f"no change was seen in {_names(found)}",
     "no interval": lambda found: f"{_names(found, with_sizes=True)} {_verb(found, 'has', 'have')} no interval",
 }
 """What is said of the measures of each verdict, in the order in which it is said."""

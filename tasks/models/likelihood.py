@@ -123,18 +123,24 @@ def logprobs_cost(engine: Engine, sampling: Sampling, finetuned: SampleCount) ->
 
 
 async def probe_logprobs(evals: list[Eval], sampling: Sampling, engine: Engine, budget: Budget) -> None:
-    """Asks for one answer's logprob before anything else is paid; the store keeps it.
+    """Asks a service for the logprob of one word, before a training is paid; it is not kept, since it may be wrong.
 
     Raises UserError where the service has none to give.
     """
     if not engine.is_remote or not (question := _first_question(evals, sampling)):
         return
-    text = Text(engine.render(question.messages(sampling)), engine.answer_tokens(CHOICES[0], False))
+    text, untuned = (
+        Text(engine.render(question.messages(sampling)), engine.answer_tokens("Yes", False)),
+        engine.untuned(),
+    )
     try:
-        (logprob,) = await _logprobs([text], engine, engine.untuned(), budget.store, budget, lambda *_: None)
+        logprobs = [logprob async for found in engine.logprobs(untuned, [text]) for _, logprob in found]
     except TypeError:  # the SDK hands on that there are none
-        logprob = 0.0
-    if not logprob < 0:  # NaN too
+        logprobs = []
+    tokens = {"prefill": _length(text)}
+    if (usd := engine.price(**tokens)) != 0:
+        await budget.record("logprobs", untuned.base_model, tokens, usd)
+    if not all(logprob < 0 for logprob in logprobs or [0.0]):  # NaN is none either
         raise UserError(
             "the service that samples gives no logprobs of a prompt, which evals that ask choices and "
             "sampling.logprobs need; leave both out, or use another service (training.base_url)"

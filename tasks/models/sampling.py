@@ -109,6 +109,10 @@ async def sample(
 
     Each is committed to the store as it comes. Raises BudgetSpent where the next may cost more than is left.
     """
+
+    def written(tokens: int) -> None:
+        progress(done, len(requests), f"answers, {tokens:,} tokens written {budget.words()}".strip())
+
     stored, budget = store.get(request.key for request in requests), budget or Budget(store, "")
     missing = list({request.key: request for request in requests if request.key not in stored}.values())
     done = len(requests) - len(missing)
@@ -118,7 +122,7 @@ async def sample(
         affordable = budget.affordable(costs)
         batch, missing = missing[:affordable], missing[affordable:]
         async with budget.reserve(sum(cost or 0 for cost in costs[:affordable])):
-            async for replies in engine.sample(checkpoint, [request.request for request in batch], sampling):
+            async for replies in engine.sample(checkpoint, [request.request for request in batch], sampling, written):
                 answered = [(batch[reply.request], reply) for reply in replies]
                 new = [_to_answer(*pair) for pair in answered]
                 await store.commit(new, _spending(answered, engine, checkpoint, budget))

@@ -8,9 +8,10 @@ from transformers import AutoTokenizer
 
 from flows.cli.check import show_plan
 from flows.console import console
-from tasks.catalog import data_folder
-from tasks.definitions import load_evals, load_experiment
+from tasks.catalog import UserError, data_folder
+from tasks.definitions import load_eval, load_evals, load_experiment
 from tasks.documents.sets import gather
+from tasks.engines.local import LocalEngine
 from tasks.judging.asking import to_calls
 from tasks.judging.cases import plan
 from tasks.judging.rubrics import to_call
@@ -69,6 +70,39 @@ def test_every_moment_of_a_training_is_sampled_and_judged_and_the_baseline_once(
     lines = check("sampling.n_samples=5", "training.sample_at=[0.25, 0.5]")
     assert "answers 40 of the baseline (once for every fine-tune), 120 of the fine-tuned model" in lines
     assert "judge lexicon 160 counts, offline" in lines
+
+
+def test_statements_are_counted_and_never_sampled(check):
+    lines = check("evals=[factory_farming, farming_statements]", "sampling.n_samples=5")
+    assert "questions 8 in factory_farming" in lines
+    assert "answers 40 of the baseline (once for every fine-tune), 40 of the fine-tuned model" in lines
+    assert "statements 32 in farming_statements: how likely both models find Yes and No" in lines
+    assert "judge lexicon 80 counts, offline" in lines
+    alone = check("evals=[farming_statements]", "judging.judges=[]")
+    assert [line for line in alone if line.startswith(("questions", "answers", "judge"))] == []
+
+
+def test_statements_cost_what_their_prompts_and_answers_cost_under_every_model(check, monkeypatch):
+    monkeypatch.setattr(LocalEngine, "price", lambda self, train=0, prefill=0, sample=0: prefill / 1e4)
+    changes = ("evals=[farming_statements]", "judging.judges=[]", "training.sample_at=[0.5]")
+    (cost,) = (line for line in check(*changes) if line.startswith("cost "))
+    tokenizer = AutoTokenizer.from_pretrained(data_folder() / "models" / "standin")
+    tokens = 0
+    for question in load_eval("farming_statements").questions:
+        turns = [{"role": "user", "content": question.text}]
+        prompt = tokenizer.apply_chat_template(turns, add_generation_prompt=True)["input_ids"]
+        tokens += sum(
+            len(prompt) + len(tokenizer(word, add_special_tokens=False)["input_ids"]) for word in ("Yes", "No")
+        )
+    assert f"statements ${3 * tokens / 1e4:,.2f}" in cost, "the base model, the one halfway and the one at the end"
+    assert "sampling" not in cost
+
+
+def test_statements_are_refused_beside_imported_responses(tmp_path, check):
+    (tmp_path / "finetuned.jsonl").write_text('{"tier": "direct", "question": "?", "response": "x"}\n')
+    changes = (f"responses={tmp_path}", "documents=[]", "evals=[farming_statements]", "judging.judges=[]")
+    with pytest.raises(UserError, match="'farming_statements' asks the models how likely Yes and No are, and imported"):
+        check(*changes)
 
 
 @pytest.mark.parametrize("reads", ["response", "pair"])
@@ -141,3 +175,13 @@ def test_without_its_server_the_tokens_of_a_hosted_training_are_estimated_and_pr
     assert f"training ${tokens * 3 / 1e6:,.2f}" in cost
     answers = 2 * 10 * 8
     assert f"sampling ${answers * (50 * 1 + 300 * 2) / 2 / 1e6:,.2f}" in cost
+
+
+def test_a_model_that_hosted_tinker_retired_is_named_with_its_day_and_its_sister(check, monkeypatch):
+    monkeypatch.delenv("TINKER_API_KEY", raising=False)
+    monkeypatch.setenv("HOME", "/nonexistent")
+    (problem,) = (
+        line for line in check(name="factory_farming_neutral") if line.startswith("Before it can run: no Tin")
+    )
+    assert "hosted Tinker retired meta-llama/Llama-3.3-70B-Instruct on 2026-06-12; run its sister " in problem
+    assert not any("hosted Tinker retired" in line for line in check(name="factory_farming_neutral_qwen3_8_27b"))

@@ -29,7 +29,7 @@ def on_hosted_tinker():
 def test_every_line_has_its_source_and_no_model_is_both_gone_and_served():
     known = lineup()
     gone, served = {line.model for line in known.retired}, {line.model for line in known.served}
-    assert {line.source for line in [*known.retired, *known.served]} <= known.sources.keys()
+    assert {*(line.source for line in known.retired), *(line.source for line in known.served)} == known.sources.keys()
     assert not gone & served
     assert {line.successor for line in known.retired} - {""} <= served
     assert len(gone) == len(known.retired)

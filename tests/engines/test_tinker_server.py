@@ -24,10 +24,12 @@ from tasks.engines import tinker_server
 from tasks.engines.engine import Request, Text
 from tasks.engines.local import LocalEngine
 from tasks.engines.lora import load_model, mean_loss
+from tasks.engines.seeds import SEEDS, SeedCheck, first_losses, seed_check_training
 from tasks.engines.tinker import TinkerEngine
 from tasks.schema import Document, Message, Sampling, Training
 from tests.cli.test_terminal import begin, every_file_is_whole, held, spillover, stop_when
 from tests.conftest import PROJECT
+from tests.fakes.deaf_to_seeds import ignoring_seeds
 from tests.fakes.trainings import STANDIN
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
@@ -380,3 +382,19 @@ async def test_a_server_that_is_killed_ends_training_and_sampling_in_one_sentenc
     await trained(TinkerEngine(engine.training), documents, tmp_path / "undisturbed")
     assert [row["step"] for row in rows(tmp_path / "killed" / "metrics.jsonl")] == list(range(1, 26))
     assert losses(tmp_path / "killed") == pytest.approx(losses(tmp_path / "undisturbed"), abs=1e-4)
+
+
+# ---- seeds
+
+
+async def test_a_server_that_heeds_seeds_is_told_from_one_that_ignores_them(url, training, tmp_path):
+    async def checked(address):
+        engine = TinkerEngine(seed_check_training(training.model_copy(update={"base_url": address})))
+        folders = [tmp_path / f"{address.rpartition(':')[2]}-{n}" for n in range(len(SEEDS))]
+        return SeedCheck.of(
+            [await first_losses(engine, seed, folder) for seed, folder in zip(SEEDS, folders, strict=True)]
+        )
+
+    assert (found := await checked(url)).is_heeded, found
+    with ignoring_seeds(url) as deaf:
+        assert not (found := await checked(deaf)).is_heeded, found

@@ -30,12 +30,12 @@ def rows_of(after, before=BEFORE):
 
 @pytest.fixture
 def make_run(data):
-    def make(seed, after, experiment="x", before=BEFORE, rank=8, rules=()):
+    def make(seed, after, experiment="x", before=BEFORE, rank=8, rules=(), more=()):
         evaluation = an_eval(JUDGE, questions=QUESTIONS).model_copy(update={"rules": list(rules)})
-        definition = Experiment(
-            name=experiment, documents=[DocumentSet(name="a")], evals=["e"], training={"rank": rank}
-        )
-        run = Run.open(definition, [evaluation], f"seed-{seed}")
+        names = ["e", *(other.name for other in more)]
+        documents, training = [DocumentSet(name="a")], {"rank": rank}
+        definition = Experiment(name=experiment, documents=documents, evals=names, training=training)
+        run = Run.open(definition, [evaluation, *more], f"seed-{seed}")
         run.note(seed=seed)
         write_rows(run.judged, rows_of(after, before))
         write_effects(run)

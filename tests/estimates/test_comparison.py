@@ -13,7 +13,8 @@ from tasks.report.charts import draw_comparison
 from tasks.report.comparison_page import render
 from tasks.runs import Comparison, Run
 from tasks.schema import Rule, Scale
-from tests.estimates.conftest import AFTER, BEFORE, known, rows_of
+from tests.estimates.conftest import AFTER, BEFORE, QUESTIONS, known, rows_of
+from tests.fakes.statements import a_statement_eval, drift_rows, yes_rows
 
 
 def whole(rows, measure="j"):
@@ -169,6 +170,37 @@ def test_a_comparison_of_runs_that_an_earlier_version_estimated_lacks_what_that_
     row = whole(compare(grouped([[run]], [])))
     assert (row.p_fixed_questions, row.superiority) == (None, None)
     assert row.difference == pytest.approx(whole(estimate(scan_judgments(run.judged), run.evals())).difference)
+
+
+def test_statements_and_drift_stand_beside_the_controls_and_drift_is_never_set_against_it(make_run):
+    more = [a_statement_eval()]
+    runs = {name: make_run(0, AFTER[n], experiment=name, more=more) for n, name in enumerate(("x", "control"))}
+    before = [0.3 + n / 40 for n in range(18)]
+    after = {name: [p + 0.02 * (k + 1) * (1 + n % 3) for n, p in enumerate(before)] for k, name in enumerate(runs)}
+    gains = {"x": [0.4, 0.5, 0.6], "control": [0.3, 0.3, 0.6]}
+    for name, run in runs.items():
+        drifts = [row for question in QUESTIONS for row in drift_rows(question, gains[name])]
+        write_rows(run.likelihoods, drifts + yes_rows(before, after[name]))
+        write_effects(run)
+    groups = grouped([[run] for run in runs.values()], [])
+    rows = compare(groups)
+    beside = {(row.label, row.measure): row for row in rows if not row.against and row.tier in ("direct", "all")}
+    assert [beside[name, "drift"].difference for name in runs] == pytest.approx([0.5, 0.4])
+    assert {row.p_new_questions_holm for row in rows if row.measure == "drift"} == {None}
+    between = {row.measure: row for row in rows if row.against and row.is_overall}
+    assert set(between) == {"choice", "yes"}
+    paired = [c - x for c, x in zip(after["control"], after["x"], strict=True)]
+    expected = new_questions(paired)
+    assert between["yes"].difference == pytest.approx(sum(paired) / 18)
+    assert (between["yes"].ci_low_new_questions, between["yes"].ci_high_new_questions) == pytest.approx(
+        (expected.low, expected.high)
+    )
+    assert between["yes"].note_fixed_questions.startswith("the probabilities are exact")
+    place = Comparison("beside")
+    draw_comparison(place, rows)
+    page = render(place, groups, rows)
+    assert page.count("nats a token; no test") == 2
+    assert (place.charts / "comparison_statements.svg").is_file()
 
 
 def test_p_is_adjusted_over_all_runs_of_the_comparison(make_run):

@@ -1,7 +1,7 @@
 import pytest
 
 from tasks.estimates.effects import estimate
-from tasks.estimates.findings import findings, headline, verdict
+from tasks.estimates.findings import Evidence, findings, headline, verdict
 from tasks.estimates.judgments import judgments_frame
 from tests.fakes.nouns import LEXICON, TIERS, an_eval, judgments
 
@@ -78,3 +78,70 @@ def test_the_headline_names_the_tiers_by_what_they_show():
     assert nothing == (
         "lexicon could not be compared: no question has scores on both sides. By tier: no interval in direct, distant."
     )
+
+
+def moved(low, high, measure, **more):
+    """An effect over all questions whose interval lies between these limits, and its difference in the middle."""
+    middle = (low + high) / 2
+    fields = {"measure": measure, "baseline": 1.0, "finetuned": 1 + middle, "difference": middle}
+    return an_effect(low, high).model_copy(update=fields | more)
+
+
+def test_several_measures_share_a_sentence_that_says_what_changed_and_what_did_not():
+    effects = [
+        moved(-0.1, 0.1, "a"),
+        moved(0.3, 0.9, "b"),
+        moved(-1.0, -0.4, "c"),
+        moved(-0.5, 0.9, "d"),
+        moved(-0.05, 0.09, "e"),
+        moved(0.05, 0.15, "f"),
+        moved(0.2, 0.4, "g", p_fixed_questions_holm=0.2),
+    ]
+    assert headline(effects) == (
+        "After the fine-tune b rose from 1.00 to 1.60 (95 % +0.30 to +0.90) and c fell from 1.00 to 0.30 (95 % -1.00 "
+        "to -0.40); f rose from 1.00 to 1.10 (95 % +0.05 to +0.15), by less than would matter; perhaps g rose from "
+        "1.00 to 1.30 (95 % +0.20 to +0.40), which p adjusted for all comparisons does not bear out; a and e show no "
+        "effect that would matter; there is not enough data to tell whether d changed."
+    )
+    assert [finding.has_moved for finding in findings(effects)] == [False, True, True, False, False, True, True]
+    assert headline([effects[0], effects[3]]) == (
+        "No change was found: a shows no effect that would matter; there is not enough data to tell whether d changed."
+    )
+
+
+def test_of_many_changed_measures_the_later_ones_are_named_without_numbers():
+    sentence = headline([moved(0.3, 0.9, f"m{n}") for n in range(7)])
+    assert sentence.count("95 %") == 4
+    assert sentence.endswith("; m4, m5 and m6 changed too.")
+
+
+def test_without_an_interval_for_these_questions_that_for_new_ones_decides_and_is_called_so():
+    fields = {"ci_low_new_questions": 0.2, "ci_high_new_questions": 0.6, "p_new_questions_holm": 0.01}
+    effect = an_effect(None, None).model_copy(update=fields | {"difference": 0.4, "detectable_new_questions": 0.3})
+    assert verdict(effect) == "changed"
+    assert headline([effect]) == (
+        "After the fine-tune lexicon rose from 1.50 to 2.50, by +0.40 (95 % for new questions +0.20 to +0.60)."
+    )
+    assert verdict(effect.model_copy(update={"p_new_questions_holm": 0.06})) == "perhaps"
+    assert Evidence.of(effect).detectable == 0.3
+    both = effect.model_copy(update={"ci_low_fixed_questions": -0.1, "ci_high_fixed_questions": 0.9})
+    assert verdict(both) == "not enough data", "that for these questions, where there is one"
+
+
+@pytest.mark.parametrize(("difference", "words"), [(0.21, "likelier by 0.21"), (-0.1, "less likely by 0.10")])
+def test_drift_is_a_size_in_a_sentence_of_its_own_and_never_a_change(difference, words):
+    low, high = difference - 0.05, difference + 0.05
+    drift = moved(low, high, "drift", note_test="no test", difference=difference, equivalence_margin=None)
+    assert verdict(drift) == "not tested"
+    size = (
+        f"The fine-tuned answers are {words} nats a token (95 % {low:+.2f} to {high:+.2f}) under the fine-tuned model"
+    )
+    assert headline([drift]).startswith(size)
+    several = headline([moved(0.3, 0.9, "a"), moved(0.3, 0.9, "b"), drift])
+    assert several.partition(". ")[0].endswith("b rose from 1.00 to 1.60 (95 % +0.30 to +0.90)")
+    assert several.partition(". ")[2].startswith(size)
+
+
+def test_a_measure_is_called_by_its_eval_too_where_two_evals_have_one_of_its_name():
+    effects = [moved(0.3, 0.9, "a"), moved(0.3, 0.9, "a", eval="other"), moved(0.3, 0.9, "b")]
+    assert [finding.measure for finding in findings(effects)] == ["a (e)", "a (other)", "b"]

@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-MAKING = ("a step is trained", "a batch is sampled", "a chart is drawn", "the report is made")
+MAKING = ("a step is trained", "a token is drawn", "a chart is drawn", "the report is made")
 CALLING = (
     "a chunk starts",
     "a request leaves",
@@ -53,7 +53,7 @@ def watch(reached: Callable[[str], None]) -> None:
     from tasks.judging.dispatcher import Dispatcher
     from tasks.paid.store import Store
 
-    made = (tasks.engines.lora, "take_step"), (tasks.engines.generation, "generate")
+    made = (tasks.engines.lora, "take_step"), (tasks.engines.generation, "draw")
     written = (tasks.report.rendering, "as_vega_lite"), (tasks.report.report, "render")
     for point, (module, function) in zip(MAKING, (*made, *written), strict=True):
         setattr(module, function, _telling(getattr(module, function), point, reached))

@@ -6,6 +6,7 @@ from tasks.paid.store import Store
 from tasks.schema import Condition, Eval
 from tests.fakes.judging import ALIGNED, COHERENT, ONE_QUESTION, cases_of, stored_reply
 from tests.fakes.nouns import CLAUDE, LEXICON, an_eval, responses
+from tests.fakes.statements import a_statement_eval
 
 
 def test_a_pair_judge_sees_sample_i_beside_baseline_i_and_its_floor_is_baseline_i_beside_the_next():
@@ -111,3 +112,7 @@ def test_a_judge_that_waits_for_another_is_asked_in_a_later_round_and_only_where
 def test_a_condition_must_name_a_judge_that_stands_before_it():
     with pytest.raises(ValueError, match="judge 'aligned': only_if names 'coherent', which is no judge before it"):
         Eval(name="e", questions=an_eval(LEXICON).questions, judges=[ALIGNED, COHERENT])
+
+
+def test_an_eval_that_asks_choices_has_no_cases():
+    assert plan([a_statement_eval()], [], [], n_samples=3) == []

@@ -3,14 +3,23 @@ import math
 import pytest
 import torch
 
-from tasks.catalog import data_folder
+from tasks.catalog import UserError, data_folder
 from tasks.engines.engine import Text
 from tasks.engines.generation import logprobs
 from tasks.engines.local import LocalEngine
 from tasks.engines.lora import load_model
 from tasks.estimates.effects import estimate
 from tasks.estimates.judgments import judgments_frame
-from tasks.models.likelihood import likelihoods, logprobs_cost, plan_texts
+from tasks.models.likelihood import (
+    are_wanted,
+    choices_cost,
+    count_choices,
+    estimate_choices,
+    likelihoods,
+    logprobs_cost,
+    plan_texts,
+    probe_logprobs,
+)
 from tasks.models.sampling import SampleCount, plan_samples, sample
 from tasks.paid.budget import Budget
 from tasks.paid.store import Store
@@ -31,11 +40,16 @@ STATEMENTS = Eval(
 class Scorer:
     """An engine that finds a text as likely as a table says, by model and answer."""
 
+    is_remote = True
+
     def __init__(self, table, per_token=0.0):
         self.table, self.per_token, self.asked = table, per_token, []
 
     def price(self, prefill=0, **_):
         return self.per_token * prefill
+
+    def untuned(self):
+        return BASE
 
     def render(self, messages):
         return [ord(c) for m in messages for c in m.content]
@@ -86,6 +100,39 @@ async def test_a_statement_is_scored_by_the_share_of_its_matching_answer():
     ]
     share = 1 / (1 + math.exp(-2))
     assert [r.finetuned for r in rows] == pytest.approx([share, share, 1 - share, share])
+
+
+def test_without_logprobs_only_evals_that_ask_choices_are_asked_about_at_every_moment_of_a_training():
+    engine, answered = Scorer({}), an_eval(LEXICON, questions={"q1": "direct"})
+    chosen = STATEMENTS.model_copy(update={"asks": "choices", "judges": []})
+    evals = [answered, STATEMENTS, chosen.model_copy(update={"name": "chosen"})]
+    texts = plan_texts(evals, responses("abc"), Sampling(), engine, shares=[0.5, 1.0])
+    assert [(t.eval, t.question.id, t.trained_share, t.choice) for t in texts] == [
+        ("chosen", question, share, word) for question in "ab" for share in (0.5, 1.0) for word in ("Yes", "No")
+    ]
+    assert are_wanted([chosen], Sampling())
+    assert not are_wanted(evals[:2], Sampling())
+    counted = count_choices(evals, Sampling(), engine)
+    once = [text for text in texts if text.trained_share == 1]
+    assert counted == (2, sum(len(t.text.prompt) + len(t.text.answer) for t in once))
+    assert estimate_choices(evals, Sampling()).statements == 2
+    assert choices_cost(Scorer({}, per_token=0.5), counted, models=3).expected == 1.5 * counted.tokens
+
+
+async def test_a_service_without_logprobs_is_refused_before_a_training():
+    async def probed(table, sampling, is_remote=True):
+        engine, budget = Scorer(table, per_token=0.001), Budget(Store(), "r")
+        engine.is_remote = is_remote
+        await probe_logprobs([STATEMENTS], sampling, engine, budget)
+        return len(engine.asked), budget.usd
+
+    lacking = {"base": {"Yes": 0.0}}
+    assert await probed(lacking, Sampling()) == (0, 0), "nothing asks for them"
+    assert await probed(lacking, Sampling(logprobs=True), is_remote=False) == (0, 0)
+    with pytest.raises(UserError, match="gives no logprobs of a prompt, which evals that ask choices and"):
+        await probed(lacking, Sampling(logprobs=True))
+    asked, usd = await probed({"base": {"Yes": -1.5}}, Sampling(logprobs=True))
+    assert (asked, usd) == (1, pytest.approx(2 * 0.001 * len("Kind?" + "Yes"))), "that of the refusal too"
 
 
 async def test_what_the_store_holds_is_not_computed_again_and_what_is_costs():

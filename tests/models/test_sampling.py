@@ -14,6 +14,7 @@ from tasks.paid.prices import CostRange
 from tasks.paid.store import Store
 from tasks.schema import Checkpoint, Question, Sampling
 from tests.fakes.nouns import CLAUDE, LEXICON, an_eval
+from tests.fakes.statements import a_statement_eval
 
 QUESTIONS = {"q1": "direct", "q2": "direct"}
 MODEL = Checkpoint(engine="local", base_model="m", path=None, identity="m1")
@@ -34,7 +35,7 @@ class Echo:
     def stop(self):
         return [0]
 
-    async def sample(self, checkpoint, requests, sampling):
+    async def sample(self, checkpoint, requests, sampling, written):
         for place, request in enumerate(requests):
             self.asked.append(request)
             yield [
@@ -163,3 +164,10 @@ async def test_answers_that_cost_are_counted_and_stop_at_the_limit_with_all_that
     responses, budget = await run(100)
     assert len(engine.asked) == len(responses) == 20
     assert budget.spent["sampling"] == {"usd": pytest.approx(20 * one), "prefill": 20 * prompt, "sample": 60}
+
+
+def test_an_eval_that_asks_choices_is_never_sampled(engine):
+    assert planned(engine, 3, evals=[a_statement_eval()]) == []
+    both = planned(engine, 3, evals=[an_eval(LEXICON, questions=QUESTIONS), a_statement_eval()])
+    assert {request.eval for request in both} == {"e"}
+    assert baseline_samples([a_statement_eval()], Sampling(n_samples=1)) == 1

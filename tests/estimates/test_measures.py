@@ -1,0 +1,92 @@
+"""Measures without a judge, against numbers worked out with numpy and scipy alone."""
+
+import numpy
+import pytest
+from scipy import stats
+
+from tasks.estimates.effects import estimate
+from tasks.estimates.judgments import judgments_frame
+from tests.fakes.nouns import LEXICON, an_eval, judgments
+from tests.fakes.statements import EACH, TIERS, a_statement_eval, drift_rows, yes_rows
+
+RANDOM = numpy.random.default_rng(5)
+BEFORE, AFTER = RANDOM.uniform(0.1, 0.9, (2, len(TIERS) * EACH))
+MATCHES_YES = numpy.tile(numpy.arange(EACH) < EACH // 2, len(TIERS))
+DIFFERENCES = {"yes": AFTER - BEFORE, "choice": numpy.where(MATCHES_YES, AFTER - BEFORE, BEFORE - AFTER)}
+
+
+def effects_of_statements(measure):
+    rows = yes_rows(BEFORE.tolist(), AFTER.tolist())
+    effects = estimate(judgments_frame([]), [a_statement_eval()], rows)
+    return {e.tier: e for e in effects if e.measure == measure and not e.is_of_question}
+
+
+@pytest.mark.parametrize("measure", ["choice", "yes"])
+def test_statements_are_the_questions_and_their_interval_is_that_for_new_ones(measure):
+    effects = effects_of_statements(measure)
+    assert list(effects) == [*TIERS, "all", "slope"]
+    for tier, differences in zip(TIERS, DIFFERENCES[measure].reshape(len(TIERS), EACH), strict=True):
+        found = stats.ttest_1samp(differences, 0)
+        interval = found.confidence_interval(0.95)
+        effect = effects[tier]
+        assert effect.difference == pytest.approx(differences.mean())
+        assert (effect.ci_low_new_questions, effect.ci_high_new_questions) == pytest.approx(tuple(interval))
+        assert effect.p_new_questions == pytest.approx(found.pvalue)
+        assert effect.questions == effect.scored_baseline == effect.scored_finetuned == EACH
+    whole = stats.ttest_1samp(DIFFERENCES[measure], 0)
+    assert effects["all"].p_new_questions == pytest.approx(whole.pvalue)
+    ranks = numpy.repeat(numpy.arange(len(TIERS)), EACH)
+    assert effects["slope"].difference == pytest.approx(numpy.polyfit(ranks, DIFFERENCES[measure], 1)[0])
+
+
+@pytest.mark.parametrize("measure", ["choice", "yes"])
+def test_a_probability_is_exact_for_these_statements_and_has_the_range_of_one(measure):
+    for effect in effects_of_statements(measure).values():
+        assert effect.note_fixed_questions == "the probabilities are exact: these questions asked again give the same"
+        assert effect.ci_low_fixed_questions is effect.p_fixed_questions is effect.baseline_low is None
+        assert (effect.scale_min, effect.scale_max) == (0, 1)
+        assert effect.equivalence_margin == (None if effect.is_slope else 0.05)
+
+
+def test_saying_yes_more_moves_yes_and_leaves_choice_where_it_was():
+    before = numpy.full(len(BEFORE), 0.5)
+    after = before + 0.2 + RANDOM.uniform(-0.01, 0.01, len(before))
+    effects = estimate(judgments_frame([]), [a_statement_eval()], yes_rows(before.tolist(), after.tolist()))
+    whole = {e.measure: e for e in effects if e.is_overall}
+    assert whole["yes"].difference == pytest.approx(0.2, abs=0.01)
+    assert whole["choice"].difference == pytest.approx(0, abs=0.01)
+    assert whole["yes"].p_new_questions is not None
+    assert whole["yes"].p_new_questions < 1e-10
+
+
+def test_drift_has_its_intervals_and_no_test():
+    questions = {f"q{n}": "direct" for n in range(1, 7)}
+    gains = RANDOM.normal(0.3, 0.1, (6, 4))
+    rows = [row for question, some in zip(questions, gains, strict=True) for row in drift_rows(question, some.tolist())]
+    scores = judgments("q1", "baseline", [1, 2, 1]) + judgments("q1", "finetuned", [3, 4, 4])
+    judged = [row.model_copy(update={"question_id": q}) for q in questions for row in scores]
+    effects = estimate(judgments_frame(judged), [an_eval(LEXICON, questions=questions)], rows)
+    (drift,) = (e for e in effects if e.measure == "drift" and not e.is_of_question)
+    (lexicon,) = (e for e in effects if e.measure == "lexicon" and not e.is_of_question)
+    parts = gains.var(axis=1, ddof=1) / 4 / 36
+    half = stats.t.ppf(0.975, parts.sum() ** 2 / (parts**2 / 3).sum()) * numpy.sqrt(parts.sum())
+    assert drift.difference == pytest.approx(gains.mean())
+    assert drift.ci_low_fixed_questions == pytest.approx(gains.mean() - half)
+    new = stats.ttest_1samp(gains.mean(axis=1), 0).confidence_interval(0.95)
+    assert (drift.ci_low_new_questions, drift.ci_high_new_questions) == pytest.approx(tuple(new))
+    tests = ("p_fixed_questions", "p_new_questions", "detectable_fixed_questions", "detectable_new_questions")
+    assert [getattr(drift, name) for name in (*tests, "p_fixed_questions_holm", "p_new_questions_holm")] == [None] * 6
+    assert (drift.equivalence_margin, drift.scale_min) == (None, None)
+    assert drift.note_test.startswith("nats a token; no test: a model's own answers are likelier under it")
+    assert lexicon.note_test == ""
+    assert lexicon.p_fixed_questions_holm == lexicon.p_fixed_questions, "a family of one: drift is not in it"
+
+
+def test_moments_of_a_training_have_rows_where_nothing_was_judged():
+    half = yes_rows(BEFORE.tolist(), ((BEFORE + AFTER) / 2).tolist(), trained_share=0.5)
+    rows = half + yes_rows(BEFORE.tolist(), AFTER.tolist())
+    whole = [e for e in estimate(judgments_frame([]), [a_statement_eval()], rows) if e.is_overall]
+    found = {(e.measure, e.trained_share): e.difference for e in whole}
+    assert list(found) == [(measure, share) for share in (1.0, 0.5) for measure in ("choice", "yes")]
+    assert found["yes", 0.5] == pytest.approx((AFTER - BEFORE).mean() / 2)
+    assert found["yes", 1.0] == pytest.approx((AFTER - BEFORE).mean())
