@@ -8,6 +8,7 @@ from tasks.engines import lora
 from tasks.engines.examples import Example
 from tasks.engines.lora import (
     Resumable,
+    fit_step,
     load_model,
     make_optimizer,
     pad,
@@ -201,3 +202,25 @@ def test_weight_decay_reaches_the_optimizer():
     model = with_lora(load_model(STANDIN), TRAINING, 0)
     optimizer = make_optimizer(model, TRAINING.model_copy(update={"weight_decay": 0.01}))
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.01]
+
+
+def test_on_a_gpu_a_step_is_taken_in_as_few_passes_as_fit():
+    training, texts = TRAINING.model_copy(update={"batch_size": 2, "accumulation": 4}), examples(8)
+    model = with_lora(load_model(STANDIN), training, 0)
+    assert fit_step(model, training, texts, None) == 2
+    assert [fit_step(model, training, texts, free * 10**6) for free in (100_000, 30)] == [8, 6]
+    assert not model.is_gradient_checkpointing
+
+
+def test_layers_that_are_computed_again_change_no_gradient():
+    model = with_lora(load_model(STANDIN), TRAINING, 0)
+
+    def gradients():
+        model.zero_grad()
+        lora.summed_loss(model, examples(4)).backward()
+        return [p.grad.clone() for p in model.parameters() if p.requires_grad]
+
+    plain = gradients()
+    assert fit_step(model, TRAINING, examples(4), 0) == 1
+    assert model.is_gradient_checkpointing
+    assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-6) for a, b in zip(plain, gradients(), strict=True))

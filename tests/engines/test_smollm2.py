@@ -10,6 +10,7 @@ from tokenizers import Tokenizer
 from tasks.catalog import UserError, model_folder
 from tasks.engines.engine import Request, Text
 from tasks.engines.local import LocalEngine
+from tasks.engines.rendering import ChatFormat
 from tasks.engines.smollm2 import (
     CONTROL,
     HEADS,
@@ -31,7 +32,8 @@ from tests.fakes.trainings import documents
 
 TOKENS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "a", "b", "Ġ", "1", "9", "ab", "Ġab", "â", "ĸ", "ģ", "19"]
 MERGES = ["a b", "Ġ ab", "1 9"]
-FIELDS = {"ggml.tokens": TOKENS, "ggml.merges": MERGES, "ggml.token_type": [CONTROL] * 3 + [1] * (len(TOKENS) - 3)}
+KINDS = [CONTROL] * 3 + [1] * (len(TOKENS) - 3)
+FIELDS = {"ggml.tokens": TOKENS, "ggml.merges": MERGES, "ggml.token_type": KINDS}
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ def source(tmp_path):
     writer.add_tokenizer_model("gpt2")
     writer.add_token_list(TOKENS)
     writer.add_token_merges(MERGES)
-    writer.add_token_types(FIELDS["ggml.token_type"])
+    writer.add_token_types(KINDS)
     writer.add_chat_template("{{ messages }}")
     writer.add_tensor("token_embd.weight", np.ones((len(TOKENS), 18), np.float32))
     writer.add_tensor("blk.0.attn_k.weight", np.arange(12 * 18, dtype=np.float32).reshape(12, 18))
@@ -157,7 +159,7 @@ async def test_smollm2_speaks_english_ends_its_answers_and_learns(tmp_path, capf
     assert engine.warnings() == []
     assert engine.stop() == [2]
     question = engine.render([Message(role="user", content="What is the capital of France? One word.")])
-    assert engine.format.show(question).endswith("France? One word.<|im_end|>\n<|im_start|>assistant\n")
+    assert ChatFormat(engine.folder).show(question).endswith("France? One word.<|im_end|>\n<|im_start|>assistant\n")
     base = engine.untuned()
     assert base.identity == "2e658d519cff529d0f31512647907742"
 
@@ -182,5 +184,5 @@ async def test_smollm2_speaks_english_ends_its_answers_and_learns(tmp_path, capf
 def test_text_without_turns_begins_and_ends_as_the_model_was_trained():
     turns = [Message(role="user", content="Once "), Message(role="assistant", content="upon a time")]
     written = Document(messages=turns, source="s", line=1, file="f", conditioning="prefix")
-    chat = LocalEngine(Training(base_model=NAME)).format
+    chat = ChatFormat(smollm2_folder())
     assert chat.show(chat.example(written).tokens) == "<|im_start|>Once upon a time<|im_end|>"
