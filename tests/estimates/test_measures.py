@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from tasks.estimates.effects import estimate
+from tasks.estimates.findings import headline
 from tasks.estimates.judgments import judgments_frame
 from tests.fakes.nouns import LEXICON, an_eval, judgments
 from tests.fakes.statements import EACH, TIERS, a_statement_eval, drift_rows, yes_rows
@@ -57,6 +58,10 @@ def test_saying_yes_more_moves_yes_and_leaves_choice_where_it_was():
     assert whole["choice"].difference == pytest.approx(0, abs=0.01)
     assert whole["yes"].p_new_questions is not None
     assert whole["yes"].p_new_questions < 1e-10
+    assert headline(effects).startswith(
+        "After the fine-tune yes-saying rose from 0.50 to 0.70 (95 % for new questions +0.20"
+    )
+    assert headline(effects).endswith("; there is not enough data to tell whether choice changed.")
 
 
 def test_drift_has_its_intervals_and_no_test():
