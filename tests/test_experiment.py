@@ -493,7 +493,7 @@ async def test_statements_beside_questions_are_never_sampled_and_both_are_in_one
         rows = [r for r in run.likelihood_rows() if (r.measure, r.trained_share) == (measure, 1.0)]
         assert len(rows) == 32
         assert whole[measure].difference == pytest.approx(sum(r.finetuned - r.baseline for r in rows) / 32)
-        assert whole[measure].note_fixed_questions.startswith("the probabilities are exact")
+        assert whole[measure].note_fixed_questions.startswith("exact, since")
         assert whole[measure].ci_low_new_questions is not None
     yes = {r.question_id: r for r in run.likelihood_rows() if (r.measure, r.trained_share) == ("yes", 1.0)}
     for row in run.likelihood_rows():
