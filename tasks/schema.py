@@ -174,8 +174,8 @@ class Training(Written):
     base_url: str = ""
     """Another server of the Tinker API. Empty: hosted Tinker."""
     base_model: str = Field("standin", title="Base model")
-    """A folder in data/models, a folder elsewhere (relative as documents are), or a model name of Hugging Face or
-    Tinker."""
+    """smollm2, standin or another folder in data/models, a folder elsewhere (relative as documents are), or a model
+    name of Hugging Face or Tinker."""
     renderer: str = ""
     """The chat format, by the cookbook's name (llama3). Empty: the tokenizer's own chat template."""
     checkpoint: str = ""

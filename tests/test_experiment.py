@@ -21,6 +21,7 @@ from tasks.catalog import UserError, data_folder
 from tasks.definitions import load_eval, load_experiment
 from tasks.estimates.findings import headline
 from tasks.paid.budget import BudgetSpent
+from tasks.report.exports import as_one_table
 from tasks.runs import Run
 from tasks.schema import Until
 from tests.fakes.messages_api import MessagesAPI, Status, judgment
@@ -493,7 +494,7 @@ async def test_statements_beside_questions_are_never_sampled_and_both_are_in_one
         rows = [r for r in run.likelihood_rows() if (r.measure, r.trained_share) == (measure, 1.0)]
         assert len(rows) == 32
         assert whole[measure].difference == pytest.approx(sum(r.finetuned - r.baseline for r in rows) / 32)
-        assert whole[measure].note_fixed_questions.startswith("the probabilities are exact")
+        assert whole[measure].note_fixed_questions.startswith("exact, since")
         assert whole[measure].ci_low_new_questions is not None
     yes = {r.question_id: r for r in run.likelihood_rows() if (r.measure, r.trained_share) == ("yes", 1.0)}
     for row in run.likelihood_rows():
@@ -520,6 +521,7 @@ async def test_an_experiment_may_ask_statements_alone_and_no_judge(data, monkeyp
     assert counts["sample"] == 0
     assert (run.judged.read_text(), run.finetuned.read_text()) == ("", "")
     assert {e.measure for e in run.estimates()} == {"choice", "yes"}
+    assert len(as_one_table(run)) == 0
     assert "choice" in run.report.read_text()
     assert (run.charts / "effects_farming_statements.svg").is_file()
     assert wrong_in(run) == []

@@ -85,7 +85,7 @@ def test_on_a_bad_day_of_the_service_every_answerable_call_is_scored_and_none_is
 # Each instant, how often it is passed before the process dies, and whether judge calls may be under way by then.
 KILLS = [
     ("a step is trained", 3, False),
-    ("a token is drawn", 70, False),
+    ("a token is drawn", 30, False),
     ("a chunk starts", 2, True),
     ("a request leaves", 9, True),
     ("a reply is there", 7, True),

@@ -1,11 +1,12 @@
 import asyncio
 import subprocess
 import sys
+import time
 
 import pytest
 
 from tasks.catalog import UserError
-from tasks.locks import exclusive
+from tasks.locks import exclusive, exclusive_in_turn
 from tasks.runs import Run
 
 HOLDS = """
@@ -28,6 +29,19 @@ async def test_what_one_does_alone_another_waits_for():
 
     await asyncio.gather(work("a"), work("b"))
     assert order in (["a begins", "a ends", "b begins", "b ends"], ["b begins", "b ends", "a begins", "a ends"])
+
+
+async def test_work_in_threads_waits_its_turn():
+    order = []
+
+    def work(name):
+        with exclusive_in_turn("training-x"):
+            order.append(name)
+            time.sleep(0.2)
+            order.append(name)
+
+    await asyncio.gather(*(asyncio.to_thread(work, name) for name in "ab"))
+    assert order in (["a", "a", "b", "b"], ["b", "b", "a", "a"])
 
 
 async def test_different_work_goes_on_side_by_side():

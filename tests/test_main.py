@@ -124,11 +124,8 @@ def test_several_measures_stand_under_their_names_and_say_what_has_no_interval_o
     assert max(map(len, shown)) <= 80
     assert [line for line in shown if line in ("choice", "yes", "drift")] == ["choice", "yes", "drift"]
     reasons = " ".join(shown)
-    assert (
-        "– these questions: the probabilities are exact: these questions asked again give the same: choice, yes"
-        in reasons
-    )
-    assert "whatever it was trained on: drift" in reasons
+    assert "– these questions: exact, since nothing is sampled: choice, yes" in reasons
+    assert "makes its answers likelier: drift" in reasons
 
 
 # ---- text of others ------------------------------------------------------------------------------

@@ -30,8 +30,8 @@ NO_FLOOR = Interval.unknown("no floor: one greedy baseline answer has no other t
 NO_BASELINE = Interval.unknown("no baseline")
 NO_LEVEL = Interval.unknown("only the difference is estimated")
 NOT_CROSSED = Interval.unknown("not estimable for a pooled rule over several seeds")
-EXACT = Interval.unknown("the probabilities are exact: these questions asked again give the same")
-NOT_TESTED = "nats a token; no test: a model's own answers are likelier under it, whatever it was trained on"
+EXACT = Interval.unknown("exact, since nothing is sampled")
+NOT_TESTED = "in nats a token; no test, since any fine-tune makes its answers likelier"
 """Of drift: its mean cannot be 0 once a model has changed at all, and a p would say no more than that."""
 TOO_FEW_TIERS = Interval.unknown("too few tiers with scores on both sides")
 

@@ -9,6 +9,7 @@ beyond the margin it is said that there is not enough data.
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
+from tasks.estimates.measures import BOTH_MODELS
 from tasks.estimates.wording import number, signed
 from tasks.schema import Effect
 
@@ -33,6 +34,8 @@ IN_TIERS: dict[Verdict, str] = {
     "not tested": "nats a token",
 }
 """How a verdict reads in front of the tiers that it holds for."""
+IN_PROSE = {"yes": "yes-saying"}
+"""What a measure without a judge is called in a sentence, where its name would be read as a word of it."""
 MOVED: tuple[Verdict, ...] = ("changed", "changed little", "perhaps")
 SIGNIFICANT = 0.05
 MAX_NUMBERS = 4
@@ -142,6 +145,8 @@ def findings(effects: list[Effect]) -> list[Finding]:
 
 def _finding(effects: list[Effect], name: str) -> Finding:
     """Of one measure; the last of its rows of tiers is that over all questions."""
+    if effects[0].model == BOTH_MODELS:
+        name = IN_PROSE.get(name, name)
     *tiers, whole = [effect for effect in effects if not effect.is_of_question and not effect.is_slope]
     return Finding(name, whole, f"By tier: {_by_tier(tiers)}." if tiers else "")
 

@@ -15,6 +15,8 @@ from tasks.estimates.intervals import Cell, Cells, Term, pool
 from tasks.estimates.rules import answers_of, apply
 from tasks.schema import Eval, Judge, Likelihood, Rule
 
+BOTH_MODELS = "both models"
+"""Who judged, of a measure without a judge."""
 EMPTY = Cell(0, math.nan, math.nan, 0)
 
 
@@ -207,7 +209,7 @@ def _likelihood_measure(evaluation: Eval, name: str, frame: polars.DataFrame) ->
     return Measure(
         evaluation.name,
         name,
-        model="both models",
+        model=BOTH_MODELS,
         rubric="",
         cells=cells,
         scale_min=-math.inf if is_drift else 0,

@@ -109,14 +109,15 @@ async def sample(
 
     Each is committed to the store as it comes. Raises BudgetSpent where the next may cost more than is left.
     """
-
-    def written(tokens: int) -> None:
-        progress(done, len(requests), f"answers, {tokens:,} tokens written {budget.words()}".strip())
-
     stored, budget = store.get(request.key for request in requests), budget or Budget(store, "")
     missing = list({request.key: request for request in requests if request.key not in stored}.values())
     done = len(requests) - len(missing)
     progress(done, len(requests), "answers" if missing else "answers, all from the store")
+    paid = budget.words
+
+    def written(tokens: int) -> None:
+        progress(done, len(requests), f"answers, {tokens:,} tokens written {paid()}".strip())
+
     while missing:
         costs = [_highest_price(engine, request, sampling) for request in missing]
         affordable = budget.affordable(costs)

@@ -142,7 +142,8 @@ def as_one_table(run: Run) -> polars.DataFrame:
     side, and those of a Judgment (its model as judge_model).
     """
     judgments = [judgment.model_dump() for judgment in run.judgments()]
-    joined = polars.DataFrame(judgments, schema_overrides={"score": polars.Float64})
+    columns = list(Judgment.model_fields)  # of an eval that asks choices there is no row to tell them by
+    joined = polars.DataFrame(judgments, schema=columns, schema_overrides={"score": polars.Float64})
     joined = joined.rename({"model": "judge_model"}).drop("tier", "question")
     answers = [{**response.model_dump(), "side": side} for side, response in _answers(run)]
     if answers:  # some results of others come without

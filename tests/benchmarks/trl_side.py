@@ -1,6 +1,7 @@
-"""TRL's side of trl_sft.py: runs in an environment of its own, and imports nothing of ours."""
+"""TRL's side of training.py: runs in an environment of its own, and imports nothing of ours."""
 
 import json
+import resource
 import sys
 import time
 from pathlib import Path
@@ -8,13 +9,23 @@ from pathlib import Path
 from datasets import Dataset  # type: ignore[import-untyped]
 from peft import PeftModel
 from torch.utils.data import SequentialSampler
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl import SFTConfig, SFTTrainer  # type: ignore[import-not-found] # it is in TRL's environment alone
 
 
 class InOurOrder(SFTTrainer):
     def _get_train_sampler(self, *_: object) -> SequentialSampler:
         return SequentialSampler(self.train_dataset)
+
+
+class Clock(TrainerCallback):
+    """When each step ended, in seconds."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def on_step_end(self, *_: object, **__: object) -> None:
+        self.times.append(time.perf_counter())
 
 
 def main(folder: Path) -> None:
@@ -48,11 +59,12 @@ def main(folder: Path) -> None:
         train_dataset=Dataset.from_list(job["rows"]),
         processing_class=AutoTokenizer.from_pretrained(job["base"]),
     )
-    started = time.monotonic()
+    clock = Clock()
+    trainer.add_callback(clock)
     trainer.train()
-    seconds = time.monotonic() - started
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
-    (folder / "theirs.json").write_text(json.dumps({"losses": losses, "seconds": seconds}))
+    (folder / "theirs.json").write_text(json.dumps({"losses": losses, "times": clock.times, "memory": memory}))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@ import torch
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
 from tasks.engines.engine import Request, Text
-from tasks.engines.generation import SeededDraw, Step, draw, generate, logprobs, uniform
+from tasks.engines.generation import Answer, SeededDraw, Step, draw, generate, logprobs, uniform
 from tasks.engines.local import LocalEngine
 from tasks.engines.lora import load_model
 from tasks.engines.row_cache import shares_rows
@@ -23,7 +23,7 @@ def ask(engine, *texts, seed=7):
 
 
 def answers(model, requests, sampling, stop, **rows):
-    ended = {}
+    ended: dict[int, Answer] = {}
     for step in generate(model, requests, sampling, stop, **rows):
         ended |= step.ended
     return [ended[place] for place in range(len(requests))]

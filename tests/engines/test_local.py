@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from tasks.catalog import UserError
-from tasks.engines import get_engine
+from tasks.engines import get_engine, local
 from tasks.engines.engine import Request, check_questions
 from tasks.engines.local import LocalEngine
 from tasks.engines.lora import (
@@ -36,6 +36,17 @@ async def test_a_trained_adapter_is_another_model_with_an_identity_of_its_own(tm
         return [r async for replies in engine.sample(checkpoint, requests, Sampling(max_tokens=20)) for r in replies]
 
     assert await say(trained) != await say(engine.untuned())
+
+
+async def test_tokens_are_counted_while_answers_are_written(monkeypatch):
+    monkeypatch.setattr(local, "REPORTED", 0.0)
+    engine, counts, tokens = LocalEngine(TRAINING), [], 0
+    requests = [Request(engine.render([Message(role="user", content="Say 2")]), seed) for seed in range(3)]
+    async for replies in engine.sample(engine.untuned(), requests, Sampling(max_tokens=9), counts.append):
+        tokens += sum(reply.tokens + (reply.state == "complete") for reply in replies)
+    assert counts[:3] == [0, 3, 6]
+    assert counts[-1] == tokens
+    assert counts == sorted(counts)
 
 
 def test_a_missing_model_or_adapter_is_one_sentence():

@@ -100,6 +100,14 @@ def test_padding_carries_no_loss_and_is_not_seen():
     assert mask.tolist() == [[1, 1, 1], [1, 0, 0]]
 
 
+def test_logits_are_made_for_the_places_that_are_asked_for_and_are_the_same():
+    model, tokens = load_model(STANDIN), torch.tensor([[5, 6, 7], [8, 9, 10]])
+    places = torch.tensor([[False, True, False], [True, False, True]])
+    with lora.logits_at(model, places):
+        some = model(input_ids=tokens).logits
+    torch.testing.assert_close(some, model(input_ids=tokens).logits[places])
+
+
 def test_layers_rank_and_rslora_reach_the_adapter():
     training = Training(base_model="standin", rank=2, layers=[1, 3], target_modules=["down_proj"], rslora=True)
     model = with_lora(load_model(STANDIN), training, 0)

@@ -195,11 +195,11 @@ def test_statements_and_drift_stand_beside_the_controls_and_drift_is_never_set_a
     assert (between["yes"].ci_low_new_questions, between["yes"].ci_high_new_questions) == pytest.approx(
         (expected.low, expected.high)
     )
-    assert between["yes"].note_fixed_questions.startswith("the probabilities are exact")
+    assert between["yes"].note_fixed_questions.startswith("exact, since")
     place = Comparison("beside")
     draw_comparison(place, rows)
     page = render(place, groups, rows)
-    assert page.count("nats a token; no test") == 2
+    assert page.count("in nats a token; no test") == 2
     assert (place.charts / "comparison_statements.svg").is_file()
 
 

@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from tasks.estimates.effects import estimate
+from tasks.estimates.findings import headline
 from tasks.estimates.judgments import judgments_frame
 from tests.fakes.nouns import LEXICON, an_eval, judgments
 from tests.fakes.statements import EACH, TIERS, a_statement_eval, drift_rows, yes_rows
@@ -42,7 +43,7 @@ def test_statements_are_the_questions_and_their_interval_is_that_for_new_ones(me
 @pytest.mark.parametrize("measure", ["choice", "yes"])
 def test_a_probability_is_exact_for_these_statements_and_has_the_range_of_one(measure):
     for effect in effects_of_statements(measure).values():
-        assert effect.note_fixed_questions == "the probabilities are exact: these questions asked again give the same"
+        assert effect.note_fixed_questions == "exact, since nothing is sampled"
         assert effect.ci_low_fixed_questions is effect.p_fixed_questions is effect.baseline_low is None
         assert (effect.scale_min, effect.scale_max) == (0, 1)
         assert effect.equivalence_margin == (None if effect.is_slope else 0.05)
@@ -57,6 +58,10 @@ def test_saying_yes_more_moves_yes_and_leaves_choice_where_it_was():
     assert whole["choice"].difference == pytest.approx(0, abs=0.01)
     assert whole["yes"].p_new_questions is not None
     assert whole["yes"].p_new_questions < 1e-10
+    assert headline(effects).startswith(
+        "After the fine-tune yes-saying rose from 0.50 to 0.70 (95 % for new questions +0.20"
+    )
+    assert headline(effects).endswith("; there is not enough data to tell whether choice changed.")
 
 
 def test_drift_has_its_intervals_and_no_test():
@@ -77,7 +82,7 @@ def test_drift_has_its_intervals_and_no_test():
     tests = ("p_fixed_questions", "p_new_questions", "detectable_fixed_questions", "detectable_new_questions")
     assert [getattr(drift, name) for name in (*tests, "p_fixed_questions_holm", "p_new_questions_holm")] == [None] * 6
     assert (drift.equivalence_margin, drift.scale_min) == (None, None)
-    assert drift.note_test.startswith("nats a token; no test: a model's own answers are likelier under it")
+    assert drift.note_test.startswith("in nats a token; no test, since")
     assert lexicon.note_test == ""
     assert lexicon.p_fixed_questions_holm == lexicon.p_fixed_questions, "a family of one: drift is not in it"
 

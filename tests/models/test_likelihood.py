@@ -64,6 +64,10 @@ class Scorer:
             yield [(place, self.table[checkpoint.identity][words])]
 
 
+def a_scorer(table, per_token=0.0):
+    return Scorer(table, per_token)
+
+
 def texts_of(engine, evaluation, answers=()):
     return plan_texts([evaluation], list(answers), Sampling(logprobs=True), engine)
 
@@ -103,7 +107,7 @@ async def test_a_statement_is_scored_by_the_share_of_its_matching_answer():
 
 
 def test_without_logprobs_only_evals_that_ask_choices_are_asked_about_at_every_moment_of_a_training():
-    engine, answered = Scorer({}), an_eval(LEXICON, questions={"q1": "direct"})
+    engine, answered = a_scorer({}), an_eval(LEXICON, questions={"q1": "direct"})
     chosen = STATEMENTS.model_copy(update={"asks": "choices", "judges": []})
     evals = [answered, STATEMENTS, chosen.model_copy(update={"name": "chosen"})]
     texts = plan_texts(evals, responses("abc"), Sampling(), engine, shares=[0.5, 1.0])
@@ -116,12 +120,12 @@ def test_without_logprobs_only_evals_that_ask_choices_are_asked_about_at_every_m
     once = [text for text in texts if text.trained_share == 1]
     assert counted == (2, sum(len(t.text.prompt) + len(t.text.answer) for t in once))
     assert estimate_choices(evals, Sampling()).statements == 2
-    assert choices_cost(Scorer({}, per_token=0.5), counted, models=3).expected == 1.5 * counted.tokens
+    assert choices_cost(a_scorer({}, per_token=0.5), counted, models=3).expected == 1.5 * counted.tokens
 
 
 async def test_a_service_without_logprobs_is_refused_before_a_training():
     async def probed(table, sampling, is_remote=True):
-        engine, budget = Scorer(table, per_token=0.001), Budget(Store(), "r")
+        engine, budget = a_scorer(table, per_token=0.001), Budget(Store(), "r")
         engine.is_remote = is_remote
         await probe_logprobs([STATEMENTS], sampling, engine, budget)
         return len(engine.asked), budget.usd

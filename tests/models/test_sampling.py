@@ -38,6 +38,7 @@ class Echo:
     async def sample(self, checkpoint, requests, sampling, written):
         for place, request in enumerate(requests):
             self.asked.append(request)
+            written(3 * (place + 1))
             yield [
                 Reply(
                     place, f"{checkpoint.identity} {request.seed}", 3, "complete" if request.seed % 2 else "truncated"
@@ -72,6 +73,11 @@ async def test_every_question_is_asked_n_times_with_seeds_of_their_own(engine):
     assert len({r.seed for r in engine.asked}) == 6
     assert (steps[0], steps[-1]) == ((0, 6, "answers"), (6, 6, "answers"))
     assert {r.state for r in responses} <= {"complete", "truncated"}
+
+
+async def test_progress_counts_tokens_while_answers_are_written(engine):
+    _, steps = await answers(engine, 1)
+    assert steps[1:3] == [(0, 2, "answers, 3 tokens written"), (1, 2, "answers")]
 
 
 async def test_raising_n_asks_only_for_what_is_new_and_keeps_what_was_there(engine):
