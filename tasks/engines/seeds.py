@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tasks.engines.engine import Engine
-from tasks.paid.store import StoredReply, Store, content_key
+from tasks.paid.store import Store, StoredReply, content_key
 from tasks.schema import Document, Message, Training
 
 SEEDS = (1, 1, 2)
