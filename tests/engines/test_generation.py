@@ -55,7 +55,7 @@ def transformers_answers(model, requests, sampling, stop):
     return [[token for token in row if token not in stop] for row in out.tolist()]
 
 
-SAMPLING = Sampling(max_tokens=16)
+SAMPLING = Sampling(max_tokens=16, temperature=0.7)
 
 
 @pytest.fixture(scope="module")

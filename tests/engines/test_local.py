@@ -40,7 +40,8 @@ async def test_a_trained_adapter_is_another_model_with_an_identity_of_its_own(tm
 
 async def test_tokens_are_counted_while_answers_are_written(monkeypatch):
     monkeypatch.setattr(local, "REPORTED", 0.0)
-    engine, counts, tokens = LocalEngine(TRAINING), [], 0
+    engine, tokens = LocalEngine(TRAINING), 0
+    counts: list[int] = []
     requests = [Request(engine.render([Message(role="user", content="Say 2")]), seed) for seed in range(3)]
     async for replies in engine.sample(engine.untuned(), requests, Sampling(max_tokens=9), counts.append):
         tokens += sum(reply.tokens + (reply.state == "complete") for reply in replies)

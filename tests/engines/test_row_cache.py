@@ -57,9 +57,9 @@ def test_heads_that_share_a_key_attend_as_if_each_had_its_own():
     mask = torch.zeros(2, 1, 1, 5)
     mask[1, :, :, 3:] = -torch.inf
     found, _ = grouped_attention(None, query, key, value, mask, scaling=0.3)
-    copied = [t.repeat_interleave(2, dim=1) for t in (key, value)]
-    expected = scaled_dot_product_attention(query, *copied, attn_mask=mask, scale=0.3).transpose(1, 2)
-    torch.testing.assert_close(found, expected)
+    keys, values = key.repeat_interleave(2, dim=1), value.repeat_interleave(2, dim=1)
+    expected = scaled_dot_product_attention(query, keys, values, attn_mask=mask, scale=0.3)
+    torch.testing.assert_close(found, expected.transpose(1, 2))
 
 
 def test_a_model_with_a_sliding_window_shares_no_rows(model):
