@@ -44,6 +44,7 @@ HOMES = {
 }
 """The one module, or the one room, that knows a library."""
 MOST_LINES = 450
+LONGEST_FUNCTION = 45
 MOST_ON_THE_GROUND = 12
 DRAWN = 42
 """Arrows between rooms, as they stand; more of them is a change of the plan."""
@@ -129,6 +130,15 @@ def test_no_module_is_named_like_one_of_the_standard_library_or_like_nothing_in_
 @pytest.mark.parametrize("file", MODULES, ids=name_of)
 def test_a_module_is_read_in_one_sitting(file):
     assert file.name == "schema.py" or len(file.read_text().splitlines()) <= MOST_LINES
+
+
+@pytest.mark.parametrize("file", MODULES, ids=name_of)
+def test_a_function_fits_on_a_screen(file):
+    functions = [
+        n for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    lengths = {n.name: (n.end_lineno or 0) - n.lineno + 1 for n in functions}
+    assert not {name: length for name, length in lengths.items() if length > LONGEST_FUNCTION}
 
 
 def test_the_ground_is_small():

@@ -277,12 +277,7 @@ def _effect(
         difference=None if baseline is None or finetuned is None else finetuned - baseline,
         **_interval_fields(fixed, new),
         note_test=NOT_TESTED if measure.is_drift else "",
-        questions=len(complete.pairs[0]),
-        questions_left_out=len(part.pairs[0]) - len(complete.pairs[0]),
-        scored_baseline=sum(cell.n for cell in complete.cells("baseline")),
-        scored_finetuned=sum(cell.n for cell in after.cells("finetuned")),
-        unscored_baseline=sum(cell.unscored for cell in part.cells("baseline")),
-        unscored_finetuned=sum(cell.unscored for cell in part.cells("finetuned")),
+        **_counts(part, complete, after),
         rule=str(measure.rule or ""),
         equivalence_margin=None if tier == SLOPE else measure.equivalence_margin,
         scale_min=measure.scale_min if math.isfinite(measure.scale_min) else None,
@@ -291,6 +286,18 @@ def _effect(
         bound_high=bound_high,
         **more,
     )
+
+
+def _counts(part: Part, complete: Part, after: Part) -> dict[str, int]:
+    """How many questions and answers an effect is made of, and how many are left out."""
+    return {
+        "questions": len(complete.pairs[0]),
+        "questions_left_out": len(part.pairs[0]) - len(complete.pairs[0]),
+        "scored_baseline": sum(cell.n for cell in complete.cells("baseline")),
+        "scored_finetuned": sum(cell.n for cell in after.cells("finetuned")),
+        "unscored_baseline": sum(cell.unscored for cell in part.cells("baseline")),
+        "unscored_finetuned": sum(cell.unscored for cell in part.cells("finetuned")),
+    }
 
 
 def _interval_fields(fixed: Interval, new: Interval) -> dict[str, Any]:
