@@ -53,11 +53,12 @@ class GroupMeasures(NamedTuple):
 
 
 def _measures_by_eval(run: Run, evals: list[Eval]) -> dict[str, list[Measure]]:
+    """Drift's two sides are of a run's own fine-tuned answers, so runs share nothing of it."""
     judgments, likelihoods = scan_judgments(run.judged), run.likelihood_rows()
     baseline_id = _baseline_id(run, judgments)
     return {
         evaluation.name: [
-            measure._replace(baseline_id=baseline_id)
+            measure._replace(baseline_id="" if measure.is_drift else baseline_id)
             for measure in (
                 *measures(evaluation, at_checkpoint(judgments, evaluation, 1.0)),
                 *likelihood_measures(evaluation, likelihoods, 1.0),

@@ -172,6 +172,25 @@ def test_a_comparison_of_runs_that_an_earlier_version_estimated_lacks_what_that_
     assert row.difference == pytest.approx(whole(estimate(scan_judgments(run.judged), run.evals())).difference)
 
 
+def test_pooled_drift_sets_each_seeds_answers_against_what_the_base_model_says_of_them(make_run):
+    """The baseline's answers are the same in all seeds; drift is of other answers in each."""
+    base, gain = (-2.0, -3.0, -2.5), (0.5, 0.4, 0.9)
+    for seed, (before, more) in enumerate(zip(base, gain, strict=True)):
+        run = make_run(seed, AFTER[0])
+        rows = [row for question in QUESTIONS for row in drift_rows(question, (more,) * 3)]
+        write_rows(
+            run.likelihoods, [r.model_copy(update={"baseline": before, "finetuned": before + more}) for r in rows]
+        )
+    runs = Run.find_all("x/seed-*")
+    rows = compare(grouped([runs], ["x"]))
+    drift = whole(rows, "drift")
+    assert drift.baseline == pytest.approx(sum(base) / 3)
+    assert drift.difference == pytest.approx(sum(gain) / 3)
+    assert drift.ci_low_new_questions is not None
+    assert drift.ci_high_new_questions is not None
+    assert (drift.ci_low_new_questions + drift.ci_high_new_questions) / 2 == pytest.approx(drift.difference)
+
+
 def test_statements_and_drift_stand_beside_the_controls_and_drift_is_never_set_against_it(make_run):
     more = [a_statement_eval()]
     runs = {name: make_run(0, AFTER[n], experiment=name, more=more) for n, name in enumerate(("x", "control"))}
