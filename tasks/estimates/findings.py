@@ -181,7 +181,7 @@ def _moved(finding: Finding) -> str:
 CLAUSES: dict[Verdict, Callable[[list[Finding]], str]] = {
     "changed": _changed,
     "changed little": lambda found: f"{_changed(found)}, by less than would matter",
-    "perhaps": lambda found: f"perhaps {_changed(found)}, which p adjusted for all comparisons does not bear out",
+    "perhaps": lambda found: f"perhaps {_changed(found)}, though not once p is adjusted for all comparisons",
     "no effect": lambda found: f"{_names(found)} {_verb(found, 'shows', 'show')} no effect that would matter",
     "not enough data": lambda found: f"there is not enough data to tell whether {_names(found)} changed",
     "no change seen": lambda found: f"no change was seen in {_names(found)}",

@@ -100,7 +100,7 @@ def test_several_measures_share_a_sentence_that_says_what_changed_and_what_did_n
     assert headline(effects) == (
         "After the fine-tune b rose from 1.00 to 1.60 (95 % +0.30 to +0.90) and c fell from 1.00 to 0.30 (95 % -1.00 "
         "to -0.40); f rose from 1.00 to 1.10 (95 % +0.05 to +0.15), by less than would matter; perhaps g rose from "
-        "1.00 to 1.30 (95 % +0.20 to +0.40), which p adjusted for all comparisons does not bear out; a and e show no "
+        "1.00 to 1.30 (95 % +0.20 to +0.40), though not once p is adjusted for all comparisons; a and e show no "
         "effect that would matter; there is not enough data to tell whether d changed."
     )
     assert [finding.has_moved for finding in findings(effects)] == [False, True, True, False, False, True, True]
