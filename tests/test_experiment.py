@@ -87,7 +87,7 @@ async def test_a_run_leaves_the_whole_line_and_a_second_run_repeats_none_of_it(m
     assert [row["step"] for row in lines(first.metrics)] == [1, 2, 2]
     with first.effects.open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["tier"] for row in rows if not row["question"]] == [
+    assert [row["tier"] for row in rows if not row["question_id"]] == [
         "direct",
         "close",
         "distant",
