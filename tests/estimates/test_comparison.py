@@ -182,8 +182,7 @@ def test_pooled_drift_sets_each_seeds_answers_against_what_the_base_model_says_o
             run.likelihoods, [r.model_copy(update={"baseline": before, "finetuned": before + more}) for r in rows]
         )
     runs = Run.find_all("x/seed-*")
-    rows = compare(grouped([runs], ["x"]))
-    drift = whole(rows, "drift")
+    drift = whole(compare(grouped([runs], ["x"])), "drift")
     assert drift.baseline == pytest.approx(sum(base) / 3)
     assert drift.difference == pytest.approx(sum(gain) / 3)
     assert drift.ci_low_new_questions is not None
