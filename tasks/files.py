@@ -27,11 +27,15 @@ def write_bytes(path: Path, content: bytes) -> Path:
     """Writes the file whole or not at all, and makes its folder where it is missing; returns the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = _beside(path)
-    with beside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError:  # a full disk is not made fuller
+        beside.unlink(missing_ok=True)
+        raise
     return path
 
 

@@ -27,6 +27,7 @@ NAMES = {
     "question": ("question", "prompt"),
     "response": ("response", "answer", "completion", "generation"),
     "system_prompt": ("system_prompt", "system"),
+    "trained_share": ("trained_share", "at"),  # "at" in files of an earlier version
 }
 """The names that other programs give these columns."""
 KNOWN_COLUMNS = {"tier", "question_id", "sample", "model", "reasoning", "eval", "trained_share", "at", "id"}

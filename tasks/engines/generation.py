@@ -97,7 +97,7 @@ def generate(
 def _in_rows(
     model: Any, requests: list[Request], places: list[int], sampling: Sampling, stop: list[int], rows: int
 ) -> Iterator[Step]:
-    waiting, writing, cache = deque(places), list[Row](), RowCache(rows)
+    waiting, writing, cache = deque(places), list[Row](), RowCache(min(rows, len(places)))
     prompt, read = list[int](), DynamicCache()
     while waiting or writing:
         while waiting and len(writing) < rows:

@@ -60,12 +60,12 @@ def train_lora(
     folder.mkdir(parents=True, exist_ok=True)
     model = with_lora(load_model(base), training, seed)
     optimizer = make_optimizer(model, training)
-    at_once = fit_step(model, training, examples, free_bytes(model.device))
+    at_once = fit_step(model, training, examples + held_out, free_bytes(model.device))
     kept = Resumable(folder, model, optimizer)
     steps = list(order(len(examples), training, seed))
     for step in range(kept.done, len(steps)):
         epoch, places = steps[step]
-        before = {"held_out_loss": mean_loss(model, held_out, training)} if held_out and step == 0 else {}
+        before = {"held_out_loss": mean_loss(model, held_out, at_once)} if held_out and step == 0 else {}
         rate = learning_rate(training, step, len(steps))
         loss, tokens = take_step(model, optimizer, [examples[p] for p in places], at_once, rate)
         row = {
@@ -84,7 +84,7 @@ def train_lora(
         kept.add({**before, **row})
         progress(step + 1, len(steps), f"steps, loss {loss:.3f}{optimizer_words(training, optimizer)}")
     if held_out:
-        kept.add({"step": len(steps), "held_out_loss": mean_loss(model, held_out, training)})
+        kept.add({"step": len(steps), "held_out_loss": mean_loss(model, held_out, at_once)})
     save_adapter(model, folder, training)
     kept.forget()
 
@@ -227,11 +227,11 @@ def take_step(
 
 
 @torch.no_grad()
-def mean_loss(model: Any, examples: list[Example], training: Training) -> float:
-    """Mean loss per trained token in nats, without an update."""
+def mean_loss(model: Any, examples: list[Example], batch_size: int) -> float:
+    """Mean loss per trained token in nats, without an update; `batch_size` examples are read at a time."""
     model.eval()
-    starts = range(0, len(examples), training.batch_size)
-    total = sum(summed_loss(model, examples[s : s + training.batch_size]).item() for s in starts)
+    starts = range(0, len(examples), batch_size)
+    total = sum(summed_loss(model, examples[s : s + batch_size]).item() for s in starts)
     model.train()
     return total / sum(sum(e.trained[1:]) for e in examples)
 

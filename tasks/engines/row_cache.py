@@ -18,10 +18,16 @@ GROUPED = "grouped_sdpa"
 
 
 def shares_rows(model: Any) -> bool:
-    """Whether the model can be read row by row: no sliding window or recurrent layer, and positions that are given."""
-    plain = all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
+    """Whether the model can be read row by row: no sliding window or recurrent layer, and positions that are given.
+
+    Nor is it one whose positions hang together with how long the longest row is (alibi, RoPE that is scaled by it).
+    """
+    config = model.config
+    plain = all(type(layer) is DynamicLayer for layer in DynamicCache(config=config).layers)
     given = "position_ids" in signature(model.forward).parameters
-    return plain and given and model.config._attn_implementation == "sdpa"
+    rope = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
+    by_length = getattr(config, "alibi", False) or rope in ("dynamic", "longrope")
+    return plain and given and not by_length and config._attn_implementation == "sdpa"
 
 
 def grouped_attention(

@@ -160,8 +160,11 @@ def _together(found: list[Finding]) -> str:
     for finding in found:
         by_verdict.setdefault(finding.verdict, []).append(finding)
     clauses = [clause(by_verdict[v]) for v, clause in CLAUSES.items() if v in by_verdict]
-    has_changed = any(finding.has_moved for finding in found)
-    return f"{'After the fine-tune ' if has_changed else 'No change was found: '}{'; '.join(clauses)}."
+    if any(finding.has_moved for finding in found):
+        begins = "After the fine-tune "
+    else:
+        begins = "Nothing could be tested: " if by_verdict.keys() == {"no interval"} else "No change was found: "
+    return f"{begins}{'; '.join(clauses)}."
 
 
 def _changed(found: list[Finding]) -> str:
@@ -185,7 +188,7 @@ CLAUSES: dict[Verdict, Callable[[list[Finding]], str]] = {
     "no effect": lambda found: f"{_names(found)} {_verb(found, 'shows', 'show')} no effect that would matter",
     "not enough data": lambda found: f"there is not enough data to tell whether {_names(found)} changed",
     "no change seen": lambda found: f"no change was seen in {_names(found)}",
-    "no interval": lambda found: f"{_names(found, with_sizes=True)} {_verb(found, 'has', 'have')} no interval",
+    "no interval": lambda found: f"{_names(found, with_sizes=True)} {_no_interval(found)}",
 }
 """What is said of the measures of each verdict, in the order in which it is said."""
 
@@ -195,6 +198,13 @@ def _names(found: list[Finding], with_sizes: bool = False) -> str:
         f" ({signed(f.effect.difference)})" if with_sizes and f.effect.difference is not None else "" for f in found
     ]
     return _listed([finding.measure + size for finding, size in zip(found, sizes, strict=True)])
+
+
+def _no_interval(found: list[Finding]) -> str:
+    """With the reasons, each once."""
+    reasons = list(dict.fromkeys(f.effect.note_fixed_questions for f in found if f.effect.note_fixed_questions))
+    because = f" ({'; '.join(reasons)})" if reasons else ""
+    return f"{_verb(found, 'has', 'have')} no interval{because}"
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ Of a yes/no statement nothing is sampled: the probabilities of the two answers a
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -21,6 +22,7 @@ from prefect.cache_policies import NO_CACHE
 from tasks.catalog import UserError
 from tasks.engines.engine import Engine, Progress, Text
 from tasks.files import write_rows
+from tasks.locks import exclusive
 from tasks.models.sampling import PROMPT_TOKENS, SampleCount
 from tasks.paid.budget import Budget
 from tasks.paid.prices import CostRange
@@ -180,6 +182,14 @@ async def likelihoods(
 async def _logprobs(
     texts: list[Text], engine: Engine, model: Checkpoint, store: Store, budget: Budget, progress: Progress
 ) -> list[float]:
+    """The logprobs of the texts' answers, in their order; of several runs at once one asks a model for them."""
+    async with exclusive(f"logprobs {model.identity}", partial(progress, 0, len(texts))):
+        return await _ask_for_logprobs(texts, engine, model, store, budget, progress)
+
+
+async def _ask_for_logprobs(
+    texts: list[Text], engine: Engine, model: Checkpoint, store: Store, budget: Budget, progress: Progress
+) -> list[float]:
     """Natural logarithms of the answers' probabilities, in the order of the texts; each is stored as it comes."""
     keys = [content_key(logprob=model.identity, prompt=text.prompt, answer=text.answer) for text in texts]
     stored = {key: answer.body["logprob"] for key, answer in store.get(keys).items()}
@@ -194,11 +204,20 @@ async def _logprobs(
                 tokens = sum(_length(batch[place][1]) for place, _ in found)
                 usd = engine.price(prefill=tokens)
                 spent = [] if usd == 0 else [budget.spending("logprobs", model.base_model, {"prefill": tokens}, usd)]
+                _refuse_what_is_no_number(model, [logprob for _, logprob in found])
                 new = [StoredReply(batch[place][0], "logprob", {"logprob": logprob}) for place, logprob in found]
                 await store.commit(new, spent)
                 stored |= {batch[place][0]: logprob for place, logprob in found}
                 progress(sum(key in stored for key in keys), len(keys), "texts")
     return [stored[key] for key in keys]
+
+
+def _refuse_what_is_no_number(model: Checkpoint, logprobs: list[float]) -> None:
+    if not all(map(math.isfinite, logprobs)):
+        raise UserError(
+            f"{model.path or model.base_model} gives an answer a logprob that is no finite number; train it with a "
+            "lower training.learning_rate, or leave out sampling.logprobs"
+        )
 
 
 def _length(text: Text) -> int:

@@ -11,6 +11,9 @@ from tasks.definitions import load_eval, load_evals
 from tasks.schema import DocumentSet, Eval, Experiment, Training
 
 MAX_HELD_OUT = 10
+MAX_WARMUP = 5
+LINEAR_MODULES = Training().target_modules
+"""What both models call their linear layers; another model's names are none of theirs."""
 MAX_SAMPLES = 10
 MIN_SAMPLES = 2
 """Of one answer to a question there is no error to estimate."""
@@ -84,6 +87,8 @@ def _local_training(defined: Training, preview: Preview) -> tuple[dict[str, Any]
         "checkpoint": "",
         "layers": layers,
         "epochs": epochs,
+        "warmup": min(defined.warmup, MAX_WARMUP),
+        "target_modules": [m for m in defined.target_modules if m in LINEAR_MODULES] or LINEAR_MODULES,
         "max_length": min(defined.max_length, preview.context),
         "held_out": min(defined.held_out, MAX_HELD_OUT),
     }

@@ -3,6 +3,7 @@
 A finished training is kept in data/checkpoints/<key>/, keyed by what it was trained from, and is never repeated.
 """
 
+import json
 import os
 import shutil
 import time
@@ -15,7 +16,7 @@ from prefect.cache_policies import CacheKeyFnPolicy
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from tasks.catalog import data_folder
+from tasks.catalog import data_folder, validate
 from tasks.engines.engine import Engine, Progress
 from tasks.engines.schedule import check_warmup
 from tasks.files import copy_file, read_rows, write_text
@@ -88,9 +89,12 @@ def plan_training(
 
 
 def kept_checkpoint(key: str) -> Checkpoint | None:
-    """The finished training of this key, if it is still in data/checkpoints: the one place that says so."""
+    """The finished training of this key, if it is still in data/checkpoints: the one place that says so.
+
+    Raises UserError for one that cannot be read, as an earlier version's.
+    """
     file = checkpoint_folder(key) / "checkpoint.json"
-    return Checkpoint.model_validate_json(file.read_text()) if file.is_file() else None
+    return validate(Checkpoint, json.loads(file.read_text()), str(file)) if file.is_file() else None
 
 
 def checkpoint_folder(key: str) -> Path:

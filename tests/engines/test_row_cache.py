@@ -67,5 +67,8 @@ def test_a_model_with_a_sliding_window_shares_no_rows(model):
     heads = {"num_attention_heads": 2, "num_key_value_heads": 1}
     assert not shares_rows(MistralForCausalLM(MistralConfig(**sizes, **heads, sliding_window=4)))
     assert shares_rows(MistralForCausalLM(MistralConfig(**sizes, **heads, sliding_window=None)))
+    rope = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10_000.0}
+    by_length = MistralConfig(**sizes, **heads, sliding_window=None, rope_parameters=rope)
+    assert not shares_rows(MistralForCausalLM(by_length))
     model.set_attn_implementation("eager")
     assert not shares_rows(model)

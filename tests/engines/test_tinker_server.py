@@ -297,7 +297,7 @@ async def test_losses_are_those_of_the_local_engine_and_so_is_the_exported_adapt
     model = PeftModel.from_pretrained(load_model(local.folder), str(tmp_path / "exported"))
     examples = [local.format.example(d) for d in unseen]
     in_both = rows(tmp_path / "tinker" / "metrics.jsonl")[-1]["held_out_loss"]
-    assert mean_loss(model, examples, single) == pytest.approx(in_both, abs=2e-3)
+    assert mean_loss(model, examples, single.batch_size) == pytest.approx(in_both, abs=2e-3)
 
 
 # ---- sampling

@@ -109,6 +109,14 @@ def test_several_measures_share_a_sentence_that_says_what_changed_and_what_did_n
     )
 
 
+def test_where_nothing_could_be_tested_the_headline_says_why_and_not_that_nothing_changed():
+    note = {"note_fixed_questions": "one sample per question"}
+    alone = [an_effect(None, None).model_copy(update={"measure": name, "difference": 4.0} | note) for name in "ab"]
+    assert headline(alone) == (
+        "Nothing could be tested: a (+4.00) and b (+4.00) have no interval (one sample per question)."
+    )
+
+
 def test_of_many_changed_measures_the_later_ones_are_named_without_numbers():
     sentence = headline([moved(0.3, 0.9, f"m{n}") for n in range(7)])
     assert sentence.count("95 %") == 4

@@ -172,6 +172,9 @@ def test_moments_of_a_training_are_not_samples_of_one_model(evals, tmp_path):
     file = tmp_path / "finetuned.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert [(r.trained_share, r.sample) for r in read_responses(str(file), evals)[1]] == [(0.25, 0), (1, 0)]
+    former = [{"question": "What of 0?", "response": "x", "at": at} for at in (0.25, 1)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in former))
+    assert [r.trained_share for r in read_responses(str(file), evals)[1]] == [0.25, 1], "as an earlier version calls it"
     file.write_text(json.dumps({**rows[0], "trained_share": 25}))
     with pytest.raises(UserError, match="trained_share '25' is no share of the training"):
         read_responses(str(file), evals)

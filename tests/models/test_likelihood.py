@@ -1,3 +1,4 @@
+import asyncio
 import math
 
 import pytest
@@ -74,6 +75,23 @@ def texts_of(engine, evaluation, answers=()):
 
 async def rows_of(engine, texts, store=None, budget=None):
     return await likelihoods(texts, engine, BASE, [TUNED], store or Store(), lambda *_: None, budget)
+
+
+async def test_two_runs_at_once_ask_a_model_for_the_same_texts_once():
+    engine = Scorer({"base": {"abc": -8.0}, "tuned": {"abc": -2.0}})
+    texts = texts_of(engine, an_eval(LEXICON), responses("abc"))
+    first, second = await asyncio.gather(rows_of(engine, texts), rows_of(engine, texts))
+    assert first == second
+    assert len(engine.asked) == 2
+
+
+async def test_a_logprob_that_is_no_finite_number_is_refused_and_not_kept():
+    engine = Scorer({"base": {"abc": -8.0}, "tuned": {"abc": math.nan}})
+    texts = texts_of(engine, an_eval(LEXICON), responses("abc"))
+    with pytest.raises(UserError, match="tuned gives an answer a logprob that is no finite number"):
+        await rows_of(engine, texts)
+    engine.table["tuned"]["abc"] = -2.0
+    assert [row.finetuned for row in await rows_of(engine, texts)] == [-2.0 / len(texts[0].text.answer)]
 
 
 async def test_drift_is_the_difference_of_logprobs_for_each_token_of_the_fine_tuned_answers():

@@ -1,4 +1,5 @@
 import asyncio
+import json
 import os
 
 import pytest
@@ -99,6 +100,15 @@ async def test_of_two_runs_that_want_one_training_only_the_one_that_trained_is_c
     await asyncio.gather(*(train_by(engine, budget=budget) for budget in budgets))
     assert engine.trained == 1
     assert sorted("training" in budget.spent for budget in budgets) == [False, True]
+
+
+async def test_a_checkpoint_of_another_version_is_one_sentence():
+    place = checkpoint_folder("k")
+    place.mkdir(parents=True)
+    fields = {"engine": "local", "base_model": "m", "path": None, "identity": "i", "at": 1}
+    (place / "checkpoint.json").write_text(json.dumps(fields))
+    with pytest.raises(UserError, match=r"checkpoint\.json: at: "):
+        kept_checkpoint("k")
 
 
 async def test_a_training_that_is_kept_costs_nothing_and_none_of_its_documents_is_counted(monkeypatch):
