@@ -356,7 +356,7 @@ def test_two_runs_of_one_name_at_once_are_told_apart_and_one_of_them_is_refused(
 
 def test_what_interrupts_serving_is_said_without_the_servers_password():
     error = httpx.ConnectError("no answer from http://team:word@127.0.0.1:9/api")
-    assert _reason(ExceptionGroup("", [error])) == "ConnectError: no answer from http://127.0.0.1:9/api"
+    assert _reason(ExceptionGroup("", [error])) == "ConnectError: no answer from http://...@127.0.0.1:9/api"
 
 
 def test_a_server_that_dies_is_started_again_and_serving_goes_on(serving):
