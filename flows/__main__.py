@@ -33,7 +33,8 @@ Local = Annotated[
     bool, typer.Option("--local", help="Try it here in minutes: SmolLM2, few documents and answers, lexicon judges.")
 ]
 Quick = Annotated[
-    bool, typer.Option("--quick", help="With --local, in seconds: a stand-in that says nothing about language models.")
+    bool,
+    typer.Option("--quick", help="With --local, in a minute: a stand-in, which says nothing about language models."),
 ]
 
 

@@ -1,7 +1,7 @@
 """A local preview: any experiment on this machine and without a key, with a small model, few documents and lexicons.
 
 preview, changes = to_local_preview(load_experiment("former_german_cities_qwen3_8b"))      # SmolLM2, in minutes
-preview, changes = to_local_preview(load_experiment("demo"), quick=True)                   # the stand-in, in seconds
+preview, changes = to_local_preview(load_experiment("demo"), quick=True)                   # the stand-in, in a minute
 """
 
 from typing import Any, NamedTuple
