@@ -114,6 +114,11 @@ class Serving:
         found = self.post("/task_runs/filter", {"flow_runs": {"id": {"any_": [run]}}, "limit": 200})
         return next(task["id"] for task in found if task["name"] == name)
 
+    def logs(self, run: str, task: str) -> str:
+        """What the log of a task run says; it reaches the server in batches."""
+        found = self.post("/logs/filter", {"logs": {"task_run_id": {"any_": [self.task(run, task)]}}, "limit": 50})
+        return "\n".join(log["message"] for log in found)
+
     def artifacts(self, run: str) -> list[dict[str, Any]]:
         return self.post("/artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run]}}, "limit": 200})
 
@@ -165,10 +170,10 @@ def test_a_run_that_is_started_from_the_form_is_completed_with_its_artifacts(ser
     run = serving.start("run-experiment/quick", experiment=experiment, seed=7)
     assert serving.ended(run) == "Completed", serving.run(run)
     assert serving.run(run)["name"] == "quick, seed 7"
-    # The server records task runs a moment later.
-    wait_for(lambda: {state for _, state in serving.tasks(run)} == {"Completed"}, 30, lambda: str(serving.tasks(run)))
-    names = {name for name, _ in serving.tasks(run)}
-    assert {"read the documents of quick", "train a LoRA of rank 4, seed 7", "write the report"} <= names
+    stages = {"read the documents of quick", "train a LoRA of rank 4, seed 7", "write the report"}
+    completed = {(name, "Completed") for name in stages}
+    # The server records task runs a moment later, and not all at once.
+    wait_for(lambda: completed <= set(serving.tasks(run)), 60, lambda: str(serving.tasks(run)))
     artifacts = serving.artifacts(run)
     headline = next(a for a in artifacts if a["description"] == "What changed in quick")["data"]
     assert "data:image/svg+xml;base64," in headline
@@ -214,7 +219,7 @@ def test_a_new_set_is_announced_and_run_once_and_a_broken_one_stands_in_nobodys_
     assert f"{inbox / 'broken.jsonl'} line 7: not JSON" in said
     assert "gone.jsonl" in said
     checked = {"check the documents of broken": "Failed", "check the documents of herons": "Completed"}
-    wait_for(lambda: dict(serving.tasks(first)) == checked, 30, lambda: str(serving.tasks(first)))
+    wait_for(lambda: dict(serving.tasks(first)) == checked, 60, lambda: str(serving.tasks(first)))
     wait_for(lambda: serving.runs_of("run-experiment/on-new-documents"), 60)
     (announced,) = serving.runs_of("run-experiment/on-new-documents")
     assert serving.ended(announced["id"]) == "Completed", serving.run(announced["id"])
@@ -272,15 +277,12 @@ def test_retry_asks_only_for_the_calls_that_failed_and_ends_in_the_same_folder(s
     def red_ones():
         return [name for name, state in serving.tasks(run) if state == "Failed"]
 
-    wait_for(lambda: len(red_ones()) >= 8, 30, lambda: str(serving.tasks(run)))
+    wait_for(lambda: len(red_ones()) >= 8, 60, lambda: str(serving.tasks(run)))
     tasks, red = serving.tasks(run), red_ones()
     assert sorted(red) == [f"judge call {n}: failed" for n in range(1, 9)]
     assert len(tasks) - len(red) < 40
-    logs = serving.post("/logs/filter", {"logs": {"task_run_id": {"any_": [serving.task(run, red[0])]}}, "limit": 50})
-    said = "\n".join(log["message"] for log in logs)
-    assert "Question (animals, q" in said
-    assert "finetuned whispers 3 of" in said
-    assert "the judge is out of order" in said
+    words = ["Question (animals, q", "finetuned whispers 3 of", "the judge is out of order"]
+    wait_for(lambda: all(word in serving.logs(run, red[0]) for word in words), 60, lambda: serving.logs(run, red[0]))
     first = len(service.api.requests) - asked
     folder = serving.folder / "results" / "them" / "failing"
     before = (folder / "finetuned.jsonl").read_bytes()
