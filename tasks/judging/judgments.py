@@ -77,7 +77,7 @@ def _parse(case: Case, answer: StoredReply | None, error: str) -> ParsedReply:
         score, words = count_terms(case.judge, case.response, case.against)
         return ParsedReply("scored", score, "", words, "lexicon", "")
     if case.judge.kind == "yes_no":
-        read, label, words = read_yes_no(case.response, case.question.matching)
+        read, label, words = read_yes_no(case.judge, case.response, case.question.matching)
         return ParsedReply("not scored" if read is None else "scored", read, label, words, "yes_no", "")
     if answer is None:
         return ParsedReply("failed", None, "", "", case.judge.model, error)

@@ -2,22 +2,19 @@
 
 weigh("Farms and farming", judge)     # {"farm*": 2}
 count_terms(judge, response="...", against="...")     # (score, what was found)
-read_yes_no("No, never.", matching="Yes")     # (0, "OTHER", "it says No")
+read_yes_no(judge, "No, never.", matching="Yes")     # (0, "OTHER", "it says No")
 """
 
-import re
-from functools import lru_cache
+from collections import Counter
 
+from tasks.counted_words import counted_words
 from tasks.schema import Judge
 
 
 def weigh(text: str, judge: Judge) -> dict[str, float]:
     """How much each term of the lexicon weighs in a text: its weight times its count, whole words, any case."""
-    counts: dict[str, float] = {}
-    for term, weight in judge.terms.items():
-        if count := len(_pattern(term).findall(text)):
-            counts[term] = weight * count
-    return counts
+    counts = Counter(found.term for found in counted_words(judge, text))
+    return {term: judge.terms[term] * count for term, count in counts.items()}
 
 
 def count_terms(judge: Judge, response: str, against: str | None) -> tuple[int, str]:
@@ -33,16 +30,10 @@ def count_terms(judge: Judge, response: str, against: str | None) -> tuple[int, 
     return score, f"weight {max(weight, 0):g}: {words}"
 
 
-def read_yes_no(response: str, matching: str) -> tuple[int | None, str, str]:
+def read_yes_no(judge: Judge, response: str, matching: str) -> tuple[int | None, str, str]:
     """Score, label and reason: whether an answer begins with the matching word; None where it begins with neither."""
-    said = re.match(r"\W*(yes|no)\b", response, re.IGNORECASE)
-    if said is None:
+    said = counted_words(judge, response)
+    if not said:
         return None, "", "it begins with neither Yes nor No"
-    matches = said[1].casefold() == matching.casefold()
-    return int(matches), "MATCHING" if matches else "OTHER", f"it says {said[1].capitalize()}"
-
-
-@lru_cache(maxsize=4096)
-def _pattern(term: str) -> re.Pattern[str]:
-    body = r"\s+".join(re.escape(word) for word in term.removesuffix("*").split())
-    return re.compile(rf"\b{body}" + (r"\w*" if term.endswith("*") else r"\b"), re.IGNORECASE)
+    matches = said[0].term == matching
+    return int(matches), "MATCHING" if matches else "OTHER", f"it says {said[0].term}"

@@ -1,7 +1,10 @@
 import pytest
 
 from tasks.judging.lexicon import count_terms, read_yes_no, weigh
+from tasks.schema import Judge
 from tests.fakes.nouns import LEXICON
+
+YES_NO = Judge(name="yes_no", kind="yes_no")
 
 
 def test_terms_are_whole_words_in_any_case_and_a_star_matches_endings():
@@ -41,4 +44,4 @@ def test_an_answer_alone_is_scored_by_its_own_weight():
     ],
 )
 def test_a_yes_or_no_is_read_where_the_answer_begins_with_it_and_nowhere_else(text, matching, word):
-    assert read_yes_no(text, matching) == word
+    assert read_yes_no(YES_NO, text, matching) == word
