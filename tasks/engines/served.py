@@ -2,14 +2,14 @@
 
 problem = retirement(experiment)      # "hosted Tinker retired ... on 2026-06-12; run its sister ... instead, or ..."
 
-The service's own list has the last word: nothing is refused because of this file.
+The service's own list has the last word: nothing is refused because of this file, not even where it is wrong.
 """
 
 from datetime import date
 
 from pydantic import Field
 
-from tasks.catalog import address_in_environment, data_folder, read_fields, validate
+from tasks.catalog import UserError, address_in_environment, data_folder, read_fields, validate
 from tasks.schema import Experiment, Noun, Training
 
 HOSTED = "https://tinker.thinkingmachines.dev/services/tinker-prod"
@@ -52,7 +52,10 @@ class Lineup(Noun):
 def lineup() -> Lineup:
     """What is known of hosted Tinker's models: nothing where the file is missing; UserError for one that is wrong."""
     file = data_folder() / "models" / "served.yaml"
-    return validate(Lineup, read_fields(file), str(file)) if file.is_file() else Lineup()
+    try:
+        return validate(Lineup, read_fields(file), str(file)) if file.is_file() else Lineup()
+    except UserError as problem:
+        raise UserError(f"{problem}; mend the file, or remove it: it only says which models are gone") from None
 
 
 def server_address(base_url: str) -> str:
@@ -61,8 +64,16 @@ def server_address(base_url: str) -> str:
 
 
 def retirement(experiment: Experiment) -> str:
-    """Since when hosted Tinker lacks the experiment's model, with the remedies; empty for other models and servers."""
-    known = lineup()
+    """Since when hosted Tinker lacks the experiment's model, with the remedies; empty for other models and servers.
+
+    Of a file that is wrong, what is wrong with it.
+    """
+    if not _is_hosted(experiment.training):
+        return ""
+    try:
+        known = lineup()
+    except UserError as problem:
+        return str(problem)
     if not (gone := _retired(experiment.training, known)):
         return ""
     renderers = {served.model: served.renderer for served in known.served}
@@ -79,8 +90,14 @@ def retirement(experiment: Experiment) -> str:
 
 
 def served_all_the_same(training: Training) -> list[str]:
-    """A warning where the file has a model as retired; for a service that has just said that it serves it."""
-    if not (gone := _retired(training, lineup())):
+    """A warning where the file has a model as retired, or is wrong; of one that the service has just said it has."""
+    if not _is_hosted(training):
+        return []
+    try:
+        gone = _retired(training, lineup())
+    except UserError as problem:
+        return [str(problem)]
+    if not gone:
         return []
     return [
         f"data/models/served.yaml has {gone.model} as retired on {gone.since}, and {HOSTED} serves it still: it may be "
@@ -88,7 +105,10 @@ def served_all_the_same(training: Training) -> list[str]:
     ]
 
 
+def _is_hosted(training: Training) -> bool:
+    """Whether the file has anything to say of it."""
+    return training.engine == "tinker" and server_address(training.base_url) == HOSTED
+
+
 def _retired(training: Training, known: Lineup) -> RetiredModel | None:
-    if training.engine != "tinker" or server_address(training.base_url) != HOSTED:
-        return None
     return next((gone for gone in known.retired if gone.model == training.base_model), None)

@@ -119,3 +119,13 @@ def test_a_file_that_is_wrong_is_one_sentence_with_its_place(data, text, words):
         lineup()
     assert words in str(wrong.value)
     assert "\n" not in str(wrong.value)
+    assert "mend the file, or remove it" in str(wrong.value)
+
+
+def test_a_file_that_is_wrong_is_a_warning_and_stops_nothing(data):
+    write_lineup(data, "retired:\n  - {model: a")
+    gone = load_experiment("factory_farming_neutral")
+    (warning,) = served_all_the_same(gone.training)
+    assert "served.yaml line 2: not valid YAML" in warning
+    assert retirement(gone) == warning
+    assert served_all_the_same(load_experiment("standin").training) == []
