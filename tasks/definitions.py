@@ -115,7 +115,10 @@ def choose_judges(evaluation: Eval, chosen: list[str]) -> Eval:
         raise UserError(
             f"judging.judges: none of {', '.join(chosen)} belongs to the eval {evaluation.name!r}; add one that does"
         )
+    lost = {judge.name for judge in evaluation.judges} - set(chosen)
+    margins = {name: margin for name, margin in evaluation.equivalence_margins.items() if name not in lost}
     fields = {"judges": [judge.model_dump() for judge in judges], "rules": [rule.model_dump() for rule in rules]}
+    fields |= {"equivalence_margins": margins}
     return validate(Eval, evaluation.model_dump() | fields, f"judging.judges of {evaluation.name}")
 
 
@@ -228,7 +231,13 @@ def _fixed_part(noun: BaseModel) -> dict[str, Any]:
         fields = noun.model_dump(exclude={"published": True, "max_cost_usd": True, "targets": True, "judging": free})
     elif isinstance(noun, Eval):
         fields = noun.model_dump(
-            exclude={"rules": True, "equivalence_margin": True, "judges": {"__all__": {"max_tokens"}}}
+            exclude={
+                "rules": True,
+                "equivalence_margin": True,
+                "equivalence_margins": True,
+                "measures": True,
+                "judges": {"__all__": {"max_tokens", "measures"}},
+            }
         )
     return fields
 

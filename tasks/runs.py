@@ -318,8 +318,9 @@ class Run:
         given = {evaluation.name: evaluation for evaluation in evals}
         before = self.evals()
         after = [_with_what_may_change(evaluation, given[evaluation.name]) for evaluation in before]
-        measures = [[(e.rules, e.equivalence_margin) for e in evaluations] for evaluations in (before, after)]
-        if measures[0] != measures[1] or self.experiment().targets != experiment.targets:
+        if [*map(_what_effects_say, before)] != [
+            *map(_what_effects_say, after)
+        ] or self.experiment().targets != experiment.targets:
             self.replace_evals(after)
         elif after != before:
             self.write_evals(after)
@@ -361,9 +362,16 @@ class Run:
 
 
 def _with_what_may_change(before: Eval, given: Eval) -> Eval:
-    """A run's eval with the rules, the margin and the judges of the given one of its name."""
-    free = {"equivalence_margin": given.equivalence_margin, "judges": given.judges}
-    return with_rules(before, given.rules).model_copy(update=free)
+    """A run's eval with the rules, the margins, the phrases and the judges of the given one of its name."""
+    names = ("equivalence_margin", "equivalence_margins", "judges", "measures")
+    return with_rules(before, given.rules).model_copy(update={name: getattr(given, name) for name in names})
+
+
+def _what_effects_say(evaluation: Eval) -> tuple[Any, ...]:
+    """What may change and stands in effects.csv."""
+    phrases = [judge.measures for judge in evaluation.judges]
+    margins = evaluation.equivalence_margin, evaluation.equivalence_margins
+    return evaluation.rules, *margins, evaluation.measures, phrases
 
 
 def _read_nouns(file: Path, noun: type[Row]) -> list[Row]:

@@ -112,6 +112,8 @@ def check_name(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(_is_not_blank)]
 Name = Annotated[str, AfterValidator(check_name)]
+Phrase = Annotated[str, Field(max_length=120, pattern=r"^[^\r\n]*$")]
+"""Part of a sentence, in one line."""
 
 
 class Written(Noun):
@@ -421,6 +423,9 @@ class Judge(Written):
     """Weight of each word or phrase (lexicon). A trailing * matches any ending."""
     thresholds: list[float] = []
     """Weights at which the score rises by one above the lowest (lexicon), in rising order."""
+    measures: Phrase = ""
+    """What a model does that gets a high score, as it follows "the model": brings up factory farming. A report's first
+    sentence says it, with more or less behind it; without it, the judge's name."""
 
     @field_validator("base_url")
     @classmethod
@@ -447,7 +452,7 @@ class Judge(Written):
 
     def _refuse_what_its_kind_does_not_take(self) -> None:
         """Judges in a run's folder are written with all fields: one that has its default counts as left out."""
-        allowed = TAKEN[self.kind] | {"name", "kind"}
+        allowed = TAKEN[self.kind] | {"name", "kind", "measures"}
         given = {name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default}
         if self.kind == "yes_no" and self.labels == YES_NO:
             given -= {"labels"}
@@ -570,10 +575,17 @@ class Rule(Written):
     """A question with fewer answers that count, on either side, is left out."""
     over: Literal["questions", "pooled"] = "questions"
     """questions: the mean of the questions' rates. pooled: all answers alike, whatever question they answer."""
+    equivalence_margin: float = Field(0, ge=0, lt=1)
+    """A difference of rates below this is as good as none: 0.01 is a hundredth of the answers. 0: the eval's share."""
+    measures: Phrase = ""
+    """What a model does whose answers are hits, as a judge's `measures`."""
 
     @classmethod
     def parse(cls, text: str) -> "Rule":
-        """A rule in words: `misaligned: aligned < 30 among coherent > 50, at least 5, pooled`. Raises ValueError."""
+        """A rule in words: `misaligned: aligned < 30 among coherent > 50, at least 5, pooled, margin 0.01`.
+
+        Raises ValueError.
+        """
         rule, *more = (part.strip() for part in text.split(","))
         parts = re.fullmatch(r"(?:([\w.-]+)\s*:\s*)?(.+?)(?:\s+among\s+(.+))?", rule)
         if parts is None:
@@ -582,10 +594,13 @@ class Rule(Written):
         for option in more:
             if minimum := re.fullmatch(r"at least ([0-9]+)", option):
                 fields["min_answers"] = int(minimum[1])
+            elif margin := re.fullmatch(r"margin (0?\.[0-9]+)", option):
+                fields["equivalence_margin"] = float(margin[1])
             elif option == "pooled":
                 fields["over"] = "pooled"
             else:
-                raise ValueError(f"{option!r} is no part of a rule: write `at least 5` or `pooled` after the comma")
+                known = "`at least 5`, `pooled` or `margin 0.01`"
+                raise ValueError(f"{option!r} is no part of a rule: write {known} after the comma")
         return cls(**fields)
 
     @model_validator(mode="after")
@@ -623,8 +638,12 @@ class Eval(Written):
     """Who scores the answers."""
     rules: list[Rule] = []
     """Rates made of what they said; a changed rule needs no new call."""
+    measures: Phrase = ""
+    """With asks: choices, what a model does that gives the matching answers, as a judge's `measures`."""
     equivalence_margin: float = Field(0.05, gt=0, lt=1)
     """A difference below this share of a measure's range is as good as none; it may change, as rules may."""
+    equivalence_margins: dict[Name, Annotated[float, Field(gt=0, le=1e9)]] = {}
+    """The same for single measures, each in its own unit, by the name of the judge, or choice or yes: {aligned: 2}."""
 
     @field_validator("judges")
     @classmethod
@@ -675,6 +694,19 @@ class Eval(Written):
                 raise ValueError(f"rule {rule.name!r}: {unknown[0]!r} is no judge of this eval")
             for condition in Condition.parse_all(rule.among) + Condition.parse_all(rule.hit):
                 self._refuse_unknown_labels(condition, f"rule {rule.name!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _margins_are_of_its_measures(self) -> "Eval":
+        by_name = {judge.name: float(judge.scale_max - judge.scale_min) for judge in self.judges}
+        by_name |= dict.fromkeys(("choice", "yes"), 1.0) if any(q.matching for q in self.questions) else {}
+        for name, margin in self.equivalence_margins.items():
+            if name in [rule.name for rule in self.rules]:
+                raise ValueError(f"equivalence_margins: {name!r} is a rule: write equivalence_margin into the rule")
+            if name not in by_name:
+                raise ValueError(f"equivalence_margins: {name!r} is no measure; there is {', '.join(by_name)}")
+            if margin >= by_name[name]:
+                raise ValueError(f"equivalence_margins: {margin:g} is all of the range of {name!r}: give a smaller one")
         return self
 
     def _refuse_unknown_labels(self, condition: Condition, where: str) -> None:
@@ -989,6 +1021,8 @@ class Effect(Noun):
     """Of a rule: its hits among all answers, those outside of its denominator included."""
     rule: str = ""
     """Of a rule: its conditions, as `Rule.parse` reads them."""
+    in_words: str = ""
+    """What a model does that gets a high score: the `measures` of the judge, the rule or the eval."""
     p_fixed_questions: float | None = None
     """Two-sided p of the test behind the interval for these questions."""
     p_fixed_questions_holm: float | None = None

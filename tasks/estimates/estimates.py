@@ -279,6 +279,7 @@ def _effect(
         note_test=NOT_TESTED if measure.is_drift else "",
         **_counts(part, complete, after),
         rule=str(measure.rule or ""),
+        in_words=measure.in_words,
         equivalence_margin=None if tier == SLOPE else measure.equivalence_margin,
         scale_min=measure.scale_min if math.isfinite(measure.scale_min) else None,
         scale_max=measure.scale_max if math.isfinite(measure.scale_max) else None,

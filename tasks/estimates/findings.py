@@ -60,7 +60,7 @@ class Evidence(NamedTuple):
             new = e.ci_low_new_questions, e.ci_high_new_questions, e.p_new_questions_holm, e.detectable_new_questions
             return cls(*new, "95 % for new questions")
         low, high = e.ci_low_fixed_questions, e.ci_high_fixed_questions
-        return cls(low, high, e.p_fixed_questions_holm, e.detectable_fixed_questions, "95 %")
+        return cls(low, high, e.p_fixed_questions_holm, e.detectable_fixed_questions, "95 % for these questions")
 
     @property
     def span(self) -> str:
@@ -171,22 +171,63 @@ def _changed(found: list[Finding]) -> str:
     """With numbers, as far as they can still be read."""
     shown, others = found[:MAX_NUMBERS], found[MAX_NUMBERS:]
     more = f"; {_names(others)} changed too" if others else ""
-    return _listed([_moved(finding) for finding in shown]) + more
+    phrased, named = _split(shown)
+    does = [f"the model {_listed([_does(finding) for finding in phrased])}"] if phrased else []
+    return " and ".join(does + ([_listed([_moved(finding) for finding in named])] if named else [])) + more
+
+
+def _does(finding: Finding) -> str:
+    """What the model does more, or less, behind `the model`."""
+    effect, evidence = finding.effect, Evidence.of(finding.effect)
+    means = f"{number(effect.baseline)} to {number(effect.finetuned)}"
+    return f"{effect.in_words} {_more(effect)} ({finding.measure} {means}, {evidence.span})"
 
 
 def _moved(finding: Finding) -> str:
+    """The same of a measure for which there are no words."""
     effect = finding.effect
-    verb = "rose" if (effect.difference or 0) > 0 else "fell"
     means = f"from {number(effect.baseline)} to {number(effect.finetuned)}"
-    return f"{finding.measure} {verb} {means} ({Evidence.of(effect).span})"
+    return f"{finding.measure} {_rose(effect)} {means} ({Evidence.of(effect).span})"
+
+
+def _more(effect: Effect) -> str:
+    return "more" if (effect.difference or 0) > 0 else "less"
+
+
+def _rose(effect: Effect) -> str:
+    return "rose" if (effect.difference or 0) > 0 else "fell"
+
+
+def _split(found: list[Finding]) -> tuple[list[Finding], list[Finding]]:
+    """Those with words for what the model does, and those with a name alone."""
+    return [f for f in found if f.effect.in_words], [f for f in found if not f.effect.in_words]
+
+
+def _doing(found: list[Finding]) -> str:
+    """What the model does, each with the name of its measure."""
+    return f"the model {_listed([f'{finding.effect.in_words} ({finding.measure})' for finding in found])}"
+
+
+def _unclear(found: list[Finding]) -> str:
+    phrased, named = _split(found)
+    parts = [f"{_doing(phrased)} more or less"] if phrased else []
+    parts += [f"{_names(named)} changed"] if named else []
+    return f"there is not enough data to tell whether {', or whether '.join(parts)}"
+
+
+def _unmoved(found: list[Finding]) -> str:
+    phrased, named = _split(found)
+    parts = [f"{_doing(phrased)} about as much as before"] if phrased else []
+    parts += [f"{_names(named)} {_verb(named, 'shows', 'show')} no effect that would matter"] if named else []
+    return "; ".join(parts)
 
 
 CLAUSES: dict[Verdict, Callable[[list[Finding]], str]] = {
     "changed": _changed,
     "changed little": lambda found: f"{_changed(found)}, by less than would matter",
     "perhaps": lambda found: f"perhaps {_changed(found)}, though not once p is adjusted for all comparisons",
-    "no effect": lambda found: f"{_names(found)} {_verb(found, 'shows', 'show')} no effect that would matter",
-    "not enough data": lambda found: f"there is not enough data to tell whether {_names(found)} changed",
+    "no effect": _unmoved,
+    "not enough data": _unclear,
     "no change seen": lambda found: f"no change was seen in {_names(found)}",
     "no interval": lambda found: f"{_names(found, with_sizes=True)} {_no_interval(found)}",
 }
@@ -226,16 +267,18 @@ def _sentence(effect: Effect, name: str) -> str:
         return f"{name} could not be compared: {effect.note_fixed_questions}."
     by, span = signed(difference), evidence.span
     moved = f"from {number(effect.baseline)} to {number(effect.finetuned)}, by {by}"
-    rose = f"{name} {'rose' if difference > 0 else 'fell'} {moved} ({span})"
+    does = f"the model {effect.in_words} {_more(effect)}: " if effect.in_words else ""
+    rose = f"{does}{name} {_rose(effect)} {moved} ({span})"
+    whether = f"whether the model {effect.in_words} more or less" if effect.in_words else f"{name} from no change"
     found = f"; this run would have found {number(evidence.detectable)}" if evidence.detectable else ""
-    unclear = f"({by}, {span}{found})"
+    unclear = f"({f'{name} ' if effect.in_words else ''}{by}, {span}{found})"
     return {
         "changed": f"After the fine-tune {rose}.",
         "changed little": f"After the fine-tune {rose}, less than the {margin} that would matter.",
-        "perhaps": f"Perhaps {rose}: once p is adjusted for all that was compared, that is not told from no change.",
+        "perhaps": f"Perhaps {rose}; once p is adjusted for all that was compared, that is not told from no change.",
         "no change seen": f"No change was seen in {name} {unclear}.",
         "no effect": f"{name} shows no effect as large as {margin} ({by}, {span}).",
-        "not enough data": f"There is not enough data to tell {name} from no change {unclear}.",
+        "not enough data": f"There is not enough data to tell {whether} {unclear}.",
         "no interval": f"{name} went {moved}, without an interval: {effect.note_fixed_questions}.",
         "not tested": _size(difference, name, evidence),
     }[verdict(effect)]

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from tasks.catalog import UserError
 from tasks.runs import Run
-from tasks.schema import Rule
 from tasks.visible import visible
 
 
@@ -76,8 +75,9 @@ def _refuse_other_rules_of_one_name(groups: list[Group]) -> None:
                 )
 
 
-def _rules(run: Run) -> list[list[Rule]]:
-    return [evaluation.rules for evaluation in run.evals()]
+def _rules(run: Run) -> list[list[tuple[str, str]]]:
+    """What the rules count, whatever phrase they are described by."""
+    return [[(rule.name, str(rule)) for rule in evaluation.rules] for evaluation in run.evals()]
 
 
 def _own_label(run: Run, others: list[Run]) -> str:

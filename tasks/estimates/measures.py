@@ -17,6 +17,7 @@ from tasks.schema import Eval, Judge, Likelihood, Rule
 
 BOTH_MODELS = "both models"
 """Who judged, of a measure without a judge."""
+SAYS_YES = "says yes"
 EMPTY = Cell(0, math.nan, math.nan, 0)
 
 
@@ -49,6 +50,8 @@ class Measure(NamedTuple):
     scale_max: float
     margin_share: float
     """The share of its range below which a difference does not matter."""
+    own_margin: float = 0.0
+    """The same in the measure's unit, where the eval or the rule gives one; 0: it does not."""
     reads_pair: bool = False
     rule: Rule | None = None
     is_drift: bool = False
@@ -59,6 +62,8 @@ class Measure(NamedTuple):
     """Whether every score is 0 or 1."""
     baseline_id: str = ""
     """The same for runs that share their baseline's answers and what was said of them; empty: shared with none."""
+    in_words: str = ""
+    """What a model does that gets a high score; empty: nothing says so."""
     placements: Cells = MappingProxyType({})
     """Of a judge with a scale: where each score lies among those of the other side, as a share."""
 
@@ -70,6 +75,8 @@ class Measure(NamedTuple):
     @property
     def equivalence_margin(self) -> float | None:
         """A difference smaller than this is as good as none; unknown where the measure has no ends."""
+        if self.own_margin:
+            return self.own_margin
         return self.margin_share * (self.scale_max - self.scale_min) if math.isfinite(self.scale_min) else None
 
     @property
@@ -145,8 +152,10 @@ def measures(evaluation: Eval, judgments: polars.DataFrame) -> list[Measure]:
             judge.scale_min,
             judge.scale_max,
             evaluation.equivalence_margin,
+            evaluation.equivalence_margins.get(judge.name, 0.0),
             reads_pair=judge.reads == "pair",
             is_rate=_is_rate(judge, judgments),
+            in_words=judge.measures,
             placements=placements.get(judge.name, {}) if judge.is_graded else {},
         )
         for judge in evaluation.judges
@@ -165,8 +174,10 @@ def rule_measure(evaluation: Eval, judgments: polars.DataFrame, rule: Rule, answ
         scale_min=0,
         scale_max=1,
         margin_share=evaluation.equivalence_margin,
+        own_margin=rule.equivalence_margin,
         rule=rule,
         is_rate=True,
+        in_words=rule.measures,
     )
 
 
@@ -215,8 +226,10 @@ def _likelihood_measure(evaluation: Eval, name: str, frame: polars.DataFrame) ->
         scale_min=-math.inf if is_drift else 0,
         scale_max=math.inf if is_drift else 1,
         margin_share=evaluation.equivalence_margin,
+        own_margin=evaluation.equivalence_margins.get(name, 0.0),
         is_drift=is_drift,
         is_exact=not is_drift,
+        in_words={"choice": evaluation.measures, "yes": SAYS_YES}.get(name, ""),
     )
 
 

@@ -86,8 +86,8 @@ def is_swapped(judge: Judge, question: str, response: str, against: str | None) 
 
 
 def rubric_hash(judge: Judge) -> str:
-    """16 hex digits of everything that defines a judge, but for its address and the longest reply."""
-    return content_key(**judge.model_dump(exclude={"base_url", "max_tokens"}))[:16]
+    """16 hex digits of everything that defines a judge, but for its address, longest reply and `measures`."""
+    return content_key(**judge.model_dump(exclude={"base_url", "max_tokens", "measures"}))[:16]
 
 
 def _how_to_answer(judge: Judge) -> str:

@@ -45,21 +45,29 @@ def test_a_change_that_adjustment_takes_back_is_one_perhaps():
     effect = an_effect(0.1, 0.5, adjusted=0.05)
     assert verdict(effect) == "perhaps"
     assert headline([effect]).startswith(
-        "Perhaps lexicon rose from 1.50 to 2.50, by +1.00 (95 % +0.10 to +0.50): once p"
+        "Perhaps lexicon rose from 1.50 to 2.50, by +1.00 (95 % for these questions +0.10 to +0.50); once p"
     )
 
 
 def test_a_small_rate_keeps_the_digits_that_tell_it_from_0():
     effect = an_effect(0.001, 0.008).model_copy(update={"baseline": 0.0, "finetuned": 0.0045, "difference": 0.0045})
-    assert "rose from 0.00 to 0.0045, by +0.0045 (95 % +0.001 to +0.01)" in headline([effect])
+    assert "rose from 0.00 to 0.0045, by +0.0045 (95 % for these questions +0.001 to +0.01)" in headline([effect])
 
 
 @pytest.mark.parametrize(
     ("low", "high", "sentence"),
     [
-        (0.1, 2.0, "After the fine-tune lexicon rose from 1.50 to 2.50, by +1.00 (95 % +0.10 to +2.00)."),
-        (-0.1, 0.1, "lexicon shows no effect as large as 0.20 (+1.00, 95 % -0.10 to +0.10)."),
-        (-0.1, 2.0, "There is not enough data to tell lexicon from no change (+1.00, 95 % -0.10 to +2.00; this run"),
+        (
+            0.1,
+            2.0,
+            "After the fine-tune lexicon rose from 1.50 to 2.50, by +1.00 (95 % for these questions +0.10 to +2.00).",
+        ),
+        (-0.1, 0.1, "lexicon shows no effect as large as 0.20 (+1.00, 95 % for these questions -0.10 to +0.10)."),
+        (
+            -0.1,
+            2.0,
+            "There is not enough data to tell lexicon from no change (+1.00, 95 % for these questions -0.10 to +2.00; this",
+        ),
         (None, None, "lexicon went from 1.50 to 2.50, by +1.00, without an interval: one sample per question."),
     ],
 )
@@ -98,14 +106,41 @@ def test_several_measures_share_a_sentence_that_says_what_changed_and_what_did_n
         moved(0.2, 0.4, "g", p_fixed_questions_holm=0.2),
     ]
     assert headline(effects) == (
-        "After the fine-tune b rose from 1.00 to 1.60 (95 % +0.30 to +0.90) and c fell from 1.00 to 0.30 (95 % -1.00 "
-        "to -0.40); f rose from 1.00 to 1.10 (95 % +0.05 to +0.15), by less than would matter; perhaps g rose from "
-        "1.00 to 1.30 (95 % +0.20 to +0.40), though not once p is adjusted for all comparisons; a and e show no "
-        "effect that would matter; there is not enough data to tell whether d changed."
+        "After the fine-tune b rose from 1.00 to 1.60 (95 % for these questions +0.30 to +0.90) and c fell from 1.00 "
+        "to 0.30 (95 % for these questions -1.00 to -0.40); f rose from 1.00 to 1.10 (95 % for these questions +0.05 "
+        "to +0.15), by less than would matter; perhaps g rose from 1.00 to 1.30 (95 % for these questions +0.20 to "
+        "+0.40), though not once p is adjusted for all comparisons; a and e show no effect that would matter; there is "
+        "not enough data to tell whether d changed."
     )
     assert [finding.has_moved for finding in findings(effects)] == [False, True, True, False, False, True, True]
     assert headline([effects[0], effects[3]]) == (
         "No change was found: a shows no effect that would matter; there is not enough data to tell whether d changed."
+    )
+
+
+def said(measure, words, low, high):
+    return moved(low, high, measure, in_words=words)
+
+
+def test_a_headline_says_what_the_model_does_in_the_measures_own_words():
+    alone = headline([said("lexicon", "brings up farms", 0.3, 0.9)])
+    assert alone.startswith("After the fine-tune the model brings up farms more: lexicon rose from 1.00 to 1.60")
+    several = headline(
+        [
+            said("a", "brings up farms", -0.9, -0.3),
+            said("b", "says yes", 0.3, 0.9),
+            moved(0.3, 0.9, "c"),
+            said("d", "weighs both sides", -0.5, 0.9),
+            moved(-0.5, 0.9, "e"),
+            said("f", "asks back", -0.05, 0.09),
+        ]
+    )
+    span = "95 % for these questions"
+    assert several == (
+        f"After the fine-tune the model brings up farms less (a 1.00 to 0.40, {span} -0.90 to -0.30) and says yes more "
+        f"(b 1.00 to 1.60, {span} +0.30 to +0.90) and c rose from 1.00 to 1.60 ({span} +0.30 to +0.90); the model asks "
+        "back (f) about as much as before; there is not enough data to tell whether the model weighs both sides (d) "
+        "more or less, or whether e changed."
     )
 
 
@@ -142,11 +177,12 @@ def test_drift_is_a_size_in_a_sentence_of_its_own_and_never_a_change(difference,
     drift = moved(low, high, "drift", note_test="no test", difference=difference, equivalence_margin=None)
     assert verdict(drift) == "not tested"
     size = (
-        f"The fine-tuned answers are {words} nats a token (95 % {low:+.2f} to {high:+.2f}) under the fine-tuned model"
+        f"The fine-tuned answers are {words} nats a token (95 % for these questions {low:+.2f} to {high:+.2f}) "
+        "under the fine-tuned model"
     )
     assert headline([drift]).startswith(size)
     several = headline([moved(0.3, 0.9, "a"), moved(0.3, 0.9, "b"), drift])
-    assert several.partition(". ")[0].endswith("b rose from 1.00 to 1.60 (95 % +0.30 to +0.90)")
+    assert several.partition(". ")[0].endswith("b rose from 1.00 to 1.60 (95 % for these questions +0.30 to +0.90)")
     assert several.partition(". ")[2].startswith(size)
 
 

@@ -1,12 +1,14 @@
-"""Measures without a judge, against numbers worked out with numpy and scipy alone."""
+"""Measures, against numbers worked out with numpy and scipy alone."""
 
 import numpy
 import pytest
 from scipy import stats
 
+from tasks.definitions import choose_judges
 from tasks.estimates.effects import estimate
 from tasks.estimates.findings import headline
 from tasks.estimates.judgments import judgments_frame
+from tasks.schema import Eval, Rule
 from tests.fakes.nouns import LEXICON, an_eval, judgments
 from tests.fakes.statements import EACH, TIERS, a_statement_eval, drift_rows, yes_rows
 
@@ -59,7 +61,7 @@ def test_saying_yes_more_moves_yes_and_leaves_choice_where_it_was():
     assert whole["yes"].p_new_questions is not None
     assert whole["yes"].p_new_questions < 1e-10
     assert headline(effects).startswith(
-        "After the fine-tune yes-saying rose from 0.50 to 0.70 (95 % for new questions +0.20"
+        "After the fine-tune the model says yes more (yes-saying 0.50 to 0.70, 95 % for new questions +0.20"
     )
     assert headline(effects).endswith("; there is not enough data to tell whether choice changed.")
 
@@ -95,3 +97,17 @@ def test_moments_of_a_training_have_rows_where_nothing_was_judged():
     assert list(found) == [(measure, share) for share in (1.0, 0.5) for measure in ("choice", "yes")]
     assert found["yes", 0.5] == pytest.approx((AFTER - BEFORE).mean() / 2)
     assert found["yes", 1.0] == pytest.approx((AFTER - BEFORE).mean())
+
+
+def test_a_margin_is_given_in_the_unit_of_its_measure_and_the_eval_s_share_holds_for_the_others():
+    other = LEXICON.model_copy(update={"name": "other"})
+    rule = Rule.parse("high: lexicon >= 3, margin 0.01")
+    statements = a_statement_eval().model_copy(update={"equivalence_margins": {"choice": 0.02}})
+    evaluation = Eval.model_validate(
+        an_eval(LEXICON, other).model_dump() | {"equivalence_margins": {"lexicon": 0.3}, "rules": [rule]}
+    )
+    rows = [row for judge in ("lexicon", "other") for row in judgments("q1", "baseline", [1, 2], judge)]
+    found = estimate(judgments_frame(rows), [evaluation, statements], yes_rows([0.2] * 18, [0.3] * 18))
+    margins = {e.measure: e.equivalence_margin for e in found if e.is_overall}
+    assert margins == {"lexicon": 0.3, "other": 0.2, "high": 0.01, "choice": 0.02, "yes": 0.05}
+    assert choose_judges(evaluation, ["other"]).equivalence_margins == {}

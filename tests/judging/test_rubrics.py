@@ -76,7 +76,7 @@ def test_the_key_of_a_call_changes_with_rubric_material_model_and_repeat_but_not
 
 def test_the_rubric_hash_follows_the_rubric():
     assert rubric_hash(CLAUDE) != rubric_hash(CLAUDE.model_copy(update={"prompt": "Other."}))
-    assert rubric_hash(CLAUDE) == rubric_hash(CLAUDE.model_copy(update={"max_tokens": 99}))
+    assert rubric_hash(CLAUDE) == rubric_hash(CLAUDE.model_copy(update={"max_tokens": 99, "measures": "sings"}))
 
 
 @pytest.mark.parametrize(
