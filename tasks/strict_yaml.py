@@ -3,8 +3,8 @@
     fields = load("rank: 8\nlearning_rate: 1e-4")     # {"rank": 8, "learning_rate": 0.0001}
     text = dump(fields)                               # what load would take for something else gets quotes
 
-Dates, `yes` and `1:30` are text. What can be read in two ways, and aliases that grow without end, are refused with
-their line.
+Dates, `yes` and `1:30` are text, and U+0085, U+2028 and U+2029 are characters like others, at which no line ends. What
+can be read in two ways, and aliases that grow without end, are refused with their line.
 """
 
 import re
@@ -21,6 +21,8 @@ MOST_LETTERS = 10_000_000
 MOST_DIGITS = 30
 TAG = "tag:yaml.org,2002:"
 QUOTES = "put quotes around it if it is text"
+NO_LINE_ENDS = "\x85\u2028\u2029"
+"""At these PyYAML ends a line, as YAML 1.1 does."""
 
 
 class Misread(ValueError):
@@ -68,7 +70,9 @@ for _name, _pattern, _first in (
 
 class _Loader(_Core, yaml.SafeLoader):
     def __init__(self, text: str):
-        super().__init__(text)
+        free = (mark for mark in map(chr, range(0x10FFFD, 0x10F000, -1)) if mark not in text)
+        self._marks = {mark: end for end, mark in zip(NO_LINE_ENDS, free, strict=False) if end in text}
+        super().__init__(text.translate({ord(end): mark for mark, end in self._marks.items()}))
         self._depth, self._letters = 0, 0
         self._lengths: dict[yaml.Node, int] = {}
         """Characters of each finished node, so that an alias counts as what it stands for."""
@@ -86,6 +90,8 @@ class _Loader(_Core, yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             self._letters += self._length_behind(f"*{event.anchor}", node, line)
         elif node:
+            if isinstance(node, yaml.ScalarNode):
+                node.value = node.value.translate({ord(mark): end for mark, end in self._marks.items()})
             _refuse_odd_names(node)
             if isinstance(node, yaml.ScalarNode) and re.search(r"[\ud800-\udfff]", node.value):
                 raise Misread(
@@ -136,7 +142,7 @@ class _Dumper(_Core, yaml.SafeDumper):
     """Writes texts of several lines as they are, where YAML can."""
 
     def represent_text(self, text: str) -> yaml.ScalarNode:
-        style = '"' if "\x85" in text else "|" if "\n" in text else None  # U+0085 would be read back as a blank
+        style = '"' if set(NO_LINE_ENDS) & set(text) else "|" if "\n" in text else None
         return self.represent_scalar(TAG + "str", text, style=style)
 
 

@@ -105,3 +105,12 @@ def test_no_short_text_takes_long():
 @pytest.mark.parametrize("text", ["What is\x85good?", "a\x85\nb", "\u2028x\u2029", "\ufeffx", "\tx ", "x\r\ny"])
 def test_a_text_of_rare_separators_comes_back_as_it_was(text):
     assert load(dump({"text": text})) == {"text": text}
+
+
+@pytest.mark.parametrize("end", ["\x85", "\u2028", "\u2029"])
+@pytest.mark.parametrize("style", ["- |-\n  {}\n", "- {}\n", '- "{}"\n', "- '{}'\n", "- >-\n  {}\n"])
+def test_a_character_at_which_unicode_ends_a_line_is_one_like_others(end, style):
+    text = f"Is it{end}so \U0010fffd, or{end} not?"
+    assert load(style.replace("{}", text)) == [text]
+    for given in ([text], [f"{text}\nand\n"], {f"a{end}b": end}):
+        assert load(dump(given)) == given
