@@ -381,7 +381,11 @@ def test_what_is_applied_after_the_fact_and_how_far_a_run_goes_may_change_and_al
     freely = experiment.model_copy(update={"max_cost_usd": 3.0, "targets": ["lexicon < 2"]})
     longer = CLAUDE.model_copy(update={"max_tokens": 9})
     ruled = an_eval(LEXICON, longer).model_copy(
-        update={"equivalence_margin": 0.2, "rules": [Rule(name="r", hit="x < 2")]}
+        update={
+            "equivalence_margin": 0.2,
+            "equivalence_margins": {"lexicon": 1.0},
+            "rules": [Rule(name="r", hit="x < 2", equivalence_margin=0.01)],
+        }
     )
     assert (change(experiment, freely), change(evaluation, ruled)) == ("", "")
     assert are_same([experiment, evaluation], [freely, ruled])

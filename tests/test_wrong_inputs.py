@@ -416,6 +416,24 @@ EVALS = Group(
             "equivalence_margin: input should be a finite number",
         ),
         (
+            EVAL + "judges: [{name: a, kind: claude, prompt: p}]\nequivalence_margins: {b: 0.3}",
+            "equivalence_margins: 'b' is no measure; there is a",
+        ),
+        (
+            EVAL + "judges: [{name: a, kind: claude, prompt: p}]\nequivalence_margins: {a: 4}",
+            "equivalence_margins: 4 is all of the range of 'a'",
+        ),
+        (
+            EVAL + "judges: [{name: a, kind: claude, prompt: p}]\nequivalence_margins: {a: 0}",
+            "equivalence_margins.a: input should be greater than 0",
+        ),
+        (
+            EVAL
+            + "judges: [{name: a, kind: claude, prompt: p}]\nrules: [{name: r, hit: a < 3}]\n"
+            + "equivalence_margins: {r: 0.01}",
+            "'r' is a rule: write equivalence_margin into the rule",
+        ),
+        (
             EVAL + "judges: [{name: a, kind: claude, prompt: p}]\nrules: [{name: r}]",
             "rules.0.hit: this field is missing",
         ),

@@ -35,6 +35,23 @@ def numbers(text: str, option: str) -> list[float]:
     return found
 
 
+def sizes(text: str, option: str) -> dict[str, float]:
+    """Sizes of measures that are given as a=0.02,b=3; a number alone is that of all, under the name "".
+
+    Raises UserError, which names the option, for what is none, or not above 0.
+    """
+    found = {}
+    for part in several(text):
+        name, _, size = part.rpartition("=")
+        try:
+            found[name.strip()] = float(size)
+        except ValueError:
+            found[name.strip()] = math.nan
+    if not all(math.isfinite(size) and size > 0 for size in found.values()):
+        raise UserError(f"{option}: {text!r} is not made of sizes above 0; write them as 0.3, or as aligned=2,coherent=5")
+    return found
+
+
 def use_server() -> str:
     """The address of the Prefect server in use; the local one is started where none is named and none runs."""
     from flows.serving.server import running_server

@@ -30,6 +30,7 @@ def import_file(
     measures: list[str] | None = None,
     eval_name: str = "",
     command: str = "",
+    margins: dict[str, float] | None = None,
 ) -> None:
     """Writes evals to data/evals, or a run to data/results, and says what could not be carried over.
 
