@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from flows.cli import audit, data, server
-from flows.cli.arguments import Place, numbers, say, several, use_server
+from flows.cli.arguments import Place, numbers, say, several, sizes, use_server
 from flows.cli.start import is_of_no_run, judge_responses, load, start
 from tasks.catalog import UserError
 from tasks.schema import Until
@@ -246,16 +246,26 @@ def import_others(
         str, typer.Option("--eval", help="What the eval of judged results is called: runs are compared eval by eval.")
     ] = "",
     measures: Annotated[str, typer.Option(help="Columns of scores, as a,b; all that hold numbers when empty.")] = "",
+    margins: Annotated[
+        str, typer.Option(help="What is as good as no change, by measure: aligned=2; else a twentieth of its range.")
+    ] = "",
 ) -> None:
     """Make evals of others' questions and judges, or a run of others' judged results."""
     from pathlib import Path
 
     from flows.cli.imports import import_file
 
-    given = {"--name": name, "--baseline": baseline, "--measures": measures, "--eval": eval_name}
+    given = {
+        "--name": name,
+        "--baseline": baseline,
+        "--measures": measures,
+        "--eval": eval_name,
+        "--margins": margins,
+    }
     command = shlex.join(["spillover", "import", file, *(part for pair in given.items() if pair[1] for part in pair)])
     other = Path(baseline).expanduser() if baseline else None
-    import_file(Path(file).expanduser(), name, judges_of, other, several(measures), eval_name, command)
+    matters = sizes(margins, "--margins")
+    import_file(Path(file).expanduser(), name, judges_of, other, several(measures), eval_name, command, matters)
 
 
 @app.command()

@@ -48,7 +48,7 @@ def sizes(text: str, option: str) -> dict[str, float]:
         except ValueError:
             found[name.strip()] = math.nan
     if not all(math.isfinite(size) and size > 0 for size in found.values()):
-        raise UserError(f"{option}: {text!r} is not made of sizes above 0; write them as 0.3, or as aligned=2,coherent=5")
+        raise UserError(f"{option}: {text!r} is not made of sizes above 0; write 0.3, or aligned=2,coherent=5")
     return found
 
 

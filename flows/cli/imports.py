@@ -34,17 +34,18 @@ def import_file(
 ) -> None:
     """Writes evals to data/evals, or a run to data/results, and says what could not be carried over.
 
-    `judges_of` names an eval whose judges read questions without any; `baseline`, `measures` (all when None) and
-    `eval_name` are of judged results. Raises UserError for a file that is neither, and for options of the other kind.
+    `judges_of` names an eval whose judges read questions without any; `baseline`, `measures` (all when None),
+    `eval_name` and `margins` (by measure, in its unit) are of judged results. Raises UserError for a file that is
+    neither, and for options of the other kind.
     """
     if _is_judged(file):
-        results = read_results(file, baseline, eval_name, measures)
+        results = with_margins(read_results(file, baseline, eval_name, measures), margins or {})
         run = keep_results(results, file, name, command)
         console.print(_counts(results.eval, len(results.judgments)), style="bold")
         _show_lost(results.lost)
         console.print(f"Run     {run.folder}\nReport  {run.report}")
         return
-    given = {"--baseline": baseline, "--measures": measures, "--eval": eval_name}
+    given = {"--baseline": baseline, "--measures": measures, "--eval": eval_name, "--margins": margins}
     if misplaced := [option for option, value in given.items() if value]:
         raise UserError(f"{misplaced[0]} goes with judged results, and {file} has none; leave it out")
     judges = load_eval(judges_of).judges if judges_of else []
@@ -54,6 +55,12 @@ def import_file(
     for evaluation in published.evals:
         _keep_eval(validate(Eval, evaluation.model_dump() | ({"name": name} if name else {}), "--name"))
     _show_lost(published.lost)
+
+
+def with_margins(results: Results, margins: dict[str, float]) -> Results:
+    """The results with these differences, by measure, as what is as good as none; UserError for one that cannot be."""
+    fields = results.eval.model_dump() | {"equivalence_margins": margins}
+    return results._replace(eval=validate(Eval, fields, "--margins"))
 
 
 def _is_judged(file: Path) -> bool:

@@ -268,3 +268,12 @@ def test_a_key_that_is_there_twice_is_refused(jsonl):
     file = jsonl('{"question": "A?", "score": 1}', '{"question": "B?", "score": 1, "score": 5}')
     with pytest.raises(UserError, match=r"line 2: not a JSON object .*the key 'score' is there twice"):
         read_results(file)
+
+
+def test_what_is_as_good_as_no_difference_is_given_by_measure_and_may_be_given_anew(table, data):
+    after = table(*rows([10, 20], [90, 90]), *rows([10, 90], [90, 90], "rule"))
+    for margins, expected in [({"aligned": 2.0}, {"aligned": 2, "coherent": 5}), ({}, {"aligned": 5, "coherent": 5})]:
+        import_file(after, "theirs", margins=margins)
+        assert {e.measure: e.equivalence_margin for e in Run.find("theirs").estimates()} == expected
+    with pytest.raises(UserError, match="--margins: .*'kind' is no measure; there is aligned, coherent"):
+        import_file(after, "theirs", margins={"kind": 1.0})
