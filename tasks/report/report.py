@@ -6,16 +6,16 @@ Everything that a model wrote is escaped by the template; see report.html.j2.
 """
 
 import json
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections import Counter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from prefect import task
 
 from tasks.estimates.findings import Evidence, findings, headline, verdict
 from tasks.estimates.missing import missing_in_words
 from tasks.files import write_text
+from tasks.report.answers import of_run
 from tasks.report.charts import (
     BOTH_MODELS,
     EFFECTS,
@@ -29,11 +29,9 @@ from tasks.report.exports import write_exports
 from tasks.report.results_page import how_trained, overall_effects, targets
 from tasks.report.templates import data_url, fill
 from tasks.runs import Run, cost_words
-from tasks.schema import SIDES, Agreement, AnswerKey, Corrected, Effect, Eval, Experiment, Judgment, Response, Side
+from tasks.schema import Agreement, Corrected, Experiment
 
 SHOWN_DOCUMENTS = 10
-SHOWN_MODELS: tuple[tuple[Side, float], ...] = (("baseline", 0.0), ("finetuned", 1.0))
-"""The models whose answers stand side by side, each with its share of the training."""
 RELOAD_EVERY = 30
 """Seconds after which the page of an unfinished run loads itself again."""
 STANDIN = "standin"
@@ -45,25 +43,6 @@ SMOLLM2_NOTE = (
     "Made with SmolLM2, a real chat model of 135 million parameters, which is small: what a larger model does is "
     "another question."
 )
-
-
-class JudgedAnswer(NamedTuple):
-    """A response and what the judges said of it; no response where none was sampled."""
-
-    response: Response | None = None
-    judgments: Sequence[Judgment] = ()
-
-
-class Asked(NamedTuple):
-    """A question with its answers, sample by sample, and its own effects."""
-
-    eval: str
-    id: str
-    tier: str
-    text: str
-    samples: list[tuple[JudgedAnswer, JudgedAnswer]]
-    """Baseline and fine-tuned."""
-    effects: list[Effect]
 
 
 def is_standin(experiment: Experiment) -> bool:
@@ -86,46 +65,6 @@ def cost(run: Run) -> str:
     return f"Cost: {words.removeprefix('cost ')}{calls}."
 
 
-def questions_asked(run: Run, evals: list[Eval], effects: list[Effect]) -> list[Asked]:
-    """Every question with both models' answers side by side and every judge's words."""
-    answers = _answers(run)
-    samples = sorted({key.sample for key in answers})
-    return [
-        Asked(
-            evaluation.name,
-            question.id,
-            question.tier,
-            question.text,
-            _pairs(answers, evaluation.name, question.id, samples),
-            [effect for effect in effects if (effect.eval, effect.question_id) == (evaluation.name, question.id)],
-        )
-        for evaluation in evals
-        for question in evaluation.questions
-    ]
-
-
-def _answers(run: Run) -> dict[AnswerKey, JudgedAnswer]:
-    judgments: dict[AnswerKey, list[Judgment]] = defaultdict(list)
-    for judgment in run.judgments():
-        judgments[judgment.answer_key].append(judgment)
-    responses = {r.answer_key(side): r for side, rows in zip(SIDES, run.responses(), strict=True) for r in rows}
-    return {key: JudgedAnswer(response, judgments[key]) for key, response in responses.items()}
-
-
-def _pairs(
-    answers: dict[AnswerKey, JudgedAnswer], evaluation: str, question_id: str, samples: list[int]
-) -> list[tuple[JudgedAnswer, JudgedAnswer]]:
-    """The answers of the baseline and of the model after its whole training, where at least one of the two is there."""
-    keys = [
-        [AnswerKey(evaluation, question_id, side, sample, share) for side, share in SHOWN_MODELS] for sample in samples
-    ]
-    return [
-        (answers.get(baseline, JudgedAnswer()), answers.get(finetuned, JudgedAnswer()))
-        for baseline, finetuned in keys
-        if baseline in answers or finetuned in answers
-    ]
-
-
 def render(run: Run, so_far: str = "") -> str:
     """The page; one that says how far the run is loads itself again every few seconds."""
     experiment, evals, effects = run.experiment(), run.evals(), run.estimates()
@@ -146,14 +85,12 @@ def render(run: Run, so_far: str = "") -> str:
         evidence=Evidence.of,
         equivalence_margins={f.measure: f.effect.equivalence_margin for f in findings(effects)},
         with_superiority=[effect for effect in tiers if effect.superiority is not None],
-        judge_names=list(dict.fromkeys(judge.name for evaluation in evals for judge in evaluation.judges)),
         rules={evaluation.name: evaluation.rules for evaluation in evals if evaluation.rules},
         targets=targets(experiment, overall_effects(effects)),
         sensitivity=run.rule_variants(),
         likely={row.measure for row in run.likelihood_rows()},
-        questions=questions_asked(run, evals, effects),
+        reading=of_run(run, evals, effects),
         judges={evaluation.name: evaluation.judges for evaluation in evals},
-        of_choices=[evaluation.name for evaluation in evals if evaluation.asks == "choices"],
         trained=how_trained(experiment.training, run.training_curve()),
         documents=documents[:SHOWN_DOCUMENTS],
         document_count=len(documents),

@@ -8,11 +8,13 @@ page may run is its own, which it names by its hash.
 
 import base64
 import hashlib
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from tasks.estimates.wording import number, signed
 
@@ -30,10 +32,42 @@ def fill(template: str, **values: Any) -> str:
     )
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False}  # a chart's channels have an order
     environment.globals["script"] = script
+    environment.globals["mark_colours"] = COLOURS_OF_MARKS
     environment.filters["signed"] = signed
     environment.filters["score"] = number
     environment.filters["p"] = lambda p: "" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
     return environment.get_template(template).render(**values)
+
+
+class Mark(NamedTuple):
+    """A part of a text that is shown as marked."""
+
+    start: int
+    end: int
+    title: str
+    """What is said of it when it is pointed at."""
+    colour: int
+    """The number of its colour in style.html.j2."""
+
+
+COLOURS_OF_MARKS = 6
+
+
+def marked(text: str, marks: Sequence[Mark]) -> Markup:
+    """The text, all of it escaped, each part that marks cover within <mark>; where several do, all are said."""
+    if not marks:
+        return escape(text)
+    ends = sorted({0, len(text), *(end for mark in marks for end in mark[:2])})
+    return Markup("").join(_piece(text, start, end, marks) for start, end in pairwise(ends))
+
+
+def _piece(text: str, start: int, end: int, marks: Sequence[Mark]) -> Markup:
+    over = [mark for mark in marks if mark.start <= start and end <= mark.end]
+    piece = escape(text[start:end])
+    if not over:
+        return piece
+    title = ", ".join(mark.title for mark in over)
+    return Markup('<mark class="c{}" title="{}">{}</mark>').format(over[0].colour % COLOURS_OF_MARKS, title, piece)
 
 
 class Script(NamedTuple):

@@ -47,7 +47,7 @@ def test_the_page_asks_the_network_for_nothing(run):
     page = render(run)
     assert re.findall(r"(?:src|href)=\"(?!data:|#)[^\"]*", page) == []
     assert (
-        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src '{script('report.js').csp_source}'"
+        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src '{script('answers.js').csp_source}'"
         in page
     )
 
