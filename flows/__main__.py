@@ -93,8 +93,8 @@ def plan_questions(
         str, typer.Argument(metavar="[RUN]", help="A run to learn from how much answers and questions vary.")
     ] = "",
     effect: Annotated[
-        float, typer.Option(help="The difference to find, in the measure's unit; 0: what matters by the eval.")
-    ] = 0.0,
+        str, typer.Option(help="The difference to find, as 0.3, or by measure: misaligned=0.02; else what matters.")
+    ] = "",
     power: Annotated[float, typer.Option(help="How often it is to be found.")] = 0.8,
     within: Annotated[float, typer.Option(help="Without a run: standard deviation of a question's answers.")] = 0.0,
     between: Annotated[float, typer.Option(help="Without a run: that of the change from question to question.")] = 0.0,
@@ -103,10 +103,11 @@ def plan_questions(
     from flows.cli.plan import show_plan_for, show_plan_of
     from tasks.runs import Run
 
+    wanted = sizes(effect, "--effect")
     if place:
-        show_plan_of(Run.find(place), effect, power)
+        show_plan_of(Run.find(place), wanted, power)
     elif within > 0 and between >= 0:
-        show_plan_for(within, between, effect, power)
+        show_plan_for(within, between, wanted.get("", 0.0), power)
     else:
         raise UserError("name a run to learn from, or give --within and --between, as 0.8 and 0.3")
 

@@ -4,27 +4,56 @@ from rich.table import Table
 
 from flows.console import console
 from tasks.catalog import UserError
-from tasks.estimates.intervals import POWER
+from tasks.estimates.intervals import POWER, Cell
 from tasks.estimates.judgments import at_checkpoint, scan_judgments
-from tasks.estimates.measures import Measure, measures
-from tasks.estimates.power import MAX_QUESTIONS, Needed, Spread, plan, spread_of
+from tasks.estimates.measures import Measure, likelihood_measures, measures
+from tasks.estimates.power import (
+    MAX_QUESTIONS,
+    Needed,
+    Spread,
+    plan,
+    share_counted,
+    spread_of,
+    spread_of_exact,
+    spread_of_rate,
+    statements,
+)
 from tasks.estimates.wording import number
 from tasks.runs import Run
 
 
-def show_plan_of(run: Run, effect: float, power: float) -> None:
-    """A table for each measure of a run; an effect of 0 stands for the eval's equivalence margin.
+def show_plan_of(run: Run, effects: dict[str, float], power: float) -> None:
+    """A table for each measure of a run, or for those that `effects` names alone.
 
-    Raises UserError for a run that is not judged, and for an effect or a power that cannot be planned for.
+    `effects` holds the differences to find, by measure; under "" that of all others, which else is what the eval says
+    matters. Raises UserError for a run that is not judged, for a measure that it has not, and for an effect or a power
+    that cannot be planned for.
     """
-    _refuse_impossible(effect, power)
+    _refuse_impossible(min(effects.values(), default=0.0), power)
     if not run.judged.is_file():
         raise UserError(f"{run.folder} has no judged.jsonl yet; finish it with `{run.resume_command}`")
-    judgments = scan_judgments(run.judged)
-    for evaluation in run.evals():
-        for measure in measures(evaluation, at_checkpoint(judgments, evaluation, 1.0)):
-            pairs = [(pair.baseline, pair.finetuned) for pair in measure.pairs(evaluation)]
-            _show_measure(measure, spread_of(pairs), effect or measure.equivalence_margin or 0.0, power)
+    measured = _measured(run)
+    names = list(dict.fromkeys(measure.name for measure, _ in measured))
+    if unknown := next((name for name in effects if name and name not in names), ""):
+        raise UserError(f"--effect: {run.folder} has no measure {unknown!r}; there is {', '.join(names)}")
+    for measure, pairs in measured:
+        if not effects or "" in effects or measure.name in effects:
+            effect = effects.get(measure.name) or effects.get("") or measure.equivalence_margin or 0.0
+            _show_measure(measure, pairs, effect, power)
+
+
+def _measured(run: Run) -> list[tuple[Measure, list[tuple[Cell, Cell]]]]:
+    """The measures that are tested, each with its questions' cells before and after."""
+    judgments, likelihoods = scan_judgments(run.judged), run.likelihood_rows()
+    return [
+        (measure, [(pair.baseline, pair.finetuned) for pair in measure.pairs(evaluation)])
+        for evaluation in run.evals()
+        for measure in (
+            *measures(evaluation, at_checkpoint(judgments, evaluation, 1.0)),
+            *likelihood_measures(evaluation, likelihoods, 1.0),
+        )
+        if not measure.is_drift
+    ]
 
 
 def show_plan_for(within: float, between: float, effect: float, power: float) -> None:
@@ -32,18 +61,38 @@ def show_plan_for(within: float, between: float, effect: float, power: float) ->
     show_needed("Any measure", Spread(within, between), effect, power)
 
 
-def _show_measure(measure: Measure, spread: Spread | None, effect: float, power: float) -> None:
+def _show_measure(measure: Measure, pairs: list[tuple[Cell, Cell]], effect: float, power: float) -> None:
     title = f"{measure.name} ({measure.eval})"
+    known = [pair for pair in pairs if min(cell.n for cell in pair) >= measure.min_answers]
+    if measure.is_exact:
+        _show_statements(title, spread_of_exact(known), effect, power)
+        return
+    spread = spread_of_rate(known, effect) if measure.is_rate else spread_of(known)
     if spread is None:
         console.print(f"{title}: the run has no two questions with two scores of each model to learn from\n")
     elif spread.within == spread.between == 0:
         console.print(f"{title}: all answers of the run scored alike, so it says nothing of how much they vary\n")
     else:
-        show_needed(title, spread, effect, power)
+        show_needed(title, spread, effect, power, share_counted(pairs))
 
 
-def show_needed(title: str, spread: Spread, effect: float, power: float = POWER) -> None:
-    """How many questions and samples find a difference of `effect`, in the unit of the spread, `power` of the time."""
+def _show_statements(title: str, spread: Spread | None, effect: float, power: float) -> None:
+    """Of yes/no statements, which are not sampled: how many of them."""
+    if spread is None or spread.between == 0:
+        console.print(f"{title}: the run has no two statements that changed differently to learn from\n")
+        return
+    found = statements(spread, effect, power)
+    needed = f"over {MAX_QUESTIONS:,}" if found is None else f"{found:,}"
+    console.print(f"{title}: a difference of {number(effect)}, found in {power:.0%} of all such runs", style="bold")
+    console.print(f"the change varies from statement to statement by {number(spread.between)}; nothing is sampled")
+    console.print(f"statements: {needed}, for new ones of the kind; for these statements any change is exact\n")
+
+
+def show_needed(title: str, spread: Spread, effect: float, power: float = POWER, counted: float = 1.0) -> None:
+    """How many questions and samples find a difference of `effect`, in the unit of the spread, `power` of the time.
+
+    `counted` is the share of the answers that count: the others must be asked for too.
+    """
     _refuse_impossible(effect, power)
     if effect <= 0:
         raise UserError("--effect must be above 0: the difference that you want to find, in the measure's unit")
@@ -51,16 +100,19 @@ def show_needed(title: str, spread: Spread, effect: float, power: float = POWER)
     console.print(
         f"answers vary by {number(spread.within)}, the change from question to question by {number(spread.between)}"
     )
-    console.print(_table(plan(spread, effect, power)), soft_wrap=False)
+    if counted < 1:
+        console.print(f"{counted:.0%} of the answers count; the others are among those that are asked for")
+    console.print(_table(plan(spread, effect, power, counted), counted), soft_wrap=False)
     console.print()
 
 
-def _table(rows: list[Needed]) -> Table:
+def _table(rows: list[Needed], counted: float) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for name in ("samples each", "questions: these", "answers", "questions: new ones too", "answers"):
         table.add_column(name, justify="right")
     for row in rows:
-        fixed, new = (_cells(questions, row.samples) for questions in (row.fixed_questions, row.new_questions))
+        new = _cells(row.new_questions, row.samples)
+        fixed = _cells(row.fixed_questions, row.samples) if row.samples * counted > 1 else ("–", "")
         table.add_row(str(row.samples), *fixed, *new)
     return table
 
@@ -68,7 +120,7 @@ def _table(rows: list[Needed]) -> Table:
 def _cells(questions: int | None, samples: int) -> tuple[str, str]:
     """Answers are those of both models, each of which a judge reads once."""
     if questions is None:
-        return ("–" if samples == 1 else f"over {MAX_QUESTIONS:,}"), ""
+        return f"over {MAX_QUESTIONS:,}", ""
     return f"{questions:,}", f"{2 * questions * samples:,}"
 
 

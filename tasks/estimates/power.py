@@ -1,10 +1,12 @@
 """Power: how many questions and samples it takes to find a difference of a given size.
 
 plan(Spread(within=0.8, between=0.3), effect=0.25)
+plan(spread_of_rate(pairs, effect=0.02), effect=0.02, counted=share_counted(pairs))
 """
 
 import math
 from bisect import bisect_left
+from statistics import stdev
 from typing import NamedTuple
 
 from tasks.estimates.intervals import MIN_QUESTIONS, POWER, Cell, noncentrality
@@ -52,25 +54,61 @@ def spread_of(pairs: list[tuple[Cell, Cell]]) -> Spread | None:
     return Spread(math.sqrt(math.fsum(variances) / len(variances)), math.sqrt(max(0.0, total - noise)))
 
 
-def plan(spread: Spread, effect: float, power: float = POWER) -> list[Needed]:
+def spread_of_rate(pairs: list[tuple[Cell, Cell]], effect: float) -> Spread | None:
+    """The same of a rate, whose spread within questions is that of the rates which are planned for.
+
+    With v the mean of p (1 - p) over the questions before, and a rise of d from the mean rate p, the mean of both
+    sides' variances is v + (d (1 - 2 p) - d²) / 2: a pilot without a single hit says enough. From near 1 it falls.
+    """
+    if (found := spread_of(pairs)) is None:
+        return None
+    before = [cell for cell, _ in pairs if cell.n > 1]
+    variance = math.fsum(cell.variance for cell in before) / len(before)
+    rate = math.fsum(cell.mean for cell in before) / len(before)
+    rise = effect if rate + effect <= 1 else -effect
+    return found._replace(within=math.sqrt(max(0.0, variance + (rise * (1 - 2 * rate) - rise**2) / 2)))
+
+
+def spread_of_exact(pairs: list[tuple[Cell, Cell]]) -> Spread | None:
+    """That of statements that are read from probabilities: nothing is sampled. None of fewer than two."""
+    differences = [after.mean - before.mean for before, after in pairs]
+    return Spread(0.0, stdev(differences)) if len(differences) > 1 else None
+
+
+def share_counted(pairs: list[tuple[Cell, Cell]]) -> float:
+    """The share of the judged answers that have a score, or pass a rule's `among`; 0 of none."""
+    cells = [cell for pair in pairs for cell in pair]
+    judged = sum(cell.judged for cell in cells)
+    return sum(cell.n for cell in cells) / judged if judged else 0.0
+
+
+def plan(spread: Spread, effect: float, power: float = POWER, counted: float = 1.0) -> list[Needed]:
     """For each number of samples the fewest questions with which a difference of this size is found with this power.
 
-    `effect` is in the measure's unit, `power` a share of all such runs. With n samples of each model to each of G
-    questions the difference of means has, for these questions, the variance 2 within² / (n G) and 2 G (n - 1) degrees
-    of freedom; for new questions (between² + 2 within² / n) / G and G - 1.
+    `effect` is in the measure's unit, `power` a share of all such runs, `counted` that of the samples which count. With
+    n of each model to each of G questions that count, the difference of means has, for these questions, the variance
+    2 within² / (n G) and 2 G (n - 1) degrees of freedom; for new questions (between² + 2 within² / n) / G and G - 1.
     """
-    return [
-        Needed(
-            n,
-            _fewest(2 * spread.within**2 / n, effect, power, 1, 2 * (n - 1), 0) if n > 1 else None,
-            _fewest(spread.between**2 + 2 * spread.within**2 / n, effect, power, MIN_QUESTIONS, 1, 1),
-        )
-        for n in SAMPLES
-    ]
+    return [_needed(spread, effect, power, samples, samples * counted) for samples in SAMPLES]
+
+
+def statements(spread: Spread, effect: float, power: float = POWER) -> int | None:
+    """The fewest yes/no statements of the kind with which the effect is found; None: more than MAX_QUESTIONS."""
+    return _fewest(spread.between**2, effect, power, MIN_QUESTIONS, 1, 1)
+
+
+def _needed(spread: Spread, effect: float, power: float, samples: int, n: float) -> Needed:
+    """With so many samples, of which n count."""
+    noise = 2 * spread.within**2 / n
+    return Needed(
+        samples,
+        _fewest(noise, effect, power, 1, 2 * (n - 1), 0) if n > 1 else None,
+        _fewest(spread.between**2 + noise, effect, power, MIN_QUESTIONS, 1, 1),
+    )
 
 
 def _fewest(
-    variance: float, effect: float, power: float, min_questions: int, df_per_question: int, df_lost: int
+    variance: float, effect: float, power: float, min_questions: int, df_per_question: float, df_lost: int
 ) -> int | None:
     """The fewest G, from min_questions on, at which `effect` is found: the difference of means has the variance
     variance / G, and its test df_per_question G - df_lost degrees of freedom.

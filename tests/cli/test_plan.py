@@ -1,4 +1,6 @@
+import numpy
 import pytest
+from statsmodels.stats.power import TTestPower
 
 from flows.cli.plan import show_needed, show_plan_of
 from tasks.catalog import UserError
@@ -6,7 +8,9 @@ from tasks.definitions import load_experiment
 from tasks.estimates.power import Spread
 from tasks.files import write_rows
 from tasks.runs import Run
+from tasks.schema import Rule
 from tests.fakes.nouns import LEXICON, TIERS, an_eval, judgments
+from tests.fakes.statements import a_statement_eval, drift_rows, yes_rows
 
 
 @pytest.fixture
@@ -19,7 +23,7 @@ def run(data):
 
 
 def test_a_run_tells_how_many_questions_and_samples_an_effect_takes(run, capsys):
-    show_plan_of(run, 0.3, 0.8)
+    show_plan_of(run, {"": 0.3}, 0.8)
     said = capsys.readouterr().out
     assert "lexicon (e): a difference of 0.30, found in 80% of all such runs" in said
     rows = [line.split() for line in said.splitlines() if line.strip()[:1].isdigit()]
@@ -30,16 +34,16 @@ def test_a_run_tells_how_many_questions_and_samples_an_effect_takes(run, capsys)
 
 
 def test_without_a_size_what_matters_by_the_eval_is_planned_for(run, capsys):
-    show_plan_of(run, 0, 0.8)
+    show_plan_of(run, {}, 0.8)
     assert "a difference of 0.20" in capsys.readouterr().out
 
 
 def test_a_pilot_that_varies_in_nothing_or_has_too_few_answers_says_so(run, capsys):
     write_rows(run.judged, [row for q in TIERS for s in ("baseline", "finetuned") for row in judgments(q, s, [1, 1])])
-    show_plan_of(run, 0.3, 0.8)
+    show_plan_of(run, {"": 0.3}, 0.8)
     assert "all answers of the run scored alike" in capsys.readouterr().out
     write_rows(run.judged, judgments("q1", "baseline", [1, 2]))
-    show_plan_of(run, 0.3, 0.8)
+    show_plan_of(run, {"": 0.3}, 0.8)
     assert "no two questions with two scores of each model" in capsys.readouterr().out
 
 
@@ -48,9 +52,49 @@ def test_a_pilot_that_varies_in_nothing_or_has_too_few_answers_says_so(run, caps
 )
 def test_what_is_no_size_or_no_share_is_refused(run, effect, power, words):
     with pytest.raises(UserError, match=words):
-        show_plan_of(run, effect, power)
+        show_plan_of(run, {"": effect}, power)
 
 
 def test_without_a_run_a_size_must_be_given():
     with pytest.raises(UserError, match="--effect must be above 0"):
         show_needed("Any measure", Spread(0.8, 0.3), 0.0)
+
+
+def test_an_effect_is_given_by_measure_and_that_of_a_rule_counts_what_passes_among(run, capsys):
+    other = LEXICON.model_copy(update={"name": "other"})
+    rule = Rule(name="high", hit="lexicon >= 3", among="other >= 2")
+    ruled = an_eval(LEXICON, other).model_copy(update={"rules": [rule]})
+    run.replace_evals([ruled])
+    rows = [row for q in TIERS for row in judgments(q, "baseline", [1, 2] * 5) + judgments(q, "finetuned", [1, 2] * 5)]
+    among = [row.model_copy(update={"judge": "other", "score": 2 if row.sample < 4 else 1}) for row in rows]
+    write_rows(run.judged, rows + among)
+    show_plan_of(run, {"high": 0.02}, 0.8)
+    said = capsys.readouterr().out
+    assert said.count("a difference of") == 1
+    assert "high (e): a difference of 0.02" in said
+    assert "40% of the answers count" in said
+    assert "answers vary by 0.10, the change from question to question by 0.00" in said, "though the pilot has no hit"
+    rows_of_table = [line.split() for line in said.splitlines() if line.strip()[:1].isdigit() and "%" not in line]
+    assert [row[1] for row in rows_of_table[:2]] == ["–", "–"], "of 2 samples 0.8 count"
+    questions, answers = (int(cell.replace(",", "")) for cell in rows_of_table[-1][3:])
+    sd = (2 * 0.01 * 0.98 / (80 * 0.4)) ** 0.5
+    assert questions == numpy.ceil(TTestPower().solve_power(effect_size=0.02 / sd, alpha=0.05, power=0.8))
+    assert answers == 2 * 80 * questions
+    with pytest.raises(UserError, match="has no measure 'low'; there is lexicon, other, high"):
+        show_plan_of(run, {"low": 0.02}, 0.8)
+
+
+def test_a_run_of_statements_alone_is_planned_in_statements_since_nothing_is_sampled(data, capsys):
+    definition = load_experiment("standin").model_copy(update={"evals": ["statements"]})
+    run = Run.open(definition, [a_statement_eval()], "one")
+    changes = numpy.linspace(-0.2, 0.4, 18)
+    write_rows(run.judged, [])
+    likelihoods = yes_rows([0.4] * 18, (0.4 + changes).tolist()) + drift_rows("direct0", [1.0, 2.0], "statements")
+    write_rows(run.likelihoods, likelihoods)
+    show_plan_of(run, {"": 0.1}, 0.8)
+    said = capsys.readouterr().out
+    needed = TTestPower().solve_power(effect_size=0.1 / changes.std(ddof=1), alpha=0.05, power=0.8)
+    assert "yes (statements): a difference of 0.10, found in 80% of all such runs\nthe change varies" in said
+    assert f"statements: {numpy.ceil(needed):.0f}, for new ones of the kind" in said
+    assert "samples" not in said
+    assert "drift" not in said

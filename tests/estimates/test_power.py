@@ -1,10 +1,11 @@
 import math
 
+import numpy
 import pytest
 from statsmodels.stats.power import TTestPower
 
-from tasks.estimates.intervals import Cell
-from tasks.estimates.power import Spread, plan, spread_of
+from tasks.estimates.intervals import Cell, rate_cell
+from tasks.estimates.power import Spread, plan, share_counted, spread_of, spread_of_rate
 from tests.estimates.conftest import known
 
 
@@ -31,3 +32,26 @@ def test_a_pilot_tells_the_spread_of_answers_from_that_of_questions():
     assert known(spread_of([(Cell(9, 1, 0.5, 0), Cell(9, 1.2, 0.5, 0))] * 2)).between == 0
     assert spread_of(cells[:1]) is None
     assert spread_of([(Cell(1, 1, math.nan, 0), Cell(1, 1, math.nan, 0))] * 5) is None
+
+
+def test_the_spread_of_a_rate_is_that_of_the_rates_that_are_planned_for():
+    """Of questions at different rates, the variance within after all of them rise by the effect."""
+    before = numpy.array([0.0, 0.1, 0.3, 0.2])
+    pairs = [(rate_cell(p * 1000, 1000, 0, 1000), rate_cell(500, 1000, 0, 1000)) for p in before]
+    after = before + 0.05
+    expected = numpy.concatenate([before * (1 - before), after * (1 - after)]).mean() ** 0.5
+    assert known(spread_of_rate(pairs, 0.05)).within == pytest.approx(expected, rel=1e-3)
+    never = [(rate_cell(0, 50, 0, 50), rate_cell(0, 50, 0, 50))] * 8
+    assert known(spread_of_rate(never, 0.02)).within == pytest.approx((0.02 * 0.98 / 2) ** 0.5)
+    always = [(rate_cell(50, 50, 0, 50), rate_cell(50, 50, 0, 50))] * 8
+    assert known(spread_of_rate(always, 0.02)).within == pytest.approx((0.02 * 0.98 / 2) ** 0.5)
+
+
+def test_what_counts_is_a_share_of_what_was_judged():
+    cells = [(rate_cell(1, 30, 5, 50), Cell(40, 1.0, 0.2, 10))]
+    assert share_counted(cells) == 0.7
+    half = plan(Spread(within=0.8, between=0.3), 0.25, counted=0.5)
+    assert [row.new_questions for row in half][2:5] == [
+        row.new_questions for row in plan(Spread(0.8 * 2**0.5, 0.3), 0.25)
+    ][2:5]
+    assert half[1].fixed_questions is None, "one of the two samples counts"
