@@ -28,6 +28,9 @@ _FORMULA = (
 """Where a spreadsheet would begin a formula: at the beginning of a text, and, in one that splits cells at semicolons or
 tabs (as a German one does), after those within it, with or without quotes. {} stands for the mark."""
 BARE = re.compile(_FORMULA.replace("{}", ""))
+SIGNS = "['\"]*[=@+\t\r\n\uff1d\uff0b\uff0d\uff20-]"
+FIRST, LATER = re.compile(SIGNS), re.compile(f"[;\t\r\n]{SIGNS}")
+"""Where there is neither at the beginning nor later, no formula begins: found ten times as fast as where one does."""
 MARKED = re.compile(_FORMULA.replace("{}", "'"))
 GENERATIONS = ("model", "eval", "tier", "question_id", "sample", "question", "response", "trained_share")
 """The first columns of model_generations.csv, by which it is recognised where it is imported as answers."""
@@ -68,7 +71,8 @@ def _cell(value: object) -> str:
         return ""
     if not isinstance(value, str):
         return str(value)
-    return '"{}"'.format(BARE.sub("'", value).replace('"', '""'))
+    safe = BARE.sub("'", value) if FIRST.match(value) or LATER.search(value) else value
+    return '"{}"'.format(safe.replace('"', '""'))
 
 
 def text_of(cell: str) -> str:

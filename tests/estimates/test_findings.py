@@ -66,7 +66,7 @@ def test_a_small_rate_keeps_the_digits_that_tell_it_from_0():
         (
             -0.1,
             2.0,
-            "There is not enough data to tell lexicon from no change (+1.00, 95 % for these questions -0.10 to +2.00; this",
+            "There is not enough data to tell lexicon from no change (+1.00, 95 % for these questions -0.10 to +2",
         ),
         (None, None, "lexicon went from 1.50 to 2.50, by +1.00, without an interval: one sample per question."),
     ],
