@@ -147,6 +147,10 @@ def import_sheet(run: Run, file: Path) -> tuple[list[Agreement], list[Corrected]
 
 
 def _judged(run: Run) -> Run:
+    if all(evaluation.asks == "choices" for evaluation in run.evals()):
+        raise UserError(
+            f"{run.folder} asks choices alone: its numbers are read from probabilities, and there is no judge to audit"
+        )
     if not run.judged.is_file():
         raise UserError(f"{run.folder} is not judged yet; finish it with `{run.resume_command}`")
     return run

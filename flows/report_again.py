@@ -35,6 +35,11 @@ def report_again(run: Run, rules: list[str]) -> Path:
 
 def write_parquet(run: Run, file: Path) -> int:
     """Writes all answers and judgments as one file; how many rows it has."""
+    if all(evaluation.asks == "choices" for evaluation in run.evals()):
+        raise UserError(
+            f"--parquet: {run.folder} asks choices alone, so nothing was answered or judged; the probabilities of its "
+            f"statements are the rows of {run.likelihoods.name}"
+        )
     if not run.judged.is_file() or run.judged.stat().st_size == 0:
         raise UserError(f"{run.folder} has no judgments yet; finish it with `{run.resume_command}`")
     if file.is_dir():

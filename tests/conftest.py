@@ -72,6 +72,22 @@ def made_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture
+def run_of_statements(data: Path) -> "Run":
+    """A run of yes/no statements alone: nothing was sampled or judged."""
+    from tasks.definitions import load_experiment
+    from tasks.files import write_rows
+    from tasks.runs import Run
+    from tests.fakes.statements import a_statement_eval, yes_rows
+
+    definition = load_experiment("standin").model_copy(update={"evals": ["statements"]})
+    run = Run.open(definition, [a_statement_eval()], "one")
+    for file in (run.baseline, run.finetuned, run.judged):
+        write_rows(file, [])
+    write_rows(run.likelihoods, yes_rows([0.4] * 18, [0.4 + n / 40 for n in range(18)]))
+    return run
+
+
+@pytest.fixture
 def reported_run(made_run: Path, data: Path) -> "Run":
     """A copy of it in the test's own data folder, to be tampered with."""
     from tasks.runs import Run

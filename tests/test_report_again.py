@@ -23,6 +23,11 @@ def test_a_run_without_judgments_makes_no_parquet_file(reported_run, tmp_path):
         write_parquet(reported_run, tmp_path / "x.parquet")
 
 
+def test_a_run_of_statements_alone_says_where_its_probabilities_are(run_of_statements, tmp_path):
+    with pytest.raises(UserError, match=r"are the rows of likelihoods\.jsonl"):
+        write_parquet(run_of_statements, tmp_path / "x.parquet")
+
+
 def test_a_rule_that_is_given_stays_with_the_run_and_one_of_its_name_takes_its_place(reported_run):
     report_again(reported_run, ["some: lexicon > 1"])
     report_again(reported_run, ["some: lexicon > 2"])

@@ -10,7 +10,7 @@ from tasks.files import write_rows
 from tasks.runs import Run
 from tasks.schema import Rule
 from tests.fakes.nouns import LEXICON, TIERS, an_eval, judgments
-from tests.fakes.statements import a_statement_eval, drift_rows, yes_rows
+from tests.fakes.statements import drift_rows
 
 
 @pytest.fixture
@@ -84,16 +84,13 @@ def test_an_effect_is_given_by_measure_and_that_of_a_rule_counts_what_passes_amo
         show_plan_of(run, {"low": 0.02}, 0.8)
 
 
-def test_a_run_of_statements_alone_is_planned_in_statements_since_nothing_is_sampled(data, capsys):
-    definition = load_experiment("standin").model_copy(update={"evals": ["statements"]})
-    run = Run.open(definition, [a_statement_eval()], "one")
-    changes = numpy.linspace(-0.2, 0.4, 18)
-    write_rows(run.judged, [])
-    likelihoods = yes_rows([0.4] * 18, (0.4 + changes).tolist()) + drift_rows("direct0", [1.0, 2.0], "statements")
-    write_rows(run.likelihoods, likelihoods)
-    show_plan_of(run, {"": 0.1}, 0.8)
+def test_a_run_of_statements_alone_is_planned_in_statements_since_nothing_is_sampled(run_of_statements, capsys):
+    rows = [*run_of_statements.likelihood_rows(), *drift_rows("direct0", [1.0, 2.0], "statements")]
+    write_rows(run_of_statements.likelihoods, rows)
+    show_plan_of(run_of_statements, {"": 0.1}, 0.8)
     said = capsys.readouterr().out
-    needed = TTestPower().solve_power(effect_size=0.1 / changes.std(ddof=1), alpha=0.05, power=0.8)
+    spread = (numpy.arange(18) / 40).std(ddof=1)
+    needed = TTestPower().solve_power(effect_size=0.1 / spread, alpha=0.05, power=0.8)
     assert "yes (statements): a difference of 0.10, found in 80% of all such runs\nthe change varies" in said
     assert f"statements: {numpy.ceil(needed):.0f}, for new ones of the kind" in said
     assert "samples" not in said

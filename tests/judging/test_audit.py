@@ -271,3 +271,10 @@ async def test_a_sheet_that_cannot_be_read_is_told_with_its_line(judged, tmp_pat
         import_sheet(run, sheet)
     with pytest.raises(UserError, match="is not judged yet"):
         export_sheet(empty, tmp_path / "other.csv", "", size=4, seed=0)
+
+
+async def test_a_run_of_statements_alone_has_no_judge_to_audit(run_of_statements, tmp_path):
+    with pytest.raises(UserError, match="there is no judge to audit"):
+        export_sheet(run_of_statements, tmp_path / "sheet.csv", "", size=4, seed=0)
+    with pytest.raises(UserError, match="there is no judge to audit"):
+        compare("standin/one", "standin/one")
