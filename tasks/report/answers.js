@@ -101,11 +101,11 @@ function suggest(active) {
   if (note.hidden) return;
   const without = active.map((name) => ({ name, count: indexed().filter((one) => fits(one, wanted(name))).length }));
   const helpful = without.filter(({ count }) => count > 0).sort((one, other) => other.count - one.count);
-  note.append(helpful.length ? "No answer fits all of this. Widen it: " : "No answer fits, whichever filter is left out. ");
+  note.append(helpful.length ? "No answer fits all of this. " : "No answer fits, whichever filter is left out. ");
   for (const { name, count } of helpful) {
-    note.append(button(`without ${described(name)}: ${count.toLocaleString("en")}`, [name]), " ");
+    note.append(button(`Without ${described(name)}: ${count.toLocaleString("en")}`, [name]), " ");
   }
-  note.append(button("without any filter", FILTERS));
+  note.append(button(`Without any filter: ${samples.length.toLocaleString("en")}`, FILTERS));
 }
 
 function described(name) {
