@@ -1,6 +1,7 @@
 """What a run leaves on its page in the Prefect UI: headline and chart, tables of effects and failures, the report.
 
-A run that is retried replaces what its earlier attempts left: nobody should read an old result first.
+What changed is what one sees first: in the name of the flow run, in its state, and as the first of its artifacts. A run
+that is retried replaces what its earlier attempts left: nobody should read an old result first.
 """
 
 import asyncio
@@ -8,19 +9,20 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import islice
-from typing import Any
+from textwrap import shorten
+from typing import Any, cast
 from urllib.parse import quote
 from uuid import UUID
 
 import httpx
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import ArtifactUpdate
+from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import Artifact, StateType
 from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectException
-from prefect.states import Cancelled
+from prefect.states import Cancelled, Completed
 
 from flows.addresses import reports_address
 from tasks.estimates.findings import headline, verdict
@@ -32,12 +34,17 @@ from tasks.report.report import STANDIN_NOTE, is_standin
 from tasks.report.templates import data_url
 from tasks.runs import Run
 from tasks.schema import Effect, Eval, Experiment, Failure
-from tasks.visible import in_markdown
+from tasks.visible import in_markdown, visible
 
 MAX_TASK_RUNS = 200
 """Failed calls with a task run of their own: an outage must not flood the server."""
 LONGEST_CELL = 300
+LONGEST_NAME = 200
+"""Characters of a flow run's name that ends in what changed."""
+MAX_DRAWS = 100
+"""Ids that are drawn for the artifact that shall come first: of ten others it takes eleven on average."""
 FAILED_CALLS = "Judge calls without a score:"
+WHAT_CHANGED = "What changed:"
 
 
 async def show_failures(failures: list[Failure]) -> None:
@@ -79,13 +86,43 @@ async def _is_replaced(title: str, data: str, description: str) -> bool:
 
 async def _earlier_artifact(title: str) -> UUID | None:
     """The flow run's artifact whose description begins so."""
-    context = FlowRunContext.get()
-    if context is None or context.flow_run is None:
-        return None
-    mine = FlowRunFilter(id=FlowRunFilterId(any_=[context.flow_run.id]))
+    artifacts = await _artifacts(_flow_run())
+    return next((artifact.id for artifact in artifacts if (artifact.description or "").startswith(title)), None)
+
+
+async def _artifacts(flow_run: UUID | None) -> list[Artifact]:
+    if flow_run is None:
+        return []
     async with get_client() as client:
-        found = await client.read_artifacts(flow_run_filter=mine)
-    return next((artifact.id for artifact in found if (artifact.description or "").startswith(title)), None)
+        return await client.read_artifacts(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run])))
+
+
+def _flow_run() -> UUID | None:
+    """The id of the flow run that goes on; none outside of one."""
+    context = FlowRunContext.get()
+    return context.flow_run.id if context and context.flow_run else None
+
+
+async def _show_first(markdown: str, title: str, more: str) -> None:
+    """A text that stands before all other artifacts: both UIs sort them by their ids, which the server draws.
+
+    So one is made until its id is the largest; an earlier attempt's with this title goes.
+    """
+    flow_run = _flow_run()
+    found = await _artifacts(flow_run)
+    earlier = [artifact.id for artifact in found if (artifact.description or "").startswith(title)]
+    last = max((artifact.id for artifact in found if artifact.id not in earlier), default=UUID(int=0))
+    wanted = ArtifactCreate(type="markdown", description=f"{title} {more}", data="", flow_run_id=flow_run)
+    async with get_client() as client:
+        for old in earlier:
+            await client.delete_artifact(old)
+        mine = (await client.create_artifact(wanted)).id
+        for _ in range(MAX_DRAWS):
+            if mine > last:
+                break
+            await client.delete_artifact(mine)
+            mine = (await client.create_artifact(wanted)).id
+        await client.update_artifact(mine, ArtifactUpdate(data=markdown))
 
 
 async def mark_cancelled(run: Run | None, why: str) -> None:
@@ -116,11 +153,29 @@ def _failure_row(number: int, failure: Failure) -> dict[str, str | int]:
 
 
 async def show_results(run: Run, experiment: Experiment, evals: list[Eval]) -> None:
-    """The headline with a chart of each eval, and the table of effects by tier."""
+    """The headline with a chart of each eval, also in the flow run's name, and the table of effects by tier."""
     effects = run.estimates()
-    await _show_text(_summary(run, experiment, evals, effects), f"What changed in {experiment.name}")
+    changed = headline(effects)
     tiers = [_row(effect) for effect in effects if not effect.is_of_question]
     await show_table(tiers, f"Effects of {experiment.name} by tier")
+    await _show_first(_summary(run, experiment, evals, effects), WHAT_CHANGED, in_markdown(changed))
+    await _add_to_name(changed)
+
+
+async def _add_to_name(changed: str) -> None:
+    """So that lists of runs, the head of its page and messages say what came of it, in a sentence."""
+    context = FlowRunContext.get()
+    if context and context.flow_run:
+        title = context.flow_run.name.partition(": ")[0]  # of a run that is tried again it ends in what changed then
+        name = shorten(visible(f"{title}: {changed.split('. ')[0]}"), LONGEST_NAME, placeholder=" …")
+        async with get_client() as client:
+            await client.update_flow_run(context.flow_run.id, name=name)
+
+
+def ended(run: Run, words: str = "") -> str:
+    """What a flow returns: the run's folder; its state and its log say these words, or the headline."""
+    said = words or f"{headline(run.estimates())} {missing_in_words(run.judgments())}".strip()
+    return cast(str, Completed(message=visible(said), data=str(run.folder)))  # Prefect hands the data on
 
 
 def address_of(run: Run) -> str:

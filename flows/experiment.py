@@ -16,7 +16,7 @@ from prefect import flow
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from flows.artifacts import link_to_report
+from flows.artifacts import ended, link_to_report
 from flows.console import console
 from flows.judging import MAX_CHUNKS, FanOut, judge_what_is_missing, probe_judges, refuse_too_many_unscored, report
 from flows.origin import default_run_name, now, origin
@@ -111,7 +111,7 @@ async def start_or_resume(work: Work, engine: Engine | None, imported: Responses
         await report(here, work.experiment, work.evals)
         refuse_too_many_unscored(here, work.experiment)
     here.note(finished=now(), until=work.until)
-    return str(here.folder)
+    return ended(here, "" if work.until == "report" else f"Stopped after {work.until}, as asked.")
 
 
 async def train_and_sample(work: Work, engine: Engine) -> None:

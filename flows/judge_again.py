@@ -10,7 +10,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 from pydantic import Field
 
-from flows.artifacts import link_to_report
+from flows.artifacts import ended, link_to_report
 from flows.judging import judge, judge_what_is_missing, probe_judges, refuse_too_many_unscored, report
 from flows.origin import default_run_name, now, origin
 from flows.preflight import check_judges
@@ -122,7 +122,7 @@ async def judge_and_report(here: Run, experiment: Experiment, evals: list[Eval],
     await report(here, experiment, evals)
     refuse_too_many_unscored(here, experiment)
     here.note(finished=now())
-    return str(here.folder)
+    return ended(here)
 
 
 def _answers_of(run: str, name: str) -> Run:

@@ -5,8 +5,10 @@ with track("train") as progress:
 """
 
 import logging
+import re
 import threading
 import time
+from ast import literal_eval
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
@@ -30,14 +32,24 @@ LOG_EVERY = 15.0
 """Seconds between updates of the artifact, and between lines of the run's log."""
 
 
+ENDED_WELL = re.compile(r"""Finished in state Completed\((['"].*['"])?\)""")
+"""What Prefect logs at the end of what went well, with the words of its state, if it has any."""
+
+
 class _Visible(logging.Filter):
-    """Makes control characters visible in a run's log: services and models wrote parts of its lines and tracebacks."""
+    """Makes control characters visible in a run's log: services and models wrote parts of its lines and tracebacks.
+
+    Of what ended well the log says what happened alone; where that has been said, nothing.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = visible(record.getMessage()), None
+        said, record.args = record.getMessage(), None
+        if end := ENDED_WELL.fullmatch(said):
+            said = literal_eval(end[1]) if end[1] else ""
+        record.msg = visible(said)
         if record.exc_info:
             record.exc_text = visible(logging.Formatter().formatException(record.exc_info))
-        return True
+        return bool(said)
 
 
 for _name in ("prefect.flow_runs", "prefect.task_runs"):

@@ -5,7 +5,8 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.runtime import flow_run
 
-from flows.artifacts import show_table
+from flows.artifacts import ended, link_to_report, show_results, show_table
+from tasks.estimates.findings import headline
 
 
 async def test_what_others_wrote_is_no_markup_in_a_table_of_the_ui(prefect_server):
@@ -20,3 +21,30 @@ async def test_what_others_wrote_is_no_markup_in_a_table_of_the_ui(prefect_serve
     as_it_is = r"!\[x\](http://127.0.0.1/t.png) \<img src=x\> and more"
     assert isinstance(table.data, str)
     assert json.loads(table.data) == [{"response": as_it_is, "sample": 3}]
+
+
+async def test_what_changed_is_the_flow_runs_name_its_state_and_its_first_artifact(prefect_server, reported_run):
+    """Also where an earlier attempt left all of it."""
+
+    @flow(flow_run_name="standin, seed 0")
+    async def shown() -> str:
+        for _ in range(2):
+            await link_to_report(reported_run)
+            await show_results(reported_run, reported_run.experiment(), reported_run.evals())
+        return ended(reported_run)
+
+    state = await shown(return_state=True)
+    changed = headline(reported_run.estimates())
+    assert state.message.startswith(changed)
+    assert await state.result() == str(reported_run.folder)
+    mine = state.state_details.flow_run_id
+    async with get_client() as client:
+        assert (await client.read_flow_run(mine)).name == f"standin, seed 0: {changed.partition('. ')[0]}"
+        found = await client.read_artifacts(flow_run_filter=FlowRunFilter.model_validate({"id": {"any_": [mine]}}))
+    first, *others = sorted(found, key=lambda artifact: artifact.id, reverse=True)
+    assert first.description == f"What changed: {changed}"
+    assert "data:image/svg+xml;base64," in str(first.data)
+    assert sorted((other.description or "").split(",")[0] for other in others) == [
+        "Effects of standin by tier",
+        "The report",
+    ]

@@ -1,10 +1,11 @@
 import logging
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from prefect import flow
+from prefect import flow, task
 from prefect.logging import get_run_logger
-from prefect.states import Failed
+from prefect.states import Completed, Failed
 
 from tasks.catalog import UserError
 from tasks.judging.judgments import failed_call_task
@@ -62,6 +63,35 @@ class Lines(logging.Handler):
         self.lines.append(self.format(record))
 
 
+@contextmanager
+def log_of_runs():
+    """What the log of flow runs and task runs holds."""
+    loggers, heard = [logging.getLogger(f"prefect.{kind}_runs") for kind in ("flow", "task")], Lines()
+    for logger in loggers:
+        logger.addHandler(heard)
+    try:
+        yield heard.lines
+    finally:
+        for logger in loggers:
+            logger.removeHandler(heard)
+
+
+async def test_at_the_end_of_what_went_well_the_log_says_what_happened_and_else_nothing(prefect_server):
+    @task
+    def silent():
+        return 1
+
+    @flow
+    async def telling():
+        silent()
+        return Completed(message=f'it\'s "done" {PLANTED}', data=2)
+
+    with log_of_runs() as told:
+        assert await telling() == 2
+    assert told[-1] == 'it\'s "done" ' + r"\x1b]52;c;cm0=\x07 \u202egpj.exe"
+    assert not [line for line in told if "Finished in state" in line]
+
+
 async def test_what_others_wrote_is_spelled_out_in_every_line_of_a_runs_log_and_in_its_tracebacks(prefect_server):
     failure = Failure(
         eval="e",
@@ -85,14 +115,9 @@ async def test_what_others_wrote_is_spelled_out_in_every_line_of_a_runs_log_and_
         get_run_logger().warning(f"the service said 100 % {PLANTED}")
         raise ValueError(PLANTED)
 
-    loggers, heard = [logging.getLogger(f"prefect.{kind}_runs") for kind in ("flow", "task")], Lines()
-    for logger in loggers:
-        logger.addHandler(heard)
-    with pytest.raises(ValueError, match="cm0"):
+    with log_of_runs() as lines, pytest.raises(ValueError, match="cm0"):
         await hostile()
-    for logger in loggers:
-        logger.removeHandler(heard)
-    told = "\n".join(heard.lines)
+    told = "\n".join(lines)
     assert HIDDEN.findall(told) == []
     spelled_out = r"\x1b]52;c;cm0=\x07 \u202egpj.exe"
     for words in (f"Attempt 2: {spelled_out}", f"judge call 1 ({spelled_out}", f"100 % {spelled_out}"):

@@ -127,15 +127,19 @@ class Chunk:
         dispatcher: Dispatcher,
         on_answer: Callable[[], None],
         ask_again: frozenset[str],
+        about: str = "answers",
     ):
         self.first, self.last = first, first + len(calls) - 1
         """The numbers of its calls among those of its group, counted from 1."""
+        self.judges = ", ".join(dict.fromkeys(f"{judge.name} ({judge.model})" for _, judge in calls))
+        self.about = about
+        """Whose answers are judged."""
         self.calls, self.dispatcher, self.on_answer, self.ask_again = calls, dispatcher, on_answer, ask_again
 
 
 @task(
     name="judge calls",
-    task_run_name="ask the judges, calls {chunk.first} to {chunk.last}",
+    task_run_name="ask {chunk.judges} about {chunk.about}, calls {chunk.first} to {chunk.last}",
     cache_policy=NO_CACHE,
     persist_result=False,
 )

@@ -169,13 +169,14 @@ def test_a_run_that_is_started_from_the_form_is_completed_with_its_artifacts(ser
     experiment = {**form["parameters"]["experiment"], "sampling": {"n_samples": 3, "max_tokens": 30}}
     run = serving.start("run-experiment/quick", experiment=experiment, seed=7)
     assert serving.ended(run) == "Completed", serving.run(run)
-    assert serving.run(run)["name"] == "quick, seed 7"
+    assert serving.run(run)["name"].startswith("quick, seed 7: ")
     stages = {"read the documents of quick", "train a LoRA of rank 4, seed 7", "write the report"}
     completed = {(name, "Completed") for name in stages}
     # The server records task runs a moment later, and not all at once.
     wait_for(lambda: completed <= set(serving.tasks(run)), 60, lambda: str(serving.tasks(run)))
     artifacts = serving.artifacts(run)
-    headline = next(a for a in artifacts if a["description"] == "What changed in quick")["data"]
+    headline = next(a for a in artifacts if (a["description"] or "").startswith("What changed: "))["data"]
+    assert max(artifacts, key=lambda a: a["id"])["description"].startswith("What changed: "), "both UIs show it first"
     assert "data:image/svg+xml;base64," in headline
     link = next(a for a in artifacts if a["description"] == "The report")["data"].split("](")[1].rstrip(")")
     page = httpx.get(link, follow_redirects=True)
@@ -223,7 +224,7 @@ def test_a_new_set_is_announced_and_run_once_and_a_broken_one_stands_in_nobodys_
     wait_for(lambda: serving.runs_of("run-experiment/on-new-documents"), 60)
     (announced,) = serving.runs_of("run-experiment/on-new-documents")
     assert serving.ended(announced["id"]) == "Completed", serving.run(announced["id"])
-    assert serving.run(announced["id"])["name"] == "quick.herons, seed 0"
+    assert serving.run(announced["id"])["name"].startswith("quick.herons, seed 0: ")
     second = serving.start("watch-documents/watch-documents", **watch)
     assert serving.ended(second) == "Completed", "what was said of the broken set is not said again"
     (inbox / "herons.jsonl").rename(inbox / "grey herons.jsonl")
