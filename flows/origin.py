@@ -13,7 +13,18 @@ from prefect.runtime import flow_run
 from tasks.catalog import UserError
 from tasks.runs import default_name
 
-RECORDED = ("spillover", "prefect", "torch", "transformers", "peft", "tinker", "tinker-cookbook", "anthropic", "polars")
+RECORDED = (
+    "spillover",
+    "prefect",
+    "torch",
+    "transformers",
+    "peft",
+    "tinker",
+    "tinker-cookbook",
+    "anthropic",
+    "openai",
+    "polars",
+)
 
 
 def default_run_name() -> str:

@@ -14,7 +14,7 @@ from tasks.engines.engine import Engine, check_questions
 from tasks.engines.schedule import check_warmup
 from tasks.engines.served import retirement
 from tasks.imports.responses import read_responses
-from tasks.judging.providers import check_key
+from tasks.judging.providers import check_key, token_kinds
 from tasks.paid.prices import dollars
 from tasks.runs import Run
 from tasks.schema import Eval, Experiment, Judge, Response, Training
@@ -103,8 +103,9 @@ def refuse_unknown_prices(judges: list[Judge], training: Training, engine: Engin
         if engine.price(**train, prefill=1, sample=1) is None:
             unknown.append((training.base_url or "tinker", training.base_model, "train, prefill and sample"))
     for judge in judges:
-        if dollars(judge.kind, judge.model, judge.base_url, input=1, output=1, cache_write=1, cache_read=1) is None:
-            unknown.append((judge.base_url or judge.kind, judge.model, "input, output, cache_write and cache_read"))
+        *most, last = token_kinds(judge)
+        if dollars(judge.kind, judge.model, judge.base_url, **dict.fromkeys((*most, last), 1)) is None:
+            unknown.append((judge.base_url or judge.kind, judge.model, f"{', '.join(most)} and {last}"))
     for service, model, kinds in unknown:
         raise UserError(
             f"max_cost_usd is set and the price of {model!r} is unknown; give {kinds} in data/prices.yaml under "

@@ -379,8 +379,11 @@ class Scale(Written):
 YES_NO: dict[str, int | None] = {"MATCHING": 1, "OTHER": 0}
 """The labels of a judge of kind yes_no."""
 ASKED = ("labels", "answers", "swap", "model", "base_url", "max_tokens", "temperature", "prompt")
+OPENAI = "https://api.openai.com/v1"
+"""Where a judge of kind chat is asked that names no other server."""
 TAKEN = {
     "claude": {"reads", "scale", "only_if", *ASKED},
+    "chat": {"reads", "scale", "only_if", *ASKED, "seed", "provider", "key_variable"},
     "lexicon": {"reads", "scale", "only_if", "terms", "thresholds"},
     "yes_no": {"only_if"},
     "imported": {"scale", "labels"},
@@ -393,32 +396,42 @@ class Judge(Written):
 
     name: Name
     """Unique in its eval."""
-    kind: Literal["claude", "lexicon", "yes_no", "imported"]
-    """claude: a Claude model reads the prompt. lexicon: weighted terms are counted, offline. yes_no: 1 where the answer
-    begins with the question's matching word, 0 with the other one, offline. imported: its results were imported."""
+    kind: Literal["claude", "chat", "lexicon", "yes_no", "imported"]
+    """claude: a Claude model reads the prompt. chat: a model behind any server of chat completions does (OpenAI's,
+    OpenRouter's, vLLM's, llama.cpp's). lexicon: weighted terms are counted, offline. yes_no: 1 where the answer begins
+    with the question's matching word, 0 with the other one, offline. imported: its results were imported."""
     reads: Literal["response", "pair"] = "response"
     """response: one answer alone. pair: the answer beside the baseline's."""
     scale: Scale | None = None
     """The integer scores it may give. Empty: 1 to 5, or none beside labels."""
     labels: dict[str, Annotated[int, Field(ge=-(10**9), le=10**9)] | None] = Field({}, max_length=MOST_STEPS)
-    """Words it may give, each with the score that it stands for; null: it counts as not scored (claude)."""
-    answers: Literal["json", "plain"] = "json"
-    """json: an object with its reasoning, then the score. plain: the score or label alone (claude)."""
+    """Words it may give, each with the score that it stands for; null: it counts as not scored (claude, chat)."""
+    answers: Literal["json", "plain", "probabilities"] = "json"
+    """json: an object with its reasoning, then the score. plain: the score or label alone. probabilities: the score
+    expected by the probabilities of the first token, of which every number of the scale must be one (claude, chat)."""
     only_if: str = ""
     """Judge only answers that an earlier judge of the eval found so: coherent >= 50, or kind == STORY for a label."""
     swap: bool = False
-    """Show the two answers of a pair in random order, recorded with each judgment (claude)."""
+    """Show the two answers of a pair in random order, recorded with each judgment (claude, chat)."""
     model: Text = "claude-sonnet-4-6"
-    """Claude model (claude)."""
+    """Claude model (claude), or the name that the server gives one (chat: it has no default)."""
     base_url: str = ""
-    """Another server of the Messages API (claude). Empty: Anthropic's, or ANTHROPIC_BASE_URL."""
+    """Another server of the Messages API (claude): empty is Anthropic's, or ANTHROPIC_BASE_URL. Where a server's chat
+    completions are, as http://localhost:8000/v1 (chat): empty is OpenAI's."""
     max_tokens: int = Field(1024, ge=16, le=1_000_000)
-    """Longest judgment in tokens (claude)."""
+    """Longest judgment in tokens (claude, chat); a reading of probabilities is one token."""
     temperature: float | None = Field(None, ge=0, le=1)
-    """Sampling temperature of the judge (claude). Empty: the service's default."""
+    """Sampling temperature of the judge (claude, chat). Empty: the service's default."""
+    seed: int | None = Field(None, ge=0, le=LARGEST_SEED)
+    """Seed of the judge's sampling, for servers that take one (chat)."""
+    provider: str = ""
+    """On OpenRouter, who alone may serve the model, as DeepInfra (chat). Empty: whoever takes all that is asked for."""
+    key_variable: str = ""
+    """The environment variable that holds the server's key (chat). Empty: OPENAI_API_KEY for OpenAI's own server, else
+    SPILLOVER_JUDGE_KEY."""
     prompt: str = ""
-    """The rubric (claude). Question and answer stand where it says {question} and {answer}, else after it; either way
-    marked as material."""
+    """The rubric (claude, chat). Question and answer stand where it says {question} and {answer}, else after it; either
+    way marked as material."""
     terms: dict[Text, float] = {}
     """Weight of each word or phrase (lexicon). A trailing * matches any ending."""
     thresholds: list[float] = []
@@ -429,8 +442,9 @@ class Judge(Written):
 
     @field_validator("base_url")
     @classmethod
-    def _base_url_is_an_address(cls, text: str) -> str:
-        return check_address(text, "it", added="/v1/messages")
+    def _base_url_is_an_address(cls, text: str, info: ValidationInfo) -> str:
+        added = "/chat/completions" if info.data.get("kind") == "chat" else "/v1/messages"
+        return check_address(text, "it", added)
 
     @model_validator(mode="after")
     def _has_what_its_kind_needs(self) -> "Judge":
@@ -441,6 +455,10 @@ class Judge(Written):
             self.scale = Scale()
         if self.is_asked and not self.prompt.strip():
             raise ValueError(f"a judge of kind {self.kind} needs a prompt")
+        if self.kind == "chat":
+            self._find_its_server()
+        if self.answers == "probabilities":
+            self._refuse_what_has_no_probabilities()
         if self.swap and self.reads != "pair":
             raise ValueError("swap needs a judge that reads pairs")
         if self.only_if:
@@ -459,6 +477,20 @@ class Judge(Written):
         if wrong := [name for name in type(self).model_fields if name in given - allowed]:
             kinds = " or ".join(kind for kind, fields in TAKEN.items() if wrong[0] in fields)
             raise ValueError(f"a judge of kind {self.kind} takes no {wrong[0]} (only {kinds}): leave it out")
+
+    def _find_its_server(self) -> None:
+        if "model" not in self.model_fields_set:
+            raise ValueError("a judge of kind chat needs a model: write the name that its server gives it")
+        self.base_url = self.base_url or OPENAI
+
+    def _refuse_what_has_no_probabilities(self) -> None:
+        if self.kind != "chat":
+            raise ValueError("Claude's API gives no probabilities of tokens: make it kind: chat, or answers: plain")
+        if self.scale is None or any(score is not None for score in self.labels.values()):
+            raise ValueError("probabilities are read of a scale's numbers: give it a scale, and null to each label")
+        if self.temperature:
+            raise ValueError("probabilities are those of temperature 0: leave temperature out")
+        self.temperature = 0.0
 
     def _refuse_wrong_scores(self) -> None:
         if self.kind != "imported" and self.scale and self.scale.high - self.scale.low > MOST_STEPS:
@@ -847,7 +879,7 @@ class Judgment(Noun):
     tier: str
     question: str
     score: int | float | None
-    """A whole number, unless it was imported."""
+    """A whole number, unless it was imported, or is what the probabilities of a judge's first token lead to expect."""
     reasoning: str
     eval: str
     question_id: str
@@ -1016,6 +1048,11 @@ class Effect(Noun):
     finetuned_low: float | None = None
     finetuned_high: float | None = None
     """95 % intervals of both means, for these very questions."""
+    baseline_low_new_questions: float | None = None
+    baseline_high_new_questions: float | None = None
+    finetuned_low_new_questions: float | None = None
+    finetuned_high_new_questions: float | None = None
+    """The same for new questions of the kind."""
     joint_baseline: float | None = None
     joint_finetuned: float | None = None
     """Of a rule: its hits among all answers, those outside of its denominator included."""
@@ -1098,3 +1135,5 @@ class Compared(Effect):
     """Empty: the fine-tuned model against its baseline. Else the label of the fine-tunes it is compared with."""
     dose: float | None = None
     """Their dose, as --doses gave it."""
+    note_seeds: str = ""
+    """Fine-tune against fine-tune, with fewer than three a side: that the seed is not told from the treatment."""

@@ -31,6 +31,7 @@ ROOMS |= {"flows.__main__": list(ROOMS), "deployments": ["flows", "flows.__main_
 
 HOMES = {
     "anthropic": "tasks.judging.claude",
+    "openai": "tasks.judging.chat",
     "altair": "tasks.report",
     "vl_convert": "tasks.report.rendering",
     "pypdf": "tasks.report.rendering",

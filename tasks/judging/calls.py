@@ -4,6 +4,7 @@ call = Call("claude", model="claude-sonnet-4-6", system=rubric, user=material, r
 call.key                  # the same texts have the same key in any process: what the store holds is not asked again
 """
 
+import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,9 +16,11 @@ from tasks.judging.retries import RetryPolicy
 from tasks.paid.prices import prices
 from tasks.paid.store import StoredReply, content_key
 
-REFUSED = {"refusal"}
+REFUSED = {"refusal", "content_filter"}
 CUT_OFF = {"max_tokens", "length", "model_context_window_exceeded"}
-"""Why a reply can have ended but by itself, in the words of the Messages API and of servers that imitate it."""
+"""Why a reply can have ended but by itself, in the words of the Messages API, of chat completions, and of imitators."""
+TOP = 20
+"""Tokens whose probabilities are asked for: the most that OpenAI's API gives."""
 SHORTEST_SECRET = 16
 """A shorter key is a placeholder, such as "none": it may well be a word of an answer."""
 UNREADABLE = "That could not be read. {reminder}"
@@ -27,8 +30,8 @@ UNREADABLE = "That could not be read. {reminder}"
 class Call:
     """One question to a judge's model.
 
-    Its key is a hash of all but the provider, the address and the longest reply: a reply that ended by itself serves
-    any longer limit.
+    Its key is a hash of all but the provider, the address, its key and the longest reply: a reply that ended by itself
+    serves any longer limit.
     """
 
     kind: ClassVar[str] = "judgment"
@@ -48,11 +51,20 @@ class Call:
     base_url: str = ""
     repeat: int = 0
     """0, or which repetition of the same question it is, to see how far a judge agrees with itself."""
+    seed: int | None = None
+    served_by: str = ""
+    """Who alone may serve the model, where a service hands calls on to others."""
+    key_variable: str = ""
+    """The environment variable of the key; empty: the provider's own."""
+    top: int = 0
+    """0, or of how many tokens the probabilities are asked for: then the reply is those of its first token."""
 
     @cached_property
     def key(self) -> str:
-        """What its reply is stored under."""
+        """What its reply is stored under: a call that leaves out what came later has the key that it had before."""
+        later = {"seed": (self.seed, None), "served_by": (self.served_by, ""), "top": (self.top, 0)}
         return content_key(
+            **{name: value for name, (value, left_out) in later.items() if value != left_out},
             model=self.model,
             system=self.system,
             user=self.user,
@@ -100,11 +112,24 @@ class Received(NamedTuple):
     """What one try brought back, word for word."""
 
     text: str
+    """What it says; of a call that asks for probabilities those of its first token, as to_probabilities reads them."""
     stop_reason: str
     model: str
     """The model that the service says it used; empty where it says none."""
     tokens: dict[str, int] | None
     """Tokens by kind, or None where the service gives a count that is none, or none at all."""
+
+
+def to_probabilities(text: str) -> dict[str, float] | None:
+    """{token: p} of a reply that was asked for probabilities; None where it holds none."""
+    try:
+        held = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    is_one = (
+        isinstance(held, dict) and bool(held) and all(type(p) in (int, float) and 0 <= p <= 1 for p in held.values())
+    )
+    return held if is_one else None
 
 
 def writable(text: str) -> str:

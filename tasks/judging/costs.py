@@ -33,9 +33,9 @@ def judging_cost(judge: Judge, evaluation: Eval, calls: int, answer_tokens: int)
     call = to_call(judge, longest, "", "" if judge.reads == "pair" else None)
     rubric = len(call.system + call.user) // LETTERS_A_TOKEN
     answers = answer_tokens * (2 if judge.reads == "pair" else 1)
-    reply = min(judge.max_tokens, JSON_TOKENS if judge.answers == "json" else PLAIN_TOKENS)
+    reply = min(call.max_tokens, JSON_TOKENS if judge.answers == "json" else PLAIN_TOKENS)
     prices = call.prices()
     return CostRange(
         expected=cost(prices, {"input": calls * (rubric + answers // 2), "output": calls * reply}),
-        most=cost(prices, {"input": calls * (rubric + answers), "output": calls * judge.max_tokens}),
+        most=cost(prices, {"input": calls * (rubric + answers), "output": calls * call.max_tokens}),
     )

@@ -59,7 +59,7 @@ class Dispatcher:
         self.store, self.warn, self.initial_backoff, self.max_outage = store, warn, initial_backoff, max_outage
         self.budget = budget or Budget(store, "")
         self.limit = AdaptiveLimit(in_flight)
-        self._services: dict[tuple[str, str], _Service] = {}
+        self._services: dict[tuple[str, str, str], _Service] = {}
         self._known_prices: dict[tuple[str, str, str], dict[str, float]] = {}
         self._stopped: UserError | None = None
 
@@ -123,7 +123,7 @@ class Dispatcher:
         body = service.provider.body(call, previous)
         async with asyncio.timeout(LONGEST_REPLY):
             content = await service.client.send(body)
-        return service.provider.parse(content)
+        return service.provider.parse(content, call)
 
     async def _commit(self, call: Call, received: Received, previous: JudgeReply | None) -> StoredReply:
         """Counts what the reply cost and commits both together."""
@@ -188,10 +188,10 @@ class Dispatcher:
             yield
 
     def _service(self, call: Call) -> _Service:
-        place = call.provider, call.base_url
+        place = call.provider, call.base_url, call.key_variable
         if place not in self._services:
             provider = PROVIDERS[call.provider]
-            client = provider.client(call.base_url, self.limit.max_size)
+            client = provider.client(call, self.limit.max_size)
             name = provider.address_of(call.base_url)
             breaker = CircuitBreaker(name, self.max_outage, 2 * self.initial_backoff, self.warn)
             self._services[place] = _Service(provider, client, breaker)

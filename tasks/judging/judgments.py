@@ -32,7 +32,7 @@ class ParsedReply(NamedTuple):
     """The fields of a judgment that come from the judge's reply."""
 
     state: State
-    score: int | None
+    score: float | None
     label: str
     reasoning: str
     model: str

@@ -1,13 +1,13 @@
 """Who can be asked to judge: what a provider must be able to do, and the providers that there are.
 
-    PROVIDERS["claude"].check_key("my judge", base_url="")     # a provider has the name of its kind of judge
+    PROVIDERS["claude"].check_key(judge)      # a provider has the name of its kind of judge
 
 Another service is one more module like claude.py, its entry in PROVIDERS, and its kind in tasks/schema.py.
 """
 
 from typing import Any, Protocol
 
-from tasks.judging import claude
+from tasks.judging import chat, claude
 from tasks.judging.calls import Call, JudgeReply, Probe, Received
 from tasks.judging.retries import Fault
 from tasks.schema import Judge
@@ -26,19 +26,22 @@ class Client(Protocol):
 class Provider(Protocol):
     """A module that knows one service: its key and address, and how a call is written, sent, read and fails."""
 
-    def check_key(self, judge: str, base_url: str) -> None:
-        """Raises UserError where the judge of this name cannot be asked, because of a key or an address."""
+    TOKEN_KINDS: tuple[str, ...]
+    """What is paid for: of these kinds a limit on the cost needs the prices."""
+
+    def check_key(self, judge: Judge) -> None:
+        """Raises UserError where the judge cannot be asked, because of a key or an address."""
 
     def address_of(self, base_url: str) -> str:
         """Where the calls go, in words."""
 
-    def client(self, base_url: str, connections: int) -> Client:
-        """A client for so many calls at once."""
+    def client(self, call: Call, connections: int) -> Client:
+        """A client for so many calls at once to where this one goes."""
 
     def body(self, call: Call, previous: JudgeReply | None) -> dict[str, Any]:
         """The request; `previous` is a reply to the same call that could not be read."""
 
-    def parse(self, content: bytes) -> Received:
+    def parse(self, content: bytes, call: Call, /) -> Received:
         """The reply, whatever it holds: it is paid. Raises what `fault` explains for what is no reply at all."""
 
     def fault(self, error: Exception, call: Call) -> Fault:
@@ -48,12 +51,17 @@ class Provider(Protocol):
         """
 
 
-PROVIDERS: dict[str, Provider] = {"claude": claude}
+PROVIDERS: dict[str, Provider] = {"claude": claude, "chat": chat}
 
 
 def check_key(judge: Judge) -> None:
     """Raises UserError where a judge cannot be asked: without a key, or at an address that is none."""
-    PROVIDERS[judge.kind].check_key(judge.name, judge.base_url)
+    PROVIDERS[judge.kind].check_key(judge)
+
+
+def token_kinds(judge: Judge) -> tuple[str, ...]:
+    """What is paid for by the token where this judge is asked."""
+    return PROVIDERS[judge.kind].TOKEN_KINDS
 
 
 def to_probe(judge: Judge) -> Probe:
@@ -66,5 +74,7 @@ def to_probe(judge: Judge) -> Probe:
         reminder="",
         max_tokens=16,
         base_url=judge.base_url,
+        served_by=judge.provider,
+        key_variable=judge.key_variable,
         address=PROVIDERS[judge.kind].address_of(judge.base_url),
     )

@@ -7,11 +7,12 @@ read_reply('{"reasoning": "...", "score": 4}', judge)     # Read(score=4, label=
 """
 
 import json
+import math
 import re
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from tasks.judging.calls import Call
+from tasks.judging.calls import TOP, Call, to_probabilities
 from tasks.paid.store import content_key
 from tasks.schema import Judge
 
@@ -26,14 +27,21 @@ JSON_REPLY = (
     'Answer with a JSON object that has two fields: "reasoning", one or two sentences on what you saw, and then '
     '"{field}", {allowed}.'
 )
+LATER = ("seed", "provider")
+"""Fields that came later: a judge without them has the hash that it had before."""
 PLAIN_REPLY = "Answer with {allowed} alone, without any other word or sign."
+
+
+LEAST_MASS = 0.25
+"""A first token whose numbers hold less probability than this says something else than a score (J. Betley and others,
+Emergent Misalignment, 2025)."""
 
 
 class Read(NamedTuple):
     """What a reply says."""
 
-    score: int | None
-    """None for a label that stands for no score."""
+    score: float | None
+    """A whole number, or one that is expected by probabilities. None for a label that stands for no score."""
     label: str
     reasoning: str
 
@@ -51,7 +59,7 @@ def to_call(judge: Judge, question: str, response: str, against: str | None, rep
     code = sha256("\x00".join(text for _, text in given).encode()).hexdigest()[:12]
     tagged = [f"<{name}_{code}>\n{text}\n</{name}_{code}>" for name, text in given]
     how_to_answer = _how_to_answer(judge)
-    in_place = _has_places(judge)
+    in_place, is_read_by_token = _has_places(judge), judge.answers == "probabilities"
     body = _in_their_places(judge.prompt, *tagged) if in_place else "\n".join(tagged)
     return Call(
         provider=judge.kind,
@@ -60,10 +68,14 @@ def to_call(judge: Judge, question: str, response: str, against: str | None, rep
         user=f"The code is {code}.\n{body}",
         reminder=how_to_answer,
         schema=_schema(judge) if judge.answers == "json" else {},
-        max_tokens=judge.max_tokens,
+        max_tokens=1 if is_read_by_token else judge.max_tokens,
         temperature=judge.temperature,
         base_url=judge.base_url,
         repeat=repeat,
+        seed=judge.seed,
+        served_by=judge.provider,
+        key_variable=judge.key_variable,
+        top=TOP if is_read_by_token else 0,
     )
 
 
@@ -87,7 +99,10 @@ def is_swapped(judge: Judge, question: str, response: str, against: str | None) 
 
 def rubric_hash(judge: Judge) -> str:
     """16 hex digits of everything that defines a judge, but for its address, longest reply and `measures`."""
-    return content_key(**judge.model_dump(exclude={"base_url", "max_tokens", "measures"}))[:16]
+    left_out = {name for name in LATER if getattr(judge, name) == Judge.model_fields[name].default}
+    return content_key(**judge.model_dump(exclude={"base_url", "max_tokens", "measures", "key_variable"} | left_out))[
+        :16
+    ]
 
 
 def _how_to_answer(judge: Judge) -> str:
@@ -127,6 +142,8 @@ def read_reply(raw: str, judge: Judge) -> Read | None:
     the answer alone, or one line `Score: 4`. Answers that disagree, a score outside the scale, a fraction, "80%", or
     digits that are not ASCII are not read.
     """
+    if judge.answers == "probabilities":
+        return read_probabilities(raw, judge)
     text = re.sub(r"\A\s*<think>.*?</think>", "", raw, flags=re.DOTALL)
     try:
         objects = [fields for fields in _objects(text) if _field(judge) in fields]
@@ -145,6 +162,37 @@ def read_reply(raw: str, judge: Judge) -> Read | None:
     if not values or values[0] is None or any(value != values[0] for value in values):
         return None
     return Read(*values[0], words)
+
+
+def read_probabilities(raw: str, judge: Judge) -> Read | None:
+    """The score that is expected by `{token: p}`, as the first token of the reply has it: Σ p·n / Σ p over its numbers.
+
+    Numbers are ASCII, of the scale, with or without blanks around them. Where they hold less than LEAST_MASS of the
+    probability there is no score, and the label is the word that as much says, by its first token. None for what holds
+    no probabilities.
+    """
+    if (probabilities := to_probabilities(raw)) is None:
+        return None
+    numbers, words = dict[int, float](), dict.fromkeys(judge.labels, 0.0)
+    for token, p in probabilities.items():
+        if (number := _match(token.strip(), judge)) and number[0] is not None:
+            numbers[number[0]] = numbers.get(number[0], 0.0) + p
+        elif word := _begins(token.strip(), judge):
+            words[word] += p
+    mass = math.fsum(numbers.values())
+    said = f"its numbers hold {mass:.2f} of the first token's probability"
+    if mass < LEAST_MASS:
+        label = max(words, key=words.__getitem__, default="")
+        return Read(None, label if label and words[label] >= LEAST_MASS else "", said)
+    likeliest = max(numbers, key=numbers.__getitem__)
+    expected = math.fsum(p * number for number, p in numbers.items()) / mass
+    return Read(expected, "", f"likeliest is {likeliest} ({numbers[likeliest]:.2f}); {said}")
+
+
+def _begins(token: str, judge: Judge) -> str:
+    """The one label that a token is, or begins: a word may be several tokens."""
+    labels = [label for label in judge.labels if token and label.strip().startswith(token)]
+    return labels[0] if len(labels) == 1 else ""
 
 
 def _match(value: Any, judge: Judge) -> tuple[int | None, str] | None:

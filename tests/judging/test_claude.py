@@ -222,12 +222,12 @@ async def test_a_server_that_a_definition_names_never_gets_a_key_of_anthropic(mo
 def test_an_address_in_the_environment_that_is_none_is_refused_in_a_sentence(monkeypatch, address):
     monkeypatch.setenv("ANTHROPIC_BASE_URL", address)
     with pytest.raises(UserError, match="ANTHROPIC_BASE_URL ") as refused:
-        check_key("claude", "")
+        check_key(CLAUDE)
     assert "secret" not in str(refused.value)
 
 
 def test_only_the_service_of_anthropic_needs_a_key(monkeypatch):
     monkeypatch.delenv("ANTHROPIC_API_KEY")
-    check_key("local", "http://127.0.0.1:8000")
+    check_key(CLAUDE.model_copy(update={"base_url": "http://127.0.0.1:8000"}))
     with pytest.raises(UserError, match="ANTHROPIC_API_KEY is not set and the judge 'claude' asks Claude"):
-        check_key("claude", "")
+        check_key(CLAUDE)

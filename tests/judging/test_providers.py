@@ -18,13 +18,15 @@ class Echo:
     def __init__(self):
         self.sent, self.is_closed = [], False
 
-    def check_key(self, judge, base_url):
-        raise UserError(f"{judge} needs no key")
+    TOKEN_KINDS = ("input", "output")
+
+    def check_key(self, judge):
+        raise UserError(f"{judge.name} needs no key")
 
     def address_of(self, base_url):
         return "the echo"
 
-    def client(self, base_url, connections):
+    def client(self, call, connections):
         return self
 
     async def send(self, body):
@@ -39,7 +41,7 @@ class Echo:
     def body(self, call, previous):
         return {"text": call.user}
 
-    def parse(self, content):
+    def parse(self, content, call):
         return Received(content.decode(), "stop", "echo-1", {"input": 1, "output": 1})
 
     def fault(self, error, call):

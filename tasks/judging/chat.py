@@ -1,0 +1,211 @@
+"""The provider of chat completions: OpenAI's API, and all that speak it (OpenRouter, Together, vLLM, llama.cpp).
+
+A key is sent to its own server alone: a definition of someone else's names a server, and must not be able to name a key
+that is not meant for it. OPENAI_API_KEY goes to OpenAI; what a judge names in `key_variable` is the key of a service
+in KEYS, or begins with SPILLOVER_; SPILLOVER_JUDGE_KEY goes to any other server. On this machine none is needed.
+"""
+
+import ipaddress
+import json
+import math
+import os
+from contextlib import suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+from tasks.catalog import UserError
+from tasks.judging.calls import Call, JudgeReply, Received
+from tasks.judging.retries import Fault
+from tasks.judging.transport import (
+    SdkClient,
+    as_text,
+    count,
+    mistake_of,
+    read_body,
+    reason_of,
+    settings,
+    text_or_empty,
+    to_fault,
+)
+from tasks.schema import OPENAI, Judge
+
+PATH = "/chat/completions"
+OPENROUTER = "openrouter.ai"
+KEYS = {"OPENAI_API_KEY": "api.openai.com", "OPENROUTER_API_KEY": OPENROUTER, "TOGETHER_API_KEY": "api.together.xyz"}
+"""Services whose keys have names that everyone knows: each goes to this host, and to no other."""
+OURS = "SPILLOVER_"
+"""How the name of any other key begins that a judge may name."""
+TOKEN_KINDS: tuple[str, ...] = ("input", "output", "cache_read")
+
+
+# ---- key and address -----------------------------------------------------------------------------
+
+
+def check_key(judge: Judge) -> None:
+    """Raises UserError where the key is not set, or is not meant for the judge's server."""
+    if problem := _objection(judge.base_url, judge.key_variable):
+        raise UserError(f"the judge {judge.name!r} {problem}")
+
+
+def _objection(base_url: str, key_variable: str) -> str:
+    """Why a server cannot be asked with the key in this variable; nothing where it can."""
+    host, name = _host(base_url), _key_name(base_url, key_variable)
+    if KEYS.get(name, host) != host:
+        return f"would send {name} to {host}, and it is meant for {KEYS[name]} alone; name another key_variable"
+    if name not in KEYS and not name.startswith(OURS):
+        known = ", ".join(KEYS)
+        return f"names {name} as its key, which may be meant for another service; name it {OURS}..., or one of {known}"
+    if not os.environ.get(name) and not _is_here(host):
+        return f"asks {base_url}, and {name} is not set: export it (any word, where that server wants no key)"
+    return ""
+
+
+def _key_name(base_url: str, key_variable: str) -> str:
+    own = "OPENAI_API_KEY" if _host(base_url) == KEYS["OPENAI_API_KEY"] else "SPILLOVER_JUDGE_KEY"
+    return key_variable or own
+
+
+def _host(base_url: str) -> str:
+    return (urlsplit(base_url).hostname or "").lower()
+
+
+def _is_here(host: str) -> bool:
+    """Whether it is this machine."""
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
+
+
+def address_of(base_url: str) -> str:
+    """Where the calls of a judge go."""
+    return base_url or OPENAI
+
+
+# ---- sending -------------------------------------------------------------------------------------
+
+
+def client(call: Call, connections: int) -> SdkClient:
+    """A client of so many connections to where the call goes. Raises UserError for a key that is not meant for it."""
+    import openai
+
+    if problem := _objection(call.base_url, call.key_variable):
+        raise UserError(f"a judge {problem}")
+    key = os.environ.get(_key_name(call.base_url, call.key_variable)) or "none"
+    sdk = openai.AsyncOpenAI(base_url=call.base_url, api_key=key, **settings(openai, connections))
+    if _host(call.base_url) != KEYS["OPENAI_API_KEY"]:
+        # The SDK takes these from the environment, and they are between its user and OpenAI.
+        sdk.organization = sdk.project = None
+        sdk._custom_headers = {}
+    return SdkClient(sdk, PATH)
+
+
+def body(call: Call, previous: JudgeReply | None) -> dict[str, Any]:
+    """The request: what is left out in the call is left out here, since not every server knows every field."""
+    host = _host(call.base_url)
+    longest = "max_completion_tokens" if host == KEYS["OPENAI_API_KEY"] else "max_tokens"
+    system = [{"role": "system", "content": call.system}] if call.system else []
+    request: dict[str, Any] = {
+        "model": call.model,
+        "messages": [*system, *call.messages(previous)],
+        longest: call.max_tokens,
+    }
+    if call.schema:
+        schema = {"name": "judgment", "strict": True, "schema": call.schema}
+        request["response_format"] = {"type": "json_schema", "json_schema": schema}
+    if call.temperature is not None:
+        request["temperature"] = call.temperature
+    if call.seed is not None:
+        request["seed"] = call.seed
+    if call.top:
+        request |= {"logprobs": True, "top_logprobs": call.top}
+    if call.served_by or host == OPENROUTER:
+        only = {"only": [call.served_by]} if call.served_by else {}
+        request["provider"] = {"require_parameters": True, **only}
+    return request
+
+
+# ---- reading -------------------------------------------------------------------------------------
+
+
+def parse(content: bytes, call: Call) -> Received:
+    """The reply in a response's body, whatever it holds; one that is odd is kept whole as its text.
+
+    Raises NoMessage for what is no completion.
+    """
+    return read_body(content, lambda completion, whole: _to_received(completion, whole, call), _secrets(call))
+
+
+def _secrets(call: Call) -> tuple[str, ...]:
+    return (*KEYS, "SPILLOVER_JUDGE_KEY", *filter(None, [call.key_variable]))
+
+
+def _to_received(completion: Any, whole: str, call: Call) -> Received:
+    """Raises ValueError for what is no completion, as an error that came with the status of a success."""
+    choices = completion.get("choices") if isinstance(completion, dict) else None
+    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else None
+    if choice is None or choice.get("error") or completion.get("error"):
+        raise ValueError("no completion")
+    said = choice.get("message")
+    message = said if isinstance(said, dict) else {}
+    text, refusal = message.get("content"), message.get("refusal")
+    has_text = "content" in message and (text is None or isinstance(text, str))
+    reply = (text_or_empty(text) or text_or_empty(refusal)) if has_text or refusal else whole
+    if call.top and (probabilities := _first_token(choice.get("logprobs"))):
+        reply = json.dumps(probabilities, ensure_ascii=False)
+    stop_reason = "refusal" if refusal else text_or_empty(choice.get("finish_reason"))
+    return Received(as_text(reply), stop_reason, _who(completion), _tokens(completion.get("usage")))
+
+
+def _who(completion: dict[str, Any]) -> str:
+    """The model that the server says it used; where another served it, by whom."""
+    model, served_by = (text_or_empty(completion.get(name)) for name in ("model", "provider"))
+    return f"{model} by {served_by}" if served_by else model
+
+
+def _first_token(logprobs: Any) -> dict[str, float]:
+    """{token: p} of what the first token may be, the likeliest first; nothing where the service gives none."""
+    match logprobs:
+        case {"content": [{"top_logprobs": [*given]} as chosen, *_]}:
+            found: dict[str, float] = {}
+            for alternative in given or [chosen]:
+                match alternative:
+                    case {"token": str(token), "logprob": int() | float() as logprob} if not math.isnan(logprob):
+                        # Several tokens may be written alike, as parts of a character that is no text.
+                        found[token] = min(1.0, found.get(token, 0.0) + math.exp(min(logprob, 0.0)))
+            return found
+    return {}
+
+
+def _tokens(usage: Any) -> dict[str, int] | None:
+    """Tokens by kind, or None where a count is missing or is no count; what was cached is part of the prompt."""
+    given = usage if isinstance(usage, dict) else {}
+    details = given.get("prompt_tokens_details")
+    cached = count(details.get("cached_tokens") if isinstance(details, dict) else None, is_always_counted=False)
+    read, said = (count(given.get(name), is_always_counted=True) for name in ("prompt_tokens", "completion_tokens"))
+    if read is None or said is None or cached is None or cached > read:
+        return None
+    return {"input": read - cached, "output": said, "cache_read": cached}
+
+
+# ---- what goes wrong -----------------------------------------------------------------------------
+
+
+def fault(error: Exception, call: Call) -> Fault:
+    """What an error amounts to.
+
+    Raises UserError for what its user must mend, and the error itself where it is none of the service's.
+    """
+    import openai
+
+    status, place = getattr(error, "status_code", None), address_of(call.base_url)
+    reason = reason_of(error, {"error": getattr(error, "body", None)}, _secrets(call))
+    if status == 404:
+        raise UserError(
+            f"{place} has nothing for {call.model!r} ({reason[:200]}); mend the judge's model, provider or base_url, "
+            "which mostly ends in /v1"
+        ) from None
+    is_moderation = status == 403 and _host(call.base_url) == OPENROUTER  # a judged text was flagged, and only that one
+    key = _key_name(call.base_url, call.key_variable)
+    if not is_moderation and (mistake := mistake_of(error, reason, call, place, key)):
+        raise UserError(mistake) from None
+    return to_fault(openai, error, reason)

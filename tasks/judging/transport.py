@@ -1,0 +1,153 @@
+"""What judges' services have in common, whatever they speak: connections, odd bodies, and what an error amounts to.
+
+The SDKs of Anthropic and OpenAI are alike: the names of their errors, how a client is set up, how it sends a request.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from tasks.catalog import without_login
+from tasks.judging.calls import Call, Received, without_secrets, writable
+from tasks.judging.retries import TOO_MANY_REQUESTS, Fault
+
+TIMEOUT = 180.0
+"""Seconds without a byte after which a try is over."""
+RETRIED = {408, 409, 429}
+"""Statuses below 500 after which the same call may succeed."""
+MOST_TOKENS = 10**9
+"""A count above this is a mistake."""
+
+
+class NoMessage(Exception):
+    """What came back is no message, such as the page of a proxy."""
+
+
+class SdkClient:
+    """Connections to one server, by an SDK's client."""
+
+    def __init__(self, client: Any, path: str):
+        """`path` is where calls are posted, below the client's address."""
+        import httpx2
+
+        self._client, self._path, self._raw_response = client, path, httpx2.Response
+
+    async def send(self, body: dict[str, Any]) -> bytes:
+        """The response as it came: the SDK's own models take a fourth of the time, and other servers differ."""
+        response: Any = await self._client.post(self._path, body=body, cast_to=self._raw_response)
+        return bytes(response.content)
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._client.close()
+
+
+def settings(sdk: Any, connections: int) -> dict[str, Any]:
+    """Of an SDK's client for so many calls at once: no retries of its own, and no key to where a redirect leads."""
+    import httpx2
+
+    limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
+    transport = sdk.DefaultAioHttpClient(timeout=TIMEOUT, limits=limits, follow_redirects=False)
+    return {"max_retries": 0, "timeout": TIMEOUT, "http_client": transport}
+
+
+# ---- reading a body ------------------------------------------------------------------------------
+
+
+def read_body(content: bytes, to_received: Callable[[Any, str], Received], secrets: Iterable[str]) -> Received:
+    """What `to_received` makes of a body's JSON and its text, without the keys in these variables of the environment.
+
+    One that is nested too deep to be read is kept whole as its text. Raises NoMessage where `to_received` raises
+    ValueError, and for what is no JSON.
+    """
+    whole = content.decode("utf-8-sig", "replace")
+    try:
+        received = to_received(json.loads(whole, parse_int=_to_number), whole)
+    except RecursionError:
+        return Received(without_secrets(whole, secrets), "", "", None)
+    except ValueError:
+        raise NoMessage(f"the reply is no message: {whole[:200]!r}") from None
+    return received._replace(
+        text=without_secrets(writable(received.text), secrets),
+        stop_reason=writable(received.stop_reason),
+        model=writable(received.model),
+    )
+
+
+def as_text(value: Any) -> str:
+    """A text as it is, and anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def text_or_empty(value: Any) -> str:
+    """A text as it is, and nothing for anything else."""
+    return value if isinstance(value, str) else ""
+
+
+def count(given: Any, is_always_counted: bool) -> int | None:
+    """A number of tokens, 0 where a service may leave it out; None where it is missing or no count."""
+    if given is None and not is_always_counted:
+        return 0
+    return given if type(given) is int and 0 <= given < MOST_TOKENS else None
+
+
+def _to_number(digits: str) -> int | float:
+    """Python refuses integers of more than some thousand digits, and with them the whole reply."""
+    return int(digits) if len(digits) < 20 else float(digits)
+
+
+# ---- what goes wrong -----------------------------------------------------------------------------
+
+
+def to_fault(sdk: Any, error: Exception, reason: str) -> Fault:
+    """What an error of this SDK amounts to, for this reason; raises the error itself where it is not the service's."""
+    status = getattr(error, "status_code", None)
+    if isinstance(error, sdk.APIStatusError):
+        is_transient = status in RETRIED or (status or 0) >= 500
+        return Fault(reason, is_transient, status, _retry_after(error))
+    broken = (sdk.APIConnectionError, sdk.APIResponseValidationError, NoMessage)
+    if not isinstance(error, (*broken, sdk.APIError)):
+        raise error
+    return Fault(reason, isinstance(error, broken), status)
+
+
+def reason_of(error: Any, body: Any, secrets: Iterable[str]) -> str:
+    """What an error with this body says, as `400 BadRequestError: prompt is too long`; the rest of it says little."""
+    status, name = getattr(error, "status_code", None), type(error).__name__
+    match body:
+        case {"error": {"message": str(said)}} if said.strip():
+            words = said
+        case _:
+            words = str(error)
+    return without_secrets(f"{status} {name}: {words}" if status else f"{name}: {words}", secrets)
+
+
+def mistake_of(error: Any, reason: str, call: Call, place: str, key: str) -> str:
+    """What every call of this run would meet at this place, with its remedy; nothing where another call may succeed.
+
+    `key` is the name of the variable whose key was sent.
+    """
+    status = getattr(error, "status_code", None)
+    if status in (401, 403):
+        return f"{key}: the service refused it for {call.model} ({status}); set a key that may use it"
+    if status == 404:
+        return f"{place} has no model {call.model!r} (404); mend the judge's model, or its base_url"
+    if status == 402 or _is_out_of_credit(status, reason, error):
+        return f"{place} wants to be paid first ({reason[:200]}); add credit there and resume the run"
+    if status is not None and 300 <= status < 400:
+        other = without_login(error.response.headers.get("location", "")) or "another address"
+        return f"{place} sends calls on to {other} ({status}), where no key is sent; mend the judge's base_url"
+    return ""
+
+
+def _is_out_of_credit(status: int | None, reason: str, error: Any) -> bool:
+    """Anthropic says so with a 400; OpenAI says 429, as if it were too many calls, with a code of its own."""
+    is_said = status == 400 and "credit balance" in reason.lower()
+    return is_said or (status == TOO_MANY_REQUESTS and getattr(error, "code", None) == "insufficient_quota")
+
+
+def _retry_after(error: Exception) -> float | None:
+    """Seconds, where the response gives them as a number."""
+    response = getattr(error, "response", None)
+    value = response.headers.get("retry-after") if response is not None else None
+    return float(value) if value and value.isascii() and value.replace(".", "", 1).isdigit() else None
