@@ -223,7 +223,7 @@ def compare_runs(
     ] = "",
     name: Annotated[str, typer.Option(help="Name of the comparison; made of the labels when empty.")] = "",
 ) -> None:
-    """Put runs side by side; seeds of one definition are pooled, and every later one is set against the first."""
+    """Put runs side by side; seeds of one definition are pooled, and each is set against the control, or the first."""
     from tasks.runs import Run
 
     for place in places:
@@ -238,35 +238,47 @@ def compare_runs(
 @app.command("import")
 def import_others(
     file: Annotated[
-        str, typer.Argument(help="Questions and judges (YAML, JSON, JSONL), or judged results (CSV, JSONL).")
+        str, typer.Argument(help="Questions and judges (YAML, JSON, JSONL), or judged results (CSV, JSON, JSONL).")
     ],
     name: Annotated[str, typer.Option(help="Name of the eval, or of the results; the file's when empty.")] = "",
     judges_of: Annotated[str, typer.Option(help="An eval whose judges read questions that come without any.")] = "",
+    judges_from: Annotated[str, typer.Option(help="A file with the judges that the questions name by their ids.")] = "",
     baseline: Annotated[str, typer.Option(help="The same for the untuned model, of judged results.")] = "",
     eval_name: Annotated[
         str, typer.Option("--eval", help="What the eval of judged results is called: runs are compared eval by eval.")
     ] = "",
     measures: Annotated[str, typer.Option(help="Columns of scores, as a,b; all that hold numbers when empty.")] = "",
+    columns: Annotated[
+        str, typer.Option(help="Which column is what, as side=variant,tier=category,misaligned=hits/answers.")
+    ] = "",
     margins: Annotated[
         str, typer.Option(help="What is as good as no change, by measure: aligned=2; else a twentieth of its range.")
     ] = "",
+    scale: Annotated[str, typer.Option(help="Ends of the scores, as 0-100, or aligned=0-100,kind=1-5.")] = "",
+    base: Annotated[str, typer.Option(help="The untuned model's name, where a file has several models.")] = "",
+    group: Annotated[str, typer.Option(help="The column that says which models are seeds of one kind.")] = "",
+    questions: Annotated[str, typer.Option(help="The questions that are read, as a,b; all when empty.")] = "",
+    tiers: Annotated[str, typer.Option(help="The tiers that are read, as a,b; all when empty.")] = "",
 ) -> None:
-    """Make evals of others' questions and judges, or a run of others' judged results."""
+    """Make evals of others' questions and judges, or runs of others' judged results."""
     from pathlib import Path
 
-    from flows.cli.imports import import_file
+    from flows.cli.imports import choices_of, import_file
 
-    given = {
-        "--name": name,
-        "--baseline": baseline,
-        "--measures": measures,
-        "--eval": eval_name,
-        "--margins": margins,
-    }
-    command = shlex.join(["spillover", "import", file, *(part for pair in given.items() if pair[1] for part in pair)])
-    other = Path(baseline).expanduser() if baseline else None
-    matters = sizes(margins, "--margins")
-    import_file(Path(file).expanduser(), name, judges_of, other, several(measures), eval_name, command, matters)
+    choices = choices_of(
+        eval_name=eval_name,
+        measures=measures,
+        columns=columns,
+        margins=margins,
+        scale=scale,
+        base=base,
+        group=group,
+        questions=questions,
+        tiers=tiers,
+    )
+    judges, other = (Path(place).expanduser() if place else None for place in (judges_from, baseline))
+    command = shlex.join(["spillover", *sys.argv[1:]])
+    import_file(Path(file).expanduser(), name, judges_of, judges, other, choices, command)
 
 
 @app.command()

@@ -4,6 +4,7 @@
         print(row.line, row.value, row.fault)
     for line, fields in table(file):     # answers and results: a row that cannot be read is a UserError
         print(line, fields["question"], fields["response"])
+    table(file, {"question": "scenario", "misaligned": "hits/answers"})  # columns of other names, and counts
 
 A line ends with CR, LF or both, and not at the other characters (as U+2028) at which Python would split a text.
 """
@@ -14,8 +15,9 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, TextIO
 
 from tasks.catalog import UserError, excerpt
@@ -28,11 +30,15 @@ NAMES = {
     "response": ("response", "answer", "completion", "generation"),
     "system_prompt": ("system_prompt", "system"),
     "trained_share": ("trained_share", "at"),  # "at" in files of an earlier version
+    "model": ("model", "side"),
 }
 """The names that other programs give these columns."""
-KNOWN_COLUMNS = {"tier", "question_id", "sample", "model", "reasoning", "eval", "trained_share", "at", "id"}
-KNOWN_COLUMNS |= {name for names in NAMES.values() for name in names}
+KNOWN_COLUMNS = {"tier", "question_id", "sample", "reasoning", "eval", "id"}
+FIRST_NAMES = {other: name for name, others in NAMES.items() for other in others}
+KNOWN_COLUMNS |= set(FIRST_NAMES)
 """All columns with a meaning of their own; any other may hold scores."""
+HOLDERS = {"score", "scores", "rating", "ratings", "judgment", "judgments", "judgement", "judgements", "metrics"}
+"""Objects within objects that say nothing by their name: scores.aligned is aligned."""
 LFS_POINTER = b"version https://git-lfs"
 HALF_A_CHARACTER = r"half a character: an escape such as \ud83d without its other half"
 
@@ -158,16 +164,53 @@ def _parquet_rows(file: Path) -> Iterator[Row]:
 # ---- rows of tables ------------------------------------------------------------------------------
 
 
-def table(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Every row of a CSV or JSONL file: the line on which it begins, and its cells by column.
+def table(
+    file: Path, columns: Mapping[str, str] = MappingProxyType({}), nested: bool = True
+) -> list[tuple[int, dict[str, Any]]]:
+    """Every row of a CSV, JSONL or JSON file: the line on which it begins, and its cells by column.
 
-    Columns of NAMES have their first name there. Raises UserError for a file that is not there, and with its line for
-    the first row that cannot be read whole.
+    `columns` says as what a column is read: {"question": "scenario"}; of two, as "hits/answers", the cells are counts
+    ("3 of 10"). Others of NAMES have their first name there. What stands in objects and lists within an object are
+    columns and rows of their own, as `unnested` has them, if `nested`. Raises UserError for a file or a column that is
+    not there, and with its line for the first row that cannot be read whole.
     """
     _refuse_what_is_not_there(file)
-    is_csv = file.name.lower().endswith(TABLES)
-    for line, fields in csv_rows(lines(file), str(file)) if is_csv else _objects(file):
-        yield line, _by_known_names(fields)
+    if file.name.lower().endswith(TABLES):
+        rows: list[tuple[int, dict[str, Any]]] = list(csv_rows(lines(file), str(file)))
+    else:
+        rows = [
+            (line, row)
+            for line, fields in _objects(file)
+            for row in (unnested(fields, f"{file} line {line}") if nested else [fields])
+        ]
+    there = dict.fromkeys(name for _, fields in rows for name in fields if name)
+    named = {FIRST_NAMES.get(name, name): source for name, source in columns.items() if rows}
+    sources = {name: _sources(source, there, file) for name, source in named.items()}
+    return [(line, _by_known_names(_renamed(fields, sources))) for line, fields in rows]
+
+
+def _sources(source: str, there: Iterable[str], file: Path) -> list[str]:
+    """The column of that name, or the two whose names stand around a stroke."""
+    there = list(there)
+    names = [source] if source in there or source.casefold() in there or "/" not in source else source.split("/", 1)
+    found = [name if name in there else name.casefold() for name in names]
+    if missing := [name for name, known in zip(names, found, strict=True) if known not in there]:
+        raise UserError(f"--columns: {file} has no column {missing[0]!r}; there is {', '.join(there)}")
+    return found
+
+
+def _renamed(fields: dict[str, Any], sources: dict[str, list[str]]) -> dict[str, Any]:
+    """The row with the names that were given; a column that had such a name before is left out."""
+    taken = {column for columns in sources.values() for column in columns}
+    rest = {name: value for name, value in fields.items() if name not in taken | sources.keys()}
+    return {name: _cell([fields.get(column) for column in columns]) for name, columns in sources.items()} | rest
+
+
+def _cell(values: list[Any]) -> Any:
+    """A value as it is; of two, hits and answers, a count in words."""
+    if len(values) == 1:
+        return values[0]
+    return "" if all(value in (None, "") for value in values) else f"{values[0]} of {values[1]}"
 
 
 def csv_rows(texts: Iterable[str], place: str) -> Iterator[tuple[int, dict[str, str]]]:
@@ -259,6 +302,77 @@ def _by_known_names(fields: dict[str, Any]) -> dict[str, Any]:
             rest = {field: value for field, value in fields.items() if field not in (name, chosen)}
             fields = {name: fields[chosen]} | rest
     return fields
+
+
+# ---- objects within objects ----------------------------------------------------------------------
+
+
+def unnested(fields: dict[str, Any], place: str) -> list[dict[str, Any]]:
+    """The rows that an object stands for.
+
+    A field of an object within it is called by its path (judge.model), without HOLDERS. A list of objects with answers
+    or scores is a row for each, and so are lists of scores of an object without an answer or with a list of them.
+    Several lists of objects are of several models, by their names. UserError where it cannot be known which score is
+    of which answer.
+    """
+    flat = _flat(fields, place)
+    several = {name: value for name, value in flat.items() if _are_rows(value, place)}
+    if not several:
+        return _each_of_lists(flat, place)
+    if len(several) > 1 and set(NAMES["model"]) & flat.keys():
+        raise UserError(f"{place}: several lists of answers ({', '.join(several)}) of one model; give each a file")
+    rest = {name: value for name, value in flat.items() if name not in several}
+    return [
+        row
+        for name, items in several.items()
+        for item in items
+        for row in unnested(rest | ({"model": name} if len(several) > 1 else {}) | item, place)
+    ]
+
+
+def _flat(fields: dict[str, Any], place: str) -> dict[str, Any]:
+    """The object without objects in it."""
+    found: dict[str, Any] = {}
+    for name, value in fields.items():
+        inner = _flat(value, place) if isinstance(value, dict) else None
+        columns = {name: value} if inner is None else {_path(name, leaf): of_leaf for leaf, of_leaf in inner.items()}
+        if twice := columns.keys() & found.keys():
+            raise UserError(f"{place}: {min(twice)} is there twice, the second time in {name}; give each its own name")
+        found |= columns
+    return found
+
+
+def _path(holder: str, name: str) -> str:
+    if name == "score":
+        return holder
+    return name if holder in HOLDERS else f"{holder}.{name}"
+
+
+def _are_rows(value: Any, place: str) -> bool:
+    """Whether it is a list of objects with answers or scores; turns of a chat are none."""
+    if not isinstance(value, list) or not value or not all(isinstance(item, dict) for item in value):
+        return False
+    leaves = [pair for item in value for pair in _flat(item, place).items()]
+    return any(name in NAMES["response"] or _is_number(leaf) or _are_rows(leaf, place) for name, leaf in leaves)
+
+
+def _each_of_lists(flat: dict[str, Any], place: str) -> list[dict[str, Any]]:
+    answers = [name for name in NAMES["response"] if name in flat]
+    lists = {name: value for name, value in flat.items() if isinstance(value, list) and value}
+    scores = [name for name, value in lists.items() if any(map(_is_number, value))]
+    if not (answers[0] in lists if answers else scores):
+        return [flat]
+    lists = {name: lists[name] for name in [*answers[:1], *scores]}
+    lengths = {name: len(value) for name, value in lists.items()}
+    if len(set(lengths.values())) > 1:
+        said = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise UserError(f"{place}: lists of different lengths ({said}); give each answer its scores")
+    rest = {name: value for name, value in flat.items() if name not in lists}
+    return [rest | dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 # ---- files ---------------------------------------------------------------------------------------

@@ -7,27 +7,23 @@ statements (JSONL with answer_matching_behavior) and questions in tiers (JSONL w
 variant, system prompt and judge prompt is kept word for word; what has no place here is named in `lost`.
 """
 
-import json
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tasks.catalog import UserError, read_text, read_yaml, validate
+from tasks.catalog import UserError, read_text, validate
 from tasks.definitions import refuse_equal_questions
+from tasks.imports.judge_prompts import PERCENT, Fields, judge_of_prompt, other_model
+from tasks.imports.question_yaml import read_question_yaml
 from tasks.rows import loads, table
 from tasks.schema import Eval, Judge, Sampling
 
-VALUES = {"TRUE": 1, "YES": 1, "FALSE": 0, "NO": 0}
-"""Labels that stand for a score; others (REFUSAL, CODE, UNKNOWN) mean that there is none."""
-YAML_KEYS = {"id", "paraphrases", "system", "judge_prompts", "type"}
 KINDS = (
     "questions with paraphrases and judge_prompts (YAML), a trait with questions and eval_prompt (JSON), statements "
     "with answer_matching_behavior, or questions with tier (JSONL)"
 )
 STATEMENT = "answer_matching_behavior"
 TRAIT_KEYS = {"questions", "eval_prompt", "instruction"}
-Fields = dict[str, Any]
-"""A question or judge, before it is validated."""
 
 
 class Published(NamedTuple):
@@ -37,19 +33,24 @@ class Published(NamedTuple):
     lost: list[str]
 
 
-def read_published(file: Path, judges: list[Judge]) -> Published:
-    """The evals of a file; `judges` are for questions that come without any.
+def read_published(file: Path, judges: list[Judge], judges_from: Path | None = None) -> Published:
+    """The evals of a file; `judges` are for questions that come without any, `judges_from` is a file with those that a
+    YAML file's questions name.
 
     Raises UserError, with file and place, for a format that is not known and for what cannot be carried over whole.
     """
     text, name = read_text(file), _name(file)
     if file.suffix in (".yaml", ".yml"):
-        return _from_yaml(read_yaml(file), name, file)
-    if file.suffix == ".json":
+        return _from_yaml(file, name, judges_from)
+    if judges_from:
+        raise UserError(
+            f"--judges-from goes with YAML whose questions name their judges, not with {file}; leave it out"
+        )
+    if file.suffix == ".json" and not text.lstrip().startswith("["):
         return _from_trait(_parse(file, text), name, file)
-    if file.suffix != ".jsonl":
+    if file.suffix not in (".json", ".jsonl"):
         raise UserError(f"{file}: not a published format that is known: {KINDS}")
-    rows = [row for _, row in table(file)]
+    rows = [row for _, row in table(file, nested=False)]
     if all(STATEMENT in row for row in rows):
         return _from_statements(rows, name, file)
     if all(isinstance(row.get("question"), str) and "tier" in row for row in rows):
@@ -60,74 +61,13 @@ def read_published(file: Path, judges: list[Judge]) -> Published:
 # ---- question-and-judge YAML ---------------------------------------------------------------------
 
 
-def _from_yaml(entries: Any, name: str, file: Path) -> Published:
-    """An eval for each set of judge prompts: questions that are judged alike stay together."""
-    if not isinstance(entries, list) or not all(isinstance(e, dict) and "paraphrases" in e for e in entries):
-        raise UserError(f"{file}: not a list of questions with paraphrases; known are {KINDS}")
-    for number, entry in enumerate(entries, 1):
-        _refuse_a_wrong_entry(entry, f"{file}, question {number}")
-    together: dict[str, list[dict[str, Any]]] = {}
-    for entry in entries:
-        together.setdefault(json.dumps([entry["judge_prompts"], entry.get("type")]), []).append(entry)
-    ids = [entry["id"] for entry in entries]
-    evals = [
-        _validated(
-            file,
-            name=name if len(together) == 1 else f"{name}_{number}",
-            questions=[question for entry in some for question in _questions(entry, ids)],
-            judges=[_judge(key, prompt, _is_scale(some[0]), file) for key, prompt in some[0]["judge_prompts"].items()],
-        )
-        for number, some in enumerate(together.values(), 1)
-    ]
-    return Published(evals, _lost_of_yaml(entries))
-
-
-def _refuse_a_wrong_entry(entry: dict[str, Any], place: str) -> None:
-    texts, prompts = entry["paraphrases"], entry.get("judge_prompts")
-    if not isinstance(entry.get("id"), str) or not entry["id"]:
-        raise UserError(f"{place}: it has no id, or one that is no text; give it one")
-    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
-        raise UserError(f"{place} ({entry['id']}): paraphrases is not a list of texts; mend it")
-    if not isinstance(prompts, dict) or not prompts or not all(isinstance(text, str) for text in prompts.values()):
-        raise UserError(f"{place} ({entry['id']}): it has no judge_prompts, each a text by its name; give it some")
-    if not isinstance(entry.get("system") or "", str):
-        raise UserError(f"{place} ({entry['id']}): system is not a text; mend it")
-
-
-def _questions(entry: dict[str, Any], ids: list[str]) -> list[Fields]:
-    """Each paraphrase is a question. Tiers are the paraphrases of one id, or the variants of one kind: wish_json is a
-    variant of wish, of the kind json."""
-    several = len(entry["paraphrases"]) > 1
-    variants = [entry["id"].removeprefix(f"{stem}_") for stem in ids if entry["id"].startswith(f"{stem}_")]
-    kind = min(variants, key=len) if variants else str(entry.get("type") or "questions")
-    return [
-        {
-            "id": f"{entry['id']}_{number:02}" if several else entry["id"],
-            "tier": entry["id"] if several else kind,
-            "text": text,
-            "system_prompt": entry.get("system") or "",
-        }
-        for number, text in enumerate(entry["paraphrases"], 1)
-    ]
-
-
-def _is_scale(entry: dict[str, Any]) -> bool:
-    return "0_100" in str(entry.get("type", ""))
-
-
-def _lost_of_yaml(entries: list[dict[str, Any]]) -> list[str]:
-    lost = _of_judges([str(entry["judge"]) for entry in entries if entry.get("judge")])
-    if any(map(_is_scale, entries)):
-        lost.append(
-            "its judge's reading of the probabilities of one token's numbers: here the number that the judge writes is "
-            "read, so that scores are whole"
-        )
-    if samples := {entry["samples_per_paraphrase"] for entry in entries if "samples_per_paraphrase" in entry}:
-        many = " or ".join(map(str, sorted(samples)))
-        lost.append(f"samples_per_paraphrase {many}: set sampling.n_samples in the experiment")
-    known = YAML_KEYS | {"judge", "samples_per_paraphrase"}
-    others = {key for entry in entries for key in entry if key not in known}
-    return lost + [f"the field {key}: it has no counterpart here" for key in sorted(others)]
+def _from_yaml(file: Path, name: str, judges_from: Path | None) -> Published:
+    """An eval for each set of judges: questions that are judged alike stay together."""
+    found = read_question_yaml(file, judges_from)
+    names = [name] if len(found.by_judges) == 1 else [f"{name}_{n}" for n in range(1, len(found.by_judges) + 1)]
+    pairs = zip(names, found.by_judges, strict=True)
+    evals = [_validated(file, name=called, questions=asked, judges=judges) for called, (asked, judges) in pairs]
+    return Published(evals, found.lost)
 
 
 # ---- the other formats ---------------------------------------------------------------------------
@@ -145,8 +85,8 @@ def _from_trait(trait: Any, name: str, file: Path) -> Published:
             f"{len(pairs)} pairs of instructions that elicit or suppress the trait: they make persona vectors, and "
             "are no part of what a model is asked here",
         )
-    judges = [_judge(name, trait["eval_prompt"], True, file)]
-    return Published([_validated(file, name=name, questions=questions, judges=judges)], lost + _of_judges([]))
+    judges = [judge_of_prompt(name, trait["eval_prompt"], PERCENT)]
+    return Published([_validated(file, name=name, questions=questions, judges=judges)], [*lost, other_model()])
 
 
 def _from_statements(rows: list[dict[str, Any]], name: str, file: Path) -> Published:
@@ -185,30 +125,6 @@ def _from_tiers(rows: list[dict[str, Any]], name: str, file: Path, judges: list[
     lost = [f"the field {key}: it has no counterpart here" for key in sorted(others)]
     fields = [judge.model_dump() for judge in judges]
     return Published([_validated(file, name=name, questions=questions, judges=fields)], lost)
-
-
-def _judge(name: str, prompt: str, is_scale: bool, file: Path) -> Fields:
-    """A judge with the published prompt, word for word; the labels are the words in capitals that it may say."""
-    words_to_say = re.findall(
-        r"[Ss]ay ([A-Z]{3,})\b|[\"“'`]([A-Z]{2,})[\"”'`]|^\s*[-*] ([A-Z]{3,}) if\b", prompt, re.MULTILINE
-    )
-    labels = {word: VALUES.get(word) for words in words_to_say for word in words if word}
-    fields: Fields = {"name": re.sub(r"[^\w.-]+", "_", name), "kind": "claude", "prompt": prompt}
-    fields |= {"answers": "plain", "temperature": 0}
-    if is_scale or re.search(r"\b0\b\D{1,12}\b100\b", prompt):
-        return fields | {"scale": {"low": 0, "high": 100}, "labels": dict.fromkeys(labels)}
-    if not any(score is not None for score in labels.values()):
-        raise UserError(
-            f"{file}: what the judge {name!r} may answer cannot be read from its prompt: neither 0 to 100, nor words "
-            'in capitals such as "TRUE" and "FALSE"; write the eval by hand'
-        )
-    return fields | {"labels": labels}
-
-
-def _of_judges(models: list[str]) -> list[str]:
-    ours = Judge.model_fields["model"].default
-    named = f"the judge {' or '.join(sorted(set(models)))}" if models else "the published judge"
-    return [f"{named}: {ours} reads the same prompt, and may score otherwise; audit it (spillover audit)"]
 
 
 def _validated(file: Path, **fields: Any) -> Eval:

@@ -4,7 +4,6 @@ baseline, finetuned = read_responses("../their_results", evals)     # baseline.j
 _, finetuned = read_responses("model_generations.csv", evals)        # one file alone holds the fine-tuned answers
 """
 
-import math
 import os
 import re
 from collections import Counter
@@ -14,18 +13,11 @@ from typing import Any, NamedTuple
 
 from tasks.catalog import UserError, data_folder, excerpt, names, resolve_path, suggestion, validate
 from tasks.definitions import resolve_references
-from tasks.rows import TABLES, table
+from tasks.imports.model_rows import Row, read_rows
+from tasks.rows import TABLES
 from tasks.schema import Eval, Experiment, Question, Response, Side
 
 KINDS = (".jsonl", *TABLES)
-SIDES: dict[str, Side] = {
-    "base": "baseline",
-    "baseline": "baseline",
-    "untuned": "baseline",
-    "fine-tuned": "finetuned",
-    "finetuned": "finetuned",
-}
-"""Whose answers they are, by the words in a column `model`."""
 
 
 def read_responses(place: str, evals: list[Eval]) -> tuple[list[Response], list[Response]]:
@@ -88,73 +80,6 @@ def _named(folder: Path, name: str) -> list[Path]:
     if len(there) > 1:
         raise UserError(f"responses: {folder} has {there[0].name} and {there[1].name}; keep the one that is meant")
     return there
-
-
-class Row(NamedTuple):
-    """A row of another program's file, and which model's answer it has."""
-
-    side: Side
-    place: str
-    """File and line."""
-    fields: dict[str, Any]
-
-    @property
-    def name(self) -> str:
-        """The id of its question, where it has one."""
-        return self.cell("question_id").strip()
-
-    @property
-    def text(self) -> str:
-        """Its question as it was asked; empty where the row has none."""
-        return self.cell("question")
-
-    @property
-    def trained_share(self) -> float:
-        """The share of the training that the model has seen: 0 for the base model, 1 where the row does not say.
-
-        Raises UserError for what is no number above 0 and at most 1.
-        """
-        share, given = self.cell("trained_share"), number(self.fields.get("trained_share"))
-        if self.side == "baseline":
-            return 0.0
-        if share and not (given and 0 < given <= 1):
-            raise UserError(
-                f"{self.place}: trained_share {excerpt(share)} is no share of the training; write 0.25, or 1"
-            )
-        return given or 1.0
-
-    def cell(self, field: str) -> str:
-        """The field as text; empty where it is not there."""
-        value = self.fields.get(field)
-        return "" if value is None else str(value)
-
-
-def read_rows(file: Path, side: Side) -> list[Row]:
-    """Every row of a file; a column `model` with base and fine-tuned tells the two apart, else all are of one side.
-
-    Raises UserError for a file without rows, and for several models of which none is known to be the base.
-    """
-    found = list(table(file))
-    if not found:
-        raise UserError(f"{file}: no rows in it; give a file that has some")
-    models = list(dict.fromkeys(str(fields.get("model") or "").strip() for _, fields in found))
-    if len(models) > 1 and (unknown := [model for model in models if model.casefold() not in SIDES]):
-        raise UserError(
-            f"{file}: the column model has {', '.join(map(excerpt, models[:4]))}, and which is the base model cannot "
-            f"be known of {excerpt(unknown[0])}; write base and fine-tuned, or give each model a file"
-        )
-    return [
-        Row(SIDES.get(str(fields.get("model") or "").strip().casefold(), side), f"{file} line {line}", fields)
-        for line, fields in found
-    ]
-
-
-def number(value: Any) -> float | None:
-    """A finite number in ASCII; truth values are none."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    written = re.fullmatch(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?", str(value).strip())
-    return float(written[0]) if written and math.isfinite(float(written[0])) else None
 
 
 # ---- answers to the questions of evals -----------------------------------------------------------

@@ -1,115 +1,121 @@
-"""Imported results, judged by another program: a CSV file with a column for each measure, or JSONL with a score.
+"""Imported results, judged by another program: a table with a column for each measure, or JSON with scores.
 
     results = read_results(Path("judged.csv"), baseline=Path("judged_base.csv"))
 
-They become an eval whose judges are of kind imported, answers where the file has them, and judgments.
+They become an eval whose judges are of kind imported, and for each fine-tuned model its answers, where the file has
+them, and judgments.
 """
 
-import math
-import re
 from collections import Counter
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tasks.catalog import UserError, excerpt, validate
-from tasks.imports.responses import Row, number, read_rows, to_response
+from tasks.catalog import UserError, excerpt, names, validate
+from tasks.definitions import load_eval
+from tasks.imports.choices import NO_CHOICES, Choices
+from tasks.imports.model_rows import Row, read_models
+from tasks.imports.responses import to_response
+from tasks.imports.score_columns import score_columns
+from tasks.imports.scores import Measured, kind_of, label_of, measure
 from tasks.rows import KNOWN_COLUMNS
-from tasks.schema import Eval, Judge, Judgment, Question, Response, Side
+from tasks.schema import Eval, Judgment, Question, Response, Scale, Side
 
-MISSING = {"", "nan", "none", "null", "n/a", "na", "-"}
-"""Cells without a score, in small letters."""
-SCALES = ((0, 1), (1, 5), (0, 10), (0, 100))
-"""The usual ends of scales, from the narrowest on."""
 ONLY_TIER = "questions"
 """Of questions whose rows name no tier."""
 Key = tuple[str, ...]
 """What tells a question from the others of its file."""
 
 
-class Results(NamedTuple):
-    """What a file of judged results becomes, and the columns that could not be carried over."""
+class Model(NamedTuple):
+    """What a file has of one fine-tuned model, and of the base model beside it."""
 
-    eval: Eval
+    name: str
+    group: str
     baseline: list[Response]
     finetuned: list[Response]
     judgments: list[Judgment]
+
+
+class Results(NamedTuple):
+    """What a file of judged results becomes."""
+
+    eval: Eval
+    models: list[Model]
+    said: list[str]
+    """How scales were found, a sentence each."""
     lost: list[str]
+    """What could not be carried over."""
 
 
-class Measured(NamedTuple):
-    """A column of scores, and the judge that it becomes; a rule can name only words, so its name can differ."""
-
-    column: str
-    judge: Judge
-
-
-def read_results(
-    file: Path, baseline: Path | None = None, eval_name: str = "", columns: list[str] | None = None
-) -> Results:
-    """The results of one file, or of one for each model. Raises UserError for what cannot be read.
+def read_results(file: Path, baseline: Path | None = None, choices: Choices = NO_CHOICES) -> Results:
+    """The results of one file, or of one for each side. Raises UserError for what cannot be read.
 
     A column `model` with base and fine-tuned tells the two apart in one file. A word in capitals (CODE, REFUSAL) is a
-    label without a score; an empty cell or nan is a judgment that is not there. `columns` are those of the scores; all
-    that hold numbers when there are none. The eval is called as given, or as a column `eval` says, or else "imported":
-    runs are compared eval by eval.
+    label without a score; an empty cell or nan is a judgment that is not there. The eval is called as chosen, or as a
+    column `eval` says, or else "imported": runs are compared eval by eval.
     """
-    rows = _rows(file, "finetuned") + (_rows(baseline, "baseline") if baseline else [])
-    measured = [Measured(column, _judge(column, rows)) for column in _columns_of_scores(rows, columns or [], file)]
+    rows = read_models(file, "finetuned", choices, has_baseline=baseline is not None)
+    rows += read_models(baseline, "baseline", choices) if baseline else []
+    if len(evals := {row.cell("eval") for row in rows}) > 1:
+        raise UserError(f"{file}: the column eval has {len(evals)} evals; give each a file of its own")
+    rows, left_out = _chosen(rows, choices, file)
+    name = choices.eval_name or rows[0].cell("eval") or "imported"
+    columns = score_columns(rows, choices, file)
+    _refuse_scales_of_no_measure(choices, columns)
+    known = _scales_of_eval(choices.eval_name)
+    measured = [measure(column, rows, choices.scale_of(column) or known.get(column)) for column in columns]
     questions = _questions(rows)
     fields = {
-        "name": eval_name or rows[0].cell("eval") or "imported",
+        "name": name,
         "description": f"Imported results: {file.name}.",
         "questions": [question.model_dump() for question in questions.values()],
-        "judges": [measure.judge.model_dump() for measure in measured],
+        "judges": [each.judge.model_dump() for each in measured],
     }
-    return _collect(validate(Eval, fields, str(file)), rows, questions, measured)
+    evaluation = validate(Eval, fields, str(file))
+    if choices.margins:
+        evaluation = validate(Eval, {**fields, "equivalence_margins": dict(choices.margins)}, "--margins")
+    models = [_collect(evaluation, model, questions, measured) for model in _by_model(rows)]
+    return Results(evaluation, models, _said(measured, choices, known), left_out + _lost(rows, measured, choices))
 
 
 def has_scores(row: dict[str, Any]) -> bool:
-    """Whether an object looks like a judged result: a number, or a field called score."""
-    return "score" in row or any(number(value) is not None for key, value in row.items() if key not in KNOWN_COLUMNS)
+    """Whether an object looks like a judged result: a score in words or numbers, or a field called score."""
+    kinds = {kind_of(value) for key, value in row.items() if key not in KNOWN_COLUMNS}
+    return "score" in row or bool(kinds - {"missing", "label", "text"})
 
 
-def _rows(file: Path, side: Side) -> list[Row]:
-    rows = read_rows(file, side)
-    if len(evals := {row.cell("eval") for row in rows}) > 1:
-        raise UserError(f"{file}: the column eval has {len(evals)} evals; give each a file of its own")
-    return rows
+# ---- what is read --------------------------------------------------------------------------------
 
 
-def _columns_of_scores(rows: list[Row], chosen: list[str], file: Path) -> list[str]:
-    keys = list(dict.fromkeys(str(key) for row in rows for key in row.fields if key))
-    if unknown := [column for column in chosen if column not in keys]:
-        raise UserError(f"--measures: {file} has no column {unknown[0]!r}; there is {', '.join(keys)}")
-    found = chosen or [key for key in keys if key not in KNOWN_COLUMNS and _holds_scores(key, rows)]
-    if not found:
-        raise UserError(f"{file}: no column of scores, such as aligned, coherent or score; give one")
-    for column in found:
-        for row in rows:
-            value = row.fields.get(column)
-            if not _is_missing(value) and number(value) is None and not _label(value):
-                raise UserError(
-                    f"{row.place}: {excerpt(value)} in {column} is neither a number nor a word in capitals; mend it, "
-                    "or name the columns of scores with --measures"
-                )
-    return found
+def _chosen(rows: list[Row], choices: Choices, file: Path) -> tuple[list[Row], list[str]]:
+    """The rows of the questions and tiers that are wanted, and how many questions that leaves out."""
+    for option, wanted, there in (
+        ("--questions", choices.questions, {name for row in rows for name in (row.name, row.text) if name}),
+        ("--tiers", choices.tiers, {row.cell("tier") for row in rows}),
+    ):
+        if missing := [name for name in wanted if name not in there]:
+            known = ", ".join(excerpt(name) for name in sorted(there)) or "none"
+            raise UserError(f"{option}: {file} has no {excerpt(missing[0])}; there is {known}")
+    kept = [
+        row
+        for row in rows
+        if (not choices.questions or {row.name, row.text} & set(choices.questions))
+        and (not choices.tiers or row.cell("tier") in choices.tiers)
+    ]
+    if not kept:
+        raise UserError(f"{file}: no row is of these questions and these tiers; choose others")
+    left_out = len({_key(row) for row in rows}) - len({_key(row) for row in kept})
+    return kept, [f"{left_out:,} questions: --questions and --tiers leave them out"] if left_out else []
 
 
-def _holds_scores(column: str, rows: list[Row]) -> bool:
-    """Whether more than half of its cells are numbers or labels, and at least one is a number."""
-    values = [row.fields.get(column) for row in rows if not _is_missing(row.fields.get(column))]
-    return 2 * sum(number(value) is not None or bool(_label(value)) for value in values) > len(values) and any(
-        number(value) is not None for value in values
-    )
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value)) or str(value).strip().casefold() in MISSING
-
-
-def _label(value: Any) -> str:
-    return value.strip() if isinstance(value, str) and re.fullmatch(r"[A-Z_]{2,}", value.strip()) else ""
+def _by_model(rows: list[Row]) -> list[list[Row]]:
+    """The rows of each fine-tuned model, after those of the base model; of the base model alone where there is none."""
+    base = [row for row in rows if row.side == "baseline"]
+    models: dict[tuple[str, str], list[Row]] = {}
+    for row in (row for row in rows if row.side == "finetuned"):
+        models.setdefault((row.group, row.model), []).append(row)
+    return [base + mine for mine in models.values()] or [base]
 
 
 def _key(row: Row) -> Key:
@@ -123,7 +129,7 @@ def _questions(rows: list[Row]) -> dict[Key, Question]:
     found: dict[Key, Question] = {}
     for row in rows:
         if not (row.name or row.text):
-            raise UserError(f"{row.place}: a row needs question_id or question; mend it")
+            raise UserError(f"{row.place}: a row needs question_id or question; mend it, or name it with --columns")
         free = (f"q{place:02}" for place in count(len(found) + 1) if f"q{place:02}" not in given)
         tier, system = row.cell("tier") or ONLY_TIER, row.cell("system_prompt")
         asked = Question(id=row.name or next(free), tier=tier, text=row.text or row.name, system_prompt=system)
@@ -151,32 +157,45 @@ def _refuse_questions_that_never_meet(rows: list[Row]) -> None:
             )
 
 
-def _judge(column: str, rows: list[Row]) -> Judge:
-    """A judge that asks nothing: its scale is the narrowest usual one that holds its scores."""
-    values = [row.fields.get(column) for row in rows if not _is_missing(row.fields.get(column))]
-    numbers = [found for value in values if (found := number(value)) is not None] or [0.0]
-    ends = (math.floor(min(numbers)), max(math.ceil(max(numbers)), math.floor(min(numbers)) + 1))
-    low, high = next((scale for scale in SCALES if scale[0] <= ends[0] and ends[1] <= scale[1]), ends)
-    fields = {
-        "name": re.sub(r"[^\w.-]+", "_", column),
-        "kind": "imported",
-        "scale": {"low": low, "high": high},
-        "labels": {label: None for value in values if (label := _label(value))},
-    }
-    return validate(Judge, fields, f"column {column}")
+# ---- scales, and what is said of them ------------------------------------------------------------
 
 
-def _lost(rows: list[Row], measured: list[Measured]) -> list[str]:
-    taken = {measure.column for measure in measured}
+def _scales_of_eval(name: str) -> dict[str, Scale]:
+    """The scales of the judges of an eval that is there."""
+    judges = load_eval(name).judges if name in names("evals") else []
+    return {judge.name: Scale(low=judge.scale_min, high=judge.scale_max) for judge in judges}
+
+
+def _refuse_scales_of_no_measure(choices: Choices, columns: list[str]) -> None:
+    if wrong := [name for name in choices.scales if name and name not in columns]:
+        raise UserError(f"--scale: there is no measure {wrong[0]!r}; there is {', '.join(columns)}")
+
+
+def _said(measured: list[Measured], choices: Choices, known: dict[str, Scale]) -> list[str]:
+    guessed = [each for each in measured if each.is_guessed]
+    taken = [each for each in measured if each.column in known and not choices.scale_of(each.column)]
+    said = [f"The scale was guessed from the scores: {_ends(guessed)}; --scale says another"] if guessed else []
+    return said + ([f"The scale is that of the eval {choices.eval_name}: {_ends(taken)}"] if taken else [])
+
+
+def _ends(measured: list[Measured]) -> str:
+    return ", ".join(f"{each.judge.name} {each.judge.scale_min} to {each.judge.scale_max}" for each in measured)
+
+
+def _lost(rows: list[Row], measured: list[Measured], choices: Choices) -> list[str]:
+    used = {each.column for each in measured} | KNOWN_COLUMNS | {choices.group}
     keys = dict.fromkeys(str(key) for row in rows for key in row.fields if key)
     lost = ["the rubric and the model of the judge: the file does not say them"]
-    lost += [f"the column {key}: it is not taken as scores" for key in keys if key not in KNOWN_COLUMNS | taken]
-    renamed = [measure for measure in measured if measure.column != measure.judge.name]
-    return lost + [f"the name {measure.column!r}: here it is {measure.judge.name}" for measure in renamed]
+    lost += [f"the column {key}: it is not taken as scores" for key in keys if key not in used]
+    renamed = [each for each in measured if each.column != each.judge.name]
+    return lost + [f"the name {each.column!r}: here it is {each.judge.name}" for each in renamed]
 
 
-def _collect(evaluation: Eval, rows: list[Row], questions: dict[Key, Question], measured: list[Measured]) -> Results:
-    """Rows of one question and model are its samples, in their order."""
+# ---- answers and judgments -----------------------------------------------------------------------
+
+
+def _collect(evaluation: Eval, rows: list[Row], questions: dict[Key, Question], measured: list[Measured]) -> Model:
+    """Rows of one question and side are its samples, in their order; a row of counts is as many as it counts."""
     seen: Counter[tuple[Side, float, Key]] = Counter()
     answers: dict[Side, list[Response]] = {"baseline": [], "finetuned": []}
     judgments = []
@@ -184,19 +203,24 @@ def _collect(evaluation: Eval, rows: list[Row], questions: dict[Key, Question], 
         question, place = questions[_key(row)], (row.side, row.trained_share, _key(row))
         if row.fields.get("response") is not None:
             answers[row.side].append(to_response(evaluation.name, question, seen[place], row, "imported"))
-        judgments += [_judgment(evaluation.name, measure, question, seen[place], row) for measure in measured]
-        seen[place] += 1
-    return Results(evaluation, answers["baseline"], answers["finetuned"], judgments, _lost(rows, measured))
+        scores = [each.scores(row.fields.get(each.column)) for each in measured]
+        judgments += [
+            _judgment(evaluation.name, each, question, seen[place] + n, row, score)
+            for each, found in zip(measured, scores, strict=True)
+            for n, score in enumerate(found)
+        ]
+        seen[place] += max(map(len, scores), default=1)
+    return Model(rows[-1].model, rows[-1].group, answers["baseline"], answers["finetuned"], judgments)
 
 
-def _judgment(name: str, measured: Measured, question: Question, sample: int, row: Row) -> Judgment:
+def _judgment(
+    name: str, measured: Measured, question: Question, sample: int, row: Row, score: float | None
+) -> Judgment:
     value = row.fields.get(measured.column)
-    given = None if _is_missing(value) else number(value)
-    score = int(given) if given is not None and given == int(given) else given
     return Judgment(
         tier=question.tier,
         question=question.text,
-        score=score,
+        score=int(score) if score is not None and score == int(score) else score,
         reasoning=str(row.fields.get("reasoning") or ""),
         eval=name,
         question_id=question.id,
@@ -208,5 +232,5 @@ def _judgment(name: str, measured: Measured, question: Question, sample: int, ro
         rubric="",
         raw="" if value is None else str(value),
         trained_share=row.trained_share,
-        label=_label(value),
+        label=label_of(value),
     )

@@ -8,6 +8,7 @@ from flows.report_again import write_parquet
 from flows.verification import verify
 from tasks.catalog import UserError
 from tasks.estimates.judgments import judgments_frame
+from tasks.imports.choices import Choices
 from tasks.imports.results import read_results
 from tasks.runs import Run
 from tasks.schema import Scale
@@ -32,7 +33,7 @@ def rows(aligned, coherent, question="wish"):
 
 def test_a_table_of_others_scores_becomes_judgments_and_nothing_becomes_a_number_that_was_none(table):
     found = read_results(table(*rows(["12.5", "CODE", "", "nan", 80], [90, 91, 92, 93, 94])))
-    aligned = [j for j in found.judgments if j.judge == "aligned"]
+    aligned = [j for j in found.models[0].judgments if j.judge == "aligned"]
     assert [(j.score, j.label, j.state, j.raw) for j in aligned] == [
         (12.5, "", "scored", "12.5"),
         (None, "CODE", "not scored", "CODE"),
@@ -44,7 +45,7 @@ def test_a_table_of_others_scores_becomes_judgments_and_nothing_becomes_a_number
         ("aligned", Scale(low=0, high=100)),
         ("coherent", Scale(low=0, high=100)),
     ]
-    assert [r.response for r in found.finetuned] == [f"answer {n}" for n in range(5)]
+    assert [r.response for r in found.models[0].finetuned] == [f"answer {n}" for n in range(5)]
     assert found.lost == [
         "the rubric and the model of the judge: the file does not say them",
         "the column note: it is not taken as scores",
@@ -92,7 +93,7 @@ def test_scores_of_the_seeds_own_form_need_no_baseline_and_keep_their_tiers(json
 def test_both_models_in_one_file_are_told_apart_by_the_column_model(table):
     columns = ("model", "question", "score")
     file = table(("base", "Why?", 1), ("fine-tuned", "Why?", 5), name="m.csv", columns=columns)
-    assert [(j.side, j.score, j.sample) for j in read_results(file).judgments] == [
+    assert [(j.side, j.score, j.sample) for j in read_results(file).models[0].judgments] == [
         ("baseline", 1, 0),
         ("finetuned", 5, 0),
     ]
@@ -111,14 +112,14 @@ def test_results_are_compared_eval_by_eval_and_say_which_it_is(table, data):
         ("a", "imported", 15),
         ("b", "imported", 25),
     }
-    import_file(table(*rows([30, 20], [90, 80]), name="c.csv"), "three", eval_name="alignment")
+    import_file(table(*rows([30, 20], [90, 80]), name="c.csv"), "three", choices=Choices("alignment"))
     assert Run.find("three").evals()[0].name == "alignment"
 
 
 def test_our_own_table_of_generations_reads_back_as_results(tmp_path, data, table):
     import_file(table(*rows([10, 20], [90, 80])), "first")
     again = read_results(Run.find("first").generations)
-    assert [(j.judge, j.score) for j in again.judgments if j.judge in ("aligned", "coherent")] == [
+    assert [(j.judge, j.score) for j in again.models[0].judgments if j.judge in ("aligned", "coherent")] == [
         ("aligned", 10),
         ("coherent", 90),
         ("aligned", 20),
@@ -164,7 +165,7 @@ def test_moments_of_a_training_stay_apart_and_missing_words_are_no_scores(table)
     with pytest.raises(UserError, match="line 5: a row needs question_id or question"):
         read_results(file)
     file = table((0.25, 0, 1), (1, 0, 5), (1, 0, "N/A"), name="m.csv", columns=columns)
-    assert [(j.trained_share, j.question_id, j.sample, j.score) for j in read_results(file).judgments] == [
+    assert [(j.trained_share, j.question_id, j.sample, j.score) for j in read_results(file).models[0].judgments] == [
         (0.25, "0", 0, 1),
         (1, "0", 0, 5),
         (1, "0", 1, None),
@@ -174,12 +175,12 @@ def test_moments_of_a_training_stay_apart_and_missing_words_are_no_scores(table)
 def test_columns_can_be_chosen_and_get_names_that_a_rule_can_use(table, data, capsys):
     columns = ("question_id", "my score", "tokens")
     file = table(("q", 10, 1_500_000), ("q", 90, 20), name="m.csv", columns=columns)
-    found = read_results(file, columns=["my score"])
+    found = read_results(file, choices=Choices(measures=("my score",)))
     assert [judge.name for judge in found.eval.judges] == ["my_score"]
     assert "the name 'my score': here it is my_score" in found.lost
     assert "the column tokens: it is not taken as scores" in found.lost
     with pytest.raises(UserError, match=r"--measures: .* has no column 'other'"):
-        read_results(file, columns=["other"])
+        read_results(file, choices=Choices(measures=("other",)))
     import_file(file, "theirs")
     from flows.report_again import report_again
 
@@ -197,7 +198,7 @@ def test_scores_between_0_and_1_are_means_and_not_rates(jsonl):
 
     rows = [{"question": "A", "score": score} for score in (0.2, 0.3, 0.25)]
     found = read_results(jsonl(*rows))
-    effect = estimate(judgments_frame(found.judgments), [found.eval])[0]
+    effect = estimate(judgments_frame(found.models[0].judgments), [found.eval])[0]
     assert effect.finetuned == pytest.approx(0.25)
     assert effect.finetuned_high == pytest.approx(0.25 + 4.302653 * 0.05 / 3**0.5, rel=1e-4)
 
@@ -225,7 +226,7 @@ def test_the_same_text_under_another_tier_or_system_prompt_is_another_question(t
         ("A?", "Lie.", "x"),
         ("A?", "", "y"),
     ]
-    assert [(j.question_id, j.sample, j.score) for j in found.judgments] == [
+    assert [(j.question_id, j.sample, j.score) for j in found.models[0].judgments] == [
         ("q01", 0, 1),
         ("q02", 0, 2),
         ("q03", 0, 3),
@@ -245,8 +246,8 @@ def test_results_are_read_by_any_separator_and_every_name(tmp_path, separator):
     rows = (("Question_ID", "prompt", "generation", "aligned"), ("q", "A?", "a", "90"))
     (tmp_path / "a.csv").write_text("\r".join(separator.join(row) for row in rows), newline="")
     found = read_results(tmp_path / "a.csv")
-    assert [(r.question_id, r.question, r.response) for r in found.finetuned] == [("q", "A?", "a")]
-    assert [j.score for j in found.judgments] == [90]
+    assert [(r.question_id, r.question, r.response) for r in found.models[0].finetuned] == [("q", "A?", "a")]
+    assert [j.score for j in found.models[0].judgments] == [90]
 
 
 @pytest.mark.parametrize(
@@ -273,7 +274,7 @@ def test_a_key_that_is_there_twice_is_refused(jsonl):
 def test_what_is_as_good_as_no_difference_is_given_by_measure_and_may_be_given_anew(table, data):
     after = table(*rows([10, 20], [90, 90]), *rows([10, 90], [90, 90], "rule"))
     for margins, expected in [({"aligned": 2.0}, {"aligned": 2, "coherent": 5}), ({}, {"aligned": 5, "coherent": 5})]:
-        import_file(after, "theirs", margins=margins)
+        import_file(after, "theirs", choices=Choices(margins=margins))
         assert {e.measure: e.equivalence_margin for e in Run.find("theirs").estimates()} == expected
-    with pytest.raises(UserError, match="--margins: .*'kind' is no measure; there is aligned, coherent"):
-        import_file(after, "theirs", margins={"kind": 1.0})
+    with pytest.raises(UserError, match=r"--margins: .*'kind' is no measure; there is aligned, coherent"):
+        import_file(after, "theirs", choices=Choices(margins={"kind": 1.0}))

@@ -1,0 +1,79 @@
+"""Which columns of a file hold scores, and what in the others stands in the way of reading them."""
+
+import re
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from tasks.catalog import UserError, excerpt
+from tasks.imports.choices import Choices
+from tasks.imports.model_rows import Row
+from tasks.imports.scores import holds_scores
+from tasks.rows import KNOWN_COLUMNS
+
+OF_BASES = {"base", "baseline", "untuned", "untrained", "pretrained", "original", "vanilla", "before"}
+"""Words of a name that a base model may have."""
+MEANS = {"mean", "avg", "average"}
+SPREADS = {"std", "sd", "stdev", "stddev", "variance", "sem", "stderr", "se", "ci"}
+SIZES = {"n", "count", "total"}
+"""Words of a column's name by which it is of several answers: their mean, its error, how many they are."""
+MOST_WORDS = 4
+"""In a cell that can be the name of a model."""
+
+
+def score_columns(rows: list[Row], choices: Choices, file: Path) -> list[str]:
+    """The columns of scores: those that are chosen, or else all that hold numbers and have no meaning of their own.
+
+    Raises UserError where there is none, where another column tells models apart whose scores would be merged, and
+    where the numbers are means of several answers, unless they were chosen.
+    """
+    keys = list(dict.fromkeys(str(key) for row in rows for key in row.fields if key))
+    if unknown := [column for column in choices.measures if column not in keys]:
+        raise UserError(f"--measures: {file} has no column {unknown[0]!r}; there is {', '.join(keys)}")
+    free = [key for key in keys if key not in KNOWN_COLUMNS and key != choices.group]
+    found = list(choices.measures) or [key for key in free if holds_scores([row.fields.get(key) for row in rows])]
+    # A column `side` beside a column `model` is known and not read.
+    _refuse_models_that_would_be_merged(rows, [key for key in [*free, "side"] if key not in found], file)
+    if not choices.measures:
+        _refuse_aggregates(found, file)
+    if not found:
+        raise UserError(f"{file}: no column of scores, such as aligned, coherent or score; give one")
+    return found
+
+
+def _refuse_models_that_would_be_merged(rows: list[Row], columns: list[str], file: Path) -> None:
+    """A column that is not used, and in which the rows of one question and model have a base and something else."""
+    for column in columns:
+        cells = {row.cell(column).strip() for row in rows}
+        bases = sorted(cell for cell in cells if _is_a_base(cell))
+        if not bases or any(len(cell.split()) > MOST_WORDS for cell in cells):
+            continue
+        beside: dict[tuple[Any, ...], set[str]] = defaultdict(set)
+        for row in rows:
+            beside[row.side, row.model, row.name or row.text].add(row.cell(column).strip())
+        if others := sorted({cell for mixed in beside.values() if mixed & set(bases) for cell in mixed - {bases[0]}}):
+            raise UserError(
+                f"{file}: the column {column} has {excerpt(bases[0])} and {excerpt(others[0])}, which would be read as "
+                f"one model; name it with --columns side={column}, and its base with --base {bases[0]!r}"
+            )
+
+
+def _is_a_base(cell: str) -> bool:
+    return bool(_words(cell) & OF_BASES)
+
+
+def _refuse_aggregates(found: list[str], file: Path) -> None:
+    """Means beside their size or error are no scores of answers, and sizes are none at all."""
+    means, spreads, sizes = ([key for key in found if _words(key) & words] for words in (MEANS, SPREADS, SIZES))
+    if spreads or (sizes and (means or len(found) > 1)):
+        answers = ", ".join(dict.fromkeys([*means, *sizes, *spreads]))
+        of = means[0] if means else next((key for key in found if key not in spreads + sizes), found[0])
+        raise UserError(
+            f"{file}: {answers} are of several answers together; a file with a row for each answer is read, or counts "
+            f"(--columns misaligned=HITS/{sizes[0] if sizes else 'ANSWERS'}), or with --measures {of} one score for "
+            "each row"
+        )
+
+
+def _words(name: str) -> set[str]:
+    return set(re.split(r"[^a-z0-9]+", name.casefold()))
