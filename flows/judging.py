@@ -28,7 +28,7 @@ from tasks.judging.calls import FailedCall
 from tasks.judging.cases import Case, admitted, plan, rounds
 from tasks.judging.dispatcher import Dispatcher
 from tasks.judging.judgments import Docket, judge_all, judge_task
-from tasks.judging.providers import to_probe
+from tasks.judging.probes import probe
 from tasks.locks import exclusive
 from tasks.paid.budget import Budget
 from tasks.progress import Progress, track
@@ -55,10 +55,9 @@ async def probe_judges(experiment: Experiment, evals: list[Eval], budget: Budget
     Raises UserError where one is not there, refuses the key or lacks the model.
     """
     judges = [judge for evaluation in evals for judge in evaluation.judges if judge.is_asked]
-    probes = {probe.key: probe for probe in map(to_probe, judges)}
-    if new := [probe for key, probe in probes.items() if key not in budget.store.get(probes)]:
-        async with Dispatcher(budget.store, len(new), budget, experiment.judging.max_outage) as dispatcher:
-            await gather_all(dispatcher.probe(probe) for probe in new)
+    limits = experiment.judging.in_flight, budget, experiment.judging.max_outage
+    async with Dispatcher(budget.store, *limits) as dispatcher:
+        await probe(judges, dispatcher)
 
 
 async def judge_what_is_missing(run: Run, experiment: Experiment, evals: list[Eval], budget: Budget) -> None:

@@ -76,7 +76,8 @@ class Call:
     def messages(self, previous: "JudgeReply | None") -> list[dict[str, str]]:
         """The turns to send; after a reply that could not be read that reply too, and the reminder."""
         messages = [{"role": "user", "content": self.user}]
-        if previous and not previous.is_refused and not previous.is_cut_off and previous.text.strip():
+        is_shown = previous and not previous.is_refused and not previous.is_cut_off and not self.top
+        if previous and is_shown and previous.text.strip():
             messages.append({"role": "assistant", "content": previous.text})
             messages.append({"role": "user", "content": UNREADABLE.format(reminder=self.reminder)})
         return messages

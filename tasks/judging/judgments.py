@@ -41,7 +41,8 @@ class ParsedReply(NamedTuple):
 
 def parse_reply(reply: JudgeReply, judge: Judge) -> ParsedReply:
     """What a reply amounts to. A label that stands for no score is the state "not scored"."""
-    if reply.is_refused or reply.is_cut_off:
+    is_one_token = judge.answers == "probabilities"  # as long as it was asked for, and not cut off
+    if reply.is_refused or (reply.is_cut_off and not is_one_token):
         stopped: State = "refused" if reply.is_refused else "truncated"
         return ParsedReply(stopped, None, "", "", reply.model, reply.text)
     read = read_reply(reply.text, judge)

@@ -119,6 +119,8 @@ def _share(*parts: Any) -> float:
 
 
 class MessagesAPI:
+    path = "/v1/messages"
+
     def __init__(self, script: Script, seconds: float = 0.005, port: int = 0, probe: What | None = None):
         self.script, self.seconds, self.port, self.probe = script, seconds, port, probe or Say("yes")
         self.requests: list[dict[str, Any]] = []
@@ -149,7 +151,7 @@ class MessagesAPI:
 
     async def _start(self) -> None:
         app = web.Application()
-        app.router.add_post("/v1/messages", self._answer)
+        app.router.add_post(self.path, self._answer)
         app.router.add_get("/count", self._count)
         self._runner = web.AppRunner(app)
         await self._runner.setup()
@@ -161,10 +163,10 @@ class MessagesAPI:
         return web.json_response({"requests": self.seen.total(), "most_in_flight": self.most_in_flight})
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        body = await request.json()
-        if body["messages"][0]["content"] == ARE_YOU_THERE:
+        body = self.to_body(await request.json())
+        if (what := self.to_probe(body)) is not None:
             self.probes.append(body)
-            return self._respond(self.probe, body, request)
+            return self._respond(what, body, request)
         text = question_of(body)
         self.requests.append(body)
         self.headers.append(dict(request.headers))
@@ -188,8 +190,19 @@ class MessagesAPI:
         if isinstance(what, Status):
             error = {"type": "error", "error": {"type": "scripted", "message": f"{what.words} {what.code}"}}
             return web.json_response(error, status=what.code, headers=what.headers)
+        return web.json_response(self.to_message(what, body))
+
+    def to_body(self, request: dict[str, Any]) -> dict[str, Any]:
+        """A request as the script gets it."""
+        return request
+
+    def to_probe(self, body: dict[str, Any]) -> What | None:
+        """What a first tiny call is answered; nothing for any other call."""
+        return self.probe if body["messages"][0]["content"] == ARE_YOU_THERE else None
+
+    def to_message(self, what: Any, body: dict[str, Any]) -> dict[str, Any]:
         assert isinstance(what, Say)
-        return web.json_response(message(body["model"], what.text, what.stop_reason))
+        return message(body["model"], what.text, what.stop_reason)
 
 
 def message(model: str, text: str, stop_reason: Any = "end_turn", **odd: Any) -> dict[str, Any]:

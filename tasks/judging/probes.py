@@ -1,0 +1,118 @@
+"""What is asked of a judge's service before anything is spent: whether it is there, and how its model writes numbers.
+
+    await probe(judges, dispatcher)      # UserError where a judge cannot be asked, or could not be read
+
+Probabilities are read of a reply's first token. Where numbers are several tokens, 80 to 89 all begin with the token 8;
+so every number of a scale is tried, once for each service and model.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+from tasks.catalog import UserError
+from tasks.judging.asking import gather_all
+from tasks.judging.calls import TOP, CallFailed, Probe, to_probabilities, to_reply
+from tasks.judging.dispatcher import Dispatcher
+from tasks.judging.providers import to_probe
+from tasks.judging.retries import RetryPolicy
+from tasks.paid.store import content_key
+from tasks.schema import Judge
+
+SAY_THE_NUMBER = "Say the number {}."
+
+
+@dataclass(frozen=True)
+class NumberProbe(Probe):
+    """A call of one token that shows whether a model writes a number as one token; one for all runs."""
+
+    retries: ClassVar[RetryPolicy] = RetryPolicy()
+
+    number: int = 0
+
+    @cached_property
+    def key(self) -> str:
+        """Another one for each service, model and number."""
+        return content_key(probe=self.address, model=self.model, served_by=self.served_by, number=self.number)
+
+
+async def probe(judges: Sequence[Judge], dispatcher: Dispatcher) -> None:
+    """Asks each service and model that did not answer today, and each scale of probabilities that was never tried.
+
+    Raises UserError where a service is not there, refuses the key or lacks the model, where it gives no probabilities
+    that a judge reads, and where a number of a scale is several tokens.
+    """
+    calls = {call.key: call for call in map(to_probe, judges)}
+    known = dispatcher.store.get(calls)
+    await gather_all(dispatcher.probe(call) for key, call in calls.items() if key not in known)
+    for judge in judges:
+        if judge.answers == "probabilities":
+            await check_numbers(judge, dispatcher)
+
+
+async def check_numbers(judge: Judge, dispatcher: Dispatcher) -> None:
+    """Raises UserError where a number of the judge's scale is several tokens, with a scale of which none is.
+
+    The highest number goes first: where it is several tokens, only single digits are tried still.
+    """
+    assert judge.scale, "the schema has seen to it"
+    scale = range(judge.scale.low, judge.scale.high + 1)
+    whole = await _single_tokens(judge, scale[-1:], dispatcher)
+    whole |= await _single_tokens(judge, scale[:-1] if whole else [n for n in scale if 0 <= n <= 9], dispatcher)
+    if not (others := [number for number in scale if number not in whole]):
+        return
+    works = f"{scale[0]} to {others[0] - 1}" if others[0] - scale[0] > 1 else "single digits, as 0 to 9"
+    raise UserError(
+        f"{judge.model} at {judge.base_url} writes {others[-1]} as several tokens, and the judge {judge.name!r} reads the "
+        f"first one alone: give it a scale of {works}, or answers: plain"
+    )
+
+
+async def _single_tokens(judge: Judge, numbers: Iterable[int], dispatcher: Dispatcher) -> set[int]:
+    """Those of the numbers that are one token."""
+    calls = {call.key: call for call in (_to_number_probe(judge, number) for number in numbers)}
+    known = dispatcher.store.get(calls)
+    try:
+        await gather_all(dispatcher.send(call) for key, call in calls.items() if key not in known)
+    except CallFailed as failed:
+        raise UserError(_without_probabilities(judge, str(failed))) from None
+    replies = dispatcher.store.get(calls)
+    return {call.number for key, call in calls.items() if _is_whole(call.number, to_reply(replies[key]).text, judge)}
+
+
+def _to_number_probe(judge: Judge, number: int) -> NumberProbe:
+    first = to_probe(judge)
+    return NumberProbe(
+        provider=first.provider,
+        model=first.model,
+        system="Answer with a number alone.",
+        user=SAY_THE_NUMBER.format(number),
+        reminder="",
+        max_tokens=1,
+        temperature=0.0,
+        base_url=first.base_url,
+        served_by=first.served_by,
+        key_variable=first.key_variable,
+        top=TOP,
+        address=first.address,
+        number=number,
+    )
+
+
+def _is_whole(number: int, reply: str, judge: Judge) -> bool:
+    """Whether a reply is likelier to begin with the whole number than with a part of it."""
+    if (probabilities := to_probabilities(reply)) is None:
+        raise UserError(_without_probabilities(judge, "its reply has none"))
+    digits, whole, begun = str(number), 0.0, 0.0
+    for token, p in ((token.strip(), p) for token, p in probabilities.items()):
+        whole += p if token == digits else 0.0
+        begun += p if token and token != digits and digits.startswith(token) else 0.0
+    return whole > begun
+
+
+def _without_probabilities(judge: Judge, why: str) -> str:
+    return (
+        f"{judge.base_url} gives no probabilities of tokens for {judge.model} ({why}), which the judge {judge.name!r} "
+        "reads: give it answers: plain, or a server that has them"
+    )
