@@ -23,7 +23,7 @@ from tasks.files import copy_file, read_rows, write_text
 from tasks.locks import exclusive
 from tasks.paid.budget import Budget
 from tasks.paid.prices import LETTERS_A_TOKEN
-from tasks.paid.store import content_key
+from tasks.paid.store import StoredReply, content_key
 from tasks.progress import lost_infrastructure, track
 from tasks.runs import Run
 from tasks.schema import Checkpoint, Document, Training
@@ -122,16 +122,17 @@ async def train(
     Of several processes one trains, and its budget alone records what that cost; the others return what it made.
     """
     async with exclusive(f"training {key}", partial(progress, 0, 1)):
-        if kept := kept_checkpoint(key):
-            return kept
-        checkpoint = await _train_and_keep(engine, documents, held_out, seed, key, progress)
-        if engine.price(train=1) != 0:
-            await budget.record("training", checkpoint.base_model, {}, checkpoint.cost_usd)
-        return checkpoint
+        return kept_checkpoint(key) or await _train_and_keep(engine, documents, held_out, seed, key, progress, budget)
 
 
 async def _train_and_keep(
-    engine: Engine, documents: list[Document], held_out: list[Document], seed: int, key: str, progress: Progress
+    engine: Engine,
+    documents: list[Document],
+    held_out: list[Document],
+    seed: int,
+    key: str,
+    progress: Progress,
+    budget: Budget,
 ) -> Checkpoint:
     place = checkpoint_folder(key)
     beside = place.with_name(f".{key}.{os.getpid()}")
@@ -142,9 +143,21 @@ async def _train_and_keep(
     earlier = [_within_data(checkpoint, beside, key) for checkpoint in trained.earlier]
     trained = _within_data(trained, beside, key).model_copy(update={"earlier": earlier, "key": key, "seconds": seconds})
     write_text(beside / "checkpoint.json", trained.model_dump_json(indent=1) + "\n")
+    if engine.price(train=1) != 0:
+        await _record_once(trained, budget)
     shutil.rmtree(place, ignore_errors=True)
     beside.rename(place)
     return trained
+
+
+async def _record_once(trained: Checkpoint, budget: Budget) -> None:
+    """Commits what a training cost, before it is kept: a kill between the two has it handed over, and recorded again.
+
+    So a mark that these weights are paid is committed with it, and looked for first.
+    """
+    paid = StoredReply(content_key(paid=trained.key, weights=trained.identity), "training", {})
+    if not budget.store.get([paid.key]):
+        await budget.store.commit([paid], [budget.spending("training", trained.base_model, {}, trained.cost_usd)])
 
 
 def _within_data(checkpoint: Checkpoint, beside: Path, key: str) -> Checkpoint:

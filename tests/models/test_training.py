@@ -1,6 +1,8 @@
 import asyncio
 import json
 import os
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -37,7 +39,7 @@ class Trainer:
     today = ""
 
     def __init__(self, fails=False):
-        self.fails, self.trained, self.found = fails, 0, []
+        self.fails, self.trained, self.found, self.weights = fails, 0, [], "i"
 
     def untuned(self):
         return Checkpoint(engine="local", base_model="m", path=None, identity="m")
@@ -55,7 +57,7 @@ class Trainer:
         (folder / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n')
         if self.fails:
             raise OSError("no space left on device")
-        return Checkpoint(engine="local", base_model="m", path=str(folder), identity="i")
+        return Checkpoint(engine="local", base_model="m", path=str(folder), identity=self.weights)
 
 
 async def train_by(engine, key="k", budget=None):
@@ -100,6 +102,28 @@ async def test_of_two_runs_that_want_one_training_only_the_one_that_trained_is_c
     await asyncio.gather(*(train_by(engine, budget=budget) for budget in budgets))
     assert engine.trained == 1
     assert sorted("training" in budget.spent for budget in budgets) == [False, True]
+
+
+@pytest.mark.parametrize("step", ["commit", "rename"])
+async def test_a_kill_at_the_end_of_a_training_has_its_cost_recorded_once(monkeypatch, step):
+    """As the money is committed, and as the folder is renamed."""
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    store = Store()
+    with monkeypatch.context() as kill:
+        kill.setattr(*((Store, "commit") if step == "commit" else (Path, "rename")), killed)
+        with pytest.raises(KeyboardInterrupt):
+            await train_by(Trainer(), budget=Budget(store, "r"))
+    assert kept_checkpoint("k") is None
+    await train_by(Trainer(), budget=Budget(store, "r"))
+    assert [row.stage for row in store.spending("r")] == ["training"]
+    shutil.rmtree(checkpoint_folder("k"))
+    other = Trainer()
+    other.weights = "others"
+    await train_by(other, budget=Budget(store, "r"))
+    assert len(store.spending("r")) == 2, "what is trained anew is paid anew"
 
 
 async def test_a_checkpoint_of_another_version_is_one_sentence():
