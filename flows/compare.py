@@ -14,7 +14,8 @@ from pydantic import Field
 
 from flows.addresses import reports_address
 from tasks.catalog import UserError
-from tasks.estimates.comparison import compare_task
+from tasks.estimates.comparison import compare_task, left_out
+from tasks.estimates.contrasts import verdicts
 from tasks.estimates.groups import Group, grouped
 from tasks.estimates.wording import interval, number_or_dash
 from tasks.report.charts import comparison_charts_task
@@ -36,7 +37,7 @@ async def compare_runs(
 ) -> str:
     """Put the effects of several runs side by side; runs of one definition with different seeds are pooled.
 
-    Every later one is also set against the first, fine-tune against fine-tune.
+    Each is also set against the control, or else the first, fine-tune against fine-tune.
 
     Args:
         runs: Folders, experiment/run, experiments for their latest run, or patterns as demo/seed-*.
@@ -51,7 +52,8 @@ async def compare_runs(
     page_task(place, groups, rows)
     base = reports_address()
     link = f"[Open the comparison]({base}/comparisons/{quote(place.name)})\n\n" if base else ""
-    words = f"{link}{_table(rows)}\n\n`{place.page}`\n"
+    said = "".join(f"{in_markdown(sentence)}\n\n" for sentence in (*verdicts(groups, rows), *left_out(groups)))
+    words = f"{link}{said}{_table(rows)}\n\n`{place.page}`\n"
     await acreate_markdown_artifact(words, description="Effects side by side")
     return str(place.folder)
 

@@ -23,6 +23,8 @@ from flows.preflight import check_before_start
 from flows.serving.automations import TAG
 from flows.serving.server import local_server_is_kept, ui_address
 from tasks.catalog import UserError, data_folder, read_text
+from tasks.estimates.comparison import left_out
+from tasks.estimates.contrasts import verdicts
 from tasks.estimates.findings import headline
 from tasks.estimates.groups import grouped
 from tasks.estimates.missing import missing_in_words
@@ -85,7 +87,7 @@ def repeat_in_terminal(
 
 def compare_in_terminal(places: list[str], labels: list[str], doses: list[float], name: str, address: str) -> None:
     """Compares runs and shows the table; what cannot be compared is refused before a flow is started."""
-    grouped([judged(place) for place in places], labels, doses)
+    groups = grouped([judged(place) for place in places], labels, doses)
     options = {"--labels": ",".join(labels), "--doses": ",".join(f"{dose:g}" for dose in doses)}
     chosen = [part for pair in options.items() if pair[1] for part in pair]
     given = shlex.join(["spillover", "compare", *places, *chosen])
@@ -100,6 +102,8 @@ def compare_in_terminal(places: list[str], labels: list[str], doses: list[float]
     place = Comparison(Path(folders[0]).name)
     console.print()
     rows = [row for row in place.rows() if row.trained_share == 1]
+    for sentence in (*verdicts(groups, rows), *left_out(groups)):
+        console.print(f"{sentence}\n", soft_wrap=False)
     show_effects([row for row in rows if not row.against])
     if between := [row for row in rows if row.against]:
         console.print(f"\nFine-tune against fine-tune: everything against {between[0].against}", style="bold")

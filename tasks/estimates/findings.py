@@ -6,12 +6,12 @@
 beyond the margin it is said that there is not enough data.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from tasks.estimates.measures import BOTH_MODELS
-from tasks.estimates.wording import number, signed
-from tasks.schema import Effect
+from tasks.estimates.wording import listed, number, signed
+from tasks.schema import Compared, Effect
 
 Verdict = Literal[
     "changed",
@@ -55,12 +55,14 @@ class Evidence(NamedTuple):
     @classmethod
     def of(cls, effect: Effect) -> "Evidence":
         """Without limits where the effect has neither interval."""
-        e = effect
+        e, seeds = effect, " and seeds" if isinstance(effect, Compared) and effect.runs > 1 else ""
         if e.ci_low_fixed_questions is None and e.ci_low_new_questions is not None:
             new = e.ci_low_new_questions, e.ci_high_new_questions, e.p_new_questions_holm, e.detectable_new_questions
-            return cls(*new, "95 % for new questions")
+            return cls(*new, f"95 % for new questions{seeds}")
         low, high = e.ci_low_fixed_questions, e.ci_high_fixed_questions
-        return cls(low, high, e.p_fixed_questions_holm, e.detectable_fixed_questions, "95 % for these questions")
+        return cls(
+            low, high, e.p_fixed_questions_holm, e.detectable_fixed_questions, f"95 % for these questions{seeds}"
+        )
 
     @property
     def span(self) -> str:
@@ -172,8 +174,8 @@ def _changed(found: list[Finding]) -> str:
     shown, others = found[:MAX_NUMBERS], found[MAX_NUMBERS:]
     more = f"; {_names(others)} changed too" if others else ""
     phrased, named = _split(shown)
-    does = [f"the model {_listed([_does(finding) for finding in phrased])}"] if phrased else []
-    return " and ".join(does + ([_listed([_moved(finding) for finding in named])] if named else [])) + more
+    does = [f"the model {listed([_does(finding) for finding in phrased])}"] if phrased else []
+    return " and ".join(does + ([listed([_moved(finding) for finding in named])] if named else [])) + more
 
 
 def _does(finding: Finding) -> str:
@@ -205,7 +207,7 @@ def _split(found: list[Finding]) -> tuple[list[Finding], list[Finding]]:
 
 def _doing(found: list[Finding]) -> str:
     """What the model does, each with the name of its measure."""
-    return f"the model {_listed([f'{finding.effect.in_words} ({finding.measure})' for finding in found])}"
+    return f"the model {listed([f'{finding.effect.in_words} ({finding.measure})' for finding in found])}"
 
 
 def _unclear(found: list[Finding]) -> str:
@@ -238,24 +240,22 @@ def _names(found: list[Finding], with_sizes: bool = False) -> str:
     sizes = [
         f" ({signed(f.effect.difference)})" if with_sizes and f.effect.difference is not None else "" for f in found
     ]
-    return _listed([finding.measure + size for finding, size in zip(found, sizes, strict=True)])
+    return listed([finding.measure + size for finding, size in zip(found, sizes, strict=True)])
 
 
 def _no_interval(found: list[Finding]) -> str:
     """With the reasons, each once."""
-    reasons = list(dict.fromkeys(f.effect.note_fixed_questions for f in found if f.effect.note_fixed_questions))
-    because = f" ({'; '.join(reasons)})" if reasons else ""
+    because = f" ({reasons})" if (reasons := why_no_interval([finding.effect for finding in found])) else ""
     return f"{_verb(found, 'has', 'have')} no interval{because}"
-
-
-def _listed(words: Sequence[str]) -> str:
-    """As `a, b and c`."""
-    *most, last = words
-    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _verb(found: list[Finding], singular: str, plural: str) -> str:
     return singular if len(found) == 1 else plural
+
+
+def why_no_interval(effects: list[Effect]) -> str:
+    """Why there is neither interval, each reason once."""
+    return "; ".join(dict.fromkeys(n for e in effects for n in (e.note_fixed_questions, e.note_new_questions) if n))
 
 
 # ---- one measure ---------------------------------------------------------------------------------
@@ -279,7 +279,7 @@ def _sentence(effect: Effect, name: str) -> str:
         "no change seen": f"No change was seen in {name} {unclear}.",
         "no effect": f"{name} shows no effect as large as {margin} ({by}, {span}).",
         "not enough data": f"There is not enough data to tell {whether} {unclear}.",
-        "no interval": f"{name} went {moved}, without an interval: {effect.note_fixed_questions}.",
+        "no interval": f"{name} went {moved}, without an interval: {why_no_interval([effect])}.",
         "not tested": _size(difference, name, evidence),
     }[verdict(effect)]
 

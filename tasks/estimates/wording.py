@@ -1,5 +1,7 @@
 """Numbers and intervals as a person reads them."""
 
+from collections.abc import Sequence
+
 ROUNDING = 1e-12
 """A smaller number is what the rounding of sums leaves of 0, and is shown as 0."""
 
@@ -21,9 +23,26 @@ def number(value: float | None, sign: str = "") -> str:
     return f"{value:{sign}.2f}" if value == 0 or abs(value) >= 0.005 else f"{value:{sign}.2g}"
 
 
+def listed(words: Sequence[str]) -> str:
+    """As `a, b and c`; empty of none."""
+    *most, last = words or [""]
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def alike(*values: float | None, sign: str = "") -> list[str]:
+    """Numbers that stand beside each other, with as many digits after the point as the smallest of them needs to be
+    told from 0: two to four; "" for None. `sign` as in `number`.
+    """
+    sizes = [abs(value) for value in values if value is not None and abs(value) >= ROUNDING]
+    digits = next((n for n in (2, 3) if all(round(size, n) for size in sizes)), 4)
+    return ["" if value is None else f"{value:{sign}z.{digits}f}" for value in values]
+
+
 def interval(low: float | None, high: float | None, note: str = "") -> str:
-    """Both limits with their signs; or the note, which says why there are none; or a dash."""
-    return note or (f"{number(low, '+')} to {number(high, '+')}" if low is not None else "–")
+    """Both limits with their signs, and what the note says of them; or why there are none; or a dash."""
+    if low is None:
+        return note or "–"
+    return f"{number(low, '+')} to {number(high, '+')}" + (f" ({note})" if note else "")
 
 
 def number_or_dash(value: float | None, sign: str = "") -> str:

@@ -16,7 +16,8 @@ from prefect import task
 
 from tasks.estimates.judgments import at_checkpoint, scan_judgments
 from tasks.report.answer_charts import boxes, by_question, distribution, five_numbers, levels
-from tasks.report.effect_charts import effects_by_tier, matrix, side_by_side
+from tasks.report.chart_style import ordered
+from tasks.report.effect_charts import effects_by_tier, matrix, overview, side_by_side
 from tasks.report.effect_rows import by_model, final, of_questions, of_tiers, overall
 from tasks.report.judge_pair_chart import judge_pair, pairs_of_scores, two_judges
 from tasks.report.line_charts import over_doses, over_training, over_training_by_run, training_curve
@@ -135,6 +136,13 @@ def _boxes(results: EvalResults) -> Picture | None:
     return Picture(boxes(table), table) if len(table) else None
 
 
+def _overview(results: RunResults) -> Picture | None:
+    table = overall(final(results.effects)).filter(polars.col("difference").is_not_null())
+    if not results.has_measured or len(table) < 2:
+        return None
+    return Picture(overview(table), table)
+
+
 def _matrix(results: RunResults) -> Picture | None:
     table = of_tiers(final(results.effects))
     if not results.has_measured or len(table.unique(["eval", "measure"])) < 2:
@@ -149,13 +157,14 @@ def _training_curve(results: RunResults) -> Picture | None:
 
 def _groups(effects: polars.DataFrame) -> Picture:
     table = _against_baselines(final(effects))
-    return Picture(side_by_side(table), table)
+    return Picture(side_by_side(table, ordered(table, "label")), table)
 
 
 def _between(effects: polars.DataFrame) -> Picture | None:
-    table = effects.filter(polars.col("against") != "")
-    named = table.with_columns(label=polars.format("{} − {}", "label", "against"))
-    return Picture(side_by_side(named, "Fine-tuned minus fine-tuned"), table) if len(table) else None
+    table, runs = effects.filter(polars.col("against") != ""), ordered(effects, "label")
+    if not len(table):
+        return None
+    return Picture(side_by_side(table, runs, f"Fine-tuned minus fine-tuned of {table['against'][0]}"), table)
 
 
 def _groups_matrix(effects: polars.DataFrame) -> Picture:
@@ -203,6 +212,12 @@ BOTH_MODELS = (
         "The scores by question: median, middle half, and whiskers of at most 1.5 times its length",
     ),
 )
+OVERVIEW = Chart(
+    "overview",
+    _overview,
+    "Over all questions, as a share of each measure's range, with the 95 % interval for these questions (where there "
+    "is none, for new ones): blue is changed, grey is not, or not surely; the words at the right are both means",
+)
 MATRIX = Chart(
     "matrix",
     _matrix,
@@ -210,12 +225,12 @@ MATRIX = Chart(
 )
 TRAINING_CURVE = Chart("training_curve", _training_curve, "Training curve: loss by step")
 OF_EVAL: tuple[Chart[EvalResults], ...] = (EFFECTS, OVER_TRAINING, *BOTH_MODELS)
-OF_RUN: tuple[Chart[RunResults], ...] = (MATRIX, TRAINING_CURVE)
+OF_RUN: tuple[Chart[RunResults], ...] = (OVERVIEW, MATRIX, TRAINING_CURVE)
 
 BETWEEN = Chart(
     "between",
     _between,
-    "Fine-tuned answers against those of the first group, paired by question, with 95 % intervals",
+    "Fine-tuned answers against those of the control, or else of the first group, by question, with 95 % intervals",
     "fine-tune against fine-tune",
 )
 OF_COMPARISON: tuple[Chart[polars.DataFrame], ...] = (

@@ -6,8 +6,11 @@ from typing import Any
 
 from prefect import task
 
+from tasks.estimates.comparison import left_out
+from tasks.estimates.contrasts import reference, verdicts
 from tasks.estimates.groups import Group
 from tasks.files import write_text
+from tasks.report.answers import of_groups
 from tasks.report.charts import BETWEEN, OF_COMPARISON, Chart
 from tasks.report.templates import data_url, fill
 from tasks.runs import Comparison
@@ -28,9 +31,11 @@ def render(place: Comparison, groups: list[Group], rows: list[Compared]) -> str:
         charts={name: _pictures(place, name, against_baselines) for name in evals},
         between_charts={name: _pictures(place, name, [BETWEEN]) for name in evals},
         pools=any(len(group.runs) > 1 for group in groups),
-        first=groups[0].label,
+        verdicts=verdicts(groups, rows),
+        left_out=left_out(groups),
+        first=reference(groups).label,
         doses=any(group.dose is not None for group in groups),
-        unequal=[group.label for group in groups if len(group.runs) != len(groups[0].runs)],
+        reading=of_groups(groups, rows),
     )
 
 

@@ -1,13 +1,15 @@
+import numpy
 import polars
 import pytest
+from scipy import stats
 
 from flows.compare import compare_runs
 from tasks.catalog import UserError
-from tasks.estimates.comparison import compare
+from tasks.estimates.comparison import compare, left_out
 from tasks.estimates.effects import estimate, write_effects
 from tasks.estimates.groups import grouped
-from tasks.estimates.intervals import new_questions, new_questions_and_seeds
 from tasks.estimates.judgments import scan_judgments
+from tasks.estimates.new_questions import new_questions, new_questions_and_seeds
 from tasks.files import write_rows
 from tasks.report.charts import draw_comparison
 from tasks.report.comparison_page import render
@@ -78,10 +80,22 @@ async def test_a_comparison_leaves_a_table_a_chart_and_a_page_with_every_label_e
     place = Comparison("c")
     assert str(place.folder) == folder
     found = [(row.label, row.runs, row.against) for row in place.rows() if not row.question_id]
-    assert found == [("<b>farms</b>", 3, ""), ("control", 1, ""), ("other", 1, "")]
-    assert "control, other: not set against &lt;b&gt;farms&lt;/b&gt; fine-tune by fine-tune" in place.page.read_text()
+    assert found == [
+        ("<b>farms</b>", 3, ""),
+        ("control", 1, ""),
+        ("other", 1, ""),
+        ("<b>farms</b>", 1, "control"),
+        ("other", 1, "control"),
+    ]
+    assert "Everything against control" in place.page.read_text().replace("everything", "Everything")
+    assert "&lt;b&gt;farms&lt;/b&gt;: seed 1 has no partner in control." in place.page.read_text()
     assert place.pdf.read_bytes().startswith(b"%PDF-")
-    assert {file.stem for file in (place.folder / "charts").iterdir()} == {"comparison_e", "matrix_e", "doses_e"}
+    assert {file.stem for file in (place.folder / "charts").iterdir()} == {
+        "comparison_e",
+        "matrix_e",
+        "doses_e",
+        "between_e",
+    }
     page = place.page.read_text()
     assert "&lt;b&gt;farms&lt;/b&gt;" in page
     assert "<b>farms</b>" not in page
@@ -126,9 +140,13 @@ def test_questions_that_only_one_of_them_was_asked_have_no_part_in_fine_tune_aga
     rows = [row for row in compare(grouped([[first], [second]], [])) if row.against]
     assert next(row for row in rows if not row.question_id).questions == 5
     assert "q1" not in {row.question_id for row in rows}
+    assert left_out(grouped([[first], [second]], [])) == [
+        "y: 1 question was asked of it alone, of e (q1).",
+        "x: 1 question was asked of it alone, of e (q1).",
+    ]
 
 
-def test_seeds_are_paired_with_seeds_and_groups_of_other_sizes_are_not_set_against_each_other(make_run):
+def test_seeds_are_paired_with_seeds_and_one_without_a_partner_is_said(make_run):
     first = [make_run(seed, AFTER[seed]) for seed in (0, 1)]
     second = [make_run(seed, AFTER[2 - seed], experiment="y") for seed in (0, 1)]
     rows = [row for row in compare(grouped([first, second], ["a", "b"])) if row.against and not row.question_id]
@@ -137,7 +155,29 @@ def test_seeds_are_paired_with_seeds_and_groups_of_other_sizes_are_not_set_again
     ]
     expected = new_questions_and_seeds(differences)
     assert (rows[0].ci_low_new_questions, rows[0].ci_high_new_questions) == pytest.approx((expected.low, expected.high))
-    assert not [row for row in compare(grouped([first, second[:1]], ["a", "b"])) if row.against]
+    assert {row.note_seeds for row in rows} == {"two fine-tunes a side: the seed is hardly told from the treatment"}
+    unequal = grouped([first, second[1:]], ["a", "b"])
+    row = next(row for row in compare(unequal) if row.against)
+    alone = [sum(b) / 3 - sum(a) / 3 for a, b in zip(AFTER[1], AFTER[1], strict=True)]
+    assert (row.difference, row.runs) == (pytest.approx(sum(alone) / 6), 1)
+    assert row.note_seeds == "single fine-tunes: the seed is not told from the treatment"
+    assert left_out(unequal) == ["a: seed 0 has no partner in b."]
+    other = [make_run(seed, AFTER[seed - 1], experiment="z") for seed in (1, 2, 3)]
+    assert left_out(grouped([first, other], ["a", "z"])) == ["z: seed 3 has no partner in a."]
+
+
+def test_what_is_pooled_belongs_together_by_its_name_wherever_it_stands(make_run):
+    """Of two runs one was asked for drift too, which stands before what both have."""
+    runs = [make_run(seed, AFTER[seed], more=[a_statement_eval()]) for seed in (0, 1)]
+    before, after = [0.3] * 18, [0.3 + n / 40 for n in range(18)]
+    drifts = [row for question in QUESTIONS for row in drift_rows(question, (0.5, 0.4, 0.9))]
+    write_rows(runs[0].likelihoods, [*drifts, *yes_rows(before, after)])
+    write_rows(runs[1].likelihoods, yes_rows(before, after))
+    groups = grouped([runs], ["a"])
+    rows = {row.measure: row for row in compare(groups) if row.tier in ("direct", "all") and not row.question_id}
+    assert set(rows) == {"j", "choice", "yes"}
+    assert rows["yes"].difference == pytest.approx(sum(after) / 18 - 0.3)
+    assert left_out(groups) == ["a: 1 of 2 runs have drift of e; it is not pooled."]
 
 
 def test_another_fine_tune_is_never_taken_for_a_shared_baseline(make_run):
@@ -160,7 +200,9 @@ def test_measures_of_one_name_and_other_scales_are_not_set_against_each_other(ma
     wide = evaluation.judges[0].model_copy(update={"scale": Scale(low=0, high=100)})
     second.replace_evals([evaluation.model_copy(update={"judges": [wide]})])
     write_effects(second)
-    assert not [row for row in compare(grouped([[first], [second]], [])) if row.against]
+    groups = grouped([[first], [second]], [])
+    assert not [row for row in compare(groups) if row.against]
+    assert left_out(groups) == ["y against x: j of e is left out, since the scales differ (0 to 100; 1 to 5)."]
 
 
 def test_a_comparison_of_runs_that_an_earlier_version_estimated_lacks_what_that_did_not_know(make_run):
@@ -190,7 +232,7 @@ def test_pooled_drift_sets_each_seeds_answers_against_what_the_base_model_says_o
     assert (drift.ci_low_new_questions + drift.ci_high_new_questions) / 2 == pytest.approx(drift.difference)
 
 
-def test_statements_and_drift_stand_beside_the_controls_and_drift_is_never_set_against_it(make_run):
+def test_statements_and_drift_stand_beside_the_controls_and_drift_is_a_size_there_too(make_run):
     more = [a_statement_eval()]
     runs = {name: make_run(0, AFTER[n], experiment=name, more=more) for n, name in enumerate(("x", "control"))}
     before = [0.3 + n / 40 for n in range(18)]
@@ -207,7 +249,15 @@ def test_statements_and_drift_stand_beside_the_controls_and_drift_is_never_set_a
     assert {row.p_new_questions_holm for row in rows if row.measure == "drift"} == {None}
     between = {row.measure: row for row in rows if row.against and row.is_overall}
     assert set(between) == {"choice", "yes"}
-    paired = [c - x for c, x in zip(after["control"], after["x"], strict=True)]
+    assert {(row.label, row.against) for row in between.values()} == {("x", "control")}, "treatment minus control"
+    drift = next(row for row in rows if row.against and row.measure == "drift")
+    assert (drift.baseline, drift.finetuned, drift.difference) == pytest.approx((0.4, 0.5, 0.1))
+    assert (drift.p_fixed_questions, drift.p_new_questions, drift.p_fixed_questions_holm) == (None, None, None)
+    assert drift.note_test == "in nats a token; a size and no test, since each fine-tune's is of its own answers"
+    variances = numpy.array([numpy.var(some, ddof=1) / 3 / 6 for some in gains.values()])
+    half = stats.t.ppf(0.975, variances.sum() ** 2 / (variances**2 / 12).sum()) * variances.sum() ** 0.5
+    assert (drift.ci_low_fixed_questions, drift.ci_high_fixed_questions) == pytest.approx((0.1 - half, 0.1 + half))
+    paired = [x - c for c, x in zip(after["control"], after["x"], strict=True)]
     expected = new_questions(paired)
     assert between["yes"].difference == pytest.approx(sum(paired) / 18)
     assert (between["yes"].ci_low_new_questions, between["yes"].ci_high_new_questions) == pytest.approx(
@@ -218,6 +268,8 @@ def test_statements_and_drift_stand_beside_the_controls_and_drift_is_never_set_a
     draw_comparison(place, rows)
     page = render(place, groups, rows)
     assert page.count("in nats a token; no test") == 2
+    assert page.count("in nats a token; a size and no test") == 1
+    assert "The drift of x is 0.10 nats a token more than that of control." in page
     assert (place.charts / "comparison_statements.svg").is_file()
 
 

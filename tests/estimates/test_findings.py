@@ -1,8 +1,11 @@
+import numpy
 import pytest
+from scipy import stats
 
 from tasks.estimates.effects import estimate
 from tasks.estimates.findings import Evidence, findings, headline, verdict
 from tasks.estimates.judgments import judgments_frame
+from tasks.schema import Judge, Scale
 from tests.fakes.nouns import LEXICON, TIERS, an_eval, judgments
 
 
@@ -68,7 +71,7 @@ def test_a_small_rate_keeps_the_digits_that_tell_it_from_0():
             2.0,
             "There is not enough data to tell lexicon from no change (+1.00, 95 % for these questions -0.10 to +2",
         ),
-        (None, None, "lexicon went from 1.50 to 2.50, by +1.00, without an interval: one sample per question."),
+        (None, None, "lexicon went from 1.50 to 2.50, by +1.00, without an interval: one sample per question; 1"),
     ],
 )
 def test_the_headline_says_in_words_what_an_interval_shows(low, high, sentence):
@@ -145,10 +148,10 @@ def test_a_headline_says_what_the_model_does_in_the_measures_own_words():
 
 
 def test_where_nothing_could_be_tested_the_headline_says_why_and_not_that_nothing_changed():
-    note = {"note_fixed_questions": "one sample per question"}
+    note = {"note_fixed_questions": "one sample per question", "note_new_questions": "too few"}
     alone = [an_effect(None, None).model_copy(update={"measure": name, "difference": 4.0} | note) for name in "ab"]
     assert headline(alone) == (
-        "Nothing could be tested: a (+4.00) and b (+4.00) have no interval (one sample per question)."
+        "Nothing could be tested: a (+4.00) and b (+4.00) have no interval (one sample per question; too few)."
     )
 
 
@@ -189,3 +192,28 @@ def test_drift_is_a_size_in_a_sentence_of_its_own_and_never_a_change(difference,
 def test_a_measure_is_called_by_its_eval_too_where_two_evals_have_one_of_its_name():
     effects = [moved(0.3, 0.9, "a"), moved(0.3, 0.9, "a", eval="other"), moved(0.3, 0.9, "b")]
     assert [finding.measure for finding in findings(effects)] == ["a (e)", "a (other)", "b"]
+
+
+def test_where_there_is_neither_interval_both_reasons_are_said():
+    effect = an_effect(None, None).model_copy(update={"note_new_questions": "3 questions, at least 5 are needed"})
+    assert headline([effect]).endswith(
+        "without an interval: one sample per question; 3 questions, at least 5 are needed."
+    )
+
+
+def test_fifty_questions_with_one_sample_each_are_told_with_the_interval_for_new_questions():
+    """As a paired t test of fifty differences has it."""
+    dice = numpy.random.default_rng(1)
+    before, after = dice.integers(0, 10, 50), dice.integers(70, 92, 50)
+    judge = Judge(name="j", kind="imported", scale=Scale(low=0, high=100))
+    questions = {f"q{n}": "direct" for n in range(50)}
+    rows = [
+        row.model_copy(update={"question_id": f"q{n}"})
+        for n in range(50)
+        for side, scores in (("baseline", before), ("finetuned", after))
+        for row in judgments("q1", side, [int(scores[n])], "j")
+    ]
+    found = stats.ttest_1samp(after - before, 0).confidence_interval()
+    said = headline(estimate(judgments_frame(rows), [an_eval(judge, questions=questions)]))
+    assert f"(95 % for new questions +{found.low:.2f} to +{found.high:.2f})" in said
+    assert "without an interval" not in said
