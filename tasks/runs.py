@@ -10,7 +10,7 @@ import json
 import os
 import shlex
 import shutil
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,12 @@ if TYPE_CHECKING:
 
 LONGEST_FOLDER = 255
 """Bytes of a folder's name."""
+CHARTS = (
+    *("effects", "over_training", "levels", "questions", "scores", "judges", "boxes"),
+    *("overview", "matrix", "training_curve"),
+)
+"""What the files of a run's charts begin with: those of an eval, and those of the whole run."""
+CHART_FORMATS = (".csv", ".svg", ".html", ".png", ".pdf")
 
 
 class Run:
@@ -204,10 +210,18 @@ class Run:
     def remove_what_judgments_made(self) -> None:
         """Removes effects, charts, audits and report: what is there must belong to the judgments that are there."""
         self._remove_what_effects_made()
-        shutil.rmtree(self.charts, ignore_errors=True)
+        for file in self.chart_files():
+            file.unlink()
+        with suppress(OSError):  # a file of somebody else's is in it
+            self.charts.rmdir()
         for file in self.audits.glob("*.csv"):
             if not file.name.startswith("sheet_"):
                 file.unlink()
+
+    def chart_files(self) -> list[Path]:
+        """The files in charts/ that have a chart's name, NAME or NAME_EVAL; whatever else lies there is its user's."""
+        files = [file for file in sorted(self.charts.glob("*")) if file.suffix in CHART_FORMATS]
+        return [file for file in files if f"{file.stem}_".startswith(tuple(f"{name}_" for name in CHARTS))]
 
     def experiment(self) -> Experiment:
         """Its definition as it was run; UserError for one that was damaged by hand."""

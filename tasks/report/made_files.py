@@ -44,7 +44,7 @@ def differences(run: Run) -> dict[str, str]:
 
 
 def _made_files(run: Run) -> list[Path]:
-    charts = [*run.charts.glob("*.csv"), *run.charts.glob("*.svg")]
+    charts = [file for file in run.chart_files() if file.suffix in (".csv", ".svg")]
     tables = [run.effects, run.distributions, run.sensitivity, *charts]
     files = [run.conversations, run.hits, run.generations, run.results, run.report]
     return [file for file in [*tables, *files] if file.is_file()]

@@ -3,7 +3,7 @@ import pytest
 from tasks.estimates.effects import write_effects
 from tasks.files import write_rows
 from tasks.report.charts import OF_COMPARISON, OF_EVAL, OF_RUN, draw
-from tasks.runs import Run
+from tasks.runs import CHARTS, Run
 from tasks.schema import DocumentSet, Experiment
 from tests.fakes.two_judges import RULE, two_judge_eval, two_judge_judgments
 
@@ -42,3 +42,14 @@ def test_a_chart_has_a_name_of_its_own_and_a_caption():
 def test_new_judgments_take_away_every_chart_of_the_earlier_ones(run):
     run.remove_what_judgments_made()
     assert not run.charts.exists()
+
+
+def test_a_users_own_files_among_the_charts_stay(run):
+    for name in ("notes.txt", "effects.docx", "mine.svg"):
+        (run.charts / name).touch()
+    run.remove_what_judgments_made()
+    assert {file.name for file in run.charts.iterdir()} == {"notes.txt", "effects.docx", "mine.svg"}
+
+
+def test_a_run_knows_the_charts_by_their_names():
+    assert set(CHARTS) == {chart.name for chart in OF_EVAL} | {chart.name for chart in OF_RUN}
