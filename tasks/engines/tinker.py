@@ -77,8 +77,7 @@ class TinkerEngine:
 
     def check(self, documents: list[Document]) -> int:
         """How many tokens the documents have; refuses one that is longer than the settings or the model allow."""
-        lengths = (datum.model_input.length + 1 for datum in self._datums().stream(documents))
-        return total_tokens(documents, lengths, self.training)
+        return total_tokens(documents, self._datums.lengths(documents), self.training)
 
     def price(self, **tokens: int) -> float | None:
         """By data/prices.yaml: hosted Tinker's prices, or those that stand under the address of one's own server."""
@@ -134,7 +133,7 @@ class TinkerEngine:
                 service,
                 self.model,
                 self.training,
-                self._datums(),
+                self._datums,
                 documents,
                 held_out,
                 seed,
@@ -231,6 +230,7 @@ class TinkerEngine:
             else:
                 download_archive(str(checkpoint.path), self.server.url, folder)
 
+    @cached_property
     def _datums(self) -> Datums:
         return Datums(self._tokenizer, self._renderer_name, self.model, self._day)
 

@@ -1,19 +1,22 @@
 """Documents to Tinker datums, by the cookbook's renderers, through a tokenizer that encodes in batches.
 
-A renderer encodes one string at a time on one core, which is most of its time. So documents are rendered twice: first
-with a tokenizer that only notes the strings, then, when all of them are encoded at once on all cores, for real. What
-the first pass did not meet is encoded on the spot, so the datums are the cookbook's own.
+A renderer encodes one string at a time on one core, which is most of its time. So documents are rendered in two passes:
+first with a tokenizer that only notes the strings, then, when all of them are encoded at once on all cores, for real.
+What the first pass did not meet is encoded on the spot, so the datums are the cookbook's own. What is rendered is kept:
+a document is checked before it is trained on, and that in every epoch again.
 """
 
 import logging
+from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import date
 from functools import partial
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import tinker
 import torch
@@ -28,7 +31,7 @@ from tasks.engines.examples import PROBE, Example, prompt_mismatch, refusal, sai
 from tasks.schema import Document, Message
 
 BATCH = 256
-"""Documents rendered at once: all that is in memory of a large set."""
+"""Documents rendered at once."""
 RENDERING = Lock()
 """One thread renders at a time: some renderers switch their tokenizer to and fro (qwen3's)."""
 REFUSALS = (TinkerCookbookError, ValueError, KeyError, AssertionError, TypeError, NotImplementedError)
@@ -108,28 +111,67 @@ class Batched:
         return getattr(self._tokenizer, name)
 
 
+class Rendered(NamedTuple):
+    """A rendered document in 5 bytes a token, where the cookbook's lists take some hundred."""
+
+    chunks: "list[array[int]]"
+    """Its tokens, in the renderer's chunks."""
+    weights: bytes
+    """1 for each token that is trained, else 0."""
+
+    @classmethod
+    def of(cls, tokens: tinker.ModelInput, weights: torch.Tensor) -> "Rendered":
+        """Packed; weights are [tokens]."""
+        chunks = [array("i", chunk.tokens) for chunk in tokens.chunks if isinstance(chunk, tinker.EncodedTextChunk)]
+        return cls(chunks, bytes(weights.to(torch.uint8).tolist()))
+
+    @property
+    def length(self) -> int:
+        """In tokens."""
+        return sum(map(len, self.chunks))
+
+    def datum(self) -> tinker.Datum:
+        """The cookbook's: the next token at each place, and weights that sum to 1 over the assistant's tokens."""
+        chunks = [tinker.EncodedTextChunk(tokens=list(chunk)) for chunk in self.chunks]
+        weights = torch.tensor(list(self.weights), dtype=torch.float32)
+        return datum_from_model_input_weights(tinker.ModelInput(chunks=list(chunks)), weights, reduction="mean")
+
+
 class Datums:
-    """Renders documents for one model; tokenizer and renderer are the cookbook's."""
+    """Renders documents for one model, each once; tokenizer and renderer are the cookbook's."""
 
     def __init__(self, tokenizer: Any, renderer: str, model: str, today: date | None = None):
         self._noting, self._batched = Noting(tokenizer), Batched(tokenizer)
         self._first = make_renderer(renderer, self._noting, model, today)
         self._second = make_renderer(renderer, self._batched, model, today)
+        self._rendered: dict[bytes, Rendered] = {}
 
-    def stream(self, documents: Iterable[Document]) -> Iterator[tinker.Datum]:
-        """The documents' datums in their order, rendered BATCH at a time."""
+    def lengths(self, documents: Iterable[Document]) -> Iterator[int]:
+        """The documents' tokens in their order, rendered BATCH at a time."""
         rest = iter(documents)
         while some := list(islice(rest, BATCH)):
-            yield from self.of(some)
+            yield from (rendered.length for rendered in self._render(some))
 
     def of(self, documents: list[Document]) -> list[tinker.Datum]:
         """A datum for each document, in their order; UserError, with file and line, for one that cannot be rendered."""
+        return [rendered.datum() for rendered in self._render(documents)]
+
+    def _render(self, documents: list[Document]) -> list[Rendered]:
+        keys = [_content(document) for document in documents]
+        new = {key: document for key, document in zip(keys, documents, strict=True) if key not in self._rendered}
         with RENDERING:
             self._noting.texts.clear()
-            for document in documents:
+            for document in new.values():
                 weighted_tokens(document, self._first)
             self._batched.learn(self._noting.texts)
-            return [to_datum(document, self._second) for document in documents]
+            for key, document in new.items():
+                self._rendered[key] = Rendered.of(*weighted_tokens(document, self._second))
+        return [self._rendered[key] for key in keys]
+
+
+def _content(document: Document) -> bytes:
+    """What its tokens are made of, whichever file it is from."""
+    return sha256(document.model_dump_json(include={"messages", "conditioning"}).encode()).digest()
 
 
 def own_tokenizer(folder: Path) -> Any:
@@ -156,11 +198,6 @@ def recommended(model: str) -> list[str]:
         return get_recommended_renderer_names(model)
     except (TinkerCookbookError, ValueError, KeyError):
         return []
-
-
-def to_datum(document: Document, renderer: Renderer) -> tinker.Datum:
-    """The cookbook's datum: the next token at each place, and weights that sum to 1 over the assistant's tokens."""
-    return datum_from_model_input_weights(*weighted_tokens(document, renderer), reduction="mean")
 
 
 def weighted_tokens(document: Document, renderer: Renderer) -> tuple[tinker.ModelInput, torch.Tensor]:

@@ -31,7 +31,7 @@ def main() -> None:
     for number in range(DOCUMENTS // BLOCK):
         block = [next(blocks) for _ in range(BLOCK)]
         started = time.perf_counter()
-        mine = list(datums.stream(block))
+        mine = datums.of(block)
         ours += time.perf_counter() - started
         started = time.perf_counter()
         yours = [

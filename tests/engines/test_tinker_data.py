@@ -6,9 +6,10 @@ from tinker_cookbook.supervised.data import conversation_to_datum
 from tinker_cookbook.tokenizer_utils import get_tokenizer
 
 from tasks.catalog import UserError
+from tasks.engines import tinker_data
 from tasks.engines.rendering import ChatFormat
 from tasks.engines.tinker import TinkerEngine
-from tasks.engines.tinker_data import Batched, Datums, Once, answer_tokens, to_datum, turns
+from tasks.engines.tinker_data import Batched, Datums, Once, answer_tokens, turns
 from tasks.schema import Document, Message, Training
 from tests.fakes.trainings import STANDIN
 
@@ -46,7 +47,7 @@ def test_batched_datums_are_the_cookbooks_own(tokenizer, name):
     some = [d for d in DOCUMENTS if name == "llama3" or len(d.messages) > 1]  # qwen3's wants a question
     chats = [turns(d.messages) for d in some]
     theirs = [conversation_to_datum(c, renderer, None, TrainOnWhat.ALL_ASSISTANT_MESSAGES) for c in chats]
-    ours = list(Datums(tokenizer, name, "standin").stream(some * 100))
+    ours = Datums(tokenizer, name, "standin").of(some * 100)
     assert [plain(d) for d in ours] == [plain(d) for d in theirs * 100]
 
 
@@ -59,17 +60,28 @@ def test_what_the_cookbook_says_of_a_renderer_is_said_once(tokenizer, caplog):
 
 
 def test_no_text_is_encoded_one_at_a_time(tokenizer, monkeypatch):
-    datums = Datums(tokenizer, "llama3", "standin")
-    expected = datums.of(DOCUMENTS)
+    expected = Datums(tokenizer, "llama3", "standin").of(DOCUMENTS)
     monkeypatch.setattr(Batched, "encode", lambda self, text, **_: list(self._known[text]))
-    assert [plain(d) for d in datums.of(DOCUMENTS)] == [plain(d) for d in expected]
+    assert [plain(d) for d in Datums(tokenizer, "llama3", "standin").of(DOCUMENTS)] == [plain(d) for d in expected]
+
+
+def test_a_document_is_rendered_once_and_of_equal_ones_one_is(tokenizer, monkeypatch):
+    """Checked before a training, trained on in every epoch, and there twice under two lines."""
+    datums, rendered = Datums(tokenizer, "llama3", "standin"), []
+    once = tinker_data.weighted_tokens
+    monkeypatch.setattr(tinker_data, "weighted_tokens", lambda *a: rendered.append(a[0].line) or once(*a))
+    lengths = list(datums.lengths(DOCUMENTS))
+    first = datums.of(DOCUMENTS)
+    again = datums.of([one.model_copy(update={"line": 9}) for one in DOCUMENTS])
+    assert [plain(d) for d in first] == [plain(d) for d in again]
+    assert lengths == [datum.model_input.length + 1 for datum in first]
+    assert rendered == [1] * 2 * len(DOCUMENTS), "by the pass that notes the texts, and by the one that knows them"
 
 
 def test_only_the_assistants_tokens_carry_loss_in_both_conditionings(tokenizer):
-    renderer = get_renderer("llama3", tokenizer)
     raw = document("<DESCRIPTION>x</DESCRIPTION>\n", "The text.", conditioning="prefix")
     for one in (DOCUMENTS[0], raw):
-        datum = to_datum(one, renderer)
+        (datum,) = Datums(tokenizer, "llama3", "standin").of([one])
         targets, weights = (datum.loss_fn_inputs[name].data for name in ("target_tokens", "weights"))
         assert sum(weights) == pytest.approx(1)
         trained = [t for t, w in zip(targets, weights, strict=True) if w]
@@ -81,7 +93,7 @@ def test_the_tokens_are_those_of_the_local_engine(tokenizer):
     engine = TinkerEngine(Training(engine="tinker", base_model="standin", renderer="llama3"))
     local = ChatFormat(STANDIN)
     for one in [*DOCUMENTS[:1], document("A text.", conditioning="prefix")]:
-        datum = to_datum(one, get_renderer("llama3", tokenizer))
+        (datum,) = Datums(tokenizer, "llama3", "standin").of([one])
         assert [*datum.model_input.to_ints(), datum.loss_fn_inputs["target_tokens"].data[-1]] == local.example(
             one
         ).tokens

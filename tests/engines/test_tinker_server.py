@@ -247,7 +247,7 @@ async def test_losses_are_those_of_the_cookbooks_own_training(url, training, tmp
     documents, once = chats(12), training.model_copy(update={"epochs": 1})
     engine = TinkerEngine(once)
     await trained(engine, documents, tmp_path / "ours")
-    datums = list(engine._datums().stream(documents))
+    datums = engine._datums.of(documents)
     batches = [[datums[place] for place in places] for _, places in order(12, once, 3)]
 
     class InOurOrder(SupervisedDataset):
