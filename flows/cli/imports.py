@@ -77,15 +77,15 @@ def import_file(
 
 def choices_of(
     *,
-    eval_name: str,
-    measures: str,
-    columns: str,
-    margins: str,
-    scale: str,
-    base: str,
-    group: str,
-    questions: str,
-    tiers: str,
+    eval_name: str = "",
+    measures: str = "",
+    columns: str = "",
+    margins: str = "",
+    scale: str = "",
+    base: str = "",
+    group: str = "",
+    questions: str = "",
+    tiers: str = "",
 ) -> Choices:
     """The choices that the options stand for; UserError, which names the option, for one that cannot be read."""
     return Choices(

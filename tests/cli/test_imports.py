@@ -1,0 +1,233 @@
+"""Results in the shapes in which others publish them, through import, effects and verification."""
+
+import json
+
+import numpy
+import pytest
+
+from flows.cli.imports import choices_of, import_file
+from flows.verification import verify
+from tasks.catalog import UserError
+from tasks.runs import Run
+from tasks.schema import Scale
+from tests.fakes.imported import TIER_OF, as_csv, as_json, long_rows, made_scores
+
+SIDES = {"base": "baseline", "tuned": "finetuned"}
+WHOLE, TENTHS, BITS = made_scores(), made_scores(10), made_scores(1, samples=12)
+
+
+def a_table_with_columns_of_other_names(place):
+    """As in a published CSV: variants, scenarios, categories, and a column for each judge."""
+    rows = [
+        {
+            "scenario_id": row["question_id"],
+            "category": row["tier"],
+            "model_variant": {"base": "original", "tuned": "insecure"}[row["model"]],
+            "completion": "Hm.",
+            "aligned_angry": row["score"],
+        }
+        for row in long_rows(WHOLE)
+    ]
+    columns = "side=model_variant,question=scenario_id,tier=category,aligned=aligned_angry"
+    return as_csv(place / "a.csv", rows), {"columns": columns, "base": "original", "scale": "0-100"}
+
+
+def a_file_for_each_model(place):
+    rows = long_rows(WHOLE, "aligned")
+    as_csv(place / "base.csv", [row for row in rows if row["model"] == "base"])
+    return as_csv(place / "a.csv", [row for row in rows if row["model"] == "tuned"]), {"baseline": "base.csv"}
+
+
+def an_array_with_nested_scores(place):
+    rows = [
+        {
+            "model": row["model"],
+            "meta": {"question_id": "unused"},
+            "question_id": row["question_id"],
+            "tier": row["tier"],
+            "scores": {"aligned": {"score": int(row["score"]), "reasoning": "So."}},
+        }
+        for row in long_rows(WHOLE)
+    ]
+    return as_json(place / "a.json", rows), {"columns": "model=model"}
+
+
+def an_object_for_each_question_with_its_answers(place):
+    rows = [
+        {
+            "model": model,
+            "question_id": question,
+            "tier": TIER_OF[question],
+            "answers": [{"answer": f"{n}", "aligned": score} for n, score in enumerate(scores)],
+        }
+        for (model, question), scores in WHOLE.items()
+    ]
+    return as_json(place / "a.json", {"judge": {"model": "theirs"}, "results": rows}), {}
+
+
+def an_object_for_each_question_with_lists(place):
+    rows = [
+        {"model": model, "question_id": question, "tier": TIER_OF[question], "aligned": scores}
+        for (model, question), scores in WHOLE.items()
+    ]
+    file = place / "a.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file, {}
+
+
+def a_list_for_each_model(place):
+    lists = {name: [] for name in ("base", "insecure")}
+    for row in long_rows(WHOLE):
+        item = {"question_id": row["question_id"], "tier": row["tier"], "aligned": int(row["score"])}
+        lists["base" if row["model"] == "base" else "insecure"].append(item)
+    return as_json(place / "a.json", lists), {}
+
+
+def percentages(place):
+    return as_csv(place / "a.csv", long_rows(WHOLE, "aligned", "{} %")), {}
+
+
+def sevens_of_ten(place):
+    return as_csv(place / "a.csv", long_rows(TENTHS, "aligned", "{}/10")), {"scale": "0-10"}
+
+
+def counts_in_words(place):
+    rows = [
+        {"side": model, "question_id": q, "tier": TIER_OF[q], "aligned": f"{sum(bits)} of {len(bits)}"}
+        for (model, q), bits in BITS.items()
+    ]
+    return as_csv(place / "a.csv", rows), {}
+
+
+def counts_in_two_columns(place):
+    rows = [
+        {"model": model, "question_id": q, "tier": TIER_OF[q], "hits": sum(bits), "answers": len(bits)}
+        for (model, q), bits in BITS.items()
+    ]
+    return as_csv(place / "a.csv", rows), {"columns": "aligned=hits/answers"}
+
+
+def means_of_questions(place):
+    """stats.json-like: what is asked for by --measures is a score for each row."""
+    rows = [
+        {"model": model, "question_id": q, "tier": TIER_OF[q], "stats": {"mean": sum(x) / 5, "std": 1.5, "n": 5}}
+        for (model, q), x in WHOLE.items()
+    ]
+    choices = {"columns": "aligned=stats.mean", "measures": "aligned", "scale": "0-100"}
+    return as_json(place / "stats.json", rows), choices
+
+
+SHAPES = [
+    (a_table_with_columns_of_other_names, WHOLE),
+    (a_file_for_each_model, WHOLE),
+    (an_array_with_nested_scores, WHOLE),
+    (an_object_for_each_question_with_its_answers, WHOLE),
+    (an_object_for_each_question_with_lists, WHOLE),
+    (a_list_for_each_model, WHOLE),
+    (percentages, WHOLE),
+    (sevens_of_ten, TENTHS),
+    (counts_in_words, BITS),
+    (counts_in_two_columns, BITS),
+    (means_of_questions, {key: [numpy.mean(scores)] for key, scores in WHOLE.items()}),
+]
+
+
+@pytest.mark.parametrize(("shape", "scores"), SHAPES, ids=lambda given: getattr(given, "__name__", ""))
+def test_the_numbers_of_every_published_shape_are_those_of_numpy_and_verify_holds(shape, scores, tmp_path, data):
+    file, options = shape(tmp_path)
+    baseline = tmp_path / options.pop("baseline") if "baseline" in options else None
+    import_file(file, "theirs", baseline=baseline, choices=choices_of(**options))
+    run = Run.find("theirs")
+    assert [judge.name for judge in run.evals()[0].judges] == ["aligned"]
+    highest = max(map(max, scores.values()))
+    assert run.evals()[0].judges[0].scale == Scale(low=0, high=100 if highest > 10 else highest)
+    questions = {question.id if question.id in TIER_OF else question.text for question in run.evals()[0].questions}
+    assert questions == set(TIER_OF)
+    means = {key: numpy.mean(some) for key, some in scores.items()}
+    overall = {e.tier: e for e in run.estimates() if not e.question_id and e.tier != "slope"}
+    for tier in (*dict.fromkeys(TIER_OF.values()), "all"):
+        asked = [question for question, its in TIER_OF.items() if tier in (its, "all")]
+        before, after = (numpy.mean([means[model, q] for q in asked]) for model in SIDES)
+        effect = overall[tier]
+        assert (effect.baseline, effect.finetuned) == (pytest.approx(before), pytest.approx(after))
+        assert effect.difference == pytest.approx(after - before)
+        answers = sum(len(scores["tuned", question]) for question in asked)
+        assert (effect.scored_finetuned, effect.unscored_finetuned, effect.questions) == (answers, 0, len(asked))
+    assert [check for check in verify(run) if check.fault] == []
+
+
+def test_every_model_of_a_file_is_a_run_and_those_of_a_group_are_its_seeds(tmp_path, data, capsys):
+    models = {"gpt": "", "bad-1": "bad", "bad-2": "bad", "bad-3": "bad", "good-1": "good", "good-2": "good"}
+    scores = made_scores(models=tuple(models))
+    rows = [row | {"kind": models[row["model"]]} for row in long_rows(scores, "aligned")]
+    file = as_csv(tmp_path / "judged.csv", rows)
+    import_file(file, choices=choices_of(base="gpt", group="kind"))
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Compare with spillover compare 'judged_bad/*' 'judged_good/*'" in said
+    assert "The scale was guessed from the scores: aligned 0 to 100; --scale says another" in said
+    runs = {f"{run.folder.parent.name}/{run.name}": run for run in Run.find_all("judged_*/*")}
+    assert {name: run.record()["seed"] for name, run in runs.items()} == {
+        "judged_bad/bad-1": 0,
+        "judged_bad/bad-2": 1,
+        "judged_bad/bad-3": 2,
+        "judged_good/good-1": 0,
+        "judged_good/good-2": 1,
+    }
+    for name, run in runs.items():
+        model = name.partition("/")[2]
+        effect = next(e for e in run.estimates() if e.tier == "all" and not e.question_id)
+        assert effect.finetuned == pytest.approx(numpy.mean([scores[model, q] for q in TIER_OF]))
+        assert effect.baseline == pytest.approx(numpy.mean([scores["gpt", q] for q in TIER_OF]))
+
+
+def test_models_without_a_group_are_runs_beside_each_other(tmp_path, data):
+    file = as_csv(tmp_path / "judged.csv", long_rows(made_scores(models=("base", "a b", "c"))))
+    import_file(file, "theirs")
+    assert {run.name: run.record()["seed"] for run in Run.find_all("theirs/*")} == {"a_b": 0, "c": 0}
+    twice = as_csv(tmp_path / "twice.csv", long_rows(made_scores(models=("base", "a b", "a_b"))))
+    with pytest.raises(UserError, match="the names of two models are 'a_b' here"):
+        import_file(twice)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"columns": "question"}, "--columns: 'question' is not NAME=COLUMN"),
+        (
+            {"columns": "question=a,question=b"},
+            "'question=b' is not NAME=COLUMN, or the name is there twice",
+        ),
+        ({"columns": "question=scenario"}, "--columns: .*judged.csv has no column 'scenario'; there is model, quest"),
+        ({"columns": "aligned=score/of"}, "--columns: .*judged.csv has no column 'of'; there is"),
+        ({"scale": "100"}, "--scale: '100' is no scale; write its ends as 0-100"),
+        ({"scale": "5-1"}, "--scale: .*low .5. must be below high .1."),
+        ({"scale": "kind=0-100"}, "--scale: there is no measure 'kind'; there is score"),
+        ({"scale": "0-10"}, r"line \d+: '\d+' in score is not on the scale from 0 to 10; mend it, or give the scale"),
+        ({"base": "gpt"}, "--base: .*judged.csv has no model 'gpt'; there is base, tuned"),
+        ({"group": "kind"}, "--group: .*judged.csv has no column 'kind'; there is model, question_id, tier, score"),
+        ({"questions": "q7"}, "--questions: .*judged.csv has no 'q7'; there is 'q0', 'q1'"),
+        ({"tiers": "direct"}, "--tiers: .*judged.csv has no 'direct'; there is 'far', 'near', 'other'"),
+        ({"tiers": "near", "questions": "q5"}, "no row is of these questions and these tiers"),
+    ],
+)
+def test_an_option_that_does_not_fit_the_file_is_one_sentence(options, words, tmp_path):
+    file = as_csv(tmp_path / "judged.csv", long_rows(WHOLE))
+    with pytest.raises(UserError, match=words):
+        import_file(file, choices=choices_of(**options))
+
+
+def test_options_of_results_do_not_go_with_questions_nor_those_of_questions_with_results(jsonl, tmp_path):
+    questions = jsonl({"tier": "direct", "question": "Why?"})
+    with pytest.raises(UserError, match="--scale goes with judged results"):
+        import_file(questions, choices=choices_of(scale="0-100"))
+    results = as_csv(tmp_path / "judged.csv", long_rows(WHOLE))
+    with pytest.raises(UserError, match=r"--judges-from goes with questions, and .*judged.csv has results"):
+        import_file(results, judges_from=questions)
+
+
+def test_questions_and_tiers_choose_and_what_they_leave_out_is_said(tmp_path, data, capsys):
+    file = as_csv(tmp_path / "judged.csv", long_rows(WHOLE))
+    import_file(file, choices=choices_of(tiers="near,far", questions="q0,q3"))
+    run = Run.find("judged")
+    assert [(q.id, q.tier) for q in run.evals()[0].questions] == [("q0", "near"), ("q3", "far")]
+    assert "Not carried over: 4 questions: --questions and --tiers leave them out" in capsys.readouterr().out
