@@ -9,9 +9,9 @@ from tasks.report.chart_style import (
     HALF_WIDTH,
     WIDTH,
     colour_of_model,
+    for_each_measure,
     header,
     ordered,
-    row_for_each_measure,
     tooltips,
 )
 from tasks.report.effect_rows import MODELS, by_model
@@ -23,43 +23,55 @@ WHISKER = 1.5
 """Of a box plot: its greatest length, as a multiple of the box."""
 
 
-def levels(table: polars.DataFrame) -> altair.FacetChart:
+MEAN = ("mean", "low", "high")
+"""The columns of `by_model` that are numbers."""
+
+
+def levels(table: polars.DataFrame) -> altair.VConcatChart:
     """Bars of both models' means over all questions, with their intervals; the table is one of by_model."""
-    bars, rules = _bars(table, altair.Y("model:N", sort=list(MODELS), title=None))
-    chart = altair.layer(bars, rules).properties(width=WIDTH, height=altair.Step(30))
-    return chart.facet(row=row_for_each_measure(table)).resolve_scale(x="independent")
+
+    def draw(rows: altair.Chart, scale: altair.Scale) -> altair.LayerChart:
+        y = altair.Y("model:N", sort=list(MODELS), title=None)
+        return _bars(rows.encode(y=y), scale).properties(height=altair.Step(30))
+
+    return for_each_measure(table, MEAN, draw)
 
 
-def by_question(table: polars.DataFrame) -> altair.FacetChart:
+def by_question(table: polars.DataFrame) -> altair.VConcatChart:
     """Bars of both models' means of each question, with their intervals; the table is one of by_model."""
-    bars, rules = _bars(table, altair.Y("question_id:N", sort=ordered(table, "question_id"), title=None))
-    offset = altair.YOffset("model:N", sort=list(MODELS))
-    chart = altair.layer(bars.encode(yOffset=offset), rules.encode(yOffset=offset))
-    chart = chart.properties(width=WIDTH, height=altair.Step(14))
-    return chart.facet(row=row_for_each_measure(table)).resolve_scale(x="independent")
+    return for_each_measure(table, MEAN, lambda rows, scale: _bars(_each_question(rows, table), scale))
 
 
-def _bars(table: polars.DataFrame, y: altair.Y) -> tuple[altair.Chart, altair.Chart]:
-    base = altair.Chart(table).encode(y=y)
-    bars = base.mark_bar(opacity=0.75).encode(
-        x=altair.X("mean:Q", title="Mean score, or rate"),
-        color=colour_of_model(),
-        tooltip=["question_id:N", "model:N", *tooltips(("mean", "low", "high"))],
-    )
-    return bars, base.mark_rule(strokeWidth=2, color=BLACK).encode(x="low:Q", x2="high:Q")
+def _each_question(rows: altair.Chart, table: polars.DataFrame) -> altair.Chart:
+    """Questions beneath each other, both models side by side in each."""
+    questions = altair.Y("question_id:N", sort=ordered(table, "question_id"), title=None)
+    models = altair.YOffset("model:N", sort=list(MODELS))
+    return rows.encode(y=questions, yOffset=models).properties(height=altair.Step(12))
+
+
+def _bars(rows: altair.Chart, scale: altair.Scale) -> altair.LayerChart:
+    mean, low = (altair.X(f"{name}:Q", title="Mean score, or rate", scale=scale) for name in ("mean", "low"))
+    hover = ["question_id:N", "model:N", *tooltips(MEAN)]
+    bars = rows.mark_bar(opacity=0.75).encode(x=mean, color=colour_of_model(), tooltip=hover)
+    intervals = rows.mark_rule(strokeWidth=2, color=BLACK).encode(x=low, x2="high:Q")
+    return altair.layer(bars, intervals).properties(width=WIDTH)
 
 
 def five_numbers(judgments: polars.DataFrame, evaluation: Eval) -> polars.DataFrame:
     """Median, quartiles, and the last scores within 1.5 times their distance (J. W. Tukey, Exploratory Data Analysis,
     1977), for each question and model, of the judges that have a scale.
 
-    Columns: measure, question_id, model, n, q1, median, q3, low, high.
+    Columns: measure, question_id, model, n, q1, median, q3, low, high, scale_min, scale_max.
     """
-    graded = [judge.name for judge in evaluation.judges if judge.is_graded]
-    model = polars.col("side").replace_strict({side: name for name, side in MODELS.items()}, return_dtype=polars.String)
-    scores = judgments.filter(polars.col("judge").is_in(graded), polars.col("score").is_not_null()).select(
-        "question_id", measure="judge", model=model, score="score"
+    graded = [judge for judge in evaluation.judges if judge.is_graded]
+    scales = polars.DataFrame(
+        [(judge.name, judge.scale_min, judge.scale_max) for judge in graded],
+        schema={"measure": polars.String, "scale_min": polars.Float64, "scale_max": polars.Float64},
+        orient="row",
     )
+    model = polars.col("side").replace_strict({side: name for name, side in MODELS.items()}, return_dtype=polars.String)
+    scored = judgments.filter(polars.col("judge").is_in([j.name for j in graded]), polars.col("score").is_not_null())
+    scores = scored.select("question_id", measure="judge", model=model, score="score")
     score, key = polars.col("score"), ["measure", "question_id", "model"]
     quartiles = scores.group_by(key, maintain_order=True).agg(
         n=polars.len(), q1=score.quantile(0.25, "linear"), median=score.median(), q3=score.quantile(0.75, "linear")
@@ -67,24 +79,24 @@ def five_numbers(judgments: polars.DataFrame, evaluation: Eval) -> polars.DataFr
     reach = WHISKER * (polars.col("q3") - polars.col("q1"))
     near = scores.join(quartiles, on=key).filter(score.is_between(polars.col("q1") - reach, polars.col("q3") + reach))
     ends = near.group_by(key).agg(low=score.min(), high=score.max())
-    return quartiles.join(ends, on=key, how="left", maintain_order="left")
+    found = quartiles.join(ends, on=key, how="left", maintain_order="left")
+    return found.join(scales, on="measure", how="left", maintain_order="left")
 
 
-def boxes(numbers: polars.DataFrame) -> altair.FacetChart:
+def boxes(numbers: polars.DataFrame) -> altair.VConcatChart:
     """Box plots of the scores of each question and model, of a table of five_numbers."""
-    base = altair.Chart(numbers).encode(
-        y=altair.Y("question_id:N", sort=ordered(numbers, "question_id"), title=None),
-        yOffset=altair.YOffset("model:N", sort=list(MODELS)),
-    )
-    low, q1 = (altair.X(f"{name}:Q", title="Score") for name in ("low", "q1"))
     hover = ["question_id:N", "model:N", "median:Q", "q1:Q", "q3:Q", "n:Q"]
-    layers = [
-        base.mark_rule(color=GREY).encode(x=low, x2="high:Q"),
-        base.mark_bar(height=9, opacity=0.75).encode(x=q1, x2="q3:Q", color=colour_of_model()),
-        base.mark_tick(color=BLACK, thickness=2, height=9).encode(x="median:Q", tooltip=hover),
-    ]
-    chart = altair.layer(*layers).properties(width=WIDTH, height=altair.Step(14))
-    return chart.facet(row=row_for_each_measure(numbers)).resolve_scale(x="independent")
+
+    def draw(rows: altair.Chart, scale: altair.Scale) -> altair.LayerChart:
+        base = _each_question(rows, numbers)
+        low, q1, median = (altair.X(f"{name}:Q", title="Score", scale=scale) for name in ("low", "q1", "median"))
+        return altair.layer(
+            base.mark_rule(color=GREY).encode(x=low, x2="high:Q"),
+            base.mark_bar(height=9, opacity=0.75).encode(x=q1, x2="q3:Q", color=colour_of_model()),
+            base.mark_tick(color=BLACK, thickness=2, height=9).encode(x=median, tooltip=hover),
+        ).properties(width=WIDTH)
+
+    return for_each_measure(numbers, ("low", "high", "q1", "q3"), draw)
 
 
 def distribution(shares: polars.DataFrame) -> altair.FacetChart:
@@ -109,7 +121,7 @@ def distribution(shares: polars.DataFrame) -> altair.FacetChart:
     above = header(labelAngle=0, labelFontSize=12)
     facet = altair.Facet("place:N", sort=ordered(bars, "place"), title=None, header=above)
     chart = altair.layer(*layers).properties(width=HALF_WIDTH, height=110).facet(facet, columns=2)
-    return chart.resolve_scale(x="independent")
+    return chart.resolve_scale(x="independent", xOffset="independent")
 
 
 def _class_of_scores() -> polars.Expr:

@@ -5,47 +5,91 @@ from typing import Any
 import altair
 import polars
 
+from tasks.estimates.findings import verdict
+from tasks.estimates.wording import alike
 from tasks.report.chart_style import (
     BLACK,
     BLUE,
-    COLOURS,
     DIFFERENCE,
     GREY,
+    LIGHT_GREY,
     ORANGE,
     WIDTH,
+    colours,
+    for_each_measure,
+    names_axis,
     ordered,
-    row_for_each_measure,
     tier_axis,
     tooltips,
     zero_line,
 )
 from tasks.report.effect_rows import with_interval, without_slope
-from tasks.schema import SIDES, Eval
+from tasks.schema import SIDES, Effect, Eval
 
 INTERVAL = ("low", "high")
 """The columns of `with_interval`."""
+OVERVIEW_WIDTH = 660
+"""Of the overview, whose names are sentences, in pixels."""
 LONGEST_UPRIGHT = 12
 """Letters of a name that has room above a column of the matrix."""
 
 
-def effects_by_tier(effects: polars.DataFrame, evaluation: Eval) -> altair.FacetChart:
+def effects_by_tier(effects: polars.DataFrame, evaluation: Eval) -> altair.VConcatChart:
     """The difference in each tier with its interval, and every question as a dot behind it."""
     table = _with_words(with_interval(without_slope(effects)).filter(eval=evaluation.name), evaluation)
     numbers = tooltips(("baseline", "finetuned", "difference", *INTERVAL))
-    x = altair.X("difference:Q", title=DIFFERENCE)
-    base = altair.Chart(table).encode(y=tier_axis(ordered(table, "tier")))
-    of_questions = base.transform_filter(altair.datum.question_id != "")
-    of_tiers = base.transform_filter(altair.datum.question_id == "")
-    layers = [
-        zero_line(table, "x"),
-        of_questions.mark_circle(size=90, opacity=0.5, color=GREY).encode(x=x, tooltip=["text:N", *numbers]),
-        of_tiers.mark_rule(strokeWidth=3, color=BLUE).encode(x=f"{INTERVAL[0]}:Q", x2=f"{INTERVAL[1]}:Q"),
-        of_tiers.mark_point(filled=True, size=110, color=BLUE, opacity=1).encode(x=x, tooltip=["tier:N", *numbers]),
-        of_tiers.mark_text(align="left", color=GREY, fontSize=11).encode(x=altair.value(WIDTH + 10), text="means:N"),
-    ]
-    chart = altair.layer(*layers).properties(width=WIDTH, height=altair.Step(38))
-    chart = chart.facet(row=row_for_each_measure(table))
-    return chart.resolve_scale(x="independent")  # a judge's points, a rule's rate, nats of drift
+
+    def draw(rows: altair.Chart, scale: altair.Scale) -> altair.LayerChart:
+        base = rows.encode(y=tier_axis(ordered(table, "tier")))
+        of_questions = base.transform_filter(altair.datum.question_id != "")
+        of_tiers = base.transform_filter(altair.datum.question_id == "")
+        x, low = (altair.X(f"{name}:Q", title=DIFFERENCE, scale=scale) for name in ("difference", INTERVAL[0]))
+        words = of_tiers.mark_text(align="left", color=GREY, fontSize=12)
+        return altair.layer(
+            zero_line(rows, "x"),
+            of_questions.mark_circle(size=90, opacity=0.5, color=GREY).encode(x=x, tooltip=["text:N", *numbers]),
+            of_tiers.mark_rule(strokeWidth=3, color=BLUE).encode(x=low, x2=f"{INTERVAL[1]}:Q"),
+            of_tiers.mark_point(filled=True, size=110, color=BLUE, opacity=1).encode(x=x, tooltip=["tier:N", *numbers]),
+            words.encode(x=altair.value(WIDTH + 10), text="means:N"),
+        ).properties(width=WIDTH, height=altair.Step(30))
+
+    return for_each_measure(table, ("difference", *INTERVAL), draw)
+
+
+def overview(table: polars.DataFrame) -> altair.LayerChart:
+    """The difference of each measure as a share of its range, with its interval; the table has one row of each.
+
+    A measure without a range, as drift, is left out.
+    """
+    table = table.filter(polars.col("scale_min").is_not_null())
+    span, rows, names = polars.col("scale_max") - polars.col("scale_min"), table.to_dicts(), [*table["measure"]]
+    table = with_interval(table).with_columns(
+        row=polars.Series([_called(row, names.count(row["measure"]) > 1) for row in rows], dtype=polars.String),
+        means=polars.Series([_both_means(row, False) for row in rows], dtype=polars.String),
+        shown=polars.Series([verdict(Effect(**row)) for row in rows], dtype=polars.String),
+    )
+    table = table.with_columns(polars.col(name) / span for name in ("difference", *INTERVAL))
+    base = altair.Chart(table).encode(y=altair.Y("row:N", sort=ordered(table, "row"), title=None, axis=names_axis()))
+    title, axis = "Change, as a share of the measure's range", altair.Axis(format="+.0%")
+    x, low = (altair.X(f"{name}:Q", title=title, axis=axis) for name in ("difference", INTERVAL[0]))
+    changed = altair.FieldEqualPredicate(field="shown", equal="changed")
+    colour = altair.when(changed).then(altair.value(BLUE)).otherwise(altair.value(LIGHT_GREY))
+    points, words = (
+        base.mark_point(filled=True, size=120, opacity=1),
+        base.mark_text(align="left", color=GREY, fontSize=12),
+    )
+    return altair.layer(
+        zero_line(altair.Chart(table), "x"),
+        base.mark_rule(strokeWidth=3).encode(x=low, x2=f"{INTERVAL[1]}:Q", color=colour),
+        points.encode(x=x, color=colour, tooltip=["row:N", "shown:N", "means:N"]),
+        words.encode(x=altair.value(OVERVIEW_WIDTH + 12), text="means:N"),
+    ).properties(width=OVERVIEW_WIDTH, height=altair.Step(28))
+
+
+def _called(row: dict[str, Any], is_shared: bool) -> str:
+    """What the model does that is measured, and the measure's name, with its eval where two have one of that name."""
+    name = f"{row['measure']}, {row['eval']}" if is_shared else row["measure"]
+    return f"{row['in_words']} ({name})" if row["in_words"] else name
 
 
 def _with_words(table: polars.DataFrame, evaluation: Eval) -> polars.DataFrame:
@@ -60,29 +104,33 @@ def _with_words(table: polars.DataFrame, evaluation: Eval) -> polars.DataFrame:
 
 def _both_means(row: dict[str, Any], is_of_pairs: bool) -> str:
     """Both means in words; of a judge that reads pairs the baseline's is its floor."""
-    before, after = ("–" if row[side] is None else f"{row[side]:.2f}" for side in SIDES)
+    before, after = (words or "–" for words in alike(*(row[side] for side in SIDES)))
     return f"{'floor ' if is_of_pairs else ''}{before} → {after}"
 
 
-def side_by_side(table: polars.DataFrame, title: str = DIFFERENCE) -> altair.FacetChart:
-    """The difference in each tier of every group of runs, with its interval, measure by measure."""
+def side_by_side(table: polars.DataFrame, runs: list[str], title: str = DIFFERENCE) -> altair.VConcatChart:
+    """The difference in each tier of every group of runs, with its interval, measure by measure.
+
+    `runs` are the labels of all groups of the comparison, also of those that are not in the table: each has its colour.
+    """
     table = with_interval(without_slope(table))
-    labels = ordered(table, "label")
-    base = altair.Chart(table).encode(
-        y=tier_axis(ordered(table, "tier")),
-        yOffset=altair.YOffset("label:N", sort=labels),
-        color=altair.Color("label:N", sort=labels, title=None, scale=altair.Scale(range=COLOURS)),
-    )
-    layers = [
-        zero_line(table, "x"),
-        base.mark_rule(strokeWidth=3).encode(x=altair.X(f"{INTERVAL[0]}:Q"), x2=f"{INTERVAL[1]}:Q"),
-        base.mark_point(filled=True, size=80, opacity=1).encode(
-            x=altair.X("difference:Q", title=title),
-            tooltip=["label:N", "tier:N", *tooltips(("difference", *INTERVAL))],
-        ),
-    ]
-    chart = altair.layer(*layers).properties(width=WIDTH, height=altair.Step(16))
-    return chart.facet(row=row_for_each_measure(table)).resolve_scale(x="independent")
+    labels, hover = ordered(table, "label"), ["label:N", "tier:N", *tooltips(("difference", *INTERVAL))]
+    legend = altair.Legend(values=labels)
+
+    def draw(rows: altair.Chart, scale: altair.Scale) -> altair.LayerChart:
+        base = rows.encode(
+            y=tier_axis(ordered(table, "tier")),
+            yOffset=altair.YOffset("label:N", sort=labels),
+            color=altair.Color("label:N", title=None, scale=colours(runs), legend=legend),
+        )
+        x, low = (altair.X(f"{name}:Q", title=title, scale=scale) for name in ("difference", INTERVAL[0]))
+        return altair.layer(
+            zero_line(rows, "x"),
+            base.mark_rule(strokeWidth=3).encode(x=low, x2=f"{INTERVAL[1]}:Q"),
+            base.mark_point(filled=True, size=80, opacity=1).encode(x=x, tooltip=hover),
+        ).properties(width=WIDTH, height=altair.Step(16))
+
+    return for_each_measure(table, ("difference", *INTERVAL), draw)
 
 
 def matrix(table: polars.DataFrame, rows: list[str]) -> altair.LayerChart:

@@ -7,12 +7,13 @@ import polars
 
 from tasks.report.chart_style import (
     BLUE,
-    COLOURS,
     DIFFERENCE,
     ORANGE,
     WIDTH,
+    colours,
+    for_each_measure,
     ordered,
-    row_for_each_measure,
+    tooltips,
     zero_line,
 )
 from tasks.report.effect_rows import of_tiers, overall, with_interval, without_slope
@@ -22,19 +23,19 @@ SERIES = {"trained on": BLUE, "held out": ORANGE}
 """The documents whose loss is drawn."""
 
 
-def over_training(effects: polars.DataFrame, evaluation: Eval) -> altair.FacetChart:
+def over_training(effects: polars.DataFrame, evaluation: Eval) -> altair.VConcatChart:
     """The difference in each tier after each share of the training, with its interval."""
     return _lines(without_slope(of_tiers(effects)).filter(eval=evaluation.name), _trained_share(), "tier")
 
 
-def over_training_by_run(table: polars.DataFrame) -> altair.FacetChart:
+def over_training_by_run(table: polars.DataFrame) -> altair.VConcatChart:
     """The difference over all questions after each share of the training, run by run."""
     return _lines(overall(table), _trained_share(), "label")
 
 
-def over_doses(table: polars.DataFrame) -> altair.FacetChart:
-    """The difference in each tier over the dose of each group of runs."""
-    return _lines(without_slope(table), altair.X("dose:Q", title="Dose"), "tier")
+def over_doses(table: polars.DataFrame) -> altair.VConcatChart:
+    """The difference over all questions over the dose of each group of runs: one line with its band."""
+    return _lines(overall(table), altair.X("dose:Q", title="Dose"))
 
 
 def _trained_share() -> altair.X:
@@ -42,22 +43,25 @@ def _trained_share() -> altair.X:
     return altair.X("trained_share:Q", title="Share of the training", axis=axis, scale=scale)
 
 
-def _lines(table: polars.DataFrame, x: altair.X, colour: str) -> altair.FacetChart:
-    """A line with its band for each value of the column that gives the colour."""
+def _lines(table: polars.DataFrame, x: altair.X, colour: str = "") -> altair.VConcatChart:
+    """A line with its band for each value of the column that gives the colour; without one, a single line."""
     table = with_interval(table)
-    legend = altair.Legend(symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=3)
-    scale, names = altair.Scale(range=COLOURS), ordered(table, colour)
-    colours = altair.Color(f"{colour}:N", sort=names, title=None, scale=scale, legend=legend)
-    base = altair.Chart(table).encode(x=x, color=colours)
-    low = altair.Y("low:Q", title=DIFFERENCE)
-    y, hover = altair.Y("difference:Q", title=DIFFERENCE), [f"{colour}:N", x.shorthand, "difference:Q"]
-    layers = [
-        zero_line(table, "y"),
-        base.mark_area(opacity=0.07).encode(y=low, y2="high:Q"),
-        base.mark_line(point=True, strokeWidth=2).encode(y=y, tooltip=hover),
-    ]
-    chart = altair.layer(*layers).properties(width=WIDTH, height=240)
-    return chart.facet(row=row_for_each_measure(table)).resolve_scale(y="independent")
+    colouring, hover = altair.value(BLUE), [x.shorthand, *tooltips(("difference", "low", "high"))]
+    if colour:
+        legend = altair.Legend(symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=3)
+        colouring = altair.Color(f"{colour}:N", title=None, scale=colours(ordered(table, colour)), legend=legend)
+        hover = [f"{colour}:N", *hover]
+
+    def draw(rows: altair.Chart, scale: altair.Scale) -> altair.LayerChart:
+        base = rows.encode(x=x, color=colouring)
+        y, low = (altair.Y(f"{name}:Q", title=DIFFERENCE, scale=scale) for name in ("difference", "low"))
+        return altair.layer(
+            zero_line(rows, "y"),
+            base.mark_area(opacity=0.07 if colour else 0.18).encode(y=low, y2="high:Q"),
+            base.mark_line(point={"size": 60}, strokeWidth=2.5).encode(y=y, tooltip=hover),
+        ).properties(width=WIDTH, height=200)
+
+    return for_each_measure(table, ("difference", "low", "high"), draw)
 
 
 def training_curve(rows: list[dict[str, Any]]) -> altair.LayerChart:

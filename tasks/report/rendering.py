@@ -17,6 +17,7 @@ import pypdf
 import vl_convert
 
 from tasks.files import write_bytes, write_text
+from tasks.report.chart_style import CONFIG
 from tasks.report.templates import Script, fill, script_text
 from tasks.tables import write_table
 from tasks.visible import visible
@@ -50,7 +51,8 @@ def save_svg(chart: Any, path: Path, table: polars.DataFrame) -> None:
 def as_vega_lite(chart: Any) -> dict[str, Any]:
     """The chart's spec, every string of it visible: an SVG is XML, which can hold no control character."""
     with altair.data_transformers.disable_max_rows():
-        return dict(_all_visible(chart.to_dict(validate=False)))  # each part was validated as it was made
+        spec = chart.to_dict(validate=False)  # each part was validated as it was made
+    return dict(_all_visible(spec | {"config": CONFIG}))
 
 
 def join_pdfs(files: Iterable[Path], target: Path) -> None:

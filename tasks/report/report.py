@@ -14,6 +14,7 @@ from prefect import task
 
 from tasks.estimates.findings import Evidence, findings, headline, verdict
 from tasks.estimates.missing import missing_in_words
+from tasks.estimates.wording import alike
 from tasks.files import write_text
 from tasks.report.answers import of_run
 from tasks.report.charts import (
@@ -21,6 +22,7 @@ from tasks.report.charts import (
     EFFECTS,
     MATRIX,
     OVER_TRAINING,
+    OVERVIEW,
     TRAINING_CURVE,
     Chart,
     EvalResults,
@@ -57,12 +59,22 @@ def model_note(experiment: Experiment) -> str:
 
 
 def cost(run: Run) -> str:
-    """What the run has paid so far, in a sentence; nothing where it was free."""
+    """What the run has paid so far, in a sentence; empty where that is not known."""
     spent = run.record().get("spent", {})
     if not (words := cost_words(spent)):
-        return ""
+        return "Cost: nothing." if spent else ""
     calls = f", {spent['judging']['calls']:,} judge calls" if "judging" in spent else ""
     return f"Cost: {words.removeprefix('cost ')}{calls}."
+
+
+def _missing(run: Run) -> str:
+    """The judgments that are missing or were refused, and how many answers were cut off."""
+    judged = missing_in_words(run.judgments()) or ("No judgment is missing." if run.judgments() else "")
+    answers = [[r for r in rows if r.trained_share in (0, 1)] for rows in run.responses()]
+    cut_off = [sum(r.state == "truncated" for r in rows) for rows in answers]
+    shares = [f"{cut:,} of {len(rows):,}" for cut, rows in zip(cut_off, answers, strict=True)]
+    limit = f"Cut off at the token limit: {shares[0]} baseline answers, {shares[1]} fine-tuned ones."
+    return f"{judged} {limit if any(cut_off) else 'No answer was cut off.' if any(answers) else ''}".strip()
 
 
 def render(run: Run, so_far: str = "") -> str:
@@ -79,6 +91,7 @@ def render(run: Run, so_far: str = "") -> str:
         reload_every=RELOAD_EVERY,
         findings=findings(effects),
         headline=headline(effects),
+        alike=alike,
         model_note=model_note(experiment),
         tiers=tiers,
         verdict=verdict,
@@ -100,7 +113,7 @@ def render(run: Run, so_far: str = "") -> str:
         agreements=[row for audit in ("repeat", "compare", "person") for row in run.audit(audit, Agreement)],
         corrected=run.audit("corrected", Corrected),
         cost=cost(run),
-        missing=missing_in_words(judgments),
+        missing=_missing(run),
         definition=run.definition.read_text(),
         **_charts(run, [evaluation.name for evaluation in evals]),
     )
@@ -117,8 +130,11 @@ def _charts(run: Run, evals: list[str]) -> dict[str, Any]:
         return {name: address for name, address in found.items() if address}
 
     drawn = {chart.caption: by_eval(chart) for chart in BOTH_MODELS}
+    effects, overview = by_eval(EFFECTS), picture(OVERVIEW.svg(run.charts))
+    first = next(iter(effects.values()), "") if len(effects) == 1 else ""
     return {
-        "charts": by_eval(EFFECTS),
+        "charts": effects,
+        "first_chart": overview or first,
         "over_training": by_eval(OVER_TRAINING),
         "both_models": {
             name: [(found[name], caption) for caption, found in drawn.items() if name in found] for name in evals
@@ -126,7 +142,8 @@ def _charts(run: Run, evals: list[str]) -> dict[str, Any]:
         "matrix": picture(MATRIX.svg(run.charts)),
         "curve": picture(TRAINING_CURVE.svg(run.charts)),
         "captions": {chart.name: chart.caption for chart in (EFFECTS, OVER_TRAINING)}
-        | {chart.name: chart.caption for chart in (MATRIX, TRAINING_CURVE)},
+        | {chart.name: chart.caption for chart in (MATRIX, TRAINING_CURVE)}
+        | {"first": (OVERVIEW if overview else EFFECTS).caption},
     }
 
 
