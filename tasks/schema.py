@@ -1080,6 +1080,14 @@ class Effect(Noun):
     equal scores counted half, with its 95 % interval for these questions."""
     note_test: str = ""
     """Why there is no p beside an interval."""
+    baseline_sd: float | None = None
+    finetuned_sd: float | None = None
+    """Standard deviations of all scores of a side; of statements over these."""
+    baseline_pooled: float | None = None
+    finetuned_pooled: float | None = None
+    """Means, or a rule's rates, of all answers alike, whatever question they answer."""
+    p_welch: float | None = None
+    """Two-sided p of Welch's t test of all answers, unpaired: for comparison with papers, and not adjusted."""
 
     @property
     def is_of_question(self) -> bool:
