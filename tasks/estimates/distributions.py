@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import polars
 
-from tasks.estimates.intervals import Cell, fixed_questions, rate_cell
+from tasks.estimates.fixed_questions import fixed_questions
+from tasks.estimates.intervals import Cell, rate_cell
 from tasks.estimates.judgments import at_checkpoint
 from tasks.schema import ALL, Eval, Judge, Question, Share, Side
 

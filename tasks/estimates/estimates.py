@@ -8,22 +8,19 @@ baseline that the runs share is counted once.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from tasks.estimates.intervals import (
-    Cell,
-    Interval,
-    Term,
-    fixed_questions,
+from tasks.estimates.fixed_questions import fixed_questions, superiority_fixed_questions
+from tasks.estimates.intervals import Cell, Interval, Term, slope_weights
+from tasks.estimates.measures import Measure, Pair
+from tasks.estimates.new_questions import (
     new_questions,
     new_questions_and_seeds,
-    new_questions_pooled,
     new_questions_slope,
-    slope_weights,
-    superiority_fixed_questions,
+    pooled_values,
 )
-from tasks.estimates.measures import Measure, Pair
+from tasks.estimates.unpaired import unpaired
 from tasks.schema import ALL, SLOPE, Effect, Eval, Side
 
 NO_FLOOR = Interval.unknown("no floor: one greedy baseline answer has no other to stand beside")
@@ -73,9 +70,10 @@ class Part(NamedTuple):
         keep = list(wanted)
         return Part(self.by_run, [[pair for pair, kept in zip(run, keep, strict=True) if kept] for run in self.pairs])
 
-    def differences(self) -> list[list[float]]:
-        """The questions' differences, a row for each run."""
-        return [[pair.difference for pair in run] for run in self.pairs]
+    def repeated(self, sides: list[Side]) -> "Part":
+        """The questions that have two scores or more on these sides, in every run."""
+        questions = zip(*self.pairs, strict=True)
+        return self._keeping(min(p.of(side).n for p in question for side in sides) > 1 for question in questions)
 
     def cells_by_run(self, side: Side) -> list[list[Cell]]:
         """One side's cells of each run; those of a baseline that all runs share, once."""
@@ -109,15 +107,57 @@ class Part(NamedTuple):
         """A rule's hits among all answers: its rate among those that count selects on an outcome."""
         return _over_runs(m.joint(cells) for m, cells in zip(self.by_run, self.cells_by_run(side), strict=False))
 
-    def level(self, side: Side) -> Interval:
-        """The interval of one side's own mean; of drift only the difference is estimated."""
-        return NO_LEVEL if self.measure.is_drift else self.fixed_questions(self.terms(side))
+    def levels(self, side: Side) -> tuple[Interval, Interval]:
+        """One side's own mean, for these questions and for new ones; of drift only the difference is estimated."""
+        if self.measure.is_drift:
+            return NO_LEVEL, NO_LEVEL
+        scale = self.measure.scale_min, self.measure.scale_max
+        fixed = self.fixed_questions(lambda part: part.terms(side), [side])
+        return fixed.within(*scale), self.new_questions(self.values(side)).within(*scale)
 
-    def fixed_questions(self, terms: list[Term]) -> Interval:
-        """The interval of a weighted sum of its cells for these questions; none where there is nothing uncertain."""
+    def difference(self) -> tuple[Interval, Interval]:
+        """The difference of both means, for these questions and for new ones; of several runs, seeds likewise."""
+        width = self.measure.scale_max - self.measure.scale_min
+        fixed = self.fixed_questions(Part.difference_terms, ["baseline", "finetuned"])
+        return fixed.within(-width, width), self.new_questions(self.differences()).within(-width, width)
+
+    def difference_terms(self) -> list[Term]:
+        """How the cells of all runs make the difference of both means."""
+        return self.terms("finetuned") + [(-weight, cell) for weight, cell in self.terms("baseline")]
+
+    def fixed_questions(self, terms_of: Callable[["Part"], list[Term]], sides: list[Side]) -> Interval:
+        """The interval of a weighted sum of the cells of these sides, for these questions.
+
+        None where nothing is uncertain. Scores of a question with a single one say nothing of their spread: such a
+        question has no part in the interval, whose note says so, unless all are such, or too few are left.
+        """
+        terms = terms_of(self)
         if terms and self.measure.is_exact:
             return EXACT
-        return fixed_questions(terms, self.measure.is_rate)
+        repeated = self if self.measure.is_rate else self.repeated(sides)
+        singles = len(self.pairs[0]) - len(repeated.pairs[0])
+        some = terms_of(repeated) if singles and repeated.pairs[0] else []
+        if not some:
+            return fixed_questions(terms, self.measure.is_rate)
+        note = "without 1 question that has" if singles == 1 else f"without {singles} questions that have"
+        found = fixed_questions(some, is_rate=False)
+        return found if found.note else found._replace(note=f"{note} a single score")
+
+    def new_questions(self, values: list[list[float]]) -> Interval:
+        """The mean of these values, a row for each run, for new questions; of several runs, for new seeds too."""
+        if len(values) == 1:
+            return new_questions(values[0], self.measure.is_rate)
+        return NOT_CROSSED if self.measure.is_pooled else new_questions_and_seeds(values)
+
+    def values(self, side: Side) -> list[list[float]]:
+        """What each question adds to one side's mean, a row for each run."""
+        rows = [[pair.of(side) for pair in run] for run in self.pairs]
+        return [pooled_values(r) if self.measure.is_pooled and r else [cell.mean for cell in r] for r in rows]
+
+    def differences(self) -> list[list[float]]:
+        """What each question adds to the difference, a row for each run."""
+        sides = zip(self.values("baseline"), self.values("finetuned"), strict=True)
+        return [[after - before for before, after in zip(*run, strict=True)] for run in sides]
 
     def placements(self) -> list[tuple[Cell, Cell]]:
         """The placements of both sides of each question in each run; none where there is no scale."""
@@ -164,9 +204,8 @@ def estimate_effect(part: Part, tier: str, question_id: str = "") -> Effect:
     complete = part.complete()
     no_baseline = part.without_baseline()
     after = part.with_finetuned() if no_baseline else complete
-    fixed, new = (no_baseline, no_baseline) if no_baseline else _intervals(complete)
+    fixed, new = (no_baseline, no_baseline) if no_baseline else complete.difference()
     bounds = [measure.bounds(pairs) for measure, pairs in zip(part.by_run, part.pairs, strict=True)]
-    before_level, after_level = complete.level("baseline"), after.level("finetuned")
     placements = complete.placements()
     # Of a single run only: runs that share a baseline have placements that depend on each other.
     superiority = superiority_fixed_questions(placements if len(part.by_run) == 1 else [])
@@ -182,10 +221,9 @@ def estimate_effect(part: Part, tier: str, question_id: str = "") -> Effect:
         new=new,
         bound_low=_over_runs(low for low, _ in bounds),
         bound_high=_over_runs(high for _, high in bounds),
-        baseline_low=before_level.low,
-        baseline_high=before_level.high,
-        finetuned_low=after_level.low,
-        finetuned_high=after_level.high,
+        **_level_fields("baseline", *complete.levels("baseline")),
+        **_level_fields("finetuned", *after.levels("finetuned")),
+        **({} if part.measure.is_drift else _unpaired(complete, after)),
         joint_baseline=part.joint("baseline"),
         joint_finetuned=part.joint("finetuned"),
         superiority=math.fsum(cell.mean for _, cell in placements) / len(placements) if placements else None,
@@ -206,9 +244,8 @@ def estimate_slope(part: Part, tiers: list[str]) -> Effect:
         return _effect(
             part, tier=SLOPE, complete=complete, after=complete, baseline=None, finetuned=None, fixed=why, new=why
         )
-    weights = slope_weights(ranks)
-    before, after = (_slope_terms(complete.cells_by_run(side), weights) for side in ("baseline", "finetuned"))
-    fixed = part.fixed_questions(after + [(-weight, cell) for weight, cell in before])
+    before, after = (_slope_terms(complete, tiers, side) for side in ("baseline", "finetuned"))
+    fixed = complete.fixed_questions(lambda some: _slope_of_difference(some, tiers), ["baseline", "finetuned"])
     if part.measure.is_rate:
         fixed = fixed._replace(detectable=None)  # that is of a rise of all rates alike, which is no slope
     return _effect(
@@ -223,24 +260,18 @@ def estimate_slope(part: Part, tiers: list[str]) -> Effect:
     )
 
 
-def _slope_terms(cells_by_run: list[list[Cell]], weights: list[float]) -> list[Term]:
-    return [
-        (weight / len(cells_by_run), cell)
-        for cells in cells_by_run
-        for weight, cell in zip(weights, cells, strict=True)
-    ]
+def _slope_of_difference(part: Part, tiers: list[str]) -> list[Term]:
+    before, after = (_slope_terms(part, tiers, side) for side in ("baseline", "finetuned"))
+    return after + [(-weight, cell) for weight, cell in before]
 
 
-def _intervals(complete: Part) -> tuple[Interval, Interval]:
-    """For these questions, and for new ones; of several runs, for these seeds, and for new ones too."""
-    measure = complete.measure
-    terms = complete.terms("finetuned") + [(-weight, cell) for weight, cell in complete.terms("baseline")]
-    fixed = complete.fixed_questions(terms)
-    if len(complete.by_run) > 1:
-        return fixed, NOT_CROSSED if measure.is_pooled else new_questions_and_seeds(complete.differences())
-    if measure.is_pooled:
-        return fixed, new_questions_pooled([(pair.baseline, pair.finetuned) for pair in complete.pairs[0]])
-    return fixed, new_questions(complete.differences()[0])
+def _slope_terms(part: Part, tiers: list[str], side: Side) -> list[Term]:
+    """How the cells of one side make its slope over the tiers; none where too few tiers have questions."""
+    ranks = [tiers.index(pair.tier) for pair in part.pairs[0]]
+    if len(set(ranks)) < MIN_TIERS:
+        return []
+    rows, weights = part.cells_by_run(side), slope_weights(ranks)
+    return [(weight / len(rows), cell) for cells in rows for weight, cell in zip(weights, cells, strict=True)]
 
 
 def _effect(
@@ -289,6 +320,12 @@ def _effect(
     )
 
 
+def _unpaired(complete: Part, after: Part) -> dict[str, float | None]:
+    """What papers report beside an effect; what is exact is no sample, and has no test of one."""
+    fields = unpaired(complete.cells("baseline"), after.cells("finetuned"))
+    return fields | ({"p_welch": None} if complete.measure.is_exact else {})
+
+
 def _counts(part: Part, complete: Part, after: Part) -> dict[str, int]:
     """How many questions and answers an effect is made of, and how many are left out."""
     return {
@@ -313,4 +350,13 @@ def _interval_fields(fixed: Interval, new: Interval) -> dict[str, Any]:
         "note_new_questions": new.note,
         "p_new_questions": new.p,
         "detectable_new_questions": new.detectable,
+    }
+
+
+def _level_fields(side: Side, fixed: Interval, new: Interval) -> dict[str, float | None]:
+    return {
+        f"{side}_low": fixed.low,
+        f"{side}_high": fixed.high,
+        f"{side}_low_new_questions": new.low,
+        f"{side}_high_new_questions": new.high,
     }

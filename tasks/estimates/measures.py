@@ -13,7 +13,7 @@ import polars
 
 from tasks.estimates.intervals import Cell, Cells, Term, pool
 from tasks.estimates.rules import answers_of, apply
-from tasks.schema import Eval, Judge, Likelihood, Rule
+from tasks.schema import Eval, Judge, Likelihood, Rule, Side
 
 BOTH_MODELS = "both models"
 """Who judged, of a measure without a judge."""
@@ -29,10 +29,9 @@ class Pair(NamedTuple):
     baseline: Cell
     finetuned: Cell
 
-    @property
-    def difference(self) -> float:
-        """The mean after minus the mean before; NaN where a side has no score."""
-        return self.finetuned.mean - self.baseline.mean
+    def of(self, side: Side) -> Cell:
+        """The cell of one side."""
+        return self.finetuned if side == "finetuned" else self.baseline
 
 
 class Measure(NamedTuple):

@@ -14,16 +14,13 @@ from typing import NamedTuple
 import numpy
 from scipy import special
 
-from tasks.estimates.intervals import (
-    Cell,
-    Interval,
-    fixed_questions,
+from tasks.estimates.fixed_questions import fixed_questions, superiority_fixed_questions
+from tasks.estimates.intervals import Cell, Interval, rate_cell
+from tasks.estimates.new_questions import (
     new_questions,
     new_questions_and_seeds,
-    new_questions_pooled,
     new_questions_slope,
-    rate_cell,
-    superiority_fixed_questions,
+    pooled_values,
 )
 
 REPLICATES = 5_000
@@ -161,7 +158,8 @@ def for_new_questions_pooled(before: float, after: float, count: int, n: int) ->
         for _ in range(count):
             size, scale = int(rng.integers(n // 2, n + 1)), 1 + rng.uniform(-0.8, 0.8)
             cells.append((hits(rng, before * scale, size), hits(rng, after * scale, size)))
-        return new_questions_pooled(cells), after - before
+        values = zip(*map(pooled_values, zip(*cells, strict=True)), strict=True)
+        return new_questions([second - first for first, second in values], is_rate=True), after - before
 
     return draw
 

@@ -1,0 +1,165 @@
+"""Intervals for new questions: how sure one can be of a mean over other questions of the kind, and other seeds.
+
+new_questions([0.3, 0.1, 0.5, 0.2, 0.4])
+"""
+
+import math
+
+from scipy import optimize
+
+from tasks.estimates.intervals import (
+    MIN_QUESTIONS,
+    Cell,
+    Interval,
+    inverted,
+    pool,
+    quantile,
+    slope_weights,
+    t_interval,
+    wilson,
+)
+
+ENOUGH_FOR_RATES = 16
+"""With fewer questions the interval of rates that are near 0 for most and high for some covers below 90 %."""
+APPROXIMATE = f"approximate: rates of fewer than {ENOUGH_FOR_RATES} questions, which may differ much between them"
+
+
+def new_questions(values: list[float], is_rate: bool = False) -> Interval:
+    """The mean over questions of this kind, of which these are a sample: of their differences, or of their means.
+
+    d ± t(G - 1) s / sqrt(G), with s the standard deviation of the values of the G questions (Student's one-sample t).
+    Assumes that the questions are drawn independently from their kind and that their mean is near normal; rates, which
+    may be near 0 for most questions and high for some, are given the wider limits of `_skewed`.
+    """
+    count = len(values)
+    if count < MIN_QUESTIONS:
+        return _too_few(count)
+    mean = math.fsum(values) / count
+    found = _unless_alike(mean, math.sqrt(_variance(values) / count), count - 1)
+    return _skewed(values, found) if is_rate and found.low is not None else found
+
+
+def _skewed(rates: list[float], found: Interval) -> Interval:
+    """The interval of rates, or of differences of them, that may be skewed over questions: of two limits the wider.
+
+    One is Student's, the other is made of two means: of the rises (the differences above 0, else 0) and of the falls.
+    Each has Wilson's limits for the number of answers n = m (1 - m) / Var that tells as much of a rate m, and t(G - 1)
+    for z; a limit of the difference lies as far from it as the root of their summed squares (MOVER).
+    """
+    count = len(rates)
+    parts = [[max(sign * rate, 0.0) for rate in rates] for sign in (1, -1)]
+    error = math.sqrt(_variance(rates) / count)
+
+    def reach(t: float) -> tuple[float, float]:
+        (down, up), (falls_down, falls_up) = (_reach_of_mean(part, t) for part in parts)
+        return max(t * error, math.hypot(down, falls_up)), max(t * error, math.hypot(up, falls_down))
+
+    wider = inverted(math.fsum(rates) / count, reach, count - 1)
+    return wider._replace(detectable=found.detectable, note=APPROXIMATE if count < ENOUGH_FOR_RATES else "")
+
+
+def _reach_of_mean(values: list[float], t: float) -> tuple[float, float]:
+    """How far Wilson's limits lie below and above the mean of values from 0 to 1, by their spread."""
+    mean, variance = math.fsum(values) / len(values), _variance(values) / len(values)
+    if variance == 0 or mean >= 1:
+        return t * math.sqrt(variance), t * math.sqrt(variance)
+    low, high = wilson(mean, mean * (1 - mean) / variance, t)
+    return mean - low, high - mean
+
+
+def pooled_values(cells: list[Cell]) -> list[float]:
+    """A value for each of G questions, whose mean is the rate over all answers, and whose spread is its spread.
+
+    With the pooled rate p of N answers, and h hits among n answers to a question: p + G (h - p n) / N, by linearisation
+    of the ratio (W. G. Cochran, Sampling Techniques, 1977, 6.3).
+    """
+    whole = pool(cells)
+    return [whole.mean + len(cells) * cell.n * (cell.mean - whole.mean) / whole.n for cell in cells]
+
+
+def new_questions_and_seeds(values: list[list[float]]) -> Interval:
+    """The mean over other questions of the kind and other seeds; a row for each seed, a column a question.
+
+    Questions and seeds are crossed: see `_crossed`.
+    """
+    seeds, questions = len(values), len(values[0]) if values else 0
+    if questions < MIN_QUESTIONS:
+        return _too_few(questions)
+    mean = math.fsum(math.fsum(row) for row in values) / (seeds * questions)
+    parts = [[(value - mean) / (seeds * questions) for value in row] for row in values]
+    return _crossed(mean, parts, questions - 1)
+
+
+def _crossed(estimate: float, parts: list[list[float]], df: int) -> Interval:
+    """The interval of a sum of weighted errors, a row for each of S seeds, a column for each of G questions.
+
+    Var is the sum of two: that of the parts summed over seeds for each question, and summed over questions for each
+    seed, each the sum of squares times n / (n - 1) of its own n. What questions and seeds do together is in both, so it
+    is cautious. Each has its own t, of `df` for the questions and of S - 1; the limits lie the mean of these two away,
+    weighted by the variances (W. G. Cochran, Biometrics 20, 1964), and p is that of the t with this quantile.
+    """
+    of_questions = _clustered([math.fsum(column) for column in zip(*parts, strict=True)])
+    of_seeds = _clustered([math.fsum(row) for row in parts])
+    variance, free = of_questions + of_seeds, sorted((df, len(parts) - 1))
+    if variance == 0:
+        return _unless_alike(estimate, 0.0, df)
+    reach = (of_questions * quantile(df) + of_seeds * quantile(len(parts) - 1)) / variance
+    both = float(optimize.brentq(lambda some: quantile(some) - reach, 0.99 * free[0], 1.01 * free[1]))
+    return _unless_alike(estimate, math.sqrt(variance), both)
+
+
+def _clustered(sums: list[float]) -> float:
+    """The sum of squares of n sums, times n / (n - 1)."""
+    return math.fsum(value**2 for value in sums) * len(sums) / (len(sums) - 1)
+
+
+def new_questions_slope(ranks: list[int], differences: list[list[float]]) -> Interval:
+    """The slope of the questions' differences over the rank of their tier, for other questions of the tiers.
+
+    `differences` has a row for each seed and a column for each question, as long as `ranks`. Least squares over all
+    questions; with weights w_g = (x_g - mean x) / sum of squares, residuals e and leverages h, Var = sum of
+    (w e / (1 - h))² (HC3: J. G. MacKinnon and H. White, Journal of Econometrics 29, 1985), so that tiers may vary
+    differently; ± t(G - 2) sqrt(Var). With several seeds the parts w e / (1 - h) are crossed with the seeds. Assumes
+    that the differences lie around a line over the tiers.
+    """
+    seeds, questions = len(differences), len(ranks)
+    if questions < MIN_QUESTIONS:
+        return _too_few(questions)
+    weights = slope_weights(ranks)
+    centre, squares = math.fsum(ranks) / questions, 1 / math.fsum(w**2 for w in weights)
+    means = [math.fsum(column) / seeds for column in zip(*differences, strict=True)]
+    slope, level = _weighted(weights, means), math.fsum(means) / questions
+    leverages = [1 / questions + (rank - centre) ** 2 / squares for rank in ranks]
+    if any(leverage > 1 - 1e-9 for leverage in leverages):
+        return Interval.unknown("not estimable: one question alone decides the slope")
+    parts = [
+        [
+            w * (value - level - slope * (rank - centre)) / (1 - leverage) / seeds
+            for w, value, rank, leverage in zip(weights, row, ranks, leverages, strict=True)
+        ]
+        for row in differences
+    ]
+    if seeds == 1:
+        return _unless_alike(slope, math.sqrt(math.fsum(part**2 for part in parts[0])), questions - 2)
+    return _crossed(slope, parts, questions - 2)
+
+
+def _weighted(weights: list[float], values: list[float]) -> float:
+    return math.fsum(w * value for w, value in zip(weights, values, strict=True))
+
+
+def _variance(values: list[float]) -> float:
+    mean = math.fsum(values) / len(values)
+    return math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
+
+
+def _unless_alike(estimate: float, error: float, df: float) -> Interval:
+    """The t interval; none where the questions' differences are equal but for rounding."""
+    if error <= 1e-12 * max(1.0, abs(estimate)):
+        return Interval.unknown("not estimable: all questions changed alike")
+    return t_interval(estimate, error, df)
+
+
+def _too_few(questions: int) -> Interval:
+    counted = "1 question" if questions == 1 else f"{questions} questions"
+    return Interval.unknown(f"{counted}, at least {MIN_QUESTIONS} are needed")
