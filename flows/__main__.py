@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from flows.cli import audit, data, server
-from flows.cli.arguments import Place, numbers, say, several, sizes, use_server
+from flows.cli.arguments import Commands, Place, numbers, say, several, sizes, use_server
 from flows.cli.start import is_of_no_run, judge_responses, load, start
 from tasks.catalog import UserError
 from tasks.schema import Until
 
 app = typer.Typer(
     name="spillover",
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,

@@ -5,6 +5,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from flows.prose import in_width
 from tasks.visible import visible
 
 
@@ -18,6 +19,12 @@ class Terminal(Console):
     def render_str(self, text: str, **options: Any) -> Text:
         """What Rich asks for each string that it prints."""
         return super().render_str(visible(text), **options)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Breaks prose between words in a terminal; what goes elsewhere keeps its lines, for who reads them."""
+        if self.is_terminal:
+            objects = tuple(in_width(visible(o), self.width) if isinstance(o, str) else o for o in objects)
+        super().print(*objects, **options)
 
 
 console = Terminal()

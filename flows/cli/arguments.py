@@ -2,10 +2,14 @@
 
 import math
 import os
-from typing import Annotated
+import shutil
+import sys
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
+from flows.prose import in_width
 from tasks.catalog import UserError
 from tasks.visible import visible
 
@@ -14,9 +18,25 @@ Place = Annotated[
 ]
 
 
+class Commands(TyperGroup):
+    """Commands whose descriptions stand whole in the help: Typer's own cuts them off where the line ends."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """A command and its first sentence, on as many lines as it takes."""
+        commands = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
+        described = [(name, command.get_short_help_str(limit=1_000)) for name, command in commands if command]
+        with formatter.section("Commands"):
+            formatter.write_dl(described)
+
+
 def say(text: str, err: bool = False) -> None:
-    """Prints text as it is, with what a terminal would obey in it spelled out; imports no more than that takes."""
-    typer.echo(visible(text), err=err)
+    """Prints text as it is, with what a terminal would obey in it spelled out; imports no more than that takes.
+
+    A terminal gets prose that breaks between words, a file or a program the lines as they are.
+    """
+    is_terminal = (sys.stderr if err else sys.stdout).isatty()
+    shown = visible(text)
+    typer.echo(in_width(shown, shutil.get_terminal_size().columns) if is_terminal else shown, err=err)
 
 
 def several(text: str) -> list[str]:

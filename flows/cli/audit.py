@@ -4,9 +4,10 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.arguments import Place, say, several, use_server
+from flows.cli.arguments import Commands, Place, say, several, use_server
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     help="How far a run's judges can be trusted: repeat, compare, sheet, read.",
     rich_markup_mode=None,

@@ -4,10 +4,12 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.arguments import numbers, say, several
+from flows.cli.arguments import Commands, numbers, say, several
 from tasks.catalog import UserError
 
-app = typer.Typer(no_args_is_help=True, help="Tools for sets of documents: lint, mix.", rich_markup_mode=None)
+app = typer.Typer(
+    cls=Commands, no_args_is_help=True, help="Tools for sets of documents: lint, mix.", rich_markup_mode=None
+)
 
 
 @app.command("lint")

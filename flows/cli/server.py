@@ -2,9 +2,11 @@
 
 import typer
 
-from flows.cli.arguments import say
+from flows.cli.arguments import Commands, say
 
-app = typer.Typer(no_args_is_help=True, help="The local Prefect server: start, stop, status.", rich_markup_mode=None)
+app = typer.Typer(
+    cls=Commands, no_args_is_help=True, help="The local Prefect server: start, stop, status.", rich_markup_mode=None
+)
 
 
 @app.command()

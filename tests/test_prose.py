@@ -1,0 +1,28 @@
+import pytest
+
+from flows.prose import in_width
+
+COMMAND = "spillover run demo 'judging.judges=[claude,lexicon]' sampling.n_samples=20 --run one"
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_prose_breaks_between_words_and_nowhere_else(width):
+    text = "Made with the stand-in model: 3 million parameters, it shows how Spillover works. " * 5
+    lines = in_width(text, width).split("\n")
+    assert max(map(len, lines)) <= width
+    assert " ".join(lines).split() == text.split()
+    assert not [line for line in lines if line.startswith(" ")]
+
+
+@pytest.mark.parametrize("before", ["interrupted; go on with: ", "Resume with  ", "not judged yet; finish it with `"])
+def test_a_command_is_never_broken_and_neither_is_a_path(before):
+    after = "`, which asks for what is not there" if before.endswith("`") else ""
+    lines = in_width(f"{before}{COMMAND}{after}", 40).split("\n")
+    assert [line for line in lines if COMMAND in line]
+    path = "/a/rather/long/path/of/a/run/that/is/longer/than/a/line/report.html"
+    assert in_width(f"Report      {path}", 40).split("\n") == ["Report", path]
+
+
+def test_a_line_that_fits_and_the_indent_of_one_that_does_not_stay():
+    text = "  two  blanks\n\n  a longer line that takes two"
+    assert in_width(text, 20) == "  two  blanks\n\n  a longer line that\n  takes two"
