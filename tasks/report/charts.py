@@ -233,6 +233,13 @@ BETWEEN = Chart(
     "Fine-tuned answers against those of the control, or else of the first group, by question, with 95 % intervals",
     "fine-tune against fine-tune",
 )
+DOSES = Chart(
+    "doses",
+    _doses,
+    "The difference over all questions by dose; the band is its 95 % interval for these questions (where there is "
+    "none, for new ones)",
+    "by dose",
+)
 OF_COMPARISON: tuple[Chart[polars.DataFrame], ...] = (
     Chart(
         "comparison",
@@ -248,7 +255,7 @@ OF_COMPARISON: tuple[Chart[polars.DataFrame], ...] = (
         "The same as numbers; the colour is their share of the measure's range; * where Holm's p is below 0.05",
         "differences in colour",
     ),
-    Chart("doses", _doses, "The difference over the dose, with its 95 % interval for these questions", "by dose"),
+    DOSES,
     Chart(
         "checkpoints",
         _checkpoints,
