@@ -67,6 +67,16 @@ def run(
 
 
 @app.command()
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What it shall be called; also the name of its folder.")],
+) -> None:
+    """Write an experiment and its eval, commented, in a folder here; they run as they are."""
+    from flows.cli.new import write_new
+
+    write_new(name)
+
+
+@app.command()
 def check(
     name: Name,
     overrides: Overrides = None,
