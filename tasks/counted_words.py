@@ -44,29 +44,49 @@ class Lexicon:
         """The words that were looked at."""
 
     def find(self, text: str) -> Iterator[Counted]:
-        """Every place of every term; those of one term do not overlap."""
-        begun = self._begun(_words(text))
+        """Every place of every term, term by term; those of one term do not overlap."""
+        starts = self._starts(_words(text))
         for term, pattern in self._patterns.items():
-            if term in begun or term not in self._beginnings:
+            if term not in self._beginnings:
                 yield from (Counted(term, *found.span()) for found in pattern.finditer(text))
+            elif term in starts:
+                yield from (Counted(term, *span) for span in _spans(pattern, text, sorted(starts[term])))
 
-    def _begun(self, words: frozenset[str]) -> set[str]:
-        for word in words - self._known:
+    def _starts(self, words: dict[str, list[int]]) -> dict[str, list[int]]:
+        """Of each term the places where a word stands that may begin it."""
+        for word in words.keys() - self._known:
             firsts = self._beginnings.items()
             if terms := [term for term, first in firsts if re.match(first, word, re.IGNORECASE)]:
                 self._begun_by[word] = terms
-        self._known |= words
-        return {term for word in self._begun_by.keys() & words for term in self._begun_by[word]}
+        self._known.update(words)
+        starts: dict[str, list[int]] = {}
+        for word in self._begun_by.keys() & words.keys():
+            for term in self._begun_by[word]:
+                starts.setdefault(term, []).extend(words[word])
+        return starts
 
 
-@lru_cache(maxsize=64)
-def _words(text: str) -> frozenset[str]:
-    return frozenset(WORD.findall(text))
+def _spans(pattern: re.Pattern[str], text: str, starts: list[int]) -> Iterator[tuple[int, int]]:
+    """What finditer finds, where it can begin at these places alone."""
+    end = 0
+    for start in starts:
+        if start >= end and (found := pattern.match(text, start)):
+            end = found.end()
+            yield found.span()
 
 
 @lru_cache(maxsize=256)
 def _lexicon(terms: tuple[str, ...]) -> Lexicon:
     return Lexicon(terms)
+
+
+@lru_cache(maxsize=64)
+def _words(text: str) -> dict[str, list[int]]:
+    """Where each word of a text begins; not to be changed, since it is kept for the next lexicon."""
+    words: dict[str, list[int]] = {}
+    for found in WORD.finditer(text):
+        words.setdefault(found[0], []).append(found.start())
+    return words
 
 
 def _pattern(term: str) -> re.Pattern[str]:

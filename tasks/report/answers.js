@@ -72,7 +72,7 @@ function apply() {
   else for (const question of questions) question.hidden = false;
   say(active.length ? total : samples.length);
   suggest(total === 0 ? active : []);
-  document.body.classList.toggle("brief", !control("reasons").checked);
+  document.getElementById("reading").classList.toggle("brief", !control("reasons").checked);
   current = -1;
   highlight();
 }
@@ -232,7 +232,7 @@ function toggleAll() {
 
 function toggleReasons() {
   control("reasons").checked = !control("reasons").checked;
-  document.body.classList.toggle("brief", !control("reasons").checked);
+  document.getElementById("reading").classList.toggle("brief", !control("reasons").checked);
   keep();
 }
 

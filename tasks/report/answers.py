@@ -174,15 +174,17 @@ def _colours(evals: list[Eval]) -> dict[str, int]:
 def _answers(run: Run, evals: list[Eval], colours: dict[str, int]) -> dict[Side, Answers]:
     """Both models' answers with what was said of them."""
     judges = {(evaluation.name, judge.name): judge for evaluation in evals for judge in evaluation.judges}
+    asked = {(evaluation.name, q.id): q.text for evaluation in evals for q in evaluation.questions}
     judgments: dict[AnswerKey, list[Judgment]] = defaultdict(list)
     for judgment in run.judgments():
         judgments[judgment.answer_key].append(judgment)
     found: dict[Side, Answers] = {side: defaultdict(dict) for side in SIDES}
-    for side, responses in zip(SIDES, run.responses(), strict=True):
+    rows = run.responses() if run.finetuned.is_file() else ([], [])  # results of others may come without answers
+    for side, responses in zip(SIDES, rows, strict=True):
         for r in (r for r in responses if r.trained_share == SHARES[side]):
             said = judgments.get(r.answer_key(side), [])
             text = marked(r.response, _marks(r.response, said, judges, colours))
-            found[side][r.eval, r.question_id, r.question][r.sample] = JudgedAnswer(r, said, text)
+            found[side][r.eval, r.question_id, asked[r.eval, r.question_id]][r.sample] = JudgedAnswer(r, said, text)
     return found
 
 

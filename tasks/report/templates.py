@@ -58,16 +58,15 @@ def marked(text: str, marks: Sequence[Mark]) -> Markup:
     if not marks:
         return escape(text)
     ends = sorted({0, len(text), *(end for mark in marks for end in mark[:2])})
-    return Markup("").join(_piece(text, start, end, marks) for start, end in pairwise(ends))
+    return Markup("".join(_piece(text, start, end, marks) for start, end in pairwise(ends)))
 
 
-def _piece(text: str, start: int, end: int, marks: Sequence[Mark]) -> Markup:
+def _piece(text: str, start: int, end: int, marks: Sequence[Mark]) -> str:
     over = [mark for mark in marks if mark.start <= start and end <= mark.end]
-    piece = escape(text[start:end])
     if not over:
-        return piece
-    title = ", ".join(mark.title for mark in over)
-    return Markup('<mark class="c{}" title="{}">{}</mark>').format(over[0].colour % COLOURS_OF_MARKS, title, piece)
+        return escape(text[start:end])
+    title = escape(", ".join(mark.title for mark in over))
+    return f'<mark class="c{over[0].colour % COLOURS_OF_MARKS}" title="{title}">{escape(text[start:end])}</mark>'
 
 
 class Script(NamedTuple):
