@@ -3,10 +3,12 @@
 uv run python -m tests.benchmarks.coverage [replicates]
 
 Answers are drawn from a known truth: each question has a mean before, a difference and a spread. Gaussian scores
-are taken as they are; ordinal ones fall into 1 to 5 by thresholds; rates are hits. The same simulations run with fewer
-replicates in tests/estimates/test_coverage.py.
+are taken as they are; ordinal ones fall into 1 to 5 by thresholds; rates are hits. Three grids have every cell of their
+plan: rates of these questions, beside MOVER of each question's own Wilson limits; rates that are skewed over new
+questions; questions crossed with seeds. Some of it runs with fewer replicates in tests/estimates/test_coverage.py.
 """
 
+import itertools
 import sys
 from collections.abc import Callable
 from typing import NamedTuple
@@ -15,7 +17,7 @@ import numpy
 from scipy import special
 
 from tasks.estimates.fixed_questions import fixed_questions, superiority_fixed_questions
-from tasks.estimates.intervals import Cell, Interval, rate_cell
+from tasks.estimates.intervals import Cell, Interval, Z, rate_cell
 from tasks.estimates.new_questions import (
     new_questions,
     new_questions_and_seeds,
@@ -27,6 +29,7 @@ REPLICATES = 5_000
 THRESHOLDS = numpy.array([-0.2, 0.8, 1.8, 2.8])
 """Between the scores 1 to 5, on the latent scale: most answers of a baseline near 0 score 1 or 2."""
 
+ROUNDING = 1e-9
 Draw = Callable[[numpy.random.Generator], tuple[Interval, float]]
 """One replicate: an interval, and the truth that it should hold."""
 
@@ -39,6 +42,8 @@ class Found(NamedTuple):
     """How often the p is below 0.05."""
     estimated: float
     """Share of the replicates with an interval."""
+    width: float
+    """The mean distance of both limits."""
 
 
 class Question(NamedTuple):
@@ -50,14 +55,16 @@ class Question(NamedTuple):
 def simulate(draw: Draw, replicates: int, seed: int = 0) -> Found:
     rng = numpy.random.default_rng(seed)
     covered = rejected = estimated = 0
+    width = 0.0
     for _ in range(replicates):
         interval, truth = draw(rng)
         if interval.low is None or interval.high is None:
             continue
         estimated += 1
-        covered += interval.low <= truth <= interval.high
+        covered += interval.low - ROUNDING <= truth <= interval.high + ROUNDING
+        width += interval.high - interval.low
         rejected += interval.p is not None and interval.p < 0.05
-    return Found(covered / estimated, rejected / estimated, estimated / replicates)
+    return Found(covered / estimated, rejected / estimated, estimated / replicates, width / estimated)
 
 
 # ---- truths --------------------------------------------------------------------------------------
@@ -140,16 +147,6 @@ def hits(rng: numpy.random.Generator, rate: float, n: int) -> Cell:
     return rate_cell(int(rng.binomial(n, rate)), n, 0, n)
 
 
-def for_rates(before: float, after: float, count: int, n: int) -> Draw:
-    """Hits at the given rates, to every question alike."""
-
-    def draw(rng: numpy.random.Generator) -> tuple[Interval, float]:
-        cells = [(hits(rng, before, n), hits(rng, after, n)) for _ in range(count)]
-        return fixed_questions(_terms(cells), is_rate=True), after - before
-
-    return draw
-
-
 def for_new_questions_pooled(before: float, after: float, count: int, n: int) -> Draw:
     """Rates that differ from question to question, of unequal numbers of answers."""
 
@@ -158,22 +155,8 @@ def for_new_questions_pooled(before: float, after: float, count: int, n: int) ->
         for _ in range(count):
             size, scale = int(rng.integers(n // 2, n + 1)), 1 + rng.uniform(-0.8, 0.8)
             cells.append((hits(rng, before * scale, size), hits(rng, after * scale, size)))
-        values = zip(*map(pooled_values, zip(*cells, strict=True)), strict=True)
+        values = zip(*(pooled_values(list(side)) for side in zip(*cells, strict=True)), strict=True)
         return new_questions([second - first for first, second in values], is_rate=True), after - before
-
-    return draw
-
-
-def for_new_seeds(count: int, seeds: int, n: int, of_seeds: float) -> Draw:
-    """Gaussian scores; each seed moves all questions together, and each question a little by itself."""
-
-    def draw(rng: numpy.random.Generator) -> tuple[Interval, float]:
-        asked = questions(rng, count, 0.5, 0.4)
-        rows = []
-        for shift in rng.normal(0, of_seeds, seeds):
-            moved = [q._replace(difference=q.difference + shift + rng.normal(0, 0.1)) for q in asked]
-            rows.append([after.mean - before.mean for before, after in pairs(rng, "gaussian", moved, n)])
-        return new_questions_and_seeds(rows), 0.5
 
     return draw
 
@@ -234,20 +217,181 @@ NO_EFFECT: dict[str, Draw] = {
 }
 """Here an effect may be found in at most 6 %."""
 REPORTED: dict[str, Draw] = {
-    "rates 1 % and 1 %, 8 x 10": for_rates(0.01, 0.01, 8, 10),
-    "rates 1 % and 5 %, 8 x 40": for_rates(0.01, 0.05, 8, 40),
-    "rates 5 % and 20 %, 8 x 10": for_rates(0.05, 0.20, 8, 10),
-    "rates 20 % and 50 %, 8 x 10": for_rates(0.20, 0.50, 8, 10),
-    "rates 1 % and 10 %, 1 x 100": for_rates(0.01, 0.10, 1, 100),
     "pooled rates 5 % and 20 %, new questions, 12 x 10 to 20": for_new_questions_pooled(0.05, 0.20, 12, 20),
-    "crossed, 8 questions x 3 seeds, seeds alike": for_new_seeds(8, 3, 10, 0.0),
-    "crossed, 8 questions x 3 seeds, seeds differ": for_new_seeds(8, 3, 10, 0.3),
-    "crossed, 20 questions x 6 seeds, seeds differ": for_new_seeds(20, 6, 10, 0.3),
     "slope, 4 tiers x 2 questions": for_the_slope(2, 10, -0.3),
     "slope, 4 tiers x 5 questions": for_the_slope(5, 10, -0.3),
     "superiority, 8 x 10": for_superiority(8, 10, 0.5),
 }
 """Reported, whatever it is."""
+
+
+# ---- grids ---------------------------------------------------------------------------------------
+
+
+class Rates(NamedTuple):
+    """Questions that are each asked n times, whose rates go a share of the way to 1."""
+
+    questions: int
+    n: int
+    before: float
+    """The mean over the questions."""
+    rise: float
+    alike: bool
+    """Else rates of Beta(p, 1 - p), evenly spread: most near 0 or 1."""
+
+    def truths(self) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """Each question's rate before and after."""
+        evenly = (numpy.arange(self.questions) + 0.5) / self.questions
+        rates = special.betaincinv(self.before, 1 - self.before, evenly)
+        rates = numpy.full(self.questions, self.before) if self.alike else rates * self.before / rates.mean()
+        return rates.clip(0, 1), (rates + self.rise * (1 - rates)).clip(0, 1)
+
+    def fewest_hits(self) -> float:
+        """Expected on the side that has fewer, or misses if these are fewer."""
+        return min(self.n * min(rates.sum(), (1 - rates).sum()) for rates in self.truths())
+
+    def draw(self, rng: numpy.random.Generator) -> tuple[Interval, float]:
+        before, after = self.truths()
+        sides = [rng.binomial(self.n, rates) for rates in (before, after)]
+        cells = zip(*([rate_cell(int(hits), self.n, 0, self.n) for hits in side] for side in sides), strict=True)
+        return fixed_questions(_terms(list(cells)), is_rate=True), float((after - before).mean())
+
+    def by_mover(self, replicates: int) -> tuple[float, float]:
+        """Coverage and mean width of the limits that combine those of Wilson of each cell: another method."""
+        rng, sides = numpy.random.default_rng(1), self.truths()
+        p, q = (rng.binomial(self.n, rates, (replicates, self.questions)) / self.n for rates in sides)
+        (p_low, p_high), (q_low, q_high) = _wilson(p, self.n), _wilson(q, self.n)
+        below = numpy.sqrt(((q - q_low) ** 2 + (p_high - p) ** 2).sum(axis=1)) / self.questions
+        above = numpy.sqrt(((q_high - q) ** 2 + (p - p_low) ** 2).sum(axis=1)) / self.questions
+        error = (sides[1] - sides[0]).mean() - (q - p).mean(axis=1)
+        held = (-below - ROUNDING <= error) & (error <= above + ROUNDING)
+        return float(held.mean()), float((below + above).mean())
+
+
+def _wilson(rates: numpy.ndarray, n: int) -> tuple[numpy.ndarray, numpy.ndarray]:
+    centre, half = (rates + Z**2 / (2 * n)), Z * numpy.sqrt(rates * (1 - rates) / n + Z**2 / (4 * n**2))
+    return (centre - half) / (1 + Z**2 / n), (centre + half) / (1 + Z**2 / n)
+
+
+RATES = [
+    Rates(questions, n, before, rise, alike)
+    for n, questions, before, rise, alike in itertools.product(
+        (2, 3, 5, 10, 20, 50), (1, 4, 8, 24, 50), (0.01, 0.05, 0.1, 0.2, 0.35, 0.5), (0.0, 0.15), (True, False)
+    )
+    if questions > 1 or alike
+]
+
+
+class Skewed(NamedTuple):
+    """Rates after that are Beta(a, b) over new questions, of a baseline whose rate is the same for all."""
+
+    a: float
+    b: float
+    before: float
+    questions: int
+    n: int
+
+    def draw(self, rng: numpy.random.Generator) -> tuple[Interval, float]:
+        after = rng.binomial(self.n, rng.beta(self.a, self.b, self.questions)) / self.n
+        before = rng.binomial(self.n, self.before, self.questions) / self.n
+        return new_questions(list(after - before), is_rate=True), self.a / (self.a + self.b) - self.before
+
+
+SKEWED = [
+    Skewed(a, b, before, questions, n)
+    for (a, b), before, questions, n in itertools.product(
+        ((0.3, 1.2), (0.1, 0.9), (2.0, 2.0)), (0.0, 0.02), (5, 8, 16, 24, 50), (10, 50)
+    )
+]
+
+
+class Crossed(NamedTuple):
+    """Each seed moves all questions together, and each question a little by itself: standard deviations."""
+
+    questions: int
+    seeds: int
+    of_questions: float
+    of_seeds: float
+    of_both: float
+
+    def draw(self, rng: numpy.random.Generator) -> tuple[Interval, float]:
+        values = (
+            rng.normal(0, self.of_seeds, (self.seeds, 1))
+            + rng.normal(0, self.of_questions, self.questions)
+            + rng.normal(0, self.of_both, (self.seeds, self.questions))
+        )
+        return new_questions_and_seeds(values.tolist()), 0.0
+
+    def ideal(self) -> float:
+        """The width if all three were known."""
+        of_means = self.of_seeds**2 / self.seeds + self.of_questions**2 / self.questions
+        return float(2 * Z * numpy.sqrt(of_means + self.of_both**2 / self.seeds / self.questions))
+
+
+CROSSED = [
+    Crossed(questions, seeds, 0.4, of_seeds, of_both)
+    for questions, seeds, of_seeds, of_both in itertools.product((8, 24), (2, 3, 6), (0.0, 0.1, 0.3, 1.0), (0.05, 0.3))
+]
+
+
+class Row(NamedTuple):
+    """One cell of the grid of rates."""
+
+    coverage: float
+    ratio: float
+    """The mean width over that of MOVER."""
+    of_mover: float
+    """MOVER's coverage."""
+    hits: float
+    cell: Rates
+
+    def __str__(self) -> str:
+        by = f"{self.ratio:.2f} x MOVER, which covers {self.of_mover:.1%}"
+        return f"{self.coverage:6.1%}, {by}, {self.hits:.1f} hits: {self.cell}"
+
+
+def rates_grid(replicates: int) -> None:
+    """Every cell, then the worst of them."""
+    rows = []
+    for cell in RATES:
+        found, (of_mover, width) = simulate(cell.draw, replicates), cell.by_mover(replicates)
+        rows.append(Row(found.coverage, found.width / width, of_mover, float(cell.fewest_hits()), cell))
+        print(f"  {rows[-1]}", flush=True)
+    enough = [row for row in rows if row.hits >= 5]
+    print(f"  worst of {len(rows)}: {min(rows)}; {sum(row.coverage < 0.935 for row in rows)} below 93.5 %")
+    print(f"  most with 5 hits: {max(enough)}; {sum(row.coverage > 0.975 for row in enough)} above 97.5 %")
+    for name, some in (("in all", rows), ("with 5 hits", enough)):
+        wide = sorted((row for row in some if row.of_mover >= 0.935), key=lambda row: row.ratio)
+        print(f"  widest where MOVER covers, {name}: {wide[-1]}; {sum(row.ratio > 1.15 for row in wide)} above 1.15")
+    print(f"  MOVER: {sum(row.of_mover < 0.935 for row in rows)} below 93.5 %")
+
+
+def skewed_grid(replicates: int) -> None:
+    """Every cell, then the worst of all, and of those that are not called approximate."""
+    rows = [(simulate(cell.draw, replicates), cell) for cell in SKEWED]
+    for found, cell in rows:
+        print(f"  {found.coverage:6.1%}, {found.estimated:6.1%} with an interval: {cell}")
+    for fewest in (5, 8, 16):
+        coverage, cell = min((found.coverage, cell) for found, cell in rows if cell.questions >= fewest)
+        print(f"  worst from {fewest} questions on: {coverage:.1%}, {cell}")
+
+
+def crossed_grid(replicates: int) -> None:
+    """Every cell, then the worst of them for each number of seeds."""
+    rows = [(simulate(cell.draw, replicates), cell) for cell in CROSSED]
+    for found, cell in rows:
+        print(f"  {found.coverage:6.1%}, {found.width / cell.ideal():.2f} x ideal: {cell}")
+    for seeds in (2, 3, 6):
+        coverage, cell = min((found.coverage, cell) for found, cell in rows if cell.seeds == seeds)
+        print(f"  worst of {seeds} seeds: {coverage:.1%}, {cell}")
+
+
+GRIDS = {
+    "rates skewed over new questions: fewer than 16 are called approximate": skewed_grid,
+    "questions crossed with seeds": crossed_grid,
+    "rates of these questions": rates_grid,
+}
+"""Of these every cell is printed."""
 
 
 def main() -> None:
@@ -261,6 +405,9 @@ def main() -> None:
             print(f"  {name:56} {found.coverage:6.1%} {found.rejected:6.1%} {found.estimated:6.1%}", flush=True)
             worst += [name] if group is COVERED and not 0.93 <= found.coverage <= 0.97 else []
             worst += [name] if group is NO_EFFECT and found.rejected > 0.06 else []
+    for title, grid in GRIDS.items():
+        print(f"\n{title}", flush=True)
+        grid(replicates)
     sys.exit(f"\noutside: {', '.join(worst)}" if worst else 0)
 
 
