@@ -20,6 +20,7 @@ CONFIG = {
     "axis": {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal", "gridColor": "#e8eaed"},
     "axisX": {"tickCount": 8, "labelFlush": False},
     "legend": {"labelFontSize": 12, "titleFontSize": 12, "orient": "top"},
+    "title": {"anchor": "start", "offset": 14},
     "view": {"stroke": None},
 }
 """What all charts look like, as Vega-Lite writes it."""

@@ -18,6 +18,12 @@ def test_the_whole_distribution_has_a_bar_for_each_class_tier_and_model():
     assert sum(row["mean"] for row in data if row["place"] == "aligned · direct") == pytest.approx(2)
 
 
+def test_each_part_of_the_distribution_has_bars_as_wide_as_its_own_classes_allow():
+    shares = distributions(judgments_frame(two_judge_judgments()), [two_judge_eval()])
+    drawn = distribution(as_table(shares, Share)).to_dict()
+    assert drawn["resolve"] == {"scale": {"x": "independent", "xOffset": "independent"}}
+
+
 def test_a_box_has_the_quartiles_and_ends_at_the_last_score_within_its_reach():
     scores = judgments("q1", "baseline", [10, 20, 30, 40, 100, None], "aligned")
     (row,) = five_numbers(judgments_frame(scores), two_judge_eval()).to_dicts()

@@ -19,7 +19,7 @@ def run(data):
 
 
 def test_a_run_of_several_measures_leaves_every_chart_with_its_table(run):
-    names = {"boxes_e", "effects_e", "judges_e", "levels_e", "matrix", "questions_e", "scores_e"}
+    names = {"boxes_e", "effects_e", "judges_e", "levels_e", "matrix", "overview", "questions_e", "scores_e"}
     assert {file.stem for file in run.charts.iterdir()} == names
     for name in names:
         kinds = {file.suffix for file in run.charts.glob(f"{name}.*")}

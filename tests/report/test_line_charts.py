@@ -1,4 +1,20 @@
-from tasks.report.line_charts import training_curve
+import polars
+
+from tasks.report.line_charts import over_doses, training_curve
+from tests.fakes.two_judges import two_judge_effects
+
+
+def test_doses_are_one_line_over_all_questions_with_its_band():
+    doses = [
+        two_judge_effects().with_columns(label=polars.lit(name), dose=n) for n, name in ((0.5, "half"), (1.0, "all"))
+    ]
+    drawn = over_doses(polars.concat(doses)).to_dict()
+    (data,) = drawn["datasets"].values()
+    assert [(row["measure"], row["tier"], row["dose"]) for row in data] == [
+        (measure, "all", dose) for dose in (0.5, 1) for measure in ("coherent", "aligned")
+    ]
+    marks = [layer["mark"]["type"] for layer in drawn["vconcat"][0]["layer"]]
+    assert marks == ["rule", "area", "line"]
 
 
 def test_steps_are_whole():

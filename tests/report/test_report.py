@@ -72,6 +72,29 @@ def test_what_kind_of_model_answered_is_said_of_those_that_come_with_spillover(r
     assert "Made with" not in render(run)
 
 
+def test_the_verdict_the_chart_what_is_missing_and_the_cost_come_before_all_else(run):
+    run.note(spent={"usd": 0, "judging": {"usd": 0, "calls": 16}})
+    truncated = [r.model_copy(update={"state": "truncated"}) for r in run.responses()[0]]
+    write_rows(run.baseline, truncated)
+    first, _, rest = render(run).partition('<h2 id="changed">')
+    assert [first.count(word) for word in ('class="headline"', "<img", "</nav>")] == [1, 1, 1]
+    assert first.index('class="headline"') < first.index("<img") < first.index("<b>Missing</b>") < first.index("</nav>")
+    assert "lexicon: 2 of 16 judgments are missing (2 unreadable)." in first
+    assert "Cut off at the token limit: 8 of 8 baseline answers, 0 of 8 fine-tuned ones." in first
+    assert "<b>Cost</b> nothing." in first
+    assert "Does neutral text" not in first[: first.index("</nav>")], "the description stands behind"
+    columns = rest[rest.index("<table") : rest.index("</tr>")]
+    assert columns.count("<th") == 6
+
+
+def test_a_lexicons_words_and_what_a_tier_is_are_said(run):
+    page = render(run)
+    assert (
+        "It adds up the weights of these words, and the score rises at 1, 2, 4, 8: farm*, animal welfare (2)." in page
+    )
+    assert "A <b>tier</b> is how far a question lies from what was trained on" in page
+
+
 def test_charts_are_written_whole_in_every_format_with_their_table(run):
     for name in ("effects_e", "training_curve"):
         head = {kind: (run.charts / f"{name}.{kind}").read_bytes()[:5] for kind in ("svg", "png", "pdf")}

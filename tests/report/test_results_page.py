@@ -3,7 +3,7 @@ from tasks.report.results_page import results, targets
 
 def test_the_page_of_results_has_both_averages_and_says_whether_a_target_is_met(exported_run):
     page = exported_run.results.read_text()
-    assert "| aligned | 85.00 | 21.47 to 148.53 | 10.00 | – | -75.00 | – | 2 / 1 |" in page
+    assert "| aligned | 85.00 | 21.47 to 100.00 | 10.00 | – | -75.00 | – | 2 / 1 |" in page
     assert "- aligned < 75 (e): met, the fine-tuned model's mean is 10.00 (base model 85.00)" in page
     assert "- aligned > 70 (e): not met" in page
     assert "- coherent > 50: not measured" in page
