@@ -130,7 +130,8 @@ def _counts(evaluation: Eval, judgments: int = 0) -> str:
     tiers = len({question.tier for question in questions})
     return ", ".join(
         [
-            f"{evaluation.name}: {len(questions):,} questions in {tiers} {'tier' if tiers == 1 else 'tiers'}",
+            f"{evaluation.name}: {len(questions):,} {'question' if len(questions) == 1 else 'questions'} in "
+            f"{tiers} {'tier' if tiers == 1 else 'tiers'}",
             *([f"{system_prompts} system prompts"] if system_prompts else []),
             f"judged by {', '.join(judge.name for judge in evaluation.judges)}",
             *([f"{judgments:,} judgments"] if judgments else []),

@@ -5,6 +5,7 @@
 Within a group every question was asked of every seed; tasks/estimates/estimates.py says how that is estimated.
 """
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from hashlib import sha256
@@ -15,11 +16,11 @@ from prefect import task
 
 from tasks.estimates.contrasts import SEEDS_SAID, reference
 from tasks.estimates.estimates import effects_of
-from tasks.estimates.groups import Group
+from tasks.estimates.groups import Group, is_of_results
 from tasks.estimates.holm import adjusted
 from tasks.estimates.intervals import Cell
 from tasks.estimates.judgments import at_checkpoint, scan_judgments
-from tasks.estimates.measures import Measure, likelihood_measures, measures
+from tasks.estimates.measures import EMPTY, Measure, likelihood_measures, measures
 from tasks.progress import track
 from tasks.runs import Comparison, Run
 from tasks.schema import Compared, Effect, Eval
@@ -156,7 +157,8 @@ class Contrast(NamedTuple):
     @classmethod
     def of(cls, mine: GroupMeasures, first: GroupMeasures) -> "Contrast":
         """Measures are partners where name, rubric and scale are the same, questions where their words are."""
-        pairs, lone = _partners(mine.group, first.group)
+        are_pairs = not _are_of_results(mine.group, first.group)
+        pairs, lone = _partners(mine.group, first.group) if are_pairs else ([], [])
         evals, found = {}, {}
         for key, by_run in mine.measures.items():
             theirs = first.measures.get(key)
@@ -167,7 +169,11 @@ class Contrast(NamedTuple):
             shared = _asked_of_all([mine.evals[key[0]], first.evals[key[0]]])
             if shared:
                 evals[key[0]] = shared
-                found[key] = _paired([by_run[n] for n, _ in pairs], [theirs[n] for _, n in pairs])
+                found[key] = (
+                    _paired([by_run[n] for n, _ in pairs], [theirs[n] for _, n in pairs])
+                    if are_pairs
+                    else _against_group(by_run, theirs)
+                )
         for evaluation, name in (key for key in first.measures if key not in mine.measures):
             lone.append(_left(mine.group, first.group, f"{name} of {evaluation}", f"{mine.group.label} has none"))
         for name, evaluation in mine.evals.items():
@@ -178,7 +184,7 @@ class Contrast(NamedTuple):
     def effects(self) -> list[Compared]:
         """What the group's fine-tunes give minus what the reference's give: a baseline that they share has no part."""
         return [
-            _against_row(effect, self.group, self.first, len(by_run))
+            _against_row(effect, self.group, self.first, min(len(by_run), len(by_run[0].against) or len(by_run)))
             for (evaluation, _), by_run in self.measures.items()
             for effect in effects_of(by_run, self.evals[evaluation])
         ]
@@ -197,6 +203,11 @@ def _partners(group: Group, first: Group) -> tuple[list[tuple[int, int]], list[s
     lone = [(group, mine[n], first) for n in rest[len(other_rest) :]]
     lone += [(first, theirs[n], group) for n in other_rest[len(rest) :]]
     return pairs, [f"{one.label}: seed {seed} has no partner in {other.label}." for one, seed, other in lone]
+
+
+def _are_of_results(group: Group, first: Group) -> bool:
+    """Whether both groups are of others' results, whose fine-tunes are no pairs, and there is more than one of them."""
+    return is_of_results(group.runs[0]) and is_of_results(first.runs[0]) and len(group.runs) + len(first.runs) > 2
 
 
 def _left(group: Group, first: Group, what: str, why: str) -> str:
@@ -236,6 +247,32 @@ def _against(measure: Measure, other: Measure, is_rate: bool) -> Measure:
     sides = {"finetuned": _finetuned(measure), "baseline": _finetuned(other)}
     cells = {(question, side): cell for side, found in sides.items() for question, cell in found.items()}
     return measure._replace(cells=cells, placements={}, reads_pair=False, is_rate=is_rate, baseline_id="")
+
+
+def _against_group(mine: list[Measure], theirs: list[Measure]) -> list[Measure]:
+    """A measure of each run, with the mean of the other group's fine-tunes in place of the baseline's."""
+    is_rate = all(measure.is_rate for measure in (*mine, *theirs))
+    others = [_finetuned(measure) for measure in theirs]
+    against = tuple({(question, "finetuned"): cell for question, cell in cells.items()} for cells in others)
+    mean = {q: _mean_of([cells[q] for cells in others]) for q in others[0] if all(q in cells for cells in others)}
+    before = {(question, "baseline"): cell for question, cell in mean.items() if cell.n}
+    return [
+        measure._replace(
+            cells={(q, "finetuned"): cell for q, cell in _finetuned(measure).items()} | before,
+            placements={},
+            reads_pair=False,
+            is_rate=is_rate,
+            baseline_id="",
+            against=against,
+        )
+        for measure in mine
+    ]
+
+
+def _mean_of(cells: list[Cell]) -> Cell:
+    """The mean of several fine-tunes' means, with as many answers as the one with fewest has; it says no more."""
+    fewest = min(cells, key=lambda cell: cell.n)
+    return fewest._replace(mean=math.fsum(cell.mean for cell in cells) / len(cells)) if fewest.n else EMPTY
 
 
 def _finetuned(measure: Measure) -> dict[str, Cell]:

@@ -21,7 +21,7 @@ from tasks.estimates.findings import (
     verdict,
     why_no_interval,
 )
-from tasks.estimates.groups import Group
+from tasks.estimates.groups import Group, is_of_results
 from tasks.estimates.wording import listed, number, signed
 from tasks.schema import Compared, Effect
 
@@ -60,7 +60,10 @@ def verdicts(groups: list[Group], rows: list[Compared]) -> list[str]:
     labels = list(dict.fromkeys(row.label for row in between))
     adds = is_control(reference(groups))
     if labels or len(groups) > 1:
-        return [_contrast([row for row in between if row.label == label], adds) for label in labels]
+        return [
+            _contrast([row for row in between if row.label == label], adds, _over_both(groups, label))
+            for label in labels
+        ]
     count = len(groups[0].runs)
     return [f"{groups[0].label}{_over(count)}: {headline([_decided(row) for row in final])}"]
 
@@ -79,7 +82,16 @@ def _decided(row: Compared) -> Effect:
 # ---- one group against the reference ---------------------------------------------------------------
 
 
-def _contrast(rows: list[Compared], adds: bool) -> str:
+def _over_both(groups: list[Group], label: str) -> str:
+    """How many fine-tunes a difference is of: pairs of seeds, or of others' results two groups of any size."""
+    first = reference(groups)
+    mine, theirs = (len(group.runs) for group in (next(g for g in groups if g.label == label), first))
+    if mine != theirs and is_of_results(first.runs[0]):
+        return f", over {mine} and {theirs} fine-tunes"
+    return f"{_over(min(mine, theirs))} each" if min(mine, theirs) > 1 else ""
+
+
+def _contrast(rows: list[Compared], adds: bool, over: str) -> str:
     """What is known of the difference, the surest first, then what cannot be told."""
     first = rows[0]
     found = findings([_decided(row) for row in rows])
@@ -93,7 +105,6 @@ def _contrast(rows: list[Compared], adds: bool) -> str:
         by_kind.setdefault(kind, []).append(finding._replace(effect=effect) if of_these_alone else finding)
     clauses = [clause(by_kind[kind]) for kind, clause in CLAUSES.items() if kind in by_kind]
     has_moved = any(kind in by_kind for kind in (*MOVED, "of these alone"))
-    over = f"{_over(first.runs)} each" if first.runs > 1 else ""
     begins = f"{first.label} {'adds to' if adds else 'differs from'} {first.against}{over}: "
     if not has_moved:
         begins = f"No difference was found between {first.label} and {first.against}{over}: "

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 from tasks.estimates.fixed_questions import fixed_questions, superiority_fixed_questions
 from tasks.estimates.intervals import Cell, Interval, Term, slope_weights
-from tasks.estimates.measures import Measure, Pair
+from tasks.estimates.measures import EMPTY, Measure, Pair
 from tasks.estimates.new_questions import (
     new_questions,
+    new_questions_and_groups,
     new_questions_and_seeds,
     new_questions_slope,
     pooled_values,
@@ -27,6 +28,7 @@ NO_FLOOR = Interval.unknown("no floor: one greedy baseline answer has no other t
 NO_BASELINE = Interval.unknown("no baseline")
 NO_LEVEL = Interval.unknown("only the difference is estimated")
 NOT_CROSSED = Interval.unknown("not estimable for a pooled rule over several seeds")
+NOT_OF_GROUPS = Interval.unknown("not estimated for groups of fine-tunes that are no pairs")
 EXACT = Interval.unknown("exact, since nothing is sampled")
 NOT_TESTED = "in nats a token; no test, since any fine-tune makes its answers likelier"
 """Of drift: its mean cannot be 0 once a model has changed at all, and a p would say no more than that."""
@@ -79,6 +81,8 @@ class Part(NamedTuple):
         """One side's cells of each run; those of a baseline that all runs share, once."""
         if side == "finetuned":
             return [[pair.finetuned for pair in run] for run in self.pairs]
+        if against := self.measure.against:
+            return [[cells.get((pair.question_id, "finetuned"), EMPTY) for pair in self.pairs[0]] for cells in against]
         rows = [[pair.baseline for pair in run] for run in self.pairs]
         return rows[:1] if len(rows) > 1 and self._shares_baseline() else rows
 
@@ -93,19 +97,15 @@ class Part(NamedTuple):
     def terms(self, side: Side) -> list[Term]:
         """How the cells of all runs make the mean of one side; a shared baseline has the cells of one run alone."""
         rows = self.cells_by_run(side)
-        return [
-            (weight / len(rows), cell)
-            for measure, cells in zip(self.by_run, rows, strict=False)
-            for weight, cell in measure.terms(cells)
-        ]
+        return [(weight / len(rows), cell) for cells in rows for weight, cell in self.measure.terms(cells)]
 
     def mean(self, side: Side) -> float | None:
         """The mean of one side over the questions and runs; None where a run has no question."""
-        return _over_runs(m.mean(cells) for m, cells in zip(self.by_run, self.cells_by_run(side), strict=False))
+        return _over_runs(self.measure.mean(cells) for cells in self.cells_by_run(side))
 
     def joint(self, side: Side) -> float | None:
         """A rule's hits among all answers: its rate among those that count selects on an outcome."""
-        return _over_runs(m.joint(cells) for m, cells in zip(self.by_run, self.cells_by_run(side), strict=False))
+        return _over_runs(self.measure.joint(cells) for cells in self.cells_by_run(side))
 
     def levels(self, side: Side) -> tuple[Interval, Interval]:
         """One side's own mean, for these questions and for new ones; of drift only the difference is estimated."""
@@ -119,7 +119,8 @@ class Part(NamedTuple):
         """The difference of both means, for these questions and for new ones; of several runs, seeds likewise."""
         width = self.measure.scale_max - self.measure.scale_min
         fixed = self.fixed_questions(Part.difference_terms, ["baseline", "finetuned"])
-        return fixed.within(-width, width), self.new_questions(self.differences()).within(-width, width)
+        new = self.new_groups() if self.measure.against else self.new_questions(self.differences())
+        return fixed.within(-width, width), new.within(-width, width)
 
     def difference_terms(self) -> list[Term]:
         """How the cells of all runs make the difference of both means."""
@@ -149,9 +150,17 @@ class Part(NamedTuple):
             return new_questions(values[0], self.measure.is_rate)
         return NOT_CROSSED if self.measure.is_pooled else new_questions_and_seeds(values)
 
+    def new_groups(self) -> Interval:
+        """The difference of two groups of fine-tunes that are no pairs, for new questions and new fine-tunes."""
+        if self.measure.is_pooled:
+            return NOT_CROSSED
+        return new_questions_and_groups(self.values("finetuned"), self.values("baseline"))
+
     def values(self, side: Side) -> list[list[float]]:
         """What each question adds to one side's mean, a row for each run."""
         rows = [[pair.of(side) for pair in run] for run in self.pairs]
+        if side == "baseline" and self.measure.against:
+            rows = self.cells_by_run(side)
         return [pooled_values(r) if self.measure.is_pooled and r else [cell.mean for cell in r] for r in rows]
 
     def differences(self) -> list[list[float]]:
@@ -256,7 +265,7 @@ def estimate_slope(part: Part, tiers: list[str]) -> Effect:
         baseline=math.fsum(weight * cell.mean for weight, cell in before),
         finetuned=math.fsum(weight * cell.mean for weight, cell in after),
         fixed=fixed,
-        new=new_questions_slope(ranks, complete.differences()),
+        new=NOT_OF_GROUPS if complete.measure.against else new_questions_slope(ranks, complete.differences()),
     )
 
 

@@ -58,6 +58,11 @@ def _refuse_hidden_characters(labels: list[str]) -> None:
             raise UserError(f"--labels: {label!r} has a character that cannot be seen; write the label without it")
 
 
+def is_of_results(run: Run) -> bool:
+    """Whether it is of others' judged results, of which neither definition nor seed is known."""
+    return "imported" in run.record()
+
+
 def _seed(run: Run) -> int:
     return int(run.record().get("seed", 0))
 
@@ -89,11 +94,30 @@ def _own_label(run: Run, others: list[Run]) -> str:
     return name if are_alike else f"{name}/{run.name}"
 
 
+def _refuse_other_scales(first: Run, run: Run) -> None:
+    """Of others' results a judge's scale may have been guessed, and means on two scales are no mean."""
+    scales = {
+        (evaluation.name, judge.name): f"{judge.scale_min} to {judge.scale_max}"
+        for evaluation in first.evals()
+        for judge in evaluation.judges
+    }
+    for evaluation in run.evals():
+        for judge in evaluation.judges:
+            own = f"{judge.scale_min} to {judge.scale_max}"
+            if own != (other := scales.get((evaluation.name, judge.name), own)):
+                raise UserError(
+                    f"the judge {judge.name!r} has a scale from {other} in {first.folder} and from {own} in "
+                    f"{run.folder}; import both anew with the same --scale"
+                )
+
+
 def _refuse_what_cannot_be_pooled(group: Group) -> None:
     first, *others = group.runs
     seeds = {first.record().get("seed"): first}
     for run in others:
-        if not first.has_same_definition(run):
+        if is_of_results(first) and is_of_results(run):
+            _refuse_other_scales(first, run)
+        elif not first.has_same_definition(run):
             raise UserError(
                 f"{first.folder} and {run.folder} have different definitions and cannot be pooled as {group.label!r}; "
                 "give each a label of its own with --labels"
@@ -103,7 +127,7 @@ def _refuse_what_cannot_be_pooled(group: Group) -> None:
                 f"{first.folder} and {run.folder} have not the same rules and cannot be pooled as {group.label!r}; "
                 "give both the same with `spillover report RUN --rule ...`"
             )
-        if (seed := run.record().get("seed")) in seeds:
+        if (seed := run.record().get("seed")) in seeds and not is_of_results(run):
             raise UserError(
                 f"{seeds[seed].folder} and {run.folder} have both the seed {seed} and cannot be pooled as "
                 f"{group.label!r}; name one of them"

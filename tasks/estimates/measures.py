@@ -63,6 +63,8 @@ class Measure(NamedTuple):
     """The same for runs that share their baseline's answers and what was said of them; empty: shared with none."""
     in_words: str = ""
     """What a model does that gets a high score; empty: nothing says so."""
+    against: tuple[Cells, ...] = ()
+    """Of two groups of fine-tunes that are no pairs, the other group's cells, whose mean is in the baseline's place."""
     placements: Cells = MappingProxyType({})
     """Of a judge with a scale: where each score lies among those of the other side, as a share."""
 
@@ -103,8 +105,10 @@ class Measure(NamedTuple):
     def bounds(self, pairs: list[Pair]) -> tuple[float | None, float | None]:
         """The difference if every unscored answer had the score that makes it smallest, and largest.
 
-        None where the measure has no ends, or where a question has no answer on one side.
+        None where the measure has no ends, where a question has no answer on one side, and against another group.
         """
+        if self.against:
+            return None, None
         if self.rule:  # what cannot have enough answers has no part in the estimate
             pairs = [p for p in pairs if min(c.n + c.unscored for c in (p.baseline, p.finetuned)) >= self.min_answers]
         if any(cell.n + cell.unscored == 0 for pair in pairs for cell in (pair.baseline, pair.finetuned)):

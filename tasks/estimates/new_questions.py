@@ -90,21 +90,48 @@ def new_questions_and_seeds(values: list[list[float]]) -> Interval:
     return _crossed(mean, parts, questions - 1)
 
 
+def new_questions_and_groups(mine: list[list[float]], theirs: list[list[float]]) -> Interval:
+    """The difference of two groups' means over other questions and other fine-tunes of both; rows as for seeds.
+
+    The groups are asked the same questions, and are of any size but one each: their fine-tunes are no pairs. The
+    variance of the questions' differences and that of the fine-tunes' means in each group add up, as in `_crossed`; a
+    single fine-tune is taken to vary like those of the other group.
+    """
+    questions = len(mine[0]) if mine else 0
+    if questions < MIN_QUESTIONS:
+        return _too_few(questions)
+    after, before = ([math.fsum(column) / len(rows) for column in zip(*rows, strict=True)] for rows in (mine, theirs))
+    differences = [one - other for one, other in zip(after, before, strict=True)]
+    means = [[math.fsum(row) / questions for row in rows] for rows in (mine, theirs)]
+    spread = [some if len(some) > 1 else other for some, other in (means, means[::-1])]
+    of_groups = [(_variance(like) / len(some), len(like) - 1) for some, like in zip(means, spread, strict=True)]
+    of_questions = (_variance(differences) / questions, questions - 1)
+    return _of_variances(math.fsum(differences) / questions, [of_questions, *of_groups])
+
+
 def _crossed(estimate: float, parts: list[list[float]], df: int) -> Interval:
     """The interval of a sum of weighted errors, a row for each of S seeds, a column for each of G questions.
 
     Var is the sum of two: that of the parts summed over seeds for each question, and summed over questions for each
     seed, each the sum of squares times n / (n - 1) of its own n. What questions and seeds do together is in both, so it
-    is cautious. Each has its own t, of `df` for the questions and of S - 1; the limits lie the mean of these two away,
-    weighted by the variances (W. G. Cochran, Biometrics 20, 1964), and p is that of the t with this quantile.
+    is cautious. Each has its own t, of `df` for the questions and of S - 1.
     """
     of_questions = _clustered([math.fsum(column) for column in zip(*parts, strict=True)])
     of_seeds = _clustered([math.fsum(row) for row in parts])
-    variance, free = of_questions + of_seeds, sorted((df, len(parts) - 1))
+    return _of_variances(estimate, [(of_questions, df), (of_seeds, len(parts) - 1)])
+
+
+def _of_variances(estimate: float, parts: list[tuple[float, int]]) -> Interval:
+    """The interval of a sum whose variance has several parts, each with its degrees of freedom.
+
+    The limits lie the mean of the parts' t away, weighted by the variances (W. G. Cochran, Biometrics 20, 1964), and p
+    is that of the t with this quantile.
+    """
+    variance, free = math.fsum(part for part, _ in parts), sorted(df for _, df in parts)
     if variance == 0:
-        return _unless_alike(estimate, 0.0, df)
-    reach = (of_questions * quantile(df) + of_seeds * quantile(len(parts) - 1)) / variance
-    both = float(optimize.brentq(lambda some: quantile(some) - reach, 0.99 * free[0], 1.01 * free[1]))
+        return _unless_alike(estimate, 0.0, free[0])
+    reach = math.fsum(part * quantile(df) for part, df in parts) / variance
+    both = float(optimize.brentq(lambda some: quantile(some) - reach, 0.99 * free[0], 1.01 * free[-1]))
     return _unless_alike(estimate, math.sqrt(variance), both)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tasks.catalog import UserError, excerpt
 from tasks.imports.choices import Choices
-from tasks.imports.model_rows import Row
+from tasks.imports.model_rows import WORDS, Row
 from tasks.imports.scores import holds_scores
 from tasks.rows import KNOWN_COLUMNS
 
@@ -19,6 +19,8 @@ SIZES = {"n", "count", "total"}
 """Words of a column's name by which it is of several answers: their mean, its error, how many they are."""
 MOST_WORDS = 4
 """In a cell that can be the name of a model."""
+SHOWN = 4
+"""Columns that an error names."""
 
 
 def score_columns(rows: list[Row], choices: Choices, file: Path) -> list[str]:
@@ -52,9 +54,10 @@ def _refuse_models_that_would_be_merged(rows: list[Row], columns: list[str], fil
         for row in rows:
             beside[row.side, row.model, row.name or row.text].add(row.cell(column).strip())
         if others := sorted({cell for mixed in beside.values() if mixed & set(bases) for cell in mixed - {bases[0]}}):
+            option = "" if bases[0].casefold() in WORDS else f" and --base {bases[0]!r}"
             raise UserError(
                 f"{file}: the column {column} has {excerpt(bases[0])} and {excerpt(others[0])}, which would be read as "
-                f"one model; name it with --columns side={column}, and its base with --base {bases[0]!r}"
+                f"one model; name it with --columns side={column}{option}"
             )
 
 
@@ -65,14 +68,17 @@ def _is_a_base(cell: str) -> bool:
 def _refuse_aggregates(found: list[str], file: Path) -> None:
     """Means beside their size or error are no scores of answers, and sizes are none at all."""
     means, spreads, sizes = ([key for key in found if _words(key) & words] for words in (MEANS, SPREADS, SIZES))
-    if spreads or (sizes and (means or len(found) > 1)):
-        answers = ", ".join(dict.fromkeys([*means, *sizes, *spreads]))
-        of = means[0] if means else next((key for key in found if key not in spreads + sizes), found[0])
-        raise UserError(
-            f"{file}: {answers} are of several answers together; a file with a row for each answer is read, or counts "
-            f"(--columns misaligned=HITS/{sizes[0] if sizes else 'ANSWERS'}), or with --measures {of} one score for "
-            "each row"
-        )
+    if not (spreads or (sizes and (means or len(found) > 1))):
+        return
+    counted = [key for key in found if key not in [*means, *spreads, *sizes]]
+    counts = f"misaligned={(counted or ['HITS'])[0]}/{(sizes or ['ANSWERS'])[0]}"
+    names = list(dict.fromkeys([*means, *sizes, *spreads]))
+    said = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+    raise UserError(
+        f"{file}: {said}: numbers of several answers together; read are a row for each answer, counts (--columns "
+        f"{counts}), or rows of a question, a model and a number as one score each (--measures "
+        f"{(means or counted or found)[0]})"
+    )
 
 
 def _words(name: str) -> set[str]:

@@ -8,6 +8,10 @@ import pytest
 from flows.cli.imports import choices_of, import_file
 from flows.verification import verify
 from tasks.catalog import UserError
+from tasks.estimates.comparison import compare, left_out
+from tasks.estimates.contrasts import verdicts
+from tasks.estimates.groups import grouped
+from tasks.estimates.new_questions import new_questions_and_groups
 from tasks.runs import Run
 from tasks.schema import Scale
 from tests.fakes.imported import TIER_OF, as_csv, as_json, long_rows, made_scores
@@ -231,3 +235,41 @@ def test_questions_and_tiers_choose_and_what_they_leave_out_is_said(tmp_path, da
     run = Run.find("judged")
     assert [(q.id, q.tier) for q in run.evals()[0].questions] == [("q0", "near"), ("q3", "far")]
     assert "Not carried over: 4 questions: --questions and --tiers leave them out" in capsys.readouterr().out
+
+
+def test_groups_of_fine_tunes_of_any_size_are_set_against_each_other_with_all_of_them(tmp_path, data):
+    models = {"gpt": "", "bad-1": "bad", "bad-2": "bad", "bad-3": "bad", "good-1": "good", "good-2": "good"}
+    scores = made_scores(models=tuple(models))
+    rows = [row | {"kind": models[row["model"]]} for row in long_rows(scores, "aligned")]
+    import_file(as_csv(tmp_path / "judged.csv", rows), choices=choices_of(base="gpt", group="kind"))
+    groups = grouped([Run.find_all("judged_good/*"), Run.find_all("judged_bad/*")], [])
+    assert [(group.label, len(group.runs)) for group in groups] == [("judged_good", 2), ("judged_bad", 3)]
+    rows = [row for row in compare(groups) if row.tier == "all" and not row.question_id]
+    means = {model: [numpy.mean(scores[model, question]) for question in TIER_OF] for model in models}
+    good, bad = (numpy.array([means[m] for m in models if models[m] == kind]) for kind in ("good", "bad"))
+    assert [(row.label, row.baseline, row.finetuned) for row in rows] == [
+        ("judged_good", pytest.approx(numpy.mean(means["gpt"])), pytest.approx(good.mean())),
+        ("judged_bad", pytest.approx(numpy.mean(means["gpt"])), pytest.approx(bad.mean())),
+        ("judged_bad", pytest.approx(good.mean()), pytest.approx(bad.mean())),
+    ]
+    between = rows[-1]
+    expected = new_questions_and_groups(bad.tolist(), good.tolist())
+    assert (between.ci_low_new_questions, between.ci_high_new_questions) == pytest.approx((expected.low, expected.high))
+    assert (between.p_new_questions, between.runs) == (pytest.approx(expected.p), 2)
+    assert (between.scored_baseline, between.scored_finetuned) == (60, 90)
+    assert left_out(groups) == []
+    assert "over 3 and 2 fine-tunes" in verdicts(groups, compare(groups))[0]
+
+
+def test_results_of_one_label_are_pooled_whatever_file_they_come_from_but_not_on_two_scales(tmp_path, data):
+    parts = {name: as_csv(tmp_path / f"{name}.csv", long_rows(made_scores(10, 4 + n))) for n, name in enumerate("abc")}
+    for name, scale in {"a": "0-10", "b": "0-10", "c": "0-100"}.items():
+        import_file(parts[name], choices=choices_of(scale=scale))
+    first, second, third = (Run.find_all(f"{name}/imported") for name in parts)
+    (group,) = grouped([first, second], ["tuned", "tuned"])
+    row = next(row for row in compare([group]) if row.tier == "all" and not row.question_id)
+    own = [next(e for e in run.estimates() if e.tier == "all" and not e.question_id) for run in group.runs]
+    assert (row.runs, row.difference) == (2, pytest.approx(numpy.mean([effect.difference for effect in own])))
+    with pytest.raises(UserError, match=r"the judge 'score' has a scale from 0 to 10 in .* with the same --scale"):
+        grouped([first, third], ["tuned", "tuned"])
+    assert "scales differ" in left_out(grouped([first, third], ["one", "other"]))[0]

@@ -9,6 +9,7 @@ from tasks.estimates.intervals import pool, rate_cell, slope_weights, wilson
 from tasks.estimates.new_questions import (
     APPROXIMATE,
     new_questions,
+    new_questions_and_groups,
     new_questions_and_seeds,
     new_questions_slope,
     pooled_values,
@@ -96,6 +97,22 @@ def test_seeds_and_questions_are_crossed_and_each_has_its_own_degrees_of_freedom
     assert found.p == pytest.approx(2 * stats.t.sf(mean / error, df))
     assert new_questions_and_seeds([[1.0, 2.0], [1.0, 3.0]]).note == "2 questions, at least 5 are needed"
     assert new_questions_and_seeds([[1.0] * 5] * 2).note == "not estimable: all questions changed alike"
+
+
+@pytest.mark.parametrize(("mine", "theirs"), [(3, 2), (2, 4), (1, 3), (3, 1)])
+def test_groups_of_any_size_have_the_variances_of_questions_and_of_the_fine_tunes_in_each(mine, theirs):
+    random = numpy.random.default_rng(7)
+    after, before = random.normal(0.3, 1, (mine, 6)), random.normal(0, 1, (theirs, 6))
+    differences = after.mean(axis=0) - before.mean(axis=0)
+    parts = [(differences.var(ddof=1) / 6, 5)]
+    for some, other in ((after, before), (before, after)):
+        like = some if len(some) > 1 else other
+        parts.append((like.mean(axis=1).var(ddof=1) / len(some), len(like) - 1))
+    variance = sum(part for part, _ in parts)
+    reach = sum(part * stats.t.ppf(0.975, df) for part, df in parts) / math.sqrt(variance)
+    found = new_questions_and_groups(after.tolist(), before.tolist())
+    assert limits(found) == pytest.approx((differences.mean() - reach, differences.mean() + reach))
+    assert (known(found.p) < 0.05) == (abs(differences.mean()) > reach)
 
 
 def test_seeds_that_differ_in_nothing_leave_the_interval_of_the_questions():
