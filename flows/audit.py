@@ -9,22 +9,47 @@ import shlex
 from collections.abc import Container
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
+import polars
 from prefect import flow
 
 from flows.judge_again import with_limits
 from flows.judging import FanOut, cases_of
 from flows.preflight import check_judges
 from tasks.catalog import UserError, read_text
-from tasks.files import Row, write_rows, write_text
-from tasks.judging.audit import Ratings, agree, correct, judge_of_sheet, ratings_of, read_sheet, some_of, to_sheet
+from tasks.estimates.judgments import judgments_frame, scan_judgments
+from tasks.estimates.noise import judge_noise
+from tasks.files import write_rows, write_text
+from tasks.judging.audit import (
+    Ratings,
+    agree,
+    correct,
+    correct_effect,
+    judge_of_sheet,
+    ratings_of,
+    read_sheet,
+    some_of,
+    to_sheet,
+)
 from tasks.judging.cases import Case
 from tasks.judging.judgments import judge_all
 from tasks.paid.budget import Budget
 from tasks.paid.store import Store
 from tasks.report.report import render
+from tasks.report.results_page import overall_effects
 from tasks.runs import Run
-from tasks.schema import Agreement, AnswerKey, Corrected, Eval, Judge
+from tasks.schema import (
+    Agreement,
+    AnswerKey,
+    Corrected,
+    CorrectedEffect,
+    Effect,
+    Eval,
+    Judge,
+    JudgeNoise,
+    Judgment,
+)
 from tasks.tables import as_table, write_table
 
 
@@ -47,7 +72,8 @@ async def repeat_judgments(
     check_judges(experiment, evals, None)
     judgments = here.judgments()
     first = {key: ratings_of(judgments, *key) for key in chosen}
-    rated = [c for c in cases_of(here, experiment, evals) if c.answer_key in first.get((c.eval, c.judge.name), {})]
+    cases = [case for case in cases_of(here, experiment, evals) if (case.eval, case.judge.name) in chosen]
+    rated = [case for case in cases if case.answer_key in first[case.eval, case.judge.name]]
     drawn = [replace(case, repeat=1) for case in some_of(rated, share, seed)]
     budget = Budget(Store(), here.identity, experiment.max_cost_usd, _command(here, share, judges or [], seed))
     failed_calls = await FanOut(here, experiment, budget, "repeat").ask(drawn)
@@ -57,8 +83,18 @@ async def repeat_judgments(
         before = _only(first[evaluation, name], _answers_of(drawn, evaluation, name))
         rows.append(agree(before, ratings_of(second, evaluation, name), evaluation, judge, "itself, asked again"))
     write_rows(here.audits / "repeat.jsonl", second)
-    _write(here, "repeat", rows, Agreement)
+    noise = await asyncio.to_thread(_noise, here, evals, cases, second)
+    _write(here, {"repeat": as_table(rows, Agreement), "noise": as_table(noise, JudgeNoise)})
     return str(here.folder)
+
+
+def _noise(run: Run, evals: list[Eval], cases: list[Case], second: list[Judgment]) -> list[JudgeNoise]:
+    """What of the effects' uncertainty is the judges', by what their first and second calls say."""
+    judgments, repeats = scan_judgments(run.judged), judgments_frame(second)
+    calls: dict[str, dict[str, dict[AnswerKey, str]]] = {}
+    for case in cases:
+        calls.setdefault(case.eval, {}).setdefault(case.judge.name, {})[case.answer_key] = case.call.key
+    return [row for e in evals for row in judge_noise(e, judgments, repeats, calls.get(e.name, {}))]
 
 
 def _chosen_judges(run: Run, evals: list[Eval], names: list[str]) -> dict[tuple[str, str], Judge]:
@@ -107,7 +143,7 @@ def compare(run: str, other_run: str, judge: str = "", against: str = "") -> tup
         others = _only(ratings_of(second, evaluation, theirs.name), shared)
         label = f"{theirs.name} ({theirs.model if theirs.is_asked else 'lexicon'})"
         rows.append(agree(ours, others, evaluation, mine, label))
-    _write(one, "compare", rows, Agreement)
+    _write(one, {"compare": as_table(rows, Agreement)})
     return one, rows
 
 
@@ -128,8 +164,17 @@ def export_sheet(run: Run, file: Path, judge: str, size: int, seed: int) -> tupl
     return write_text(file, table), chosen
 
 
-def import_sheet(run: Run, file: Path) -> tuple[list[Agreement], list[Corrected]]:
-    """Reads a sheet that a person filled in; writes how far judge and person agree, and the corrected means.
+class Read(NamedTuple):
+    """What a sheet that a person filled in says of the judge."""
+
+    agreement: list[Agreement]
+    corrected: list[Corrected]
+    effects: list[CorrectedEffect]
+    """The judge's effect and the corrected one; none where the run has no effects yet."""
+
+
+def import_sheet(run: Run, file: Path) -> Read:
+    """Reads a sheet; writes how far judge and person agree, the corrected means, and the corrected effect.
 
     Raises UserError with the line for what cannot be read.
     """
@@ -138,35 +183,52 @@ def import_sheet(run: Run, file: Path) -> tuple[list[Agreement], list[Corrected]
     evaluation, judge = judge_of_sheet(here, here.evals(), text, str(file))
     read = read_sheet(here, judge, evaluation, text, str(file))
     rated = ratings_of(here.judgments(), evaluation, judge.name)
-    agreement = [agree(_only(rated, read.keys()), read, evaluation, judge, "a person")]
-    corrected = correct(evaluation, judge, rated, read)
+    found = Read(
+        [agree(_only(rated, read.keys()), read, evaluation, judge, "a person")],
+        correct(evaluation, judge, rated, read),
+        [row for effect in _overall(here, evaluation, judge.name) for row in correct_effect(effect, rated, read)],
+    )
     write_text(here.audits / f"sheet_{judge.name}.csv", text)
-    _write(here, "person", [*_of_others(here.audit("person", Agreement), agreement), *agreement], Agreement)
-    _write(here, "corrected", [*_of_others(here.audit("corrected", Corrected), corrected), *corrected], Corrected)
-    return agreement, corrected
+    person = _with_others(here.audit("person", Agreement), found.agreement)
+    means = _with_others(here.audit("corrected", Corrected), found.corrected)
+    effects = _with_others(here.audit("corrected_effects", CorrectedEffect), found.effects)
+    tables = {"person": as_table(person, Agreement), "corrected": as_table(means, Corrected)}
+    _write(here, tables | {"corrected_effects": as_table(effects, CorrectedEffect)})
+    return found
+
+
+def _overall(run: Run, evaluation: str, judge: str) -> list[Effect]:
+    """The judge's effect over all questions; none in a run that has not been estimated."""
+    effects = overall_effects(run.estimates()) if run.effects.is_file() else []
+    return [effect for effect in effects if (effect.eval, effect.measure) == (evaluation, judge)]
 
 
 def _judged(run: Run) -> Run:
+    if not run.judged.is_file():
+        raise UserError(f"{run.folder} is not judged yet; finish it with `{run.resume_command}`")
     if all(evaluation.asks == "choices" for evaluation in run.evals()):
         raise UserError(
             f"{run.folder} asks choices alone: its numbers are read from probabilities, and there is no judge to audit"
         )
-    if not run.judged.is_file():
-        raise UserError(f"{run.folder} is not judged yet; finish it with `{run.resume_command}`")
     return run
 
 
-def _write(run: Run, name: str, rows: list[Row], noun: type[Row]) -> None:
+def _write(run: Run, tables: dict[str, polars.DataFrame]) -> None:
+    """Tables of audits, by name, and the report with them."""
     with run.exclusive():
-        write_table(run.audits / f"{name}.csv", as_table(rows, noun))
+        for name, table in tables.items():
+            write_table(run.audits / f"{name}.csv", table)
         if run.report.is_file():
             write_text(run.report, render(run))
 
 
-def _of_others(before: list[Row], now: list[Row]) -> list[Row]:
-    """Rows of judges whose sheet was read earlier."""
-    mine = {(row.eval, row.judge) for row in now}  # type: ignore[attr-defined] # both kinds of rows have them
-    return [row for row in before if (row.eval, row.judge) not in mine]  # type: ignore[attr-defined]
+AboutJudge = TypeVar("AboutJudge", bound=Agreement | Corrected | CorrectedEffect)
+
+
+def _with_others(before: list[AboutJudge], now: list[AboutJudge]) -> list[AboutJudge]:
+    """The rows of judges whose sheet was read earlier, and those of now."""
+    mine = {(row.eval, row.judge) for row in now}
+    return [row for row in before if (row.eval, row.judge) not in mine] + now
 
 
 def _only(ratings: Ratings, answers: Container[AnswerKey]) -> Ratings:

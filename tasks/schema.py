@@ -475,7 +475,8 @@ class Judge(Written):
         if self.kind == "yes_no" and self.labels == YES_NO:
             given -= {"labels"}
         if wrong := [name for name in type(self).model_fields if name in given - allowed]:
-            kinds = " or ".join(kind for kind, fields in TAKEN.items() if wrong[0] in fields)
+            *most, last = (kind for kind, fields in TAKEN.items() if wrong[0] in fields)
+            kinds = f"{', '.join(most)} or {last}" if most else last
             raise ValueError(f"a judge of kind {self.kind} takes no {wrong[0]} (only {kinds}): leave it out")
 
     def _find_its_server(self) -> None:
@@ -485,7 +486,7 @@ class Judge(Written):
 
     def _refuse_what_has_no_probabilities(self) -> None:
         if self.kind != "chat":
-            raise ValueError("Claude's API gives no probabilities of tokens: make it kind: chat, or answers: plain")
+            raise ValueError("the Messages API gives no probabilities of tokens: make it kind: chat, or answers: plain")
         if self.scale is None or any(score is not None for score in self.labels.values()):
             raise ValueError("probabilities are read of a scale's numbers: give it a scale, and null to each label")
         if self.temperature:
@@ -975,6 +976,68 @@ class Corrected(Noun):
     high: float | None
     note: str
     """95 % interval of the corrected mean, or why there is none."""
+
+
+class CorrectedEffect(Noun):
+    """An effect as a person's scores would have it: what a sheet shows of the judge's bias is taken out of it."""
+
+    eval: str
+    judge: str
+    questions: str
+    """Whose intervals these are: those for these questions, or those for new ones."""
+    read: int
+    """Answers that a person scored, of both models."""
+    difference: float | None
+    low: float | None
+    high: float | None
+    """The judge's difference over all questions, with its 95 % interval."""
+    correction: float | None
+    correction_low: float | None
+    correction_high: float | None
+    """How much more, or less, a person's scores differ between the models, with the 95 % interval of that."""
+    corrected: float | None
+    corrected_low: float | None
+    corrected_high: float | None
+    """The sum of both, whose interval holds the uncertainty of both."""
+    note: str
+    """Why there is no interval."""
+
+
+class JudgeNoise(Noun):
+    """How much of what an effect is uncertain by is the judge's own noise: calls of one answer that do not agree."""
+
+    eval: str
+    measure: str
+    """The judge, or a rule whose judges were all asked again."""
+    calls: int
+    """Calls that were made twice: answers of one text share theirs."""
+    answers: int
+    """Answers with a score."""
+    shared: int
+    """Answers whose text is another's too, so that one call judged both."""
+    variance_within: float | None
+    """Of one model's answers to one question, as they were judged."""
+    variance_judge: float | None
+    """That part of it which is the judge's: what calls about one text vary by."""
+    judge_share: float | None
+    """The judge's part of it, from 0 to 1."""
+    width_judged_twice: float | None
+    width_twice_the_answers: float | None
+    """The interval for these questions as a share of what it is, were each answer judged twice, or were there two."""
+    width_judged_twice_new_questions: float | None
+    width_twice_the_answers_new_questions: float | None
+    """The same of the interval for new questions."""
+    difference: float | None
+    ci_low_fixed_questions: float | None
+    ci_high_fixed_questions: float | None
+    """The difference over all questions, from one call each."""
+    averaged: float | None
+    averaged_low_fixed_questions: float | None
+    averaged_high_fixed_questions: float | None
+    """The same where answers that were judged twice have the mean of both, and what answers of one text share of the
+    judge's noise is counted once."""
+    note: str
+    """Why it cannot be split."""
 
 
 class Likelihood(Noun):

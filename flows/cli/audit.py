@@ -22,7 +22,7 @@ def repeat(
     seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 0,
     max_cost_usd: Annotated[float, typer.Option(help="The most that the run may cost in US dollars.")] = 0.0,
 ) -> None:
-    """Ask a judge a share of its calls again: how far does it agree with itself?"""
+    """Ask a judge a share of its calls again: does it agree with itself, and what would repeats buy?"""
     from tasks.runs import Run
 
     Run.find(place)
@@ -66,13 +66,13 @@ def sheet(
 
 @app.command()
 def read(place: Place, file: Annotated[str, typer.Argument(help="The sheet with its scores filled in.")]) -> None:
-    """Read a sheet back: agreement with the person, and the corrected means."""
+    """Read a sheet back: agreement with the person, the corrected means, and the corrected effect."""
     from pathlib import Path
 
     from flows.audit import import_sheet
     from flows.cli.terminal import show_agreement, show_corrected
     from tasks.runs import Run
 
-    agreement, corrected = import_sheet(Run.find(place), Path(file).expanduser())
-    show_agreement(agreement)
-    show_corrected(corrected)
+    found = import_sheet(Run.find(place), Path(file).expanduser())
+    show_agreement(found.agreement)
+    show_corrected(found.corrected, found.effects)

@@ -28,10 +28,11 @@ from tasks.estimates.contrasts import verdicts
 from tasks.estimates.findings import headline
 from tasks.estimates.groups import grouped
 from tasks.estimates.missing import missing_in_words
+from tasks.estimates.noise import in_words
 from tasks.paid.store import StoreFailed
 from tasks.report.report import STANDIN_NOTE, cost, is_standin
 from tasks.runs import Comparison, Run, default_name
-from tasks.schema import Agreement, Experiment, Until
+from tasks.schema import Agreement, Experiment, JudgeNoise, Until
 
 
 def run_in_terminal(
@@ -83,6 +84,8 @@ def repeat_in_terminal(
     _introduce(f"{here.experiment().name}  run {here.name}, a share of its calls asked again", command, address)
     _run_and_watch(lambda: repeat_judgments(str(here.folder), share, judges, seed, max_cost_usd), None, command)
     show_agreement(here.audit("repeat", Agreement))
+    for row in here.audit("noise", JudgeNoise):
+        console.print(f"\n{in_words(row)}", soft_wrap=False)
 
 
 def compare_in_terminal(places: list[str], labels: list[str], doses: list[float], name: str, address: str) -> None:

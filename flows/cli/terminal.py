@@ -11,9 +11,9 @@ from rich.table import Column, Table
 
 from flows.console import console
 from tasks.catalog import UserError
-from tasks.estimates.wording import interval, number_or_dash
+from tasks.estimates.wording import corrected, interval, number_or_dash
 from tasks.runs import Run
-from tasks.schema import Agreement, Compared, Corrected, Effect, Failure, State
+from tasks.schema import Agreement, Compared, Corrected, CorrectedEffect, Effect, Failure, State
 from tasks.visible import visible
 
 if TYPE_CHECKING:
@@ -224,8 +224,8 @@ def show_agreement(rows: list[Agreement]) -> None:
     console.print("kappa: quadratic weights on a scale; alpha: Krippendorff's, ordinal on a scale", style="dim")
 
 
-def show_corrected(rows: list[Corrected]) -> None:
-    """What a person would have found, a row for each side and one for their difference."""
+def show_corrected(rows: list[Corrected], effects: list[CorrectedEffect]) -> None:
+    """What a person would have found, a row for each side and one for their difference, and the corrected effect."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("")
     for name in ("judged", "read", "judge's mean", "corrected", "95 %"):
@@ -235,3 +235,5 @@ def show_corrected(rows: list[Corrected]) -> None:
         table.add_row(row.side, f"{row.judged:,}", f"{row.read:,}", *means, interval(row.low, row.high, row.note))
     console.print()
     console.print(table, soft_wrap=False)
+    for effect in effects:
+        console.print(f"\n{corrected(effect)}", soft_wrap=False)

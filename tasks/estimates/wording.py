@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from tasks.schema import CorrectedEffect
+
 ROUNDING = 1e-12
 """A smaller number is what the rounding of sums leaves of 0, and is shown as 0."""
 
@@ -48,3 +50,13 @@ def interval(low: float | None, high: float | None, note: str = "") -> str:
 def number_or_dash(value: float | None, sign: str = "") -> str:
     """As `number`, with a dash for None."""
     return number(value, sign) or "–"
+
+
+def corrected(row: CorrectedEffect) -> str:
+    """The corrected difference beside the judge's, in a sentence."""
+    whose = "for these questions" if row.questions == "these questions" else "for new questions"
+    if row.corrected is None:
+        return f"{row.judge}, {whose}: the difference cannot be corrected ({row.note or 'nothing was read'})."
+    raw = f"{signed(row.difference)} ({interval(row.low, row.high)}) as judged"
+    limits = interval(row.corrected_low, row.corrected_high, row.note)
+    return f"{row.judge}, {whose}: {signed(row.corrected)} ({limits}) as a person would have it, {raw}; 95 % each."

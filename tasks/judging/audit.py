@@ -4,6 +4,7 @@ first = ratings_of(judgments, "animals", "claude")                        # {Ans
 row = agree(first, second, "animals", judge, other="claude-x")            # Krippendorff's alpha, weighted kappa, exact
 sheet = to_sheet(run, "animals", judge, cases, size=100, seed=0)          # for a person: no score, no side, shuffled
 rows = correct("animals", judge, first, read)                             # what the person would have found in all
+rows = correct_effect(effect, first, read)                                # the effect, with the uncertainty of both
 """
 
 import io
@@ -17,7 +18,7 @@ from tasks.judging.cases import Case, Rating
 from tasks.judging.rubrics import read_reply
 from tasks.rows import csv_rows
 from tasks.runs import Run
-from tasks.schema import Agreement, AnswerKey, Corrected, Eval, Judge, Judgment
+from tasks.schema import Agreement, AnswerKey, Corrected, CorrectedEffect, Effect, Eval, Judge, Judgment
 from tasks.tables import to_csv
 
 CONFIDENCE = 0.95
@@ -191,6 +192,68 @@ def correct(evaluation: str, judge: Judge, judged: Ratings, read: Ratings) -> li
     ]
 
 
+def correct_effect(effect: Effect, judged: Ratings, read: Ratings) -> list[CorrectedEffect]:
+    """The effect over all questions with the judge's bias taken out: a row with the interval for these questions, and
+    one with that for new ones.
+
+    The differences of person and judge, fine-tuned minus baseline, are added with an interval of their own, of the
+    variance s2(d) / n of each side, and t with n - 1 degrees of freedom of the smaller. The distances to the limits add
+    up in squares (MOVER: G. Y. Zou and A. Donner, Statistics in Medicine 27, 2008). Effect and correction are taken to
+    be independent, which is cautious where it is the judge's noise that the correction takes out.
+    """
+    sides = [_of_side(side, judged, read) for side in ("finetuned", "baseline")]
+    shift, half = _minus([_mean(side.differences) for side in sides]), None
+    if all(len(side.differences) > 1 for side in sides):
+        half = _reach([side.spread / len(side.differences) for side in sides], sides)
+    intervals = {
+        "these questions": (effect.ci_low_fixed_questions, effect.ci_high_fixed_questions, effect.note_fixed_questions),
+        "new questions": (effect.ci_low_new_questions, effect.ci_high_new_questions, effect.note_new_questions),
+    }
+    return [
+        _corrected_effect(effect, questions, limits, shift, half, sum(len(side.differences) for side in sides))
+        for questions, limits in intervals.items()
+    ]
+
+
+def _corrected_effect(
+    effect: Effect,
+    questions: str,
+    limits: tuple[float | None, float | None, str],
+    shift: float | None,
+    half: float | None,
+    read: int,
+) -> CorrectedEffect:
+    """`limits` are the effect's, with their note; `shift` is the correction, and `half` how far its limits lie."""
+    low, high, note = limits
+    both = None if shift is None or effect.difference is None else effect.difference + shift
+    corrected_low = corrected_high = None
+    if both is not None and effect.difference is not None and None not in (low, high, half):
+        ends = effect.scale_min, effect.scale_max
+        width = math.inf if ends[0] is None or ends[1] is None else ends[1] - ends[0]
+        corrected_low = max(-width, both - math.hypot(effect.difference - low, half))
+        corrected_high = min(width, both + math.hypot(high - effect.difference, half))
+    if half is None:
+        note = "too few answers were read"
+    elif half == 0:
+        note = "person and judge differ alike in every answer that was read, which leaves the correction no interval"
+    return CorrectedEffect(
+        eval=effect.eval,
+        judge=effect.measure,
+        questions=questions,
+        read=read,
+        difference=effect.difference,
+        low=low,
+        high=high,
+        correction=shift,
+        correction_low=None if shift is None or half is None else shift - half,
+        correction_high=None if shift is None or half is None else shift + half,
+        corrected=both,
+        corrected_low=corrected_low,
+        corrected_high=corrected_high,
+        note=note,
+    )
+
+
 class _Side(NamedTuple):
     """One side's scores by the judge, and person minus judge where both scored."""
 
@@ -207,10 +270,16 @@ class _Side(NamedTuple):
         return None if shift is None or self.mean is None else self.mean + shift
 
     @property
+    def spread(self) -> float:
+        """The variance of the differences, of two or more."""
+        shift = _mean(self.differences) or 0.0
+        return math.fsum((d - shift) ** 2 for d in self.differences) / (len(self.differences) - 1)
+
+    @property
     def variance(self) -> float:
-        n, shift = len(self.differences), _mean(self.differences) or 0.0
-        spread = math.fsum((d - shift) ** 2 for d in self.differences) / (n - 1)
-        return (1 - n / len(self.scores)) * spread / n
+        """Of the mean difference over the answers that were judged."""
+        n = len(self.differences)
+        return (1 - n / len(self.scores)) * self.spread / n
 
 
 def _of_side(side: str, judged: Ratings, read: Ratings) -> _Side:
@@ -227,10 +296,7 @@ def _corrected(evaluation: str, judge: str, side: str, parts: list[_Side]) -> Co
     low = high = None
     note = _why_no_interval(parts)
     if middle is not None and not note:
-        from scipy import stats
-
-        df = min(len(part.differences) for part in parts) - 1
-        half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, df)) * math.sqrt(sum(part.variance for part in parts))
+        half = _reach([part.variance for part in parts], parts)
         low, high = middle - half, middle + half
     return Corrected(
         eval=evaluation,
@@ -244,6 +310,14 @@ def _corrected(evaluation: str, judge: str, side: str, parts: list[_Side]) -> Co
         high=high,
         note=note,
     )
+
+
+def _reach(variances: list[float], parts: list[_Side]) -> float:
+    """How far the limits lie from a sum of the parts with these variances."""
+    from scipy import stats
+
+    df = min(len(part.differences) for part in parts) - 1
+    return float(stats.t.ppf(0.5 + CONFIDENCE / 2, df)) * math.sqrt(math.fsum(variances))
 
 
 def _minus(values: list[float | None]) -> float | None:

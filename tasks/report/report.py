@@ -14,7 +14,8 @@ from prefect import task
 
 from tasks.estimates.findings import Evidence, findings, headline, verdict
 from tasks.estimates.missing import missing_in_words
-from tasks.estimates.wording import alike
+from tasks.estimates.noise import in_words
+from tasks.estimates.wording import alike, corrected
 from tasks.files import write_text
 from tasks.report.answers import of_run
 from tasks.report.charts import (
@@ -31,7 +32,7 @@ from tasks.report.exports import write_exports
 from tasks.report.results_page import how_trained, overall_effects, targets
 from tasks.report.templates import data_url, fill
 from tasks.runs import Run, cost_words
-from tasks.schema import Agreement, Corrected, Experiment
+from tasks.schema import Agreement, Corrected, CorrectedEffect, Experiment, JudgeNoise
 
 SHOWN_DOCUMENTS = 10
 RELOAD_EVERY = 30
@@ -112,6 +113,8 @@ def render(run: Run, so_far: str = "") -> str:
         states=Counter(judgment.state for judgment in judgments).most_common(),
         agreements=[row for audit in ("repeat", "compare", "person") for row in run.audit(audit, Agreement)],
         corrected=run.audit("corrected", Corrected),
+        corrected_effects=[corrected(row) for row in run.audit("corrected_effects", CorrectedEffect)],
+        noise=[in_words(row) for row in run.audit("noise", JudgeNoise)],
         cost=cost(run),
         missing=_missing(run),
         definition=run.definition.read_text(),

@@ -1,21 +1,42 @@
 import csv
 import io
+from html import unescape
 
+import numpy
 import pytest
+from scipy import stats
 
 from flows.audit import compare, export_sheet, import_sheet, repeat_judgments
 from flows.experiment import run_experiment
 from flows.judge_again import judge_again
 from tasks.catalog import UserError, data_folder
-from tasks.judging.audit import agree, correct, some_of
+from tasks.estimates.effects import estimate
+from tasks.estimates.judgments import judgments_frame
+from tasks.estimates.noise import in_words
+from tasks.files import read_rows
+from tasks.judging.audit import agree, correct, correct_effect, some_of
 from tasks.judging.cases import Case, Rating
 from tasks.runs import Run
-from tasks.schema import Agreement, AnswerKey, Corrected, Experiment, Judge, Question
+from tasks.schema import (
+    Agreement,
+    AnswerKey,
+    Corrected,
+    CorrectedEffect,
+    Experiment,
+    Judge,
+    JudgeNoise,
+    Judgment,
+    Question,
+)
 from tests.fakes.imported import CLAUDE as CLAUDE_FIELDS
 from tests.fakes.imported import write_answers, write_eval
 from tests.fakes.messages_api import MessagesAPI, judgment, question_of, score_of
-from tests.fakes.nouns import CLAUDE
+from tests.fakes.nouns import CLAUDE, LEXICON, an_eval, judgments
 
+(AN_EFFECT, _) = estimate(
+    judgments_frame(judgments("q1", "baseline", [1, 2]) + judgments("q1", "finetuned", [2, 3])),
+    [an_eval(LEXICON, questions={"q1": "direct"})],
+)
 LABELS = Judge(name="kind", kind="claude", prompt="Which?", labels={"A": 1, "B": 0, "C": None})
 
 
@@ -138,6 +159,62 @@ def test_the_interval_covers_what_a_person_would_have_found_about_95_times_in_10
     assert 0.92 <= hits / 400 <= 0.98
 
 
+def test_a_corrected_effect_has_the_uncertainty_of_the_effect_and_of_the_correction():
+    """By hand: a person reads 4 answers of each model, and differs by -1, 0, -1, 0 after and by 0, 0, 1, 1 before."""
+    after, before = said(*[2, 4] * 5), said(*[1, 3] * 5, side="baseline")
+    shifts = {"finetuned": (-1, 0, -1, 0), "baseline": (0, 0, 1, 1)}
+    read = {
+        key: Rating((rating.score or 0) + shifts[key.side][key.sample], "")
+        for key, rating in (after | before).items()
+        if key.sample < 4
+    }
+    effect = AN_EFFECT.model_copy(
+        update={
+            "difference": 1.2,
+            "ci_low_fixed_questions": 0.9,
+            "ci_high_fixed_questions": 1.7,
+            "ci_low_new_questions": None,
+            "ci_high_new_questions": None,
+            "note_new_questions": "too few",
+        }
+    )
+    these, new = correct_effect(effect, after | before, read)
+    half = stats.t.ppf(0.975, 3) * (2 * (1 / 3) / 4) ** 0.5
+    assert (these.questions, these.read, these.difference) == ("these questions", 8, 1.2)
+    assert (these.correction, these.correction_low, these.correction_high) == pytest.approx((-1, -1 - half, -1 + half))
+    assert these.corrected == pytest.approx(0.2)
+    assert these.corrected_low == pytest.approx(0.2 - (0.3**2 + half**2) ** 0.5)
+    assert these.corrected_high == pytest.approx(0.2 + (0.5**2 + half**2) ** 0.5)
+    assert new.corrected == pytest.approx(0.2)
+    assert (new.corrected_low, new.note) == (None, "too few")
+    few = {key: rating for key, rating in read.items() if key.sample < 1}
+    assert correct_effect(effect, after | before, few)[0].note == "too few answers were read"
+
+
+@pytest.mark.parametrize("compressed", [1.0, 0.6])
+def test_the_corrected_effect_covers_what_a_person_would_find_in_new_answers(compressed):
+    """Of a judge that is too kind to the fine-tuned model, with noise, and of one that also squeezes the scale."""
+    dice = numpy.random.default_rng(4)
+    hits, n, replicates = 0, 60, 300
+    for _ in range(replicates):
+        truth = dice.normal(50, 12, (2, n)) + numpy.array([[0.0], [5.0]])
+        scores = 50 + compressed * (truth - 50) + numpy.array([[0.0], [6.0]]) + dice.normal(0, 6, (2, n))
+        found = stats.ttest_ind(scores[1], scores[0]).confidence_interval()
+        effect = AN_EFFECT.model_copy(
+            update={
+                "difference": scores[1].mean() - scores[0].mean(),
+                "ci_low_fixed_questions": found.low,
+                "ci_high_fixed_questions": found.high,
+                "scale_max": 100.0,
+            }
+        )
+        judged = said(*scores[1]) | said(*scores[0], side="baseline")
+        read = said(*truth[1, :25]) | said(*truth[0, :25], side="baseline")
+        row = correct_effect(effect, judged, read)[0]
+        hits += (row.corrected_low or 0) <= 5 <= (row.corrected_high or 0)
+    assert hits / replicates >= 0.92
+
+
 def test_there_is_never_an_interval_of_no_width():
     judged = said(1, 2, 3, 4)
     some = dict(list(judged.items())[:3])
@@ -178,10 +255,20 @@ async def test_a_share_of_the_calls_is_asked_again_and_the_agreement_is_reported
     page = run.report.read_text()
     assert "How far they can be trusted" in page
     assert f"{row.alpha:.2f}" in page
+    (noise,) = run.audit("noise", JudgeNoise)
+    assert (noise.calls, noise.answers, noise.shared) == (40, 80, 0)
+    first, second = ({j.answer_key: j.score for j in some} for some in (run.judgments(), again(run)))
+    differences = numpy.array([score - first[key] for key, score in second.items()])
+    assert noise.variance_judge == pytest.approx((differences**2).mean() / 2)
+    assert in_words(noise) in unescape(page)
     before = run.judged.read_bytes()
     await repeat_judgments("them/one", share=0.6)
     assert len(api.requests) == 80 + 48, "what was asked again once is kept"
     assert run.judged.read_bytes() == before
+
+
+def again(run):
+    return read_rows(run.audits / "repeat.jsonl", Judgment)
 
 
 async def test_two_judges_are_compared_on_the_answers_that_both_judged(judged):
@@ -212,7 +299,7 @@ async def test_a_blind_sheet_goes_out_and_comes_back_with_agreement_and_correcte
     for n, row in enumerate(rows):
         row["score"] = "" if n == 0 else str(1 + n % 5)
     sheet.write_text(to_csv(rows))
-    (agreement,), corrected = import_sheet(run, sheet)
+    (agreement,), corrected, (these, new) = import_sheet(run, sheet)
     assert (agreement.answers, agreement.other) == (19, "a person")
     assert [(c.side, c.read) for c in corrected] == [
         ("baseline", 10 - sides[0]),
@@ -222,7 +309,18 @@ async def test_a_blind_sheet_goes_out_and_comes_back_with_agreement_and_correcte
     baseline, finetuned, difference = (row.corrected or 0 for row in corrected)
     assert difference == pytest.approx(finetuned - baseline)
     assert run.audit("corrected", Corrected) == corrected
-    assert "What a person would have found" in run.report.read_text()
+    raw = next(e for e in run.estimates() if e.tier == "all" and e.measure == "claude" and not e.question_id)
+    assert (these.difference, these.low, new.low) == (
+        raw.difference,
+        raw.ci_low_fixed_questions,
+        raw.ci_low_new_questions,
+    )
+    assert these.corrected == pytest.approx((raw.difference or 0) + (these.correction or 0))
+    assert (these.corrected_high or 0) - (these.corrected_low or 0) > (these.high or 0) - (these.low or 0)
+    assert run.audit("corrected_effects", CorrectedEffect) == [these, new]
+    page = run.report.read_text()
+    assert "What a person would have found" in page
+    assert f"claude, for these questions: {these.corrected:+.2f} (" in page
 
 
 def to_csv(rows):
