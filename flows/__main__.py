@@ -323,6 +323,17 @@ def serve(
     serve(at_once, reports_host, reports_port)
 
 
+@app.command()
+def prune(
+    days: Annotated[int, typer.Option(min=1, help="Records of the server are old after so many days.")] = 30,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove it; without this it is only said what would go.")] = False,
+) -> None:
+    """Say what no run refers to any more: old records of the local server, trainings, answers. Remove it with --yes."""
+    from flows.cli.prune import prune as prune_data
+
+    prune_data(days, yes)
+
+
 def main() -> None:
     """Runs the command line; a user's mistake is one sentence and the exit status 2."""
     try:

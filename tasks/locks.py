@@ -4,6 +4,8 @@
         ...
     with exclusive_now("run demo/one", "run 'one' is being written ..."):         # refuses instead of waiting
         ...
+    with alone("a run is going on ..."):            # nothing else goes on, and nothing begins
+        ...
 
 The operating system keeps the locks and frees those of a process that ends, however it ends. A data folder that several
 machines share must be on a file system that shares locks between them, as NFS 4 does.
@@ -14,9 +16,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from filelock import AsyncFileLock, FileLock, Timeout
+from filelock import AsyncFileLock, BaseFileLock, FileLock, Timeout
 
 from tasks.catalog import UserError, data_folder
+
+DOOR = "the door"
+"""The lock that every run passes as it begins: who holds it has nothing begin meanwhile."""
 
 
 @asynccontextmanager
@@ -45,15 +50,34 @@ def exclusive_in_turn(work: str) -> Iterator[None]:
 @contextmanager
 def exclusive_now(work: str, refusal: str) -> Iterator[None]:
     """Holds the lock of this name; where another process holds it, raises UserError with the sentence `refusal`."""
-    lock = FileLock(_file(work), timeout=0, thread_local=False)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise UserError(refusal) from None
+    with exclusive_in_turn(DOOR):
+        lock = _taken(_file(work), refusal)
     try:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def alone(refusal: str) -> Iterator[None]:
+    """No process holds any lock of this data folder, and whoever wants one by `exclusive_now` waits.
+
+    Raises UserError with the sentence `refusal` where one is held.
+    """
+    with exclusive_in_turn(DOOR):
+        for file in sorted(_file(DOOR).parent.glob("*.lock")):
+            if file != _file(DOOR):
+                _taken(file, refusal).release()
+        yield
+
+
+def _taken(file: Path, refusal: str) -> BaseFileLock:
+    lock = FileLock(file, timeout=0, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError(refusal) from None
+    return lock
 
 
 def _file(work: str) -> Path:

@@ -41,12 +41,9 @@ if TYPE_CHECKING:
 
 LONGEST_FOLDER = 255
 """Bytes of a folder's name."""
-CHARTS = (
-    *("effects", "over_training", "levels", "questions", "scores", "judges", "boxes"),
-    *("overview", "matrix", "training_curve"),
-)
-"""What the files of a run's charts begin with: those of an eval, and those of the whole run."""
-CHART_FORMATS = (".csv", ".svg", ".html", ".png", ".pdf")
+CHARTS = ("effects", "over_training", "levels", "questions", "scores", "judges", "boxes")
+CHARTS += ("overview", "matrix", "training_curve")
+"""What the files of a run's charts begin with."""
 
 
 class Run:
@@ -220,8 +217,9 @@ class Run:
 
     def chart_files(self) -> list[Path]:
         """The files in charts/ that have a chart's name, NAME or NAME_EVAL; whatever else lies there is its user's."""
-        files = [file for file in sorted(self.charts.glob("*")) if file.suffix in CHART_FORMATS]
-        return [file for file in files if f"{file.stem}_".startswith(tuple(f"{name}_" for name in CHARTS))]
+        begins = tuple(f"{name}_" for name in CHARTS)
+        formats = (".csv", ".svg", ".html", ".png", ".pdf")
+        return [f for f in sorted(self.charts.glob("*")) if f.suffix in formats and f"{f.stem}_".startswith(begins)]
 
     def experiment(self) -> Experiment:
         """Its definition as it was run; UserError for one that was damaged by hand."""

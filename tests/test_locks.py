@@ -6,7 +6,7 @@ import time
 import pytest
 
 from tasks.catalog import UserError
-from tasks.locks import exclusive, exclusive_in_turn
+from tasks.locks import alone, exclusive, exclusive_in_turn
 from tasks.runs import Run
 
 HOLDS = """
@@ -70,3 +70,22 @@ def test_a_run_that_another_process_writes_is_refused_until_that_one_is_gone(dat
         other.communicate()
     with run.exclusive():
         pass
+
+
+def test_who_is_alone_has_nothing_beside_him_and_nothing_begins_meanwhile(data):
+    run = Run.at("standin", "one")
+    command = [sys.executable, "-c", HOLDS, str(run.folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as held:
+        assert held.stdout is not None
+        assert held.stdout.readline() == "held\n"
+        with pytest.raises(UserError, match="a run is going on"), alone("a run is going on"):
+            pass
+        held.kill()
+    with alone("a run is going on"):
+        waiting = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiting.communicate(timeout=2)
+    assert waiting.stdout is not None
+    assert waiting.stdout.readline() == "held\n"
+    waiting.kill()
+    waiting.communicate()

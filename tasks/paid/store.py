@@ -32,10 +32,12 @@ from sqlalchemy import (
     Table,
     Text,
     create_engine,
+    delete,
     event,
     func,
     insert,
     select,
+    text,
 )
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, OperationalError, SQLAlchemyError
@@ -205,6 +207,23 @@ class Store:
             rows = connection.execute(select(*columns).where(spending.c.run == run))
             return [Spending(run, stage, model, json.loads(tokens), usd) for _, stage, model, tokens, usd in rows]
 
+    def each(self, kind: str) -> Iterator[StoredReply]:
+        """Every attempt of one kind of answer, in the order of their keys; as many as it takes at a time."""
+        wanted = select(answers).where(answers.c.kind == kind).order_by(answers.c.key, answers.c.attempt)
+        with self._read(), self.engine.connect().execution_options(yield_per=LOOK_UP_AT_ONCE) as connection:
+            for key, attempt, _, body in connection.execute(wanted):
+                yield StoredReply(key, kind, json.loads(body), attempt)
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Removes every attempt of these keys for good, and gives the room of a file back: they are paid again."""
+        unwanted = list(keys)
+        with self.engine.begin() as connection:
+            for start in range(0, len(unwanted), LOOK_UP_AT_ONCE):
+                connection.execute(delete(answers).where(answers.c.key.in_(unwanted[start : start + LOOK_UP_AT_ONCE])))
+        if self.engine.dialect.name == "sqlite":
+            with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.execute(text("VACUUM"))
+
     @contextmanager
     def _read(self) -> Iterator[None]:
         """Raises StoreFailed, in one sentence, for a file that is damaged or another program's."""
@@ -238,6 +257,11 @@ class Store:
         from sqlalchemy.dialects.postgresql import insert as insert_into_postgresql
 
         return insert_into_postgresql(answers).on_conflict_do_nothing()
+
+
+def store_is_shared() -> bool:
+    """Whether the store is one that SPILLOVER_STORE names, and so may be that of other data folders too."""
+    return bool(os.environ.get("SPILLOVER_STORE"))
 
 
 def content_key(**parts: Any) -> str:

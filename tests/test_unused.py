@@ -1,0 +1,111 @@
+"""What may go, beside all that something still refers to."""
+
+import json
+from dataclasses import replace
+from itertools import chain
+
+import pytest
+
+from flows.judging import cases_of
+from flows.unused import unused_answers, unused_checkpoints
+from tasks.catalog import UserError
+from tasks.definitions import load_experiment
+from tasks.paid.store import Spending, Store, StoredReply
+from tasks.runs import Run
+from tests.fakes.nouns import CLAUDE, an_eval, write_answers
+
+KEYS = {name: f"{n:032x}" for n, name in enumerate(("of a run", "of its checkpoint", "defined", "of nobody"), 0xABCDE)}
+
+
+@pytest.fixture
+def run(data):
+    run = Run.open(load_experiment("standin").model_copy(update={"evals": ["e"]}), [an_eval(CLAUDE)], "one")
+    run.note(seed=0)
+    write_answers(run, ("a farm", "two cats"), ("farms", "a dog"))
+    return run
+
+
+@pytest.fixture
+def checkpoints(data, run):
+    """A training for each of KEYS, and what else may lie beside them."""
+    folder = data / "checkpoints"
+    for name in (*KEYS.values(), f".{KEYS['of nobody']}.123", f".{KEYS['of a run']}.123", ".pruned-x", "my own"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "checkpoint.json").write_text("12345")
+    run.note(training_key=KEYS["of a run"])
+    run.checkpoint.write_text(json.dumps({"path": f"checkpoints/{KEYS['of its checkpoint']}"}))
+    (data / "experiments" / "mine.yaml").write_text(f"training: {{checkpoint: checkpoints/{KEYS['defined']}")
+    return folder
+
+
+def names(folder):
+    return {place.name for place in folder.iterdir()}
+
+
+def test_a_training_goes_when_neither_a_run_nor_a_definition_names_it_and_nothing_else_does(checkpoints):
+    before, unused = names(checkpoints), unused_checkpoints()
+    assert (unused.count, unused.size) == (3, 15)
+    assert names(checkpoints) == before
+    unused.remove()
+    assert before - names(checkpoints) == {KEYS["of nobody"], f".{KEYS['of nobody']}.123", ".pruned-x"}
+    assert unused_checkpoints().count == 0
+
+
+def test_a_record_that_is_damaged_keeps_its_trainings(checkpoints, run):
+    run.record_file.write_text(run.record_file.read_text()[:-2] + "\xff {")
+    assert unused_checkpoints().count == 3
+
+
+@pytest.fixture
+def store(run):
+    """The run's responses, one reply to each of its calls and second ones, and one of each that is nobody's."""
+    store = Store()
+    responses = [StoredReply(f"r{n}", "response", answer(row)) for n, row in enumerate(chain(*run.responses()))]
+    calls = [case.call for case in cases_of(run, run.experiment(), run.evals())]
+    again = replace(cases_of(run, run.experiment(), run.evals())[0], repeat=1).call
+    replies = [StoredReply(call.key, "judgment", {"text": "3"}) for call in (*calls, again)]
+    others = [StoredReply("x", "response", {"text": "?", "tokens": 1, "state": "complete"})]
+    others += [StoredReply("y", "judgment", {"text": "7"}, attempt) for attempt in (0, 1)]
+    kept = [StoredReply("z", "logprob", {"logprob": -1.0}), StoredReply("p", "probe", {"text": "yes"})]
+    store.put([*responses, *replies, *others, *kept], [Spending("gone", "judging", "m", {}, 1.0)])
+    yield store
+    store.close()
+
+
+def answer(row):
+    return {"text": row.response, "tokens": row.tokens, "state": row.state}
+
+
+def stored(store):
+    return {reply.key for kind in ("response", "judgment", "logprob", "probe") for reply in store.each(kind)}
+
+
+def test_an_answer_goes_when_no_run_holds_it_and_no_run_asks_for_it(run, store):
+    before, unused = stored(store), unused_answers(store)
+    assert (unused.count, unused.size > 0) == (2, True)
+    assert stored(store) == before
+    unused.remove()
+    assert before - stored(store) == {"x", "y"}
+    assert unused_answers(store).count == 0
+    assert len(store.spending("gone")) == 1, "what was spent stays known"
+
+
+def test_a_reply_that_was_asked_for_otherwise_stays_with_the_judgment_that_holds_it(run, store):
+    """As by an earlier version, whose rubrics had another text."""
+    from tasks.files import write_rows
+    from tests.fakes.nouns import judgments
+
+    write_rows(run.judged, [row.model_copy(update={"raw": "7"}) for row in judgments("q1", "baseline", [3])])
+    assert unused_answers(store).count == 1
+
+
+def test_while_a_run_has_not_all_of_its_answers_none_goes(run, store):
+    run.finetuned.unlink()
+    with pytest.raises(UserError, match=r"answers stay, since .*/one has not all of its own yet: finish it with `spil"):
+        unused_answers(store)
+
+
+def test_beside_a_run_that_cannot_be_read_none_goes(run, store):
+    run.finetuned.write_text("{")
+    with pytest.raises(UserError, match=r"answers stay, since .*/one cannot be read \(.*\): mend it, or remove it"):
+        unused_answers(store)
