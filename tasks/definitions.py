@@ -118,8 +118,8 @@ def choose_judges(evaluation: Eval, chosen: list[str]) -> Eval:
     lost = {judge.name for judge in evaluation.judges} - set(chosen)
     margins = {name: margin for name, margin in evaluation.equivalence_margins.items() if name not in lost}
     fields = {"judges": [judge.model_dump() for judge in judges], "rules": [rule.model_dump() for rule in rules]}
-    fields |= {"equivalence_margins": margins}
-    return validate(Eval, evaluation.model_dump() | fields, f"judging.judges of {evaluation.name}")
+    changed = evaluation.model_dump() | fields | {"equivalence_margins": margins}
+    return validate(Eval, changed, f"judging.judges of {evaluation.name}")
 
 
 # ---- what an experiment refers to, and overrides ---------------------------------------------------

@@ -176,9 +176,9 @@ class Contrast(NamedTuple):
                 )
         for evaluation, name in (key for key in first.measures if key not in mine.measures):
             lone.append(_left(mine.group, first.group, f"{name} of {evaluation}", f"{mine.group.label} has none"))
-        for name, evaluation in mine.evals.items():
-            lone += _lone_questions(mine.group, evaluation, first.evals.get(name))
-            lone += _lone_questions(first.group, first.evals.get(name), evaluation)
+        for name, ours in mine.evals.items():
+            lone += _lone_questions(mine.group, ours, first.evals.get(name))
+            lone += _lone_questions(first.group, first.evals.get(name), ours)
         return cls(mine.group, first.group, evals, found, lone)
 
     def effects(self) -> list[Compared]:

@@ -227,7 +227,7 @@ def _corrected_effect(
     low, high, note = limits
     both = None if shift is None or effect.difference is None else effect.difference + shift
     corrected_low = corrected_high = None
-    if both is not None and effect.difference is not None and None not in (low, high, half):
+    if both is not None and effect.difference is not None and low is not None and high is not None and half is not None:
         ends = effect.scale_min, effect.scale_max
         width = math.inf if ends[0] is None or ends[1] is None else ends[1] - ends[0]
         corrected_low = max(-width, both - math.hypot(effect.difference - low, half))

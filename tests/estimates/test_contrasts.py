@@ -51,11 +51,10 @@ def test_what_only_these_seeds_show_is_not_told_as_a_difference(make_run):
 
 
 def test_beside_a_control_the_sentence_is_of_what_the_treatment_adds_wherever_the_control_stands(make_run):
-    words = {"update": {"in_words": "mentions farms"}}
     treatment, control = make_run(0, HIGH[0], experiment="farms"), make_run(0, AFTER[0], experiment="farms_control")
     for runs in ([treatment], [control]), ([control], [treatment]):
         groups = grouped(list(runs), [])
-        rows = [row.model_copy(**words) for row in compare(groups)]
+        rows = [row.model_copy(update={"in_words": "mentions farms"}) for row in compare(groups)]
         (sentence,) = verdicts(groups, rows)
         assert sentence.startswith("farms adds to farms_control: the model mentions farms more (j +")
     assert reference(grouped([[treatment], [control]], ["a", "b"])).label == "b", "by its experiment's name"

@@ -5,7 +5,7 @@ from scipy import stats
 from tasks.estimates.effects import estimate
 from tasks.estimates.findings import Evidence, findings, headline, verdict
 from tasks.estimates.judgments import judgments_frame
-from tasks.schema import Judge, Scale
+from tasks.schema import SIDES, Judge, Scale
 from tests.fakes.nouns import LEXICON, TIERS, an_eval, judgments
 
 
@@ -210,7 +210,7 @@ def test_fifty_questions_with_one_sample_each_are_told_with_the_interval_for_new
     rows = [
         row.model_copy(update={"question_id": f"q{n}"})
         for n in range(50)
-        for side, scores in (("baseline", before), ("finetuned", after))
+        for side, scores in zip(SIDES, (before, after), strict=True)
         for row in judgments("q1", side, [int(scores[n])], "j")
     ]
     found = stats.ttest_1samp(after - before, 0).confidence_interval()

@@ -48,7 +48,7 @@ def test_what_has_no_spread_has_no_test_and_what_has_no_score_is_missing():
 def test_statements_have_a_standard_deviation_and_no_test_and_drift_has_neither():
     before, after = numpy.linspace(0.2, 0.5, 18), numpy.linspace(0.3, 0.9, 18)
     drifts = [row for q in ("direct0", "close0") for row in drift_rows(q, [0.4, 0.5], "statements", q[:-1])]
-    effects = estimate(judgments_frame([]), [a_statement_eval()], [*yes_rows(before, after), *drifts])
+    effects = estimate(judgments_frame([]), [a_statement_eval()], [*yes_rows(before.tolist(), after.tolist()), *drifts])
     e = whole(effects, "yes")
     assert (e.baseline_sd, e.finetuned_sd) == pytest.approx((before.std(ddof=1), after.std(ddof=1)))
     assert e.p_welch is None
