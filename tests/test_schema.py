@@ -71,7 +71,7 @@ def test_a_judge_of_yes_and_no_needs_statements_that_know_their_answer():
     with pytest.raises(ValidationError, match="needs matching: Yes or No at question 'q'"):
         Eval(name="e", questions=[Question(id="q", tier="t", text="?")], judges=[judge])
     with pytest.raises(
-        ValidationError, match=r"a judge of kind yes_no takes no reads \(only claude or lexicon\): leave it out"
+        ValidationError, match=r"a judge of kind yes_no takes no reads \(only claude, chat or lexicon\): leave it out"
     ):
         Judge(name="j", kind="yes_no", reads="pair")
 

@@ -464,7 +464,7 @@ JUDGES = Group(
         (
             "kind: calude, prompt: p",
             "judges.0.kind",
-            "'claude', 'lexicon', 'yes_no' or 'imported'",
+            "'claude', 'chat', 'lexicon', 'yes_no' or 'imported'",
             "(found 'calude')",
         ),
         ("kind: claude", "judges.0: a judge of kind claude needs a prompt"),
@@ -559,30 +559,45 @@ JUDGES = Group(
         ),
         (
             "kind: lexicon, terms: {a: 1}, thresholds: [1, 2, 3, 4], model: claude-x",
-            "a judge of kind lexicon takes no model (only claude)",
+            "a judge of kind lexicon takes no model (only claude or chat)",
         ),
         (
             "kind: lexicon, terms: {a: 1}, thresholds: [1, 2, 3, 4], prompt: p",
-            "takes no prompt (only claude): leave it out",
+            "takes no prompt (only claude or chat): leave it out",
         ),
         (
             "kind: lexicon, terms: {a: 1}, thresholds: [1, 2, 3, 4], temperature: 0",
-            "takes no temperature (only claude)",
+            "takes no temperature (only claude or chat)",
         ),
         (
             "kind: lexicon, terms: {a: 1}, thresholds: [1, 2, 3, 4], base_url: 'http://h'",
-            "takes no base_url (only claude)",
+            "takes no base_url (only claude or chat)",
         ),
         (
             "kind: lexicon, terms: {a: 1}, thresholds: [1, 2, 3, 4], labels: {A: 1}",
-            "takes no labels (only claude or imported)",
+            "takes no labels (only claude, chat or imported)",
         ),
-        ("kind: yes_no, reads: pair", "a judge of kind yes_no takes no reads (only claude or lexicon): leave it out"),
+        ("kind: chat, prompt: p", "a judge of kind chat needs a model: write the name that its server gives it"),
+        (
+            "kind: chat, model: m, prompt: p, base_url: http://h/v1/chat/completions",
+            "judges.0.base_url: it ends in /chat/completions: leave that out",
+        ),
+        ("kind: claude, prompt: p, seed: 1", "a judge of kind claude takes no seed (only chat): leave it out"),
+        ("kind: claude, prompt: p, answers: probabilities", "the Messages API gives no probabilities of tokens: make it kind"),
+        (
+            "kind: chat, model: m, prompt: p, answers: probabilities, labels: {YES: 1, NO: 0}",
+            "probabilities are read of a scale's numbers: give it a scale, and null to each label",
+        ),
+        (
+            "kind: chat, model: m, prompt: p, answers: probabilities, temperature: 0.5",
+            "probabilities are those of temperature 0: leave temperature out",
+        ),
+        ("kind: yes_no, reads: pair", "a judge of kind yes_no takes no reads (only claude, chat or lexicon): leave it out"),
         ("kind: yes_no, terms: {a: 1}", "a judge of kind yes_no takes no terms (only lexicon): leave it out"),
         ("kind: yes_no, labels: {A: 1}", "a judge of kind yes_no takes no labels"),
         ("kind: yes_no, scale: {low: 0, high: 1}", "a judge of kind yes_no takes no scale"),
-        ("kind: imported, model: m", "a judge of kind imported takes no model (only claude): leave it out"),
-        ("kind: imported, swap: true", "a judge of kind imported takes no swap (only claude): leave it out"),
+        ("kind: imported, model: m", "a judge of kind imported takes no model (only claude or chat): leave it out"),
+        ("kind: imported, swap: true", "a judge of kind imported takes no swap (only claude or chat): leave it out"),
         ("name: ''", "line 4", "'name' is there twice"),
     ],
 )

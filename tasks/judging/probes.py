@@ -64,8 +64,8 @@ async def check_numbers(judge: Judge, dispatcher: Dispatcher) -> None:
         return
     works = f"{scale[0]} to {others[0] - 1}" if others[0] - scale[0] > 1 else "single digits, as 0 to 9"
     raise UserError(
-        f"{judge.model} at {judge.base_url} writes {others[-1]} as several tokens, and the judge {judge.name!r} reads the "
-        f"first one alone: give it a scale of {works}, or answers: plain"
+        f"{judge.model} at {judge.base_url} writes {others[-1]} as several tokens, and the judge {judge.name!r} reads "
+        f"the first one alone: give it a scale of {works}, or answers: plain"
     )
 
 

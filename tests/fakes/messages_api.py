@@ -42,6 +42,7 @@ class Raw(NamedTuple):
     """A body as it is, whatever it is."""
 
     body: bytes
+    status: int = 200
 
 
 What = Say | Status | Raw | str
@@ -186,7 +187,7 @@ class MessagesAPI:
             request.transport.close()
             return web.Response()
         if isinstance(what, Raw):
-            return web.Response(body=what.body, content_type="application/json")
+            return web.Response(body=what.body, status=what.status, content_type="application/json")
         if isinstance(what, Status):
             error = {"type": "error", "error": {"type": "scripted", "message": f"{what.words} {what.code}"}}
             return web.json_response(error, status=what.code, headers=what.headers)
