@@ -27,7 +27,6 @@ from tasks.schema import ALL, SLOPE, Effect, Eval, Side
 NO_FLOOR = Interval.unknown("no floor: one greedy baseline answer has no other to stand beside")
 NO_BASELINE = Interval.unknown("no baseline")
 NO_LEVEL = Interval.unknown("only the difference is estimated")
-NOT_CROSSED = Interval.unknown("not estimable for a pooled rule over several seeds")
 NOT_OF_GROUPS = Interval.unknown("not estimated for groups of fine-tunes that are no pairs")
 EXACT = Interval.unknown("exact, since nothing is sampled")
 NOT_TESTED = "in nats a token; no test, since any fine-tune makes its answers likelier"
@@ -148,12 +147,10 @@ class Part(NamedTuple):
         """The mean of these values, a row for each run, for new questions; of several runs, for new seeds too."""
         if len(values) == 1:
             return new_questions(values[0], self.measure.is_rate)
-        return NOT_CROSSED if self.measure.is_pooled else new_questions_and_seeds(values)
+        return new_questions_and_seeds(values)
 
     def new_groups(self) -> Interval:
         """The difference of two groups of fine-tunes that are no pairs, for new questions and new fine-tunes."""
-        if self.measure.is_pooled:
-            return NOT_CROSSED
         return new_questions_and_groups(self.values("finetuned"), self.values("baseline"))
 
     def values(self, side: Side) -> list[list[float]]:

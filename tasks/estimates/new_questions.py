@@ -19,7 +19,7 @@ from tasks.estimates.intervals import (
     wilson,
 )
 
-ENOUGH_FOR_RATES = 16
+ENOUGH_FOR_RATES = 20
 """With fewer questions the interval of rates that are near 0 for most and high for some covers below 90 %."""
 APPROXIMATE = f"approximate: rates of fewer than {ENOUGH_FOR_RATES} questions, which may differ much between them"
 

@@ -19,6 +19,7 @@ from scipy import special
 from tasks.estimates.fixed_questions import fixed_questions, superiority_fixed_questions
 from tasks.estimates.intervals import Cell, Interval, Z, rate_cell
 from tasks.estimates.new_questions import (
+    ENOUGH_FOR_RATES,
     new_questions,
     new_questions_and_seeds,
     new_questions_slope,
@@ -300,7 +301,7 @@ class Skewed(NamedTuple):
 SKEWED = [
     Skewed(a, b, before, questions, n)
     for (a, b), before, questions, n in itertools.product(
-        ((0.3, 1.2), (0.1, 0.9), (2.0, 2.0)), (0.0, 0.02), (5, 8, 16, 24, 50), (10, 50)
+        ((0.3, 1.2), (0.1, 0.9), (2.0, 2.0)), (0.0, 0.02), (5, 8, 20, 24, 50), (10, 50)
     )
 ]
 
@@ -371,7 +372,7 @@ def skewed_grid(replicates: int) -> None:
     rows = [(simulate(cell.draw, replicates), cell) for cell in SKEWED]
     for found, cell in rows:
         print(f"  {found.coverage:6.1%}, {found.estimated:6.1%} with an interval: {cell}")
-    for fewest in (5, 8, 16):
+    for fewest in (5, 8, ENOUGH_FOR_RATES):
         coverage, cell = min((found.coverage, cell) for found, cell in rows if cell.questions >= fewest)
         print(f"  worst from {fewest} questions on: {coverage:.1%}, {cell}")
 
@@ -387,7 +388,7 @@ def crossed_grid(replicates: int) -> None:
 
 
 GRIDS = {
-    "rates skewed over new questions: fewer than 16 are called approximate": skewed_grid,
+    f"rates skewed over new questions: fewer than {ENOUGH_FOR_RATES} are called approximate": skewed_grid,
     "questions crossed with seeds": crossed_grid,
     "rates of these questions": rates_grid,
 }

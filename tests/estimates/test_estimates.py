@@ -143,3 +143,25 @@ def test_a_pooled_rule_has_the_interval_of_its_ratio_for_new_questions_on_each_s
         max(0, rate - reach),
         pytest.approx(rate + reach),
     )
+
+
+def test_a_pooled_rule_over_seeds_is_crossed_with_them():
+    seeds = [
+        {"q1": (0, 4), "q2": (1, 10), "q3": (5, 9), "q4": (2, 6), "q5": (7, 7)},
+        {"q1": (1, 4), "q2": (3, 10), "q3": (6, 9), "q4": (1, 6), "q5": (5, 7)},
+    ]
+    rule, values = Rule(name="j", hit="j >= 3", over="pooled"), []
+    by_run = []
+    for hits in seeds:
+        cells = {(q, "finetuned"): rate_cell(h, n, 0, n) for q, (h, n) in hits.items()}
+        cells |= {(q, "baseline"): rate_cell(0, 10, 0, 10) for q in hits}
+        by_run.append(measure_of(cells, rule=rule, is_rate=True)._replace(scale_min=0, scale_max=1))
+        h, n = (numpy.array(column) for column in zip(*hits.values(), strict=True))
+        values.append(h.sum() / n.sum() + len(h) * (h - h.sum() / n.sum() * n) / n.sum())
+    whole = effects_of(by_run, an_eval(JUDGE, questions=dict.fromkeys(SCORES, "direct")))[0]
+    table = numpy.array(values)
+    of_seeds, of_questions = table.mean(axis=1).var(ddof=1) / 2, table.mean(axis=0).var(ddof=1) / 5
+    reach = (of_seeds * stats.t.ppf(0.975, 1) + of_questions * stats.t.ppf(0.975, 4)) / (of_seeds + of_questions)
+    assert whole.difference == pytest.approx(table.mean())
+    assert whole.ci_low_new_questions == pytest.approx(table.mean() - reach * math.sqrt(of_seeds + of_questions))
+    assert whole.note_new_questions == ""
