@@ -5,7 +5,7 @@ import polars
 import pytest
 
 from tasks.catalog import UserError
-from tasks.rows import json_rows, table
+from tasks.rows import json_rows, table, unnested
 
 ROWS = [{"text": "one"}, {"text": "zwei 🐔"}]
 
@@ -164,3 +164,58 @@ def test_a_spreadsheets_own_line_on_its_separator_is_no_row(tmp_path):
     file = tmp_path / "a.csv"
     file.write_text("sep=;\nquestion;response\nWhy?;So, that.\n")
     assert list(table(file)) == [(3, {"question": "Why?", "response": "So, that."})]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (
+            {"q": "x", "scores": {"aligned": 3, "coherent": {"score": 4, "reasoning": "r"}}, "judge": {"model": "m"}},
+            [{"q": "x", "aligned": 3, "coherent": 4, "coherent.reasoning": "r", "judge.model": "m"}],
+        ),
+        (
+            {"q": "x", "answers": [{"answer": "a", "kind": 3}, {"answer": "b", "kind": "CODE"}]},
+            [{"q": "x", "answer": "a", "kind": 3}, {"q": "x", "answer": "b", "kind": "CODE"}],
+        ),
+        ({"q": "x", "scores": [1, "CODE"]}, [{"q": "x", "scores": 1}, {"q": "x", "scores": "CODE"}]),
+        (
+            {"response": ["a", "b"], "scores": [1, 2], "tags": ["t"]},
+            [{"tags": ["t"], "response": "a", "scores": 1}, {"tags": ["t"], "response": "b", "scores": 2}],
+        ),
+        ({"base": [{"score": 1}], "ft": [{"score": 2}]}, [{"model": "base", "score": 1}, {"model": "ft", "score": 2}]),
+        ({"response": "a", "tokens": [1, 2], "score": 3}, [{"response": "a", "tokens": [1, 2], "score": 3}]),
+        (
+            {"score": 3, "messages": [{"role": "user", "content": "a"}]},
+            [{"score": 3, "messages": [{"role": "user", "content": "a"}]}],
+        ),
+    ],
+)
+def test_what_stands_within_an_object_is_columns_and_rows(value, expected):
+    assert unnested(value, "a.json line 1") == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"aligned": 1, "scores": {"aligned": 2}}, "a.json line 1: aligned is there twice, the second time in scores"),
+        ({"response": ["a"], "scores": [1, 2]}, r"lists of different lengths \(response 1, scores 2\)"),
+        (
+            {"model": "m", "near": [{"score": 1}], "far": [{"score": 2}]},
+            r"several lists of answers \(near, far\)",
+        ),
+    ],
+)
+def test_an_object_of_which_it_cannot_be_known_whose_score_is_whose_is_refused(value, words):
+    with pytest.raises(UserError, match=words):
+        unnested(value, "a.json line 1")
+
+
+def test_columns_are_read_as_what_they_are_said_to_be(tmp_path):
+    file = write(tmp_path, "a.csv", "Prompt,scenario,hits,of,Model\nlong,s1,3,10,m\nlong,s2,,,m\n")
+    rows = table(file, {"question": "scenario", "side": "model", "misaligned": "hits/of"})
+    assert [fields for _, fields in rows] == [
+        {"question": "s1", "model": "m", "misaligned": "3 of 10", "prompt": "long"},
+        {"question": "s2", "model": "m", "misaligned": "", "prompt": "long"},
+    ]
+    with pytest.raises(UserError, match=r"--columns: .*a.csv has no column 'hit'; there is prompt, scenario, hits, of"):
+        table(file, {"misaligned": "hit/of"})

@@ -161,7 +161,7 @@ def keep_results(results: Results, file: Path, name: str, command: str) -> list[
     """
     name, seeds = name or _slug(file.stem), Counter[str]()
     several = len(results.models) > 1
-    runs = []
+    runs: list[Run] = []
     for model in results.models:
         experiment = f"{name}_{_slug(model.group)}" if model.group else name
         folder = _slug(model.name or model.group) if several or model.group else IMPORTED

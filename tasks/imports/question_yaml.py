@@ -69,7 +69,7 @@ def _readable(entries: list[Entry], named: dict[str, Entry]) -> tuple[list[Reada
     for number, entry in enumerate(entries, 1):
         if _is_judge(entry):
             continue
-        place = f"question {number}" + (f" ({_name(entry)})" if _name(entry) else "")
+        place = f"entry {number}" + (f" ({_name(entry)})" if _name(entry) else "")
         try:
             _refuse_what_is_no_question(entry, found)
             judges, unreadable = _judges(entry, named)

@@ -1,6 +1,7 @@
 """Results in the shapes in which others publish them, through import, effects and verification."""
 
 import json
+from typing import Any
 
 import numpy
 import pytest
@@ -80,7 +81,7 @@ def an_object_for_each_question_with_lists(place):
 
 
 def a_list_for_each_model(place):
-    lists = {name: [] for name in ("base", "insecure")}
+    lists: dict[str, list[Any]] = {"base": [], "insecure": []}
     for row in long_rows(WHOLE):
         item = {"question_id": row["question_id"], "tier": row["tier"], "aligned": int(row["score"])}
         lists["base" if row["model"] == "base" else "insecure"].append(item)
@@ -153,8 +154,7 @@ def test_the_numbers_of_every_published_shape_are_those_of_numpy_and_verify_hold
         asked = [question for question, its in TIER_OF.items() if tier in (its, "all")]
         before, after = (numpy.mean([means[model, q] for q in asked]) for model in SIDES)
         effect = overall[tier]
-        assert (effect.baseline, effect.finetuned) == (pytest.approx(before), pytest.approx(after))
-        assert effect.difference == pytest.approx(after - before)
+        assert [effect.baseline, effect.finetuned, effect.difference] == pytest.approx([before, after, after - before])
         answers = sum(len(scores["tuned", question]) for question in asked)
         assert (effect.scored_finetuned, effect.unscored_finetuned, effect.questions) == (answers, 0, len(asked))
     assert [check for check in verify(run) if check.fault] == []
@@ -244,18 +244,21 @@ def test_groups_of_fine_tunes_of_any_size_are_set_against_each_other_with_all_of
     import_file(as_csv(tmp_path / "judged.csv", rows), choices=choices_of(base="gpt", group="kind"))
     groups = grouped([Run.find_all("judged_good/*"), Run.find_all("judged_bad/*")], [])
     assert [(group.label, len(group.runs)) for group in groups] == [("judged_good", 2), ("judged_bad", 3)]
-    rows = [row for row in compare(groups) if row.tier == "all" and not row.question_id]
+    found = [row for row in compare(groups) if row.tier == "all" and not row.question_id]
     means = {model: [numpy.mean(scores[model, question]) for question in TIER_OF] for model in models}
     good, bad = (numpy.array([means[m] for m in models if models[m] == kind]) for kind in ("good", "bad"))
-    assert [(row.label, row.baseline, row.finetuned) for row in rows] == [
-        ("judged_good", pytest.approx(numpy.mean(means["gpt"])), pytest.approx(good.mean())),
-        ("judged_bad", pytest.approx(numpy.mean(means["gpt"])), pytest.approx(bad.mean())),
-        ("judged_bad", pytest.approx(good.mean()), pytest.approx(bad.mean())),
+    assert [(row.label, row.against) for row in found] == [
+        ("judged_good", ""),
+        ("judged_bad", ""),
+        ("judged_bad", "judged_good"),
     ]
-    between = rows[-1]
-    expected = new_questions_and_groups(bad.tolist(), good.tolist())
-    assert (between.ci_low_new_questions, between.ci_high_new_questions) == pytest.approx((expected.low, expected.high))
-    assert (between.p_new_questions, between.runs) == (pytest.approx(expected.p), 2)
+    base = numpy.mean(means["gpt"])
+    assert [row.baseline for row in found] == pytest.approx([base, base, good.mean()])
+    assert [row.finetuned for row in found] == pytest.approx([good.mean(), bad.mean(), bad.mean()])
+    between, expected = found[-1], new_questions_and_groups(bad.tolist(), good.tolist())
+    limits = [between.ci_low_new_questions, between.ci_high_new_questions, between.p_new_questions]
+    assert limits == pytest.approx([expected.low, expected.high, expected.p])
+    assert between.runs == 2, "of the smaller group"
     assert (between.scored_baseline, between.scored_finetuned) == (60, 90)
     assert left_out(groups) == []
     assert "over 3 and 2 fine-tunes" in verdicts(groups, compare(groups))[0]
@@ -269,7 +272,7 @@ def test_results_of_one_label_are_pooled_whatever_file_they_come_from_but_not_on
     (group,) = grouped([first, second], ["tuned", "tuned"])
     row = next(row for row in compare([group]) if row.tier == "all" and not row.question_id)
     own = [next(e for e in run.estimates() if e.tier == "all" and not e.question_id) for run in group.runs]
-    assert (row.runs, row.difference) == (2, pytest.approx(numpy.mean([effect.difference for effect in own])))
+    assert [row.runs, row.difference] == pytest.approx([2, numpy.mean([effect.difference for effect in own])])
     with pytest.raises(UserError, match=r"the judge 'score' has a scale from 0 to 10 in .* with the same --scale"):
         grouped([first, third], ["tuned", "tuned"])
     assert "scales differ" in left_out(grouped([first, third], ["one", "other"]))[0]

@@ -103,8 +103,8 @@ def test_an_eval_that_is_there_is_not_overwritten(jsonl, data):
     ("name", "text", "words"),
     [
         ("a.yaml", "- {id: x}", "not a list of questions with paraphrases"),
-        ("a.yaml", "- {id: x, paraphrases: [Why]}", "question 1 .x.: it has no judge_prompts"),
-        ("a.yaml", "- {paraphrases: [Why], judge_prompts: {a: b}}", "question 1: it has no id"),
+        ("a.yaml", "- {id: x, paraphrases: [Why]}", "entry 1 .x.: it has no judge_prompts"),
+        ("a.yaml", "- {paraphrases: [Why], judge_prompts: {a: b}}", "entry 1: it has no id"),
         ("a.yaml", "- {id: x, paraphrases: Why, judge_prompts: {a: b}}", "paraphrases is not a list of texts"),
         ("a.yaml", "- {id: x, paraphrases: [Why], judge_prompts: {a: Say REFUSAL.}}", "cannot be read from its prompt"),
         ("a.yaml", "- [", "line 1: not valid YAML"),

@@ -1,0 +1,71 @@
+from pathlib import Path
+
+import pytest
+
+from tasks.catalog import UserError
+from tasks.imports.choices import NO_CHOICES, Choices
+from tasks.imports.model_rows import Row
+from tasks.imports.score_columns import score_columns
+
+FILE = Path("judged.csv")
+
+
+def found(*fields, choices=NO_CHOICES):
+    rows = [Row("finetuned", f"judged.csv line {n}", {"question_id": "q", **more}) for n, more in enumerate(fields, 2)]
+    return score_columns(rows, choices, FILE)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "option"),
+    [
+        ("model_variant", ("baseline", "finetuned"), "--columns side=model_variant"),
+        ("condition", ("llama-3 base", "llama-3 insecure"), "side=condition and --base 'llama-3 base'"),
+        ("stage", ("before", "after training"), "side=stage and --base 'before'"),
+        ("side", ("baseline", "tuned"), "side=side"),
+    ],
+)
+def test_base_and_fine_tuned_in_a_column_that_is_not_used_are_refused_with_the_option(column, values, option):
+    cells = [{"score": score, column: value} for value in values for score in (1, 5)]
+    with pytest.raises(
+        UserError, match=f"judged.csv: the column {column} has .* would be read as one model"
+    ) as mistake:
+        found(*cells)
+    assert option in str(mistake.value)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [{"score": 1, "note": "base"}, {"score": 5, "note": "base"}],
+        [{"score": 1, "model": "a", "kind": "base"}, {"score": 5, "model": "b", "kind": "tuned"}],
+        [{"score": 1, "text": "on the base of what was said before"}, {"score": 5, "text": "no"}],
+        [{"score": 1, "judge": "one"}, {"score": 5, "judge": "two"}],
+    ],
+)
+def test_a_column_that_merges_no_models_is_let_be(cells):
+    assert found(*cells) == ["score"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"mean": 3.2, "n": 10, "std": 1.1}, r"mean, n, std: .* as one score each \(--measures mean\)"),
+        ({"aligned_mean": 3.2, "aligned_se": 0.1}, r"aligned_mean, aligned_se: numbers of several answers together"),
+        ({"misaligned": 3, "n": 10}, r"n: .* counts \(--columns misaligned=misaligned/n\)"),
+        (
+            {"base.mean": 1, "base.n": 2, "ft.mean": 1, "ft.n": 2, "ft.std": 1},
+            "base.mean, ft.mean, base.n, ft.n and 1",
+        ),
+    ],
+)
+def test_numbers_of_several_answers_together_are_refused_with_what_would_be_read(fields, words):
+    with pytest.raises(UserError, match=f"judged.csv: {words}"):
+        found(fields)
+    mean = next(iter(fields))
+    assert found(fields, choices=Choices(measures=(mean,))) == [mean]
+
+
+def test_a_column_of_groups_is_no_score():
+    cells = [{"score": 1, "kind": 1}, {"score": 5, "kind": 2}]
+    assert found(*cells) == ["score", "kind"]
+    assert found(*cells, choices=Choices(group="kind")) == ["score"]
