@@ -51,6 +51,8 @@ class Evidence(NamedTuple):
     detectable: float | None
     called: str
     """What stands in front of the interval."""
+    note: str
+    """What the interval leaves out, or that it is approximate; empty: nothing."""
 
     @classmethod
     def of(cls, effect: Effect) -> "Evidence":
@@ -58,16 +60,15 @@ class Evidence(NamedTuple):
         e, seeds = effect, " and seeds" if isinstance(effect, Compared) and effect.runs > 1 else ""
         if e.ci_low_fixed_questions is None and e.ci_low_new_questions is not None:
             new = e.ci_low_new_questions, e.ci_high_new_questions, e.p_new_questions_holm, e.detectable_new_questions
-            return cls(*new, f"95 % for new questions{seeds}")
+            return cls(*new, f"95 % for new questions{seeds}", e.note_new_questions)
         low, high = e.ci_low_fixed_questions, e.ci_high_fixed_questions
-        return cls(
-            low, high, e.p_fixed_questions_holm, e.detectable_fixed_questions, f"95 % for these questions{seeds}"
-        )
+        known = low, high, e.p_fixed_questions_holm, e.detectable_fixed_questions
+        return cls(*known, f"95 % for these questions{seeds}", "" if low is None else e.note_fixed_questions)
 
     @property
     def span(self) -> str:
         """The interval in words."""
-        return f"{self.called} {signed(self.low)} to {signed(self.high)}"
+        return f"{self.called} {signed(self.low)} to {signed(self.high)}{f', {self.note}' if self.note else ''}"
 
 
 def verdict(effect: Effect) -> Verdict:
@@ -127,9 +128,11 @@ def headline(effects: list[Effect]) -> str:
     found = findings(effects)
     if len(found) == 1:
         return f"{found[0].whole} {found[0].tiers}".strip()
-    tested = [finding for finding in found if finding.verdict != "not tested"]
-    sizes = [finding.whole for finding in found if finding.verdict == "not tested"]
-    return " ".join(([tested[0].whole] if len(tested) == 1 else [_together(tested)] if tested else []) + sizes)
+    alone = [finding for finding in found if is_of_one_model(finding.effect)]
+    tested = [finding for finding in found if finding.verdict != "not tested" and finding not in alone]
+    sizes = [finding.whole for finding in found if finding.verdict == "not tested" and finding not in alone]
+    said = [tested[0].whole] if len(tested) == 1 else [_together(tested)] if tested else []
+    return " ".join(said + ([_of_one_model(alone)] if alone else []) + sizes)
 
 
 def findings(effects: list[Effect]) -> list[Finding]:
@@ -150,7 +153,28 @@ def _finding(effects: list[Effect], name: str) -> Finding:
     if effects[0].model == BOTH_MODELS:
         name = IN_PROSE.get(name, name)
     *tiers, whole = [effect for effect in effects if not effect.is_of_question and not effect.is_slope]
-    return Finding(name, whole, f"By tier: {_by_tier(tiers)}." if tiers else "")
+    return Finding(name, whole, f"By tier: {_by_tier(tiers)}." if tiers and not is_of_one_model(whole) else "")
+
+
+def is_of_one_model(effect: Effect) -> bool:
+    """Whether there is a mean after the fine-tune and nothing to compare it with."""
+    return effect.difference is None and effect.finetuned is not None
+
+
+def _of_one_model(found: list[Finding]) -> str:
+    """Their means after the fine-tune, each with its intervals."""
+    means = [f"{finding.measure} is {number(finding.effect.finetuned)}{_level(finding.effect)}" for finding in found]
+    return f"There is nothing to compare with ({why_no_interval([f.effect for f in found])}): {listed(means)}."
+
+
+def _level(effect: Effect) -> str:
+    """Both intervals of the mean after the fine-tune, as far as there are any."""
+    intervals = {
+        "for these questions": (effect.finetuned_low, effect.finetuned_high),
+        "for new questions": (effect.finetuned_low_new_questions, effect.finetuned_high_new_questions),
+    }
+    spans = [f"{whose} {number(low)} to {number(high)}" for whose, (low, high) in intervals.items() if low is not None]
+    return f" (95 % {', '.join(spans)})" if spans else ""
 
 
 # ---- several measures in one sentence ------------------------------------------------------------
@@ -263,6 +287,8 @@ def why_no_interval(effects: list[Effect]) -> str:
 
 def _sentence(effect: Effect, name: str) -> str:
     difference, margin, evidence = effect.difference, number(effect.equivalence_margin), Evidence.of(effect)
+    if is_of_one_model(effect):
+        return _of_one_model([Finding(name, effect, "")])
     if difference is None:
         return f"{name} could not be compared: {effect.note_fixed_questions}."
     by, span = signed(difference), evidence.span

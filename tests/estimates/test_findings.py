@@ -162,7 +162,12 @@ def test_of_many_changed_measures_the_later_ones_are_named_without_numbers():
 
 
 def test_without_an_interval_for_these_questions_that_for_new_ones_decides_and_is_called_so():
-    fields = {"ci_low_new_questions": 0.2, "ci_high_new_questions": 0.6, "p_new_questions_holm": 0.01}
+    fields = {
+        "ci_low_new_questions": 0.2,
+        "ci_high_new_questions": 0.6,
+        "p_new_questions_holm": 0.01,
+        "note_new_questions": "",
+    }
     effect = an_effect(None, None).model_copy(update=fields | {"difference": 0.4, "detectable_new_questions": 0.3})
     assert verdict(effect) == "changed"
     assert headline([effect]) == (
@@ -217,3 +222,26 @@ def test_fifty_questions_with_one_sample_each_are_told_with_the_interval_for_new
     said = headline(estimate(judgments_frame(rows), [an_eval(judge, questions=questions)]))
     assert f"(95 % for new questions +{found.low:.2f} to +{found.high:.2f})" in said
     assert "without an interval" not in said
+
+
+def test_one_model_alone_is_told_with_both_intervals_of_its_mean():
+    """Fourteen questions of two answers after, and none before."""
+    dice = numpy.random.default_rng(2)
+    scores = dice.integers(0, 100, (14, 2))
+    judge = Judge(name="j", kind="imported", scale=Scale(low=0, high=100))
+    rows = [
+        row.model_copy(update={"question_id": f"q{n}"})
+        for n in range(14)
+        for row in judgments("q1", "finetuned", scores[n].tolist(), "j")
+    ]
+    evaluation = an_eval(judge, questions={f"q{n}": "ab"[n % 2] for n in range(14)})
+    said = headline(estimate(judgments_frame(rows), [evaluation]))
+    new = stats.ttest_1samp(scores.mean(axis=1), 0).confidence_interval()
+    assert said.startswith(f"There is nothing to compare with (no baseline): j is {scores.mean():.2f} (95 % for these ")
+    assert said.endswith(f", for new questions {new.low:.2f} to {new.high:.2f}).")
+
+
+def test_what_an_interval_leaves_out_is_said_beside_it():
+    note = "without 1 question that has a single score"
+    effect = an_effect(0.1, 2.0).model_copy(update={"note_fixed_questions": note})
+    assert f"(95 % for these questions +0.10 to +2.00, {note})" in headline([effect])
