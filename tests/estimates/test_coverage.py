@@ -19,14 +19,14 @@ def test_where_there_is_no_effect_one_is_rarely_found(name):
 @pytest.mark.parametrize("n", [2, 3, 5, 10])
 @pytest.mark.parametrize("questions", [1, 8, 24])
 def test_rates_of_half_are_covered_with_few_answers_a_question_too(questions, n):
-    found = simulate(Rates(questions, n, before=0.5, rise=0.0, alike=True).draw, REPLICATES)
+    found = Rates(questions, n, before=0.5, rise=0.0, alike=True).simulate(REPLICATES)
     assert found.coverage >= 0.925
     assert found.rejected <= 0.075
 
 
 def test_rare_rates_over_many_questions_have_a_far_narrower_interval_than_by_the_limits_of_each_question():
     cell = Rates(questions=24, n=10, before=0.05, rise=0.0, alike=True)
-    found, (coverage, width) = simulate(cell.draw, REPLICATES), cell.by_mover(REPLICATES)
+    found, (coverage, width) = cell.simulate(REPLICATES), cell.by_mover(REPLICATES)
     assert 0.925 <= found.coverage <= 0.98 < coverage
     assert found.width < 0.7 * width
 
