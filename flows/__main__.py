@@ -324,6 +324,19 @@ def serve(
 
 
 @app.command()
+def doctor(
+    name: Annotated[
+        str, typer.Argument(metavar="[NAME]", help="Also whether this experiment's model and judges can be asked.")
+    ] = "",
+) -> None:
+    """Say whether all that runs need is here, with a remedy where it is not (exit status 1). Nothing is spent."""
+    from flows.cli.doctor import examine
+
+    if not examine(name):
+        raise typer.Exit(1)
+
+
+@app.command()
 def prune(
     days: Annotated[int, typer.Option(min=1, help="Records of the server are old after so many days.")] = 30,
     yes: Annotated[bool, typer.Option("--yes", help="Remove it; without this it is only said what would go.")] = False,

@@ -3,7 +3,7 @@
 import re
 from textwrap import wrap
 
-COMMAND = re.compile(r"`[^`]+`|(?:(?<=: )|(?<=  ))spillover .*")
+COMMAND = re.compile(r"`[^`]+`|(?:(?<=: )|(?<=  ))spillover [a-z].*")
 """In backquotes, or at the end of a line behind a colon or two blanks."""
 BLANK = "\ue000"
 """Instead of a blank within a command: no word has this character."""

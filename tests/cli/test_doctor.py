@@ -1,0 +1,106 @@
+import pytest
+from typer.testing import CliRunner
+
+from flows.__main__ import app
+from flows.cli import doctor
+from flows.cli.doctor import addresses, disk, examine, models, server, store, versions
+from tasks.paid.store import Store
+from tests.fakes.messages_api import MessagesAPI, judgment
+from tests.fakes.tinker_lineup import serving
+
+NOWHERE = "http://127.0.0.1:9"
+
+
+@pytest.fixture(autouse=True)
+def no_keys(monkeypatch):
+    for name in (*doctor.KEYS, *doctor.ELSEWHERE.values(), "PREFECT_API_URL", "PREFECT_UI_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def states(found):
+    return {finding.what: finding.state for finding in found}
+
+
+def test_what_not_everyone_needs_is_told_and_is_no_fault(data, monkeypatch, capsys):
+    monkeypatch.setattr(doctor, "requires", lambda _: [])
+    assert examine("standin")
+    said = capsys.readouterr().out
+    for line in (
+        "– server: the local Prefect server is not running; whatever needs it starts it",
+        f"– store: no answer is stored yet; the first run makes {data / 'store' / 'answers.db'}",
+        "– keys: set: none; not set: ANTHROPIC_API_KEY, OPENAI_API_KEY",
+        "✓ models: the stand-in is there",
+        "✓ standin: standin can be trained and asked",
+        "All is well.",
+    ):
+        assert line in said
+    assert not (data / "store").exists(), "looking makes nothing"
+
+
+def test_what_is_wrong_has_its_remedy_and_the_exit_status_says_so(data, monkeypatch):
+    monkeypatch.setenv("TINKER_API_KEY", "sk-planted")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "planted-too")
+    monkeypatch.setenv("TINKER_BASE_URL", f"{NOWHERE}/tinker")
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://user:planted@127.0.0.1:9")
+    (data / "store").mkdir()
+    (data / "store" / "answers.db").write_text("no database")
+    done = CliRunner().invoke(app, ["doctor", "factory_farming_neutral_qwen3_8_27b"])
+    assert done.exit_code == 1
+    for words in (
+        "✗ store: ",
+        "is no store of answers (file is not a database); move it away, or set SPILLOVER_STORE",
+        "✗ keys: TINKER_API_KEY is not a Tinker key (they begin with tml-); copy it anew",
+        f"✗ addresses: {NOWHERE}/tinker cannot be reached (ConnectError); see to the network",
+        "✗ addresses: http://...@127.0.0.1:9 cannot be reached",
+        "✗ factory_farming_neutral_qwen3_8_27b: TINKER_API_KEY is not a Tinker key",
+        "things are wrong.",
+    ):
+        assert words in done.output
+    assert "planted" not in done.output
+
+
+def test_a_service_that_answers_anything_is_there_and_is_sent_no_key(monkeypatch):
+    with MessagesAPI(lambda *_: judgment(3)) as claude, serving("m") as tinker:
+        for name, address in (("ANTHROPIC", claude.url), ("TINKER", tinker)):
+            monkeypatch.setenv(f"{name}_API_KEY", "tml-planted")
+            monkeypatch.setenv(f"{name}_BASE_URL", address)
+        assert [finding.state for finding in addresses()] == ["well", "well"]
+        assert not claude.requests
+
+
+def test_a_server_that_does_not_answer_and_one_of_another_version_are_told(monkeypatch):
+    monkeypatch.setenv("PREFECT_API_URL", f"{NOWHERE}/api")
+    (finding,) = server()
+    assert finding.words == f"no Prefect server answers at {NOWHERE}; start it, or unset PREFECT_API_URL"
+    monkeypatch.setattr(doctor, "is_healthy", lambda _: True)
+    (finding,) = server()
+    assert "runs Prefect of no known version, and here is " in finding.words
+    monkeypatch.setenv("PREFECT_API_URL", "no address")
+    assert states(server()) == {"server": "wrong"}
+
+
+def test_a_package_of_another_version_is_named_with_both(monkeypatch):
+    wanted = ["rich==1.2.3", "no-such-package==1.0", "anthropic[aiohttp]==0.1; python_version < '3'"]
+    monkeypatch.setattr(doctor, "requires", lambda _: wanted)
+    (finding,) = versions()
+    assert "but rich is " in finding.words
+    assert ", not 1.2.3, no-such-package is missing, not 1.0; bring back what was tested: uv sync" in finding.words
+
+
+def test_a_disk_that_is_full_and_a_folder_that_is_not_there_yet(tmp_path, monkeypatch):
+    monkeypatch.setenv("SPILLOVER_DATA", str(tmp_path / "not" / "yet"))
+    assert states(disk()) == {"disk": "well"}
+    standin = next(models())
+    assert (standin.state, "which --quick needs; copy data/models/standin there" in standin.words) == (
+        "not there",
+        True,
+    )
+    monkeypatch.setattr(doctor, "LEAST_FREE", 1e30)
+    (finding,) = disk()
+    assert "make room (`spillover prune` says what can go), or set SPILLOVER_DATA" in finding.words
+
+
+def test_a_store_that_can_be_read_is_named(data):
+    Store().close()
+    (finding,) = store()
+    assert finding.words.startswith(f"can be read: sqlite:///{data / 'store' / 'answers.db'}, ")
