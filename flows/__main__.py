@@ -1,4 +1,4 @@
-"""The command line: spillover run | check | plan | list | judge | failures | audit | report | view | verify | ..."""
+"""The command line: spillover new | run | check | plan | list | judge | failures | audit | report | view | ..."""
 
 import os
 import shlex
