@@ -98,7 +98,8 @@ def colour_of_model() -> altair.Color:
 
 def zero_line(rows: altair.Chart, axis: str) -> altair.Chart:
     """A dashed line where the difference is 0; axis is x or y."""
-    return rows.mark_rule(color=GREY, strokeDash=[3, 3]).encode(**{axis: altair.datum(0)})
+    once = rows.transform_aggregate(rows="count()")  # else there would be a line for each row
+    return once.mark_rule(color=GREY, strokeDash=[3, 3]).encode(**{axis: altair.datum(0)})
 
 
 def tooltips(columns: Sequence[str], number_format: str = ".2f") -> list[altair.Tooltip]:

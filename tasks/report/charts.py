@@ -137,7 +137,8 @@ def _boxes(results: EvalResults) -> Picture | None:
 
 
 def _overview(results: RunResults) -> Picture | None:
-    table = overall(final(results.effects)).filter(polars.col("difference").is_not_null())
+    measured = polars.col("difference").is_not_null(), polars.col("scale_min").is_not_null()
+    table = overall(final(results.effects)).filter(*measured)
     if not results.has_measured or len(table) < 2:
         return None
     return Picture(overview(table), table)

@@ -8,6 +8,7 @@ The only module that turns a chart into pictures; it asks the network for nothin
 import io
 from collections.abc import Callable, Iterable
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import polars
 import pypdf
 import vl_convert
 
+from tasks.catalog import data_folder
 from tasks.files import write_bytes, write_text
 from tasks.report.chart_style import CONFIG
 from tasks.report.templates import Script, fill, script_text
@@ -81,5 +83,13 @@ def _all_visible(part: Any) -> Any:
 
 @cache
 def _drawing_script() -> Script:
-    """Vega and the few lines that draw what a page holds: the same for every chart, so it is bundled once (3 s)."""
-    return Script.of(vl_convert.javascript_bundle(script_text("chart.js"), VEGA_LITE))
+    """Vega and the few lines that draw what a page holds: the same for every chart, so it is bundled once (1 s).
+
+    It is kept in the data folder, by what it is made of.
+    """
+    text = script_text("chart.js")
+    made_of = sha256("\0".join((vl_convert.__version__, VEGA_LITE, text)).encode()).hexdigest()[:12]
+    kept = data_folder() / "cache" / f"vega-{made_of}.js"
+    if not kept.is_file():
+        write_text(kept, vl_convert.javascript_bundle(text, VEGA_LITE))
+    return Script.of(kept.read_bytes().decode("utf-8"))
