@@ -148,6 +148,22 @@ def hits(rng: numpy.random.Generator, rate: float, n: int) -> Cell:
     return rate_cell(int(rng.binomial(n, rate)), n, 0, n)
 
 
+def for_unequal_answers(count: int) -> Draw:
+    """Rates of Beta(0.3, 0.7) and half of that, to questions of 2 to 60 answers."""
+    rng = numpy.random.default_rng(7)
+    sizes, rates = rng.integers(2, 61, (2, count)), rng.beta(0.3, 0.7, count) * numpy.array([[1.0], [0.5]])
+
+    def draw(rng: numpy.random.Generator) -> tuple[Interval, float]:
+        before, after = (
+            [hits(rng, p, int(n)) for p, n in zip(*side, strict=True)] for side in zip(rates, sizes, strict=True)
+        )
+        return fixed_questions(_terms(list(zip(before, after, strict=True))), is_rate=True), (
+            rates[1] - rates[0]
+        ).mean()
+
+    return draw
+
+
 def for_new_questions_pooled(before: float, after: float, count: int, n: int) -> Draw:
     """Rates that differ from question to question, of unequal numbers of answers."""
 
@@ -218,6 +234,8 @@ NO_EFFECT: dict[str, Draw] = {
 }
 """Here an effect may be found in at most 6 %."""
 REPORTED: dict[str, Draw] = {
+    "rates of unequal numbers of answers, 8 x 2 to 60": for_unequal_answers(8),
+    "rates of unequal numbers of answers, 24 x 2 to 60": for_unequal_answers(24),
     "pooled rates 5 % and 20 %, new questions, 12 x 10 to 20": for_new_questions_pooled(0.05, 0.20, 12, 20),
     "slope, 4 tiers x 2 questions": for_the_slope(2, 10, -0.3),
     "slope, 4 tiers x 5 questions": for_the_slope(5, 10, -0.3),
