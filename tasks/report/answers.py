@@ -156,7 +156,7 @@ def _by_group(rows: list[Compared], evaluation: str, question_id: str) -> list[s
     for row in rows:
         if (row.eval, row.question_id) == (evaluation, question_id) and row.is_final and not row.against:
             changes[row.label].append(f"{row.measure} {signed(row.difference)}".rstrip())
-    return [f"{label}: {', '.join(words)}" for label, words in changes.items()]
+    return [f"{label}, fine-tuned minus baseline: {', '.join(words)}" for label, words in changes.items()]
 
 
 def _asked(columns: list[Column], evaluation: Eval, question: Question, changes: list[str], notes: list[str]) -> Asked:

@@ -9,16 +9,19 @@ from playwright.sync_api import expect, sync_playwright
 from flows.experiment import run_experiment
 from flows.report_again import report_again
 from tasks.definitions import load_experiment
-from tasks.files import write_rows
+from tasks.estimates.comparison import compare
+from tasks.estimates.groups import grouped
+from tasks.files import write_rows, write_text
 from tasks.judging.cases import plan
 from tasks.judging.judgments import judge_all
 from tasks.paid.store import Store
-from tasks.runs import Run
+from tasks.report import comparison_page
+from tasks.runs import Comparison, Run
 from tests.fakes.nouns import LEXICON, an_eval, write_answers
 
 pytestmark = pytest.mark.integration
 PHONE = {"width": 390, "height": 844}
-PLANTED = '<script>window.caught = 1</script><img src="x" onerror="window.caught = 2">"><b>bold</b>'
+PLANTED = '<script>window.caught = 1</script><img src="x" onerror="window.caught = 2">"><b>bold</b><mark>farm</mark>'
 
 
 @pytest.fixture(scope="module")
@@ -70,18 +73,33 @@ def standin(tmp_path_factory, prefect_server):
         os.environ.pop("SPILLOVER_DATA") if before is None else os.environ.update(SPILLOVER_DATA=before)
 
 
-@pytest.fixture
-def planted(data):
-    """A run whose answers, question and documents hold what a browser would run."""
-    experiment, one = load_experiment("standin").model_copy(update={"evals": ["e"]}), an_eval(LEXICON)
+def plant(name, *finetuned):
+    """A reported run whose answers, question and description hold what a browser would run."""
+    experiment, one = load_experiment("standin"), an_eval(LEXICON)
     asked = [q.model_copy(update={"text": f"{q.text} {PLANTED}"}) for q in one.questions]
     one = one.model_copy(update={"questions": asked})
-    run = Run.open(experiment.model_copy(update={"description": PLANTED}), [one], "planted")
+    named = {"name": name, "evals": ["e"], "description": PLANTED}
+    run = Run.open(experiment.model_copy(update=named), [one], "planted")
     run.note(seed=0)
-    answers = write_answers(run, ("a farm", "two cats"), (PLANTED, "farms and animal welfare"))
+    answers = write_answers(run, ("a farm", "two cats"), finetuned)
     write_rows(run.judged, judge_all(plan([one], *answers, 2), Store()))
     report_again(run, [])
     return run
+
+
+@pytest.fixture
+def planted(data):
+    return plant("standin", PLANTED, "farms and animal welfare")
+
+
+@pytest.fixture
+def compared(planted):
+    """The page of a comparison of two such runs."""
+    other = plant("other", "no such word", "a farmhouse")
+    groups = grouped([[planted], [other]], ["first", "<i>second</i>"])
+    rows, place = compare(groups), Comparison("both")
+    write_text(place.page, comparison_page.render(place, groups, rows))
+    return place.page
 
 
 def shown(page):
@@ -182,7 +200,124 @@ def test_what_a_model_wrote_is_shown_and_never_run(planted, open_page):
     page.keyboard.press("o")
     assert page.evaluate("window.caught") is None
     assert page.locator(".text", has_text="<script>window.caught = 1</script>").count() == 4
-    assert page.locator(".text b, .text img, summary b").count() == 0
+    assert page.locator(".text b, .text img, summary b, summary mark").count() == 0
+
+
+def test_the_words_that_a_lexicon_counted_are_marked_and_no_others(planted, open_page):
+    page = open_page(planted.report)
+    page.keyboard.press("o")
+    marked = page.locator("details.question").first.locator(".text mark")
+    assert marked.all_text_contents() == ["farm", "farm", "farms", "animal welfare"], "<mark> in an answer is text"
+    titles = [mark.get_attribute("title") for mark in marked.all()]
+    assert titles == ["lexicon: farm*"] * 3 + ["lexicon: animal welfare"]
+
+
+def test_a_view_has_an_address_and_back_leads_to_the_one_before(planted, open_page):
+    page = open_page(planted.report)
+    page.fill("#filter-text", "<MARK>farm")
+    wait_for(page, 4)
+    assert page.evaluate("CSS.highlights.get('found').size") == 4, "in the answers, which stay as they are"
+    page.select_option("#filter-tier", "direct")
+    wait_for(page, 2)
+    fragment = "#text=%3CMARK%3Efarm&tier=direct"
+    assert page.url.endswith(fragment)
+    sent = open_page(planted.report, fragment)
+    assert (count(sent), sent.input_value("#filter-tier")) == ("2 of 8 pairs of answers", "direct")
+    page.go_back()
+    wait_for(page, 4)
+    assert page.input_value("#filter-tier") == ""
+    page.go_back()
+    wait_for(page, 8)
+    sent.keyboard.press("Escape")
+    wait_for(sent, 8)
+    assert "#" not in sent.url
+
+
+def test_an_address_that_names_nothing_shows_everything(planted, open_page):
+    for fragment in ("#tier=gone&low=much&x=1", "#%E0%A4%A", "#nowhere"):
+        assert count(open_page(planted.report, fragment)) == "8 of 8 pairs of answers"
+
+
+def test_an_empty_result_says_which_filter_to_leave_out(planted, open_page):
+    page = open_page(planted.report, "#text=two+cats&side=finetuned&tier=direct")
+    note = page.locator("#filter-empty")
+    buttons = ["Without text “two cats”: 4", "Without model “Fine-tuned”: 2", "Without any filter: 8"]
+    assert note.locator("button").all_inner_texts() == buttons
+    note.locator("button").nth(1).click()
+    wait_for(page, 2)
+    assert not note.is_visible()
+    assert page.url.endswith("#text=two+cats&tier=direct")
+
+
+def test_why_a_judge_said_so_is_one_key_away(planted, open_page):
+    page = open_page(planted.report)
+    page.keyboard.press("o")
+    why = page.locator(".why", has_text="weight 1: farm* (1)").first
+    assert not why.is_visible()
+    assert page.locator(".keys kbd").first.inner_text() == "r"
+    page.keyboard.press("r")
+    assert why.is_visible()
+    assert page.url.endswith("#reasons=1")
+    page.keyboard.press("j")
+    assert page.evaluate("document.activeElement.matches('.sample.current:focus-visible')")
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    page.keyboard.press("r")
+    assert not why.is_visible()
+
+
+def test_the_answers_of_all_runs_to_a_question_stand_side_by_side(compared, open_page):
+    page = open_page(compared, "#text=farmhouse")
+    wait_for(page, 4)
+    row = page.locator(".sample:not([hidden])").first
+    names = ["Baseline · sample 2", "first · sample 2", "<i>second</i> · sample 2"]
+    assert row.locator("small").all_inner_texts() == names
+    assert row.locator(".text").all_inner_texts() == ["two cats", "farms and animal welfare", "a farmhouse"]
+    tops = {round(answer.bounding_box()["y"]) for answer in row.locator(".answer").all()}
+    assert len(tops) == 1
+    page.select_option("#filter-side", "run1")
+    wait_for(page, 0)
+
+
+INKS = """() => ["body", "p small", ".soft", "nav a", ".note", ".judge b", ".state", ".text mark", "button", "select"]
+.map((name) => document.querySelector(name)).filter(Boolean).map((element) => {
+  const colour = (one) => getComputedStyle(one).backgroundColor;
+  let under = element;
+  while (under.parentElement && colour(under) === "rgba(0, 0, 0, 0)") under = under.parentElement;
+  return [element.className || element.tagName, getComputedStyle(element).color, colour(under)];
+})"""
+
+
+def contrast(*colours):
+    """WCAG's contrast ratio of two colours as CSS writes them."""
+    light = []
+    for colour in colours:
+        parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        light.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2])
+    return (max(light) + 0.05) / (min(light) + 0.05)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_by_day_and_by_night_every_text_can_be_read(planted, open_page, scheme):
+    page = open_page(planted.report, color_scheme=scheme)
+    found = page.evaluate(INKS)
+    assert len(found) >= 8
+    assert {name: contrast(ink, under) for name, ink, under in found if contrast(ink, under) < 4.5} == {}
+    body = next(under for name, _, under in found if name == "BODY")
+    assert (contrast(body, "rgb(0, 0, 0)") < 1.5) == (scheme == "dark")
+    charts = page.evaluate("[...document.images].map((one) => getComputedStyle(one).filter)")
+    assert {("invert" in chart) for chart in charts} == {scheme == "dark"}
+
+
+def test_on_paper_stands_what_was_opened_and_no_box_is_empty(planted, open_page):
+    page = open_page(planted.report)
+    page.locator("details.question summary").first.click()
+    page.emulate_media(media="print")
+    assert page.locator(".on-paper").is_visible()
+    assert page.locator("#filter:visible, nav:visible, .keys:visible").count() == 0
+    assert page.locator("details.question .text:visible").count() == 4
+    borders = page.locator("details").evaluate_all("(all) => all.map((one) => getComputedStyle(one).borderTopWidth)")
+    assert set(borders) == {"0px"}
 
 
 def test_a_script_that_is_not_the_reports_own_is_refused_by_the_page_itself(planted, browser):
