@@ -70,14 +70,25 @@ def _table(effects: list[Effect], first: str, name: Callable[[Effect], str]) -> 
     yield f"| {first} | base | 95 % | fine-tuned | 95 % | difference | 95 % | answers base / fine-tuned |"
     yield "|---|---|---|---|---|---|---|---|"
     for e in effects:
+        before = e.baseline_low_new_questions, e.baseline_high_new_questions
+        after = e.finetuned_low_new_questions, e.finetuned_high_new_questions
         cells = (
-            *_cells(e.baseline, e.baseline_low, e.baseline_high),
-            *_cells(e.finetuned, e.finetuned_low, e.finetuned_high),
-            *_cells(e.difference, e.ci_low_fixed_questions, e.ci_high_fixed_questions),
+            *_cells(e.baseline, (e.baseline_low, e.baseline_high), before),
+            *_cells(e.finetuned, (e.finetuned_low, e.finetuned_high), after),
+            *_cells(
+                e.difference,
+                (e.ci_low_fixed_questions, e.ci_high_fixed_questions),
+                (e.ci_low_new_questions, e.ci_high_new_questions),
+            ),
         )
         yield f"| {in_markdown(name(e))} | {' | '.join(cells)} | {e.scored_baseline} / {e.scored_finetuned} |"
 
 
-def _cells(value: float | None, low: float | None, high: float | None) -> tuple[str, str]:
-    interval = "–" if low is None or high is None else f"{low:.2f} to {high:.2f}"
+Limits = tuple[float | None, float | None]
+
+
+def _cells(value: float | None, these: Limits, new: Limits) -> tuple[str, str]:
+    """The value and its interval: for these questions, or where there is none, for new ones, which is said."""
+    known = [(limits, whose) for limits, whose in ((these, ""), (new, ", new questions")) if limits[0] is not None]
+    interval = f"{known[0][0][0]:.2f} to {known[0][0][1]:.2f}{known[0][1]}" if known else "–"
     return "–" if value is None else f"{value:.2f}", interval

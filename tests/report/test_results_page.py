@@ -21,3 +21,9 @@ def test_a_name_in_the_page_of_results_is_text_and_neither_markup_nor_a_cell(exp
     page = results(exported_run.experiment(), effects, [])
     assert "\n| a\\|b | " in page
     assert "| \\<img src=http://127.0.0.1/x\\> \\| !\\[\\](http://127.0.0.1/y) | " in page
+
+
+def test_without_an_interval_for_these_questions_that_for_new_ones_stands_there_and_is_called_so(exported_run):
+    fields = {"ci_low_fixed_questions": None, "ci_low_new_questions": -80.0, "ci_high_new_questions": -70.0}
+    effects = [e.model_copy(update=fields | {"difference": -75.0}) for e in exported_run.estimates()]
+    assert "| -75.00 | -80.00 to -70.00, new questions |" in results(exported_run.experiment(), effects, [])
