@@ -29,6 +29,7 @@ from tasks.judging.cases import Case, admitted, plan, rounds
 from tasks.judging.dispatcher import Dispatcher
 from tasks.judging.judgments import Docket, judge_all, judge_task
 from tasks.judging.probes import probe
+from tasks.judging.providers import endings
 from tasks.locks import exclusive
 from tasks.paid.budget import Budget
 from tasks.progress import Progress, track
@@ -58,6 +59,9 @@ async def probe_judges(experiment: Experiment, evals: list[Eval], budget: Budget
     limits = experiment.judging.in_flight, budget, experiment.judging.max_outage
     async with Dispatcher(budget.store, *limits) as dispatcher:
         await probe(judges, dispatcher)
+    for words in await endings(judges):
+        get_run_logger().warning(words)
+        console.print(words, style="yellow")
 
 
 async def judge_what_is_missing(run: Run, experiment: Experiment, evals: list[Eval], budget: Budget) -> None:

@@ -17,7 +17,7 @@ from tasks.engines.engine import Engine, check_questions
 from tasks.engines.schedule import check_warmup, count_steps
 from tasks.imports.responses import read_responses, samples_per_question
 from tasks.judging.costs import count_calls, judging_cost
-from tasks.judging.providers import check_key
+from tasks.judging.providers import check_key, endings
 from tasks.models.likelihood import (
     choices_cost,
     count_choices,
@@ -42,7 +42,7 @@ from tasks.models.training import (
 )
 from tasks.paid.prices import LETTERS_A_TOKEN, CostRange
 from tasks.paid.store import Store
-from tasks.schema import Document, Eval, Experiment, Training
+from tasks.schema import Document, Eval, Experiment, Judge, Training
 
 Row = tuple[str, str]
 Costs = list[tuple[str, CostRange]]
@@ -77,7 +77,7 @@ def show_plan(experiment: Experiment) -> None:
     _show([*rows, *judge_rows, ("cost", _in_words(costs + judge_costs, experiment.max_cost_usd))])
     for problem in filter(None, [unready, *_problems(experiment, evals)]):
         console.print(f"Before it can run: {problem}", style="yellow")
-    for warning in warnings:
+    for warning in [*warnings, *asyncio.run(endings(_that_can_be_asked(evals)))]:
         console.print(f"It can run, but {warning}", style="yellow")
 
 
@@ -96,6 +96,11 @@ def _problems(experiment: Experiment, evals: list[Eval]) -> list[str]:
         engine = None if experiment.responses else get_engine(experiment.training)
         problems.append(_problem(partial(refuse_unknown_prices, judges, experiment.training, engine)))
     return list(dict.fromkeys(problems))
+
+
+def _that_can_be_asked(evals: list[Eval]) -> list[Judge]:
+    """The judges behind a network that have their key."""
+    return [judge for judge in asked_judges(evals) if not _problem(partial(check_key, judge))]
 
 
 def _problem(check: Callable[[], object]) -> str:

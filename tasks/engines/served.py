@@ -45,6 +45,8 @@ class Lineup(Noun):
     """By their short names, where each line is from."""
     retired: list[RetiredModel] = Field([])
     served: list[ServedModel] = Field([])
+    judges: list[dict[str, str]] = Field([])
+    """Of other services, the models that judges ask: tasks/judging/endings.py reads them."""
     sisters: dict[str, str] = Field({})
     """By experiment, the same on a model that is served."""
 

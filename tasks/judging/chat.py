@@ -5,12 +5,14 @@ that is not meant for it. OPENAI_API_KEY goes to OpenAI; what a judge names in `
 in KEYS, or begins with SPILLOVER_; SPILLOVER_JUDGE_KEY goes to any other server. On this machine none is needed.
 """
 
+import asyncio
 import ipaddress
 import json
 import math
 import os
 from contextlib import suppress
-from typing import Any
+from datetime import date
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tasks.catalog import UserError
@@ -29,13 +31,19 @@ from tasks.judging.transport import (
 )
 from tasks.schema import OPENAI, Judge
 
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
 PATH = "/chat/completions"
+LONGEST_LOOK_UP = 10.0
+"""Seconds for what a service says of a model."""
 OPENROUTER = "openrouter.ai"
 KEYS = {"OPENAI_API_KEY": "api.openai.com", "OPENROUTER_API_KEY": OPENROUTER, "TOGETHER_API_KEY": "api.together.xyz"}
 """Services whose keys have names that everyone knows: each goes to this host, and to no other."""
 OURS = "SPILLOVER_"
 """How the name of any other key begins that a judge may name."""
 TOKEN_KINDS: tuple[str, ...] = ("input", "output", "cache_read")
+"""Few services are paid for what they write to a cache; where one counts it, its price is needed too."""
 
 
 # ---- key and address -----------------------------------------------------------------------------
@@ -81,22 +89,35 @@ def address_of(base_url: str) -> str:
     return base_url or OPENAI
 
 
+async def shutdown_date(judge: Judge) -> date | None:
+    """The day on which the judge's model ends, where its service says so."""
+    sdk = _sdk(judge.base_url, judge.key_variable, connections=1)
+    with suppress(Exception):  # a server without such a list, or that is not there: the first call will tell
+        async with asyncio.timeout(LONGEST_LOOK_UP), sdk:
+            return date.fromisoformat((await sdk.models.retrieve(judge.model)).shutdown_date or "")
+    return None
+
+
 # ---- sending -------------------------------------------------------------------------------------
 
 
 def client(call: Call, connections: int) -> SdkClient:
     """A client of so many connections to where the call goes. Raises UserError for a key that is not meant for it."""
+    return SdkClient(_sdk(call.base_url, call.key_variable, connections), PATH)
+
+
+def _sdk(base_url: str, key_variable: str, connections: int) -> "AsyncOpenAI":
+    """A client; what it takes from the environment is between its user and OpenAI, and goes to no other server."""
     import openai
 
-    if problem := _objection(call.base_url, call.key_variable):
+    if problem := _objection(base_url, key_variable):
         raise UserError(f"a judge {problem}")
-    key = os.environ.get(_key_name(call.base_url, call.key_variable)) or "none"
-    sdk = openai.AsyncOpenAI(base_url=call.base_url, api_key=key, **settings(openai, connections))
-    if _host(call.base_url) != KEYS["OPENAI_API_KEY"]:
-        # The SDK takes these from the environment, and they are between its user and OpenAI.
+    key = os.environ.get(_key_name(base_url, key_variable)) or "none"
+    sdk = openai.AsyncOpenAI(base_url=base_url, api_key=key, **settings(openai, connections))
+    if _host(base_url) != KEYS["OPENAI_API_KEY"]:
         sdk.organization = sdk.project = None
         sdk._custom_headers = {}
-    return SdkClient(sdk, PATH)
+    return sdk
 
 
 def body(call: Call, previous: JudgeReply | None) -> dict[str, Any]:
@@ -177,14 +198,17 @@ def _first_token(logprobs: Any) -> dict[str, float]:
 
 
 def _tokens(usage: Any) -> dict[str, int] | None:
-    """Tokens by kind, or None where a count is missing or is no count; what was cached is part of the prompt."""
+    """Tokens by kind, or None where a count is missing or is no count; what a cache holds is part of the prompt."""
     given = usage if isinstance(usage, dict) else {}
     details = given.get("prompt_tokens_details")
-    cached = count(details.get("cached_tokens") if isinstance(details, dict) else None, is_always_counted=False)
-    read, said = (count(given.get(name), is_always_counted=True) for name in ("prompt_tokens", "completion_tokens"))
-    if read is None or said is None or cached is None or cached > read:
+    parts = details if isinstance(details, dict) else {}
+    read, written = (
+        count(parts.get(name), is_always_counted=False) for name in ("cached_tokens", "cache_write_tokens")
+    )
+    asked, said = (count(given.get(name), is_always_counted=True) for name in ("prompt_tokens", "completion_tokens"))
+    if asked is None or said is None or read is None or written is None or read + written > asked:
         return None
-    return {"input": read - cached, "output": said, "cache_read": cached}
+    return {"input": asked - read - written, "output": said, "cache_read": read, "cache_write": written}
 
 
 # ---- what goes wrong -----------------------------------------------------------------------------

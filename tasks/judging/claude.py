@@ -57,6 +57,10 @@ def address_of(base_url: str) -> str:
     return base_url or os.environ.get("ANTHROPIC_BASE_URL") or "the service of Claude"
 
 
+async def shutdown_date(_: Judge) -> None:
+    """Nothing: the service's list of models does not say when one ends."""
+
+
 # ---- sending and reading -------------------------------------------------------------------------
 
 

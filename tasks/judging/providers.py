@@ -5,10 +5,13 @@
 Another service is one more module like claude.py, its entry in PROVIDERS, and its kind in tasks/schema.py.
 """
 
+from collections.abc import Iterable
+from datetime import date
 from typing import Any, Protocol
 
 from tasks.judging import chat, claude
 from tasks.judging.calls import Call, JudgeReply, Probe, Received
+from tasks.judging.endings import announced_end
 from tasks.judging.retries import Fault
 from tasks.schema import Judge
 
@@ -34,6 +37,9 @@ class Provider(Protocol):
 
     def address_of(self, base_url: str) -> str:
         """Where the calls go, in words."""
+
+    async def shutdown_date(self, judge: Judge, /) -> date | None:
+        """The day on which the judge's model ends, where the service says so."""
 
     def client(self, call: Call, connections: int) -> Client:
         """A client for so many calls at once to where this one goes."""
@@ -62,6 +68,13 @@ def check_key(judge: Judge) -> None:
 def token_kinds(judge: Judge) -> tuple[str, ...]:
     """What is paid for by the token where this judge is asked."""
     return PROVIDERS[judge.kind].TOKEN_KINDS
+
+
+async def endings(judges: Iterable[Judge]) -> list[str]:
+    """A sentence for each model of judges that is announced to end, by its service or by data/models/served.yaml."""
+    models = {(judge.kind, judge.base_url, judge.model): judge for judge in judges}
+    said = [announced_end(judge, await PROVIDERS[judge.kind].shutdown_date(judge)) for judge in models.values()]
+    return list(filter(None, said))
 
 
 def to_probe(judge: Judge) -> Probe:

@@ -29,7 +29,9 @@ def on_hosted_tinker():
 def test_every_line_has_its_source_and_no_model_is_both_gone_and_served():
     known = lineup()
     gone, served = {line.model for line in known.retired}, {line.model for line in known.served}
-    assert {*(line.source for line in known.retired), *(line.source for line in known.served)} == known.sources.keys()
+    judges = {line["source"] for line in known.judges}
+    named = {line.source for line in known.retired} | {line.source for line in known.served} | judges
+    assert named == known.sources.keys()
     assert not gone & served
     assert {line.successor for line in known.retired} - {""} <= served
     assert len(gone) == len(known.retired)

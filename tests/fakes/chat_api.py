@@ -17,6 +17,8 @@ import re
 import threading
 from typing import Any, NamedTuple
 
+from aiohttp import web
+
 from tasks.judging.probes import SAY_THE_NUMBER
 from tests.fakes.messages_api import MessagesAPI, What, judgment, question_of, score_of
 
@@ -32,9 +34,17 @@ class Top(NamedTuple):
 class ChatAPI(MessagesAPI):
     path = "/v1/chat/completions"
 
-    def __init__(self, script: Any, digits: bool = False, has_probabilities: bool = True, **how: Any):
+    def __init__(self, script: Any, digits: bool = False, has_probabilities: bool = True, ends: Any = None, **how: Any):
+        """`ends` is what GET /v1/models/... says of the day on which a model ends."""
         super().__init__(script, **how)
-        self.digits, self.has_probabilities = digits, has_probabilities
+        self.digits, self.has_probabilities, self.ends = digits, has_probabilities, ends
+
+    def add_routes(self, app: web.Application) -> None:
+        async def model(request: web.Request) -> web.StreamResponse:
+            described = {"id": request.match_info["model"], "object": "model", "created": 1, "owned_by": "us"}
+            return web.json_response(described | {"shutdown_date": self.ends})
+
+        app.router.add_get("/v1/models/{model}", model)
 
     def to_body(self, request: dict[str, Any]) -> dict[str, Any]:
         system, *turns = request["messages"]

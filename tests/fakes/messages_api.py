@@ -154,11 +154,15 @@ class MessagesAPI:
         app = web.Application()
         app.router.add_post(self.path, self._answer)
         app.router.add_get("/count", self._count)
+        self.add_routes(app)
         self._runner = web.AppRunner(app)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port, backlog=2048)
         await site.start()
         self.url = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"  # type: ignore[union-attr] # it listens
+
+    def add_routes(self, app: web.Application) -> None:
+        """What else a service answers."""
 
     async def _count(self, request: web.Request) -> web.StreamResponse:
         return web.json_response({"requests": self.seen.total(), "most_in_flight": self.most_in_flight})

@@ -199,10 +199,18 @@ def test_a_content_that_is_no_text_is_kept_whole(message):
 @pytest.mark.parametrize(
     ("usage", "tokens"),
     [
-        ({"prompt_tokens": 10, "completion_tokens": 2}, {"input": 10, "output": 2, "cache_read": 0}),
+        ({"prompt_tokens": 10, "completion_tokens": 2}, {"input": 10, "output": 2, "cache_read": 0, "cache_write": 0}),
         (
             {"prompt_tokens": 10, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 4}},
-            {"input": 6, "output": 2, "cache_read": 4},
+            {"input": 6, "output": 2, "cache_read": 4, "cache_write": 0},
+        ),
+        (
+            {
+                "prompt_tokens": 10,
+                "completion_tokens": 2,
+                "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 3},
+            },
+            {"input": 3, "output": 2, "cache_read": 4, "cache_write": 3},
         ),
         ({"prompt_tokens": 10, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 11}}, None),
         ({"prompt_tokens": 10, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": "4"}}, None),

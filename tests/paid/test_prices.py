@@ -19,6 +19,22 @@ def test_every_price_of_the_project_has_a_date():
     assert all(known["as_of"].year >= 2026 for known in models)
 
 
+def test_the_models_that_people_judge_with_have_every_price_that_a_limit_on_the_cost_needs():
+    import yaml
+
+    from tasks.judging.chat import TOKEN_KINDS as CHAT
+    from tasks.judging.claude import TOKEN_KINDS as CLAUDE
+
+    table = yaml.safe_load((PROJECT / "data" / "prices.yaml").read_text())
+    for service, kinds in (("claude", CLAUDE), ("https://api.openai.com/v1", CHAT)):
+        assert len(table[service]) >= 8
+        for model, known in table[service].items():
+            assert {*kinds, "batch_input", "batch_output"} <= known.keys(), model
+            assert known["batch_input"] == known["input"] / 2
+            assert known["batch_output"] == known["output"] / 2
+            assert known["cache_read"] < known["input"] < known["output"]
+
+
 def test_a_server_of_ones_own_has_its_prices_with_and_without_a_slash(data):
     (data / "prices.yaml").write_text("http://h:8000/:\n  m: {input: 1, output: 2.5, as_of: 2026-05-01}\n")
     assert prices("claude", "m", "http://h:8000") == {"input": 1, "output": 2.5}
