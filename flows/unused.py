@@ -31,7 +31,7 @@ class Unused(NamedTuple):
 
     what: str
     """In the plural, with the reason."""
-    count: int
+    number: int
     size: int
     """In bytes; of records of a database those of their content."""
     remove: Callable[[], None]

@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
 LONGEST_FOLDER = 255
 """Bytes of a folder's name."""
-CHARTS = ("effects", "over_training", "levels", "questions", "scores", "judges", "boxes")
-CHARTS += ("overview", "matrix", "training_curve")
+CHARTS = ["effects", "over_training", "levels", "questions", "scores", "judges", "boxes"]
+CHARTS += ["overview", "matrix", "training_curve"]
 """What the files of a run's charts begin with."""
 
 

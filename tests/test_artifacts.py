@@ -3,6 +3,7 @@ import json
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 
 from flows.artifacts import ended, link_to_report, show_results, show_table
@@ -33,11 +34,12 @@ async def test_what_changed_is_the_flow_runs_name_its_state_and_its_first_artifa
             await show_results(reported_run, reported_run.experiment(), reported_run.evals())
         return ended(reported_run)
 
-    state = await shown(return_state=True)
+    state: State[str] = await shown(return_state=True)
     changed = headline(reported_run.estimates())
-    assert state.message.startswith(changed)
-    assert await state.result() == str(reported_run.folder)
+    assert (state.message or "").startswith(changed)
+    assert await state.aresult() == str(reported_run.folder)
     mine = state.state_details.flow_run_id
+    assert mine
     async with get_client() as client:
         assert (await client.read_flow_run(mine)).name == f"standin, seed 0: {changed.partition('. ')[0]}"
         found = await client.read_artifacts(flow_run_filter=FlowRunFilter.model_validate({"id": {"any_": [mine]}}))

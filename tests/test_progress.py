@@ -78,12 +78,12 @@ def log_of_runs():
 
 async def test_at_the_end_of_what_went_well_the_log_says_what_happened_and_else_nothing(prefect_server):
     @task
-    def silent():
+    async def silent():
         return 1
 
     @flow
     async def telling():
-        silent()
+        await silent()
         return Completed(message=f'it\'s "done" {PLANTED}', data=2)
 
     with log_of_runs() as told:

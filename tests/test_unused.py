@@ -44,16 +44,16 @@ def names(folder):
 
 def test_a_training_goes_when_neither_a_run_nor_a_definition_names_it_and_nothing_else_does(checkpoints):
     before, unused = names(checkpoints), unused_checkpoints()
-    assert (unused.count, unused.size) == (3, 15)
+    assert (unused.number, unused.size) == (3, 15)
     assert names(checkpoints) == before
     unused.remove()
     assert before - names(checkpoints) == {KEYS["of nobody"], f".{KEYS['of nobody']}.123", ".pruned-x"}
-    assert unused_checkpoints().count == 0
+    assert unused_checkpoints().number == 0
 
 
 def test_a_record_that_is_damaged_keeps_its_trainings(checkpoints, run):
     run.record_file.write_text(run.record_file.read_text()[:-2] + "\xff {")
-    assert unused_checkpoints().count == 3
+    assert unused_checkpoints().number == 3
 
 
 @pytest.fixture
@@ -82,11 +82,11 @@ def stored(store):
 
 def test_an_answer_goes_when_no_run_holds_it_and_no_run_asks_for_it(run, store):
     before, unused = stored(store), unused_answers(store)
-    assert (unused.count, unused.size > 0) == (2, True)
+    assert (unused.number, unused.size > 0) == (2, True)
     assert stored(store) == before
     unused.remove()
     assert before - stored(store) == {"x", "y"}
-    assert unused_answers(store).count == 0
+    assert unused_answers(store).number == 0
     assert len(store.spending("gone")) == 1, "what was spent stays known"
 
 
@@ -96,7 +96,7 @@ def test_a_reply_that_was_asked_for_otherwise_stays_with_the_judgment_that_holds
     from tests.fakes.nouns import judgments
 
     write_rows(run.judged, [row.model_copy(update={"raw": "7"}) for row in judgments("q1", "baseline", [3])])
-    assert unused_answers(store).count == 1
+    assert unused_answers(store).number == 1
 
 
 def test_while_a_run_has_not_all_of_its_answers_none_goes(run, store):

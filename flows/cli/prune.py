@@ -17,13 +17,13 @@ def prune(days: int, is_meant: bool) -> None:
     before = datetime.now(UTC) - timedelta(days=days)
     if not is_meant:
         found = _show(before)
-        if any(unused.count for unused in found):
+        if any(unused.number for unused in found):
             console.print("\nNothing was removed. Remove it with  spillover prune --yes")
         else:
             console.print("\nThere is nothing to remove.")
         return
     with alone(GOING_ON):
-        found = [unused for unused in _show(before) if unused.count]
+        found = [unused for unused in _show(before) if unused.number]
         for unused in found:
             unused.remove()
     console.print(f"\nRemoved {_bytes(sum(unused.size for unused in found))}.")
@@ -32,7 +32,7 @@ def prune(days: int, is_meant: bool) -> None:
 def _show(before: datetime) -> list[Unused]:
     found = [old_records(before), unused_checkpoints(), *_answers()]
     for unused in found:
-        console.print(f"{unused.count:>9,}  {unused.what}: {_bytes(unused.size)}")
+        console.print(f"{unused.number:>9,}  {unused.what}: {_bytes(unused.size)}")
     return found
 
 

@@ -69,7 +69,12 @@ def test_a_document_is_rendered_once_and_of_equal_ones_one_is(tokenizer, monkeyp
     """Checked before a training, trained on in every epoch, and there twice under two lines."""
     datums, rendered = Datums(tokenizer, "llama3", "standin"), []
     once = tinker_data.weighted_tokens
-    monkeypatch.setattr(tinker_data, "weighted_tokens", lambda *a: rendered.append(a[0].line) or once(*a))
+
+    def counted(document, renderer):
+        rendered.append(document.line)
+        return once(document, renderer)
+
+    monkeypatch.setattr(tinker_data, "weighted_tokens", counted)
     lengths = list(datums.lengths(DOCUMENTS))
     first = datums.of(DOCUMENTS)
     again = datums.of([one.model_copy(update={"line": 9}) for one in DOCUMENTS])

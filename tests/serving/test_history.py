@@ -50,18 +50,18 @@ def ids(database):
 
 def test_what_an_old_run_left_goes_but_for_the_run_itself_and_what_stands_on_its_page(database):
     before, old = ids(database), old_records(NOW - timedelta(days=30))
-    assert old.count == len(OLD)
+    assert old.number == len(OLD)
     assert old.size > len("loss 2.0")
     assert ids(database) == before, "looking changes nothing"
     old.remove()
     assert before - ids(database) == {"t-old", "s-old", "p-old", "l-old", "e-old", "r-old"}
-    assert old_records(NOW - timedelta(days=30)).count == 0
+    assert old_records(NOW - timedelta(days=30)).number == 0
 
 
 def test_without_a_local_server_there_is_nothing(data):
     old = old_records(NOW)
     old.remove()
-    assert (old.count, old.size) == (0, 0)
+    assert (old.number, old.size) == (0, 0)
 
 
 def test_a_database_that_cannot_be_read_is_one_sentence(data):
