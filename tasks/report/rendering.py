@@ -9,6 +9,7 @@ import io
 from collections.abc import Callable, Iterable
 from functools import cache
 from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def _drawing_script() -> Script:
     It is kept in the data folder, by what it is made of.
     """
     text = script_text("chart.js")
-    made_of = sha256("\0".join((vl_convert.__version__, VEGA_LITE, text)).encode()).hexdigest()[:12]
+    made_of = sha256("\0".join((version("vl-convert-python"), VEGA_LITE, text)).encode()).hexdigest()[:12]
     kept = data_folder() / "cache" / f"vega-{made_of}.js"
     if not kept.is_file():
         write_text(kept, vl_convert.javascript_bundle(text, VEGA_LITE))

@@ -5,7 +5,7 @@ from tests.fakes.two_judges import RULE, two_judge_effects
 
 def drawn_by_measure(*rules):
     """The charts beneath each other, and the domain of each, by what stands above them."""
-    table, domains = with_interval(two_judge_effects(*rules)), {}
+    table, domains = with_interval(two_judge_effects(*rules)), dict[int, list[float]]()
 
     def draw(rows, scale):
         domains[len(domains)] = scale.to_dict()["domain"]
