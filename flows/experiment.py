@@ -20,7 +20,7 @@ from flows.artifacts import ended, link_to_report
 from flows.console import console
 from flows.judging import MAX_CHUNKS, FanOut, judge_what_is_missing, probe_judges, refuse_too_many_unscored, report
 from flows.origin import default_run_name, now, origin
-from flows.preflight import Responses, preflight, responses_to_import
+from flows.preflight import Responses, preflight, responses_to_import, warnings_of
 from tasks.catalog import UserError
 from tasks.documents.documents import documents_task
 from tasks.engines.engine import Engine
@@ -167,7 +167,7 @@ async def prepare_training(work: Work, engine: Engine) -> TrainingPlan | None:
     planned = await asyncio.to_thread(plan_training, engine, training, *documents, work.seed)
     run.note(training_key=planned.key)
     if not run.checkpoint.is_file():
-        for warning in engine.warnings():
+        for warning in warnings_of(engine):
             warn(get_run_logger(), f"Before the training: {warning}")
     return planned
 

@@ -68,6 +68,14 @@ def refuse_choices_of_no_model(experiment: Experiment, evals: list[Eval]) -> Non
         )
 
 
+def warnings_of(engine: Engine) -> list[str]:
+    """What is odd about how its model is trained and asked; where even that cannot be told, why: it stops no run."""
+    try:
+        return engine.warnings()
+    except UserError as problem:
+        return [str(problem)]
+
+
 async def check_engine(experiment: Experiment, engine: Engine) -> None:
     """The engine's preflight; its error also says when the model was retired, and which experiment to run instead."""
     try:

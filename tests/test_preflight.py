@@ -3,7 +3,13 @@ import json
 import pytest
 
 from flows import preflight
-from flows.preflight import check_before_start, check_engine, refuse_unknown_prices, responses_to_import
+from flows.preflight import (
+    check_before_start,
+    check_engine,
+    refuse_unknown_prices,
+    responses_to_import,
+    warnings_of,
+)
 from tasks.catalog import UserError, data_folder
 from tasks.definitions import load_evals, load_experiment
 from tasks.engines import get_engine, served
@@ -160,3 +166,11 @@ async def test_whoever_has_no_key_yet_learns_first_that_the_model_is_gone(monkey
     experiment = load_experiment("factory_farming_neutral")
     with pytest.raises(UserError, match=f"no Tinker credentials.*; {GONE}"):
         await check_engine(experiment, get_engine(experiment.training))
+
+
+def test_a_source_of_warnings_that_cannot_be_read_is_a_warning_itself():
+    class Odd:
+        def warnings(self):
+            raise UserError("the list of models is damaged; mend it")
+
+    assert warnings_of(Odd()) == ["the list of models is damaged; mend it"]

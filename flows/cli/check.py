@@ -8,7 +8,13 @@ from typing import NamedTuple
 from rich.table import Table
 
 from flows.console import console
-from flows.preflight import asked_judges, check_engine, refuse_choices_of_no_model, refuse_unknown_prices
+from flows.preflight import (
+    asked_judges,
+    check_engine,
+    refuse_choices_of_no_model,
+    refuse_unknown_prices,
+    warnings_of,
+)
 from tasks.catalog import UserError
 from tasks.definitions import load_evals
 from tasks.documents.sets import gather, split
@@ -71,7 +77,7 @@ def show_plan(experiment: Experiment) -> None:
         unready = _problem(lambda: asyncio.run(check_engine(experiment, engine)))
         if not unready:
             check_questions(engine, evals, experiment.sampling)
-            warnings = engine.warnings()
+            warnings = warnings_of(engine)
         rows, costs = _of_models(experiment, evals, engine, is_ready=not unready)
     judge_rows, judge_costs = _of_judges(experiment, evals, n_samples)
     _show([*rows, *judge_rows, ("cost", _in_words(costs + judge_costs, experiment.max_cost_usd))])
