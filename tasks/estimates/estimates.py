@@ -213,8 +213,9 @@ def estimate_effect(part: Part, tier: str, question_id: str = "") -> Effect:
     fixed, new = (no_baseline, no_baseline) if no_baseline else complete.difference()
     bounds = [measure.bounds(pairs) for measure, pairs in zip(part.by_run, part.pairs, strict=True)]
     placements = complete.placements()
+    repeated = complete.repeated(["baseline", "finetuned"]).placements() or placements
     # Of a single run only: runs that share a baseline have placements that depend on each other.
-    superiority = superiority_fixed_questions(placements if len(part.by_run) == 1 else [])
+    superiority = superiority_fixed_questions(repeated if len(part.by_run) == 1 else [])
     return _effect(
         part,
         tier=tier,

@@ -165,3 +165,18 @@ def test_a_pooled_rule_over_seeds_is_crossed_with_them():
     assert whole.difference == pytest.approx(table.mean())
     assert whole.ci_low_new_questions == pytest.approx(table.mean() - reach * math.sqrt(of_seeds + of_questions))
     assert whole.note_new_questions == ""
+
+
+def test_superiority_has_an_interval_without_a_question_of_a_single_score_too():
+    def with_placements(scores):
+        cells = {}
+        for q, (before, after) in scores.items():
+            for side, mine, other in (("baseline", before, after), ("finetuned", after, before)):
+                cells[q, side] = scores_cell([numpy.mean([(y < x) + (y == x) / 2 for y in other]) for x in mine])
+        return of_scores(scores)._replace(placements=cells)
+
+    whole = effects(with_placements(SCORES | {"q2": ([2, 2, 1, 3], [4])}))["direct", ""]
+    others = effects(with_placements({q: both for q, both in SCORES.items() if q != "q2"}))["direct", ""]
+    limits = (whole.superiority_low, whole.superiority_high)
+    assert limits == pytest.approx((others.superiority_low, others.superiority_high))
+    assert known(whole.superiority) > known(others.superiority), "the question has its part in the mean"
