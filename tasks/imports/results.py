@@ -132,12 +132,14 @@ def _questions(rows: list[Row]) -> dict[Key, Question]:
             raise UserError(f"{row.place}: a row needs question_id or question; mend it, or name it with --columns")
         free = (f"q{place:02}" for place in count(len(found) + 1) if f"q{place:02}" not in given)
         tier, system = row.cell("tier") or ONLY_TIER, row.cell("system_prompt")
-        asked = Question(id=row.name or next(free), tier=tier, text=row.text or row.name, system_prompt=system)
-        first = found.setdefault(_key(row), asked)
-        if first.model_copy(update={"id": asked.id}) != asked:
+        fields = {"tier": tier, "text": row.text or row.name, "system_prompt": system}
+        first = found.get(_key(row))
+        if first is None:
+            found[_key(row)] = validate(Question, {"id": row.name or next(free), **fields}, row.place)
+        elif fields != {name: getattr(first, name) for name in fields}:
             raise UserError(
                 f"{row.place}: question_id {excerpt(row.name)} stands for another question, tier or system prompt "
-                "above; give each its own"
+                "above; give each its own, or read it as the tier: --columns tier=question_id"
             )
     _refuse_questions_that_never_meet(rows)
     return found

@@ -7,6 +7,7 @@ measured.scores("7 of 10")             # seven times 1, three times 0
 
 import math
 import re
+from collections import Counter
 from typing import Any, Literal, NamedTuple
 
 from tasks.catalog import UserError, excerpt, validate
@@ -36,16 +37,18 @@ class Measured(NamedTuple):
 
     def scores(self, value: Any) -> list[float | None]:
         """The scores in a cell: one, or none of a cell without; of counts one for each answer."""
+        if (score := number(value)) is not None:
+            return [score]
         low, high, text = self.judge.scale_min, self.judge.scale_max, str(value).strip()
         if count := COUNT.fullmatch(text):
             hits, answers = int(count[1]), int(count[2])
-            return [1.0] * hits + [0.0] * (answers - hits)
+            return [*[1.0] * hits, *[0.0] * (answers - hits)]
         if percent := PERCENT.fullmatch(text):
             return [low + (high - low) * float(percent[1]) / 100]
         if fraction := FRACTION.fullmatch(text):
             given, out_of = float(fraction[1]), int(fraction[2])
             return [given if out_of == high else given * high / out_of]
-        return [number(value)]
+        return [None]
 
 
 def kind_of(value: Any) -> Kind:
@@ -67,8 +70,12 @@ def label_of(value: Any) -> str:
 
 def holds_scores(values: list[Any]) -> bool:
     """Whether more than half of the cells are scores or labels, and at least one is a score."""
-    kinds = [kind for value in values if (kind := kind_of(value)) != "missing"]
-    return 2 * sum(kind != "text" for kind in kinds) > len(kinds) and bool(set(kinds) - {"text", "label"})
+    kinds: Counter[Kind] = Counter()
+    for text, count in Counter(map(str, values)).items():
+        kinds[kind_of(text)] += count
+    return 2 * (kinds.total() - kinds["missing"] - kinds["text"]) > kinds.total() - kinds["missing"] and bool(
+        set(kinds) - {"missing", "text", "label"}
+    )
 
 
 def measure(column: str, rows: list[Row], stated: Scale | None) -> Measured:
@@ -77,6 +84,10 @@ def measure(column: str, rows: list[Row], stated: Scale | None) -> Measured:
     Its scale is the stated one; of counts 0 to 1, of percentages 0 to 100; or else the narrowest usual one that holds
     its scores. Raises UserError, with its line, for a cell that cannot be read, or not on that scale.
     """
+    first: dict[str, Row] = {}
+    for row in rows:
+        first.setdefault(str(row.fields.get(column)), row)
+    rows = list(first.values())
     kinds = _kinds(column, rows)
     scale = OF_COUNTS if "count" in kinds else stated
     if "fraction" in kinds and not stated:
