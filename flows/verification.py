@@ -7,17 +7,18 @@ export and page with the same made anew. Rows that were measured (answers, raw r
 audits) are taken as they are.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from flows.judging import cases_of
 from tasks.catalog import UserError
+from tasks.imports.scores import Measured
 from tasks.judging.cases import Case
 from tasks.judging.judgments import reread
 from tasks.report.made_files import differences
 from tasks.runs import Run
-from tasks.schema import Eval, Judgment, JudgmentKey
+from tasks.schema import Eval, Judge, Judgment, JudgmentKey
 
 FIELDS = {
     "every judgment names the question and the tier of its answer": ("question", "tier"),
@@ -64,7 +65,7 @@ def _of_judgments(run: Run) -> Iterator[Check]:
         ]
         yield Check(claim, _first("does not follow", map(_name, wrong)))
     if imported:
-        yield _of_imported(evals, imported)
+        yield from _of_imported(evals, imported)
 
 
 def _each_is_there_once(cases: list[Case], judgments: list[Judgment], anew: dict[JudgmentKey, Judgment]) -> Check:
@@ -84,11 +85,27 @@ def _values(judgment: Judgment, fields: tuple[str, ...]) -> list[object]:
     return [getattr(judgment, field) for field in fields]
 
 
-def _of_imported(evals: list[Eval], judgments: list[Judgment]) -> Check:
-    """Of imported results nothing can be read again; they must be of the evals' questions."""
+def _of_imported(evals: list[Eval], judgments: list[Judgment]) -> Iterator[Check]:
+    """Of imported results there are the questions and the cells; scores are read from these again."""
     asked = {(evaluation.name, q.id, q.text, q.tier) for evaluation in evals for q in evaluation.questions}
     wrong = (_name(j) for j in judgments if (j.eval, j.question_id, j.question, j.tier) not in asked)
-    return Check("every imported judgment is of a question of the run's evals", _first("is of none", wrong))
+    yield Check("every imported judgment is of a question of the run's evals", _first("is of none", wrong))
+    judges = {(evaluation.name, judge.name): judge for evaluation in evals for judge in evaluation.judges}
+    of_cells: dict[tuple[object, ...], list[Judgment]] = defaultdict(list)
+    for j in judgments:
+        of_cells[j.eval, j.judge, j.question_id, j.side, j.trained_share, j.raw].append(j)
+    wrong = (_name(some[0]) for some in of_cells.values() if not _are_of_their_cell(some, judges))
+    yield Check("every imported score is what its cell says", _first("is not", wrong))
+
+
+def _are_of_their_cell(judgments: list[Judgment], judges: dict[tuple[str, str], Judge]) -> bool:
+    """Whether judgments with the same cell have its scores, as often as it is there; a count has several."""
+    first = judgments[0]
+    if (first.eval, first.judge) not in judges:
+        return False
+    said = Measured(first.judge, judges[first.eval, first.judge], is_guessed=False).scores(first.raw)
+    times = len(judgments) // max(1, len(said))
+    return Counter(judgment.score for judgment in judgments) == Counter(said * times)
 
 
 def _name(judgment: Judgment) -> str:

@@ -1,8 +1,11 @@
 import pytest
 
+from flows.cli.imports import import_file
 from flows.verification import verify
 from tasks.catalog import UserError
 from tasks.files import write_rows
+from tasks.runs import Run
+from tests.fakes.imported import as_csv
 
 
 @pytest.fixture
@@ -60,3 +63,19 @@ def test_a_run_without_a_report_is_refused(run):
     run.report.unlink()
     with pytest.raises(UserError, match=r"has no report yet; finish it with `spillover run"):
         verify(run)
+
+
+def test_an_imported_score_that_its_cell_does_not_say_is_named(data, tmp_path):
+    rows = [
+        {"model": model, "question_id": "q", "aligned": score, "bad": bad}
+        for model, score, bad in [("base", "90", "1 of 4"), ("tuned", "CODE", "3 of 4"), ("tuned", "85", "3 of 4")]
+    ]
+    import_file(as_csv(tmp_path / "theirs.csv", rows))
+    run = Run.find("theirs")
+    assert faults(run) == {}
+    judgments = run.judgments()
+    for wrong, score in ((1, 0), (5, 3)):
+        changed = judgments[wrong].model_copy(update={"score": score, "state": "scored"})
+        write_rows(run.judged, [*judgments[:wrong], changed, *judgments[wrong + 1 :]])
+        said = f"{changed.judge}, q, {changed.side} sample 0 is not"
+        assert faults(run)["every imported score is what its cell says"] == said
