@@ -13,7 +13,6 @@ from tasks.report.chart_style import (
     DIFFERENCE,
     GREY,
     LIGHT_GREY,
-    ORANGE,
     WIDTH,
     colours,
     for_each_measure,
@@ -138,11 +137,10 @@ def matrix(table: polars.DataFrame, rows: list[str]) -> altair.LayerChart:
 
     rows are the columns of the table whose texts together name a row of the matrix.
     """
-    table = without_slope(table)
+    table = without_slope(table).with_columns(row=polars.concat_str(rows, separator=" · "))
     cells = table.with_columns(
-        row=polars.concat_str(rows, separator=" · "),
         share=polars.col("difference") / (polars.col("scale_max") - polars.col("scale_min")),
-        words=polars.Series([_starred(row) for row in table.to_dicts()], dtype=polars.String),
+        words=polars.Series(_starred(table), dtype=polars.String),
     )
     tiers = ordered(cells, "tier")
     angle = 0 if all(len(tier) <= LONGEST_UPRIGHT for tier in tiers) else -45
@@ -163,13 +161,21 @@ def _colour_of_share(shares: polars.Series) -> altair.Color:
     return altair.Color(
         "share:Q",
         title="Share of the range",
-        scale=altair.Scale(domain=[-widest, 0, widest], range=[BLUE, "#f7f7f7", ORANGE]),
+        scale=altair.Scale(domain=[-widest, 0, widest], range=["#5aa7d6", "#f7f7f7", "#e9925a"]),
         # Squares, since the name of a gradient differs each time that it is drawn.
         legend=altair.Legend(format="+.0%", type="symbol", symbolType="square", tickCount=5),
     )
 
 
-def _starred(row: dict[str, Any]) -> str:
-    has_fixed, difference = row["ci_low_fixed_questions"] is not None, row["difference"]
+def _starred(cells: polars.DataFrame) -> list[str]:
+    """The differences as text, in each row of the matrix with as many digits, and * where Holm's p is below 0.05."""
+    in_row = {
+        row: iter(alike(*part["difference"], sign="+")) for (row,), part in cells.group_by("row", maintain_order=True)
+    }
+    return [next(in_row[cell["row"]]) + (" *" if _is_sure(cell) else "") for cell in cells.to_dicts()]
+
+
+def _is_sure(row: dict[str, Any]) -> bool:
+    has_fixed = row["ci_low_fixed_questions"] is not None
     p = row["p_fixed_questions_holm" if has_fixed else "p_new_questions_holm"]
-    return "" if difference is None else f"{difference:+.2f}{' *' if p is not None and p < 0.05 else ''}"
+    return p is not None and p < 0.05

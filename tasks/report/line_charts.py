@@ -67,7 +67,8 @@ def _lines(table: polars.DataFrame, x: altair.X, colour: str = "") -> altair.VCo
 def training_curve(rows: list[dict[str, Any]]) -> altair.LayerChart:
     """Loss by step, and the held-out loss before and after; rows are those of training/metrics.jsonl."""
     table = polars.DataFrame(_losses(rows), schema=["step", "loss", "documents"], orient="row")
-    scale = altair.Scale(domain=list(SERIES), range=list(SERIES.values()))
+    measured = [name for name in SERIES if name in table["documents"]]
+    scale = altair.Scale(domain=measured, range=[SERIES[name] for name in measured])
     base = altair.Chart(table).encode(
         x=altair.X("step:Q", title="Optimizer step", axis=altair.Axis(format="d", tickMinStep=1)),
         y=altair.Y("loss:Q", title="Loss per trained token (nats)", scale=altair.Scale(zero=False)),

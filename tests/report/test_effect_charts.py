@@ -55,6 +55,15 @@ def test_the_matrix_has_a_cell_for_each_measure_and_tier_and_stars_what_survives
     )
 
 
+def test_the_numbers_in_a_row_of_the_matrix_have_as_many_digits_as_the_smallest_needs():
+    small = polars.when(tier="close").then(0.004).otherwise(polars.col("difference"))
+    effects = two_judge_effects().filter(question_id="").with_columns(difference=small)
+    (data,) = matrix(effects, ["measure"]).to_dict()["datasets"].values()
+    words = [row["words"].removesuffix(" *") for row in data if row["measure"] == "aligned"]
+    assert [len(word.partition(".")[2]) for word in words] == [3] * 4
+    assert "+0.004" in words
+
+
 def test_long_names_of_tiers_stand_aslant():
     effects = two_judge_effects().filter(question_id="")
     long = effects.with_columns(tier=polars.col("tier") + ", in many more words")
