@@ -90,7 +90,7 @@ def test_the_table_of_effects_fits_a_terminal_of_80_characters_and_says_why_an_i
     console.print(effects_table(estimate(judgments_frame(rows), [an_eval(LEXICON, questions={"q1": "very_distant"})])))
     shown = console.export_text().splitlines()
     assert shown[0].split() == ["eval", an_eval(LEXICON).name + ",", "measure", LEXICON.name]
-    cells = ["very_distant", "1.33", "4.00", "+2.67", "+0.62", "to", "+4.72", "–", "6"]
+    cells = ["very_distant", "1.33", "4.00", "+2.67", "+0.62", "to", "+4.00", "–", "6"]
     assert [line.split() for line in shown if line.startswith("very_distant")] == [cells]
     assert shown[-1].rstrip() == "– new questions: 1 question, at least 5 are needed: very_distant"
 
