@@ -330,9 +330,8 @@ class Run:
         given = {evaluation.name: evaluation for evaluation in evals}
         before = self.evals()
         after = [_with_what_may_change(evaluation, given[evaluation.name]) for evaluation in before]
-        if [*map(_what_effects_say, before)] != [
-            *map(_what_effects_say, after)
-        ] or self.experiment().targets != experiment.targets:
+        said, to_say = ([*map(_what_effects_say, evaluations)] for evaluations in (before, after))
+        if said != to_say or self.experiment().targets != experiment.targets:
             self.replace_evals(after)
         elif after != before:
             self.write_evals(after)

@@ -379,11 +379,12 @@ def test_a_definition_with_texts_of_several_lines_reads_back_as_it_was():
 def test_what_is_applied_after_the_fact_and_how_far_a_run_goes_may_change_and_all_else_may_not():
     experiment, evaluation = load_experiment("standin"), an_eval(LEXICON, CLAUDE)
     freely = experiment.model_copy(update={"max_cost_usd": 3.0, "targets": ["lexicon < 2"]})
-    longer = CLAUDE.model_copy(update={"max_tokens": 9})
+    longer = CLAUDE.model_copy(update={"max_tokens": 9, "measures": "brings up farms"})
     ruled = an_eval(LEXICON, longer).model_copy(
         update={
             "equivalence_margin": 0.2,
             "equivalence_margins": {"lexicon": 1.0},
+            "measures": "agrees",
             "rules": [Rule(name="r", hit="x < 2", equivalence_margin=0.01)],
         }
     )

@@ -109,6 +109,11 @@ def test_changed_rules_and_targets_are_taken_over_and_what_was_made_with_others_
     Run.open(experiment, [one.model_copy(update={"rules": [stricter]})], "ruled")
     assert [rule.hit for rule in run.evals()[0].rules] == ["lexicon < 2", "lexicon > 2"]
     assert not run.effects.exists()
+    write_text(run.effects, "made")
+    phrased = LEXICON.model_copy(update={"measures": "brings up farms"})
+    Run.open(experiment, [an_eval(phrased)], "ruled")
+    assert run.evals()[0].judges == [phrased]
+    assert not run.effects.exists()
     write_text(run.report, "made")
     Run.open(experiment.model_copy(update={"targets": ["lexicon < 2"]}), [one], "ruled")
     assert not run.report.exists()
