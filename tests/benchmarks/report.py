@@ -21,7 +21,7 @@ from tasks.runs import Run
 from tasks.schema import SIDES, DocumentSet, Eval, Experiment, Judge, Judgment, Question, Response, Scale, Side
 
 QUESTIONS, SAMPLES = 50, 200
-LIMIT = 3.0
+LIMIT = 2.0
 WORDS = [
     "the",
     "a",
