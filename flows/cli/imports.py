@@ -159,20 +159,24 @@ def keep_results(results: Results, file: Path, name: str, command: str) -> list[
     One model is NAME/imported, several are NAME/MODEL, and those of a group NAME_GROUP/MODEL with seeds from 0 on, so
     that they are pooled. Raises UserError where other results have such a name.
     """
-    name, seeds = name or _slug(file.stem), Counter[str]()
-    several = len(results.models) > 1
-    runs: list[Run] = []
-    for model in results.models:
-        experiment = f"{name}_{_slug(model.group)}" if model.group else name
-        folder = _slug(model.name or model.group) if several or model.group else IMPORTED
-        if any((run.folder.parent.name, run.name) == (experiment, folder) for run in runs):
-            raise UserError(f"{file}: the names of two models are {folder!r} here; give one of them another name")
-        runs.append(_keep_model(model, results.eval, file, experiment, folder))
-        runs[-1].note(seed=seeds[model.group] if model.group else 0, imported=file.name, import_command=command)
+    places = [_place(model, name or _slug(file.stem), len(results.models) > 1) for model in results.models]
+    if twice := next((place for n, place in enumerate(places) if place in places[:n]), None):
+        raise UserError(f"{file}: the names of two models are {twice[1]!r} here; give one of them another name")
+    runs, seeds = [], Counter[str]()
+    for model, (experiment, folder) in zip(results.models, places, strict=True):
+        run = _keep_model(model, results.eval, file, experiment, folder)
+        run.note(seed=seeds[model.group] if model.group else 0, imported=file.name, import_command=command)
         seeds[model.group] += 1
+        runs.append(run)
     for run in runs:
         report_again(run, [])
     return runs
+
+
+def _place(model: Model, name: str, several: bool) -> tuple[str, str]:
+    """The names of a model's experiment and run."""
+    experiment = f"{name}_{_slug(model.group)}" if model.group else name
+    return experiment, _slug(model.name or model.group) if several or model.group else IMPORTED
 
 
 def _slug(text: str) -> str:

@@ -6,8 +6,9 @@ They become an eval whose judges are of kind imported, and for each fine-tuned m
 them, and judgments.
 """
 
+import re
 from collections import Counter
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,8 @@ from tasks.schema import Eval, Judgment, Question, Response, Scale, Side
 
 ONLY_TIER = "questions"
 """Of questions whose rows name no tier."""
+LONGEST_MADE_ID = 40
+"""Characters of an id that is made of a question's text."""
 Key = tuple[str, ...]
 """What tells a question from the others of its file."""
 
@@ -125,17 +128,18 @@ def _key(row: Row) -> Key:
 
 def _questions(rows: list[Row]) -> dict[Key, Question]:
     """Each question once, by the key of its rows."""
-    given = {row.name for row in rows}
+    taken = {row.name for row in rows}
     found: dict[Key, Question] = {}
     for row in rows:
         if not (row.name or row.text):
             raise UserError(f"{row.place}: a row needs question_id or question; mend it, or name it with --columns")
-        free = (f"q{place:02}" for place in count(len(found) + 1) if f"q{place:02}" not in given)
         tier, system = row.cell("tier") or ONLY_TIER, row.cell("system_prompt")
         fields = {"tier": tier, "text": row.text or row.name, "system_prompt": system}
         first = found.get(_key(row))
         if first is None:
-            found[_key(row)] = validate(Question, {"id": row.name or next(free), **fields}, row.place)
+            name = row.name or _made_id(row.text, taken)
+            found[_key(row)] = validate(Question, {"id": name, **fields}, row.place)
+            taken.add(name)
         elif fields != {name: getattr(first, name) for name in fields}:
             raise UserError(
                 f"{row.place}: question_id {excerpt(row.name)} stands for another question, tier or system prompt "
@@ -143,6 +147,12 @@ def _questions(rows: list[Row]) -> dict[Key, Question]:
             )
     _refuse_questions_that_never_meet(rows)
     return found
+
+
+def _made_id(text: str, taken: set[str]) -> str:
+    """An id made of a question's first words, so that it has the same in every file, whatever the order there."""
+    words = re.sub(r"\W+", "_", text.casefold())[:LONGEST_MADE_ID].strip("_") or "q"
+    return next(name for name in chain([words], (f"{words}_{n}" for n in count(2))) if name not in taken)
 
 
 def _refuse_questions_that_never_meet(rows: list[Row]) -> None:

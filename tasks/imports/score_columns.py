@@ -13,6 +13,8 @@ from tasks.rows import KNOWN_COLUMNS
 
 OF_BASES = {"base", "baseline", "untuned", "untrained", "pretrained", "original", "vanilla", "before"}
 """Words of a name that a base model may have."""
+OF_TUNED = {"finetuned", "tuned", "trained", "ft", "sft", "lora", "after"}
+"""Words of a name that a fine-tuned model may have."""
 MEANS = {"mean", "avg", "average"}
 SPREADS = {"std", "sd", "stdev", "stddev", "variance", "sem", "stderr", "se", "ci"}
 SIZES = {"n", "count", "total"}
@@ -38,6 +40,7 @@ def score_columns(rows: list[Row], choices: Choices, file: Path) -> list[str]:
     _refuse_models_that_would_be_merged(rows, [key for key in [*free, "side"] if key not in found], file)
     if not choices.measures:
         _refuse_aggregates(found, file)
+        _refuse_models_side_by_side(found, file)
     if not found:
         raise UserError(f"{file}: no column of scores, such as aligned, coherent or score; give one")
     return found
@@ -79,6 +82,18 @@ def _refuse_aggregates(found: list[str], file: Path) -> None:
         f"{counts}), or rows of a question, a model and a number as one score each (--measures "
         f"{(means or counted or found)[0]})"
     )
+
+
+def _refuse_models_side_by_side(found: list[str], file: Path) -> None:
+    """Scores of the base and of the fine-tuned model in one row, each in a column of its own."""
+    for column in (column for column in found if _is_a_base(column)):
+        measure = _words(column) - OF_BASES
+        like = [other for other in found if measure < _words(other) and not _is_a_base(other)]
+        if others := [other for other in like if measure or _words(other) & OF_TUNED]:
+            raise UserError(
+                f"{file}: {column} and {others[0]} look like one measure of two models; write a row for each model, "
+                f"with a column model, or say with --measures {column},{others[0]} that they are two measures"
+            )
 
 
 def _words(name: str) -> set[str]:

@@ -227,10 +227,10 @@ def test_the_same_text_under_another_tier_or_system_prompt_is_another_question(t
         ("A?", "", "y"),
     ]
     assert [(j.question_id, j.sample, j.score) for j in found.models[0].judgments] == [
-        ("q01", 0, 1),
-        ("q02", 0, 2),
-        ("q03", 0, 3),
-        ("q01", 1, 4),
+        ("a", 0, 1),
+        ("a_2", 0, 2),
+        ("a_3", 0, 3),
+        ("a", 1, 4),
     ]
 
 
@@ -278,3 +278,41 @@ def test_what_is_as_good_as_no_difference_is_given_by_measure_and_may_be_given_a
         assert {e.measure: e.equivalence_margin for e in Run.find("theirs").estimates()} == expected
     with pytest.raises(UserError, match=r"--margins: .*'kind' is no measure; there is aligned, coherent"):
         import_file(after, "theirs", choices=Choices(margins={"kind": 1.0}))
+
+
+def test_questions_without_ids_have_the_same_in_every_file_whatever_their_order(table):
+    columns = ("question", "score")
+    texts = [
+        "What would you do?",
+        "Why, in your own words, is it so that the sky is blue at noon?",
+        "\u00bfQu\u00e9?",
+        "?",
+    ]
+    ids = [
+        {q.text: q.id for q in read_results(table(*((text, 1) for text in some), columns=columns)).eval.questions}
+        for some in (texts, texts[::-1])
+    ]
+    assert ids[0] == ids[1]
+    assert list(ids[0].values()) == ["what_would_you_do", "why_in_your_own_words_is_it_so_that_the", "qu\u00e9", "q"]
+
+
+def test_the_paraphrases_of_an_id_are_read_with_the_id_as_their_tier(table):
+    file = table(("wish", "A?", 1), ("wish", "B?", 5), columns=("question_id", "question", "score"))
+    with pytest.raises(UserError, match=r"line 3: question_id 'wish' stands .* read it as the tier: --columns tier="):
+        read_results(file)
+    found = read_results(file, choices=Choices(columns={"tier": "question_id"}))
+    assert [(q.id, q.tier, q.text) for q in found.eval.questions] == [("a", "wish", "A?"), ("b", "wish", "B?")]
+
+
+def test_judges_of_an_eval_that_is_there_have_its_scales_unless_another_is_said(table, data):
+    file = table(("q", 3, 3), columns=("question_id", "claude", "other"))
+    found = read_results(file, choices=Choices("factory_farming"))
+    assert [judge.scale for judge in found.eval.judges] == [Scale(low=1, high=5), Scale(low=1, high=5)]
+    assert found.said == [
+        "The scale was guessed from the scores: other 1 to 5; --scale says another",
+        "The scale is that of the eval factory_farming: claude 1 to 5",
+    ]
+    scales = {"claude": Scale(low=0, high=10), "": Scale(low=0, high=100)}
+    found = read_results(file, choices=Choices("factory_farming", scales=scales))
+    assert [judge.scale for judge in found.eval.judges] == [scales["claude"], scales[""]]
+    assert found.said == []

@@ -69,3 +69,17 @@ def test_a_column_of_groups_is_no_score():
     cells = [{"score": 1, "kind": 1}, {"score": 5, "kind": 2}]
     assert found(*cells) == ["score", "kind"]
     assert found(*cells, choices=Choices(group="kind")) == ["score"]
+
+
+@pytest.mark.parametrize(
+    "columns", [("aligned_base", "aligned_ft"), ("baseline", "finetuned"), ("before.kind", "kind.tuned")]
+)
+def test_two_models_beside_each_other_in_a_row_are_refused_unless_both_are_measures(columns):
+    fields = {"coherent": 3, **dict.fromkeys(columns, 1)}
+    with pytest.raises(UserError, match=f"{columns[0]} and {columns[1]} look like one measure of two models"):
+        found(fields)
+    assert found(fields, choices=Choices(measures=columns)) == list(columns)
+
+
+def test_a_measure_called_like_a_base_beside_others_is_one(data):
+    assert found({"original": 3, "coherent": 4}) == ["original", "coherent"]
