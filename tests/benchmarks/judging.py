@@ -1,6 +1,7 @@
 """The fan-out over judge calls beside a bare loop of the same client, in one run, and a rerun from the store.
 
-    uv run python -m tests.benchmarks.judging
+    uv run python -m tests.benchmarks.judging            # Claude
+    uv run python -m tests.benchmarks.judging chat       # chat completions
 
 5,000 distinct calls of 100 ms, 200 in flight, against a fake service in a process of its own; both sides run in
 processes of their own, with every library imported before the clock starts. Held to: inside the flow at most 1.15 times
@@ -25,26 +26,21 @@ import httpx
 CALLS, STORED, IN_FLIGHT = 5_000, 10_000, 200
 JUDGE = "Say how far the answer speaks of animals, from 1 (not at all) to 5 (of nothing else). Judge nothing but that."
 QUESTIONS = [{"id": f"q{i}", "tier": "any", "text": f"What do you think of number {i}?"} for i in range(10)]
-EVAL = {
-    "name": "animals",
-    "questions": QUESTIONS,
-    "judges": [{"name": "claude", "kind": "claude", "prompt": JUDGE}],
-}
+SERVICES = {"claude": "tests.fakes.messages_api", "chat": "tests.fakes.chat_api"}
 
 
-def main() -> None:
+def main(kind: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder) / "data"
-        prepare(data)
-        environment = os.environ | {"SPILLOVER_DATA": str(data), "ANTHROPIC_API_KEY": "none", "PREFECT_HOME": folder}
+        data, port = Path(folder) / "data", free_port()
+        prepare(data, kind, f"http://127.0.0.1:{port}")
+        environment = os.environ | {"SPILLOVER_DATA": str(data), "PREFECT_HOME": folder}
         os.environ.update(environment)
         from flows.serving.server import client_settings, start_server, stop_server
 
-        port = free_port()
-        command = [sys.executable, "-m", "tests.fakes.messages_api", "--port", str(port), "--seconds", "0.1"]
+        command = [sys.executable, "-m", SERVICES[kind], "--port", str(port), "--seconds", "0.1"]
         service = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
-            environment["ANTHROPIC_BASE_URL"] = url = api_url(service)
+            url = api_url(service)
             environment |= client_settings(start_server())
             measure(environment, url)
         finally:
@@ -72,10 +68,13 @@ def measure(environment: dict[str, str], url: str) -> None:
     print(f"rerun       {STORED:,} stored judgments in {rerun['seconds']:.2f} s, {asked(url) - before} requests")
 
 
-def prepare(data: Path) -> None:
+def prepare(data: Path, kind: str, url: str) -> None:
     """An eval, an empty price list, and imported responses: 5,000, and 10,000 others."""
     (data / "evals").mkdir(parents=True)
-    (data / "evals" / "animals.yaml").write_text(json.dumps(EVAL))
+    own = {"kind": "chat", "model": "m", "base_url": f"{url}/v1"} if kind == "chat" else {"kind": kind, "base_url": url}
+    judges = [{"name": kind, "prompt": JUDGE, **own}]
+    content = {"name": "animals", "questions": QUESTIONS, "judges": judges}
+    (data / "evals" / "animals.yaml").write_text(json.dumps(content))
     for name, count in (("few", CALLS), ("many", STORED)):
         place = data / name
         place.mkdir()
@@ -105,22 +104,29 @@ def tell(seconds: float, **more: object) -> None:
 async def bare() -> None:
     """The same requests by the same client under the same limit, and nothing else."""
     import anthropic
+    import openai
 
     from tasks.definitions import load_eval
     from tasks.imports.responses import read_responses
     from tasks.judging.asking import to_calls
     from tasks.judging.cases import plan
-    from tasks.judging.claude import body
+    from tasks.judging.providers import PROVIDERS
 
     evals = [load_eval("animals")]
     calls = to_calls(plan(evals, *read_responses(f"{os.environ['SPILLOVER_DATA']}/few", evals), CALLS))
     assert len(calls) == CALLS
+    kind, base_url = calls[0].call.provider, calls[0].call.base_url
+    sdk: Any = openai if kind == "chat" else anthropic
+    of_sdk = openai.AsyncOpenAI if kind == "chat" else anthropic.AsyncAnthropic
     started, limit = time.perf_counter(), asyncio.Semaphore(IN_FLIGHT)
-    async with anthropic.AsyncAnthropic(max_retries=0, http_client=anthropic.DefaultAioHttpClient()) as client:
+    own: dict[str, Any] = {"base_url": base_url, "api_key": "none", "max_retries": 0}
+    client: Any = of_sdk(http_client=sdk.DefaultAioHttpClient(), **own)
+    async with client:
+        create = client.chat.completions.create if kind == "chat" else client.messages.create
 
         async def send(call) -> None:
             async with limit:
-                await client.messages.create(**body(call, None))
+                await create(**PROVIDERS[kind].body(call, None))
 
         await asyncio.gather(*(send(call) for call, _ in calls))
     tell(time.perf_counter() - started)
@@ -129,6 +135,7 @@ async def bare() -> None:
 async def in_flow(name: str) -> None:
     """A run until judged.jsonl is written, from the flow's start to its end."""
     import anthropic
+    import openai
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter
 
@@ -137,6 +144,7 @@ async def in_flow(name: str) -> None:
     from tasks.schema import Experiment
 
     assert anthropic.__version__, "its import is no part of either side's time"
+    assert openai.__version__, "nor is this one's"
     place = f"{os.environ['SPILLOVER_DATA']}/{name}"
     experiment = Experiment(name=name, responses=place, evals=["animals"], judging={"in_flight": IN_FLIGHT})
     started = time.perf_counter()
@@ -164,7 +172,7 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["bare"]:
             asyncio.run(bare())
-        case [name]:
+        case ["few" | "many" as name]:
             asyncio.run(in_flow(name))
-        case _:
-            main()
+        case kind:
+            main(*kind or ["claude"])
