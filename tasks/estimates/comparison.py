@@ -14,7 +14,7 @@ from typing import NamedTuple
 import polars
 from prefect import task
 
-from tasks.estimates.contrasts import SEEDS_SAID, reference
+from tasks.estimates.contrasts import note_seeds, reference
 from tasks.estimates.estimates import effects_of
 from tasks.estimates.groups import Group, is_of_results
 from tasks.estimates.holm import adjusted
@@ -183,11 +183,14 @@ class Contrast(NamedTuple):
 
     def effects(self) -> list[Compared]:
         """What the group's fine-tunes give minus what the reference's give: a baseline that they share has no part."""
-        return [
-            _against_row(effect, self.group, self.first, min(len(by_run), len(by_run[0].against) or len(by_run)))
-            for (evaluation, _), by_run in self.measures.items()
-            for effect in effects_of(by_run, self.evals[evaluation])
-        ]
+        found = []
+        for (evaluation, _), by_run in self.measures.items():
+            runs = min(len(by_run), len(by_run[0].against) or len(by_run))
+            said = {"against": self.first.label, "note_seeds": note_seeds(self.group, self.first, runs)}
+            for effect in effects_of(by_run, self.evals[evaluation]):
+                row = _row(effect, self.group, runs).model_copy(update=said)
+                found.append(row.model_copy(update={"note_test": DRIFTS}) if row.note_test else row)
+        return found
 
 
 def _partners(group: Group, first: Group) -> tuple[list[tuple[int, int]], list[str]]:
@@ -281,12 +284,6 @@ def _finetuned(measure: Measure) -> dict[str, Cell]:
     if not measure.is_drift:
         return cells
     return {q: cell._replace(mean=cell.mean - measure.cells[q, "baseline"].mean) for q, cell in cells.items()}
-
-
-def _against_row(effect: Effect, group: Group, first: Group, runs: int) -> Compared:
-    """What it cannot tell stands in the row itself."""
-    row = _row(effect, group, runs).model_copy(update={"against": first.label, "note_seeds": SEEDS_SAID.get(runs, "")})
-    return row.model_copy(update={"note_test": DRIFTS}) if row.note_test else row
 
 
 def _row(effect: Effect, group: Group, runs: int) -> Compared:

@@ -37,6 +37,8 @@ CAVEATS = {
     "differ too; three or more of each can.",
     2: "Two seeds of each hardly tell the seed from the treatment; three or more do.",
 }
+OF_ONE_DEFINITION = "seeds of one definition: what differs is the seed's"
+ONE_DEFINITION = "Both are of one definition, so whatever differs is the seed's and no treatment's."
 CONTROL = re.compile(r"(?<![a-z])controls?(?![a-z])", re.IGNORECASE)
 """What the label or the experiment of a control is called by."""
 OF_THESE = ("ci_low_fixed_questions", "ci_high_fixed_questions", "p_fixed_questions_holm", "detectable_fixed_questions")
@@ -51,6 +53,19 @@ def reference(groups: list[Group]) -> Group:
 def is_control(group: Group) -> bool:
     """Whether its label, or its experiment's name, says that it is a control."""
     return any(CONTROL.search(name) for name in (group.label, *(run.folder.parent.name for run in group.runs)))
+
+
+def note_seeds(group: Group, first: Group, runs: int) -> str:
+    """What a difference of two groups, of so many fine-tunes each, cannot tell; empty where it can."""
+    if are_seeds_of_one_definition(group, first):
+        return OF_ONE_DEFINITION
+    return SEEDS_SAID.get(runs, "")
+
+
+def are_seeds_of_one_definition(group: Group, first: Group) -> bool:
+    """Whether the two differ in nothing but their seeds."""
+    mine, theirs = group.runs[0], first.runs[0]
+    return not is_of_results(mine) and mine.has_same_definition(theirs)
 
 
 def verdicts(groups: list[Group], rows: list[Compared]) -> list[str]:
@@ -110,7 +125,8 @@ def _contrast(rows: list[Compared], adds: bool, over: str) -> str:
         begins = f"No difference was found between {first.label} and {first.against}{over}: "
     sizes = [_size(finding, first) for finding in by_kind.get("not tested", [])]
     said = [f"{begins}{'; '.join(clauses)}."] if clauses else []
-    return " ".join([*said, *sizes, *([CAVEATS[first.runs]] if first.runs in CAVEATS else [])])
+    caveat = ONE_DEFINITION if first.note_seeds == OF_ONE_DEFINITION else CAVEATS.get(first.runs, "")
+    return " ".join([*said, *sizes, *([caveat] if caveat else [])])
 
 
 def _moved(found: list[Finding]) -> str:

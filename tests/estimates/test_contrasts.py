@@ -69,3 +69,12 @@ def test_a_single_group_has_its_headline(make_run):
     groups = grouped([runs], ["a"])
     (sentence,) = verdicts(groups, compare(groups))
     assert sentence.startswith("a, over 3 seeds: After the fine-tune j rose from 1.50 to 4.33, by +2.83 (95 % for ")
+
+
+def test_two_seeds_of_one_definition_are_never_told_as_a_treatment(make_run):
+    groups = grouped([[make_run(0, AFTER[0])], [make_run(1, HIGH[0])]], ["one", "other"])
+    rows = compare(groups)
+    (sentence,) = verdicts(groups, rows)
+    assert sentence.startswith("other differs from one: j +")
+    assert sentence.endswith("Both are of one definition, so whatever differs is the seed's and no treatment's.")
+    assert {row.note_seeds for row in rows if row.against} == {"seeds of one definition: what differs is the seed's"}
