@@ -125,6 +125,9 @@ def test_every_eval_of_the_project_can_be_judged_without_a_key(name):
     one = load_eval(name)
     assert one.name == name
     assert one.asks == "choices" or "lexicon" in [judge.kind for judge in one.judges]
+    assert all(judge.measures for judge in one.judges)
+    assert all(rule.measures for rule in one.rules)
+    assert one.judges or one.measures
 
 
 def test_the_control_differs_from_the_demo_in_its_documents_alone():
