@@ -349,6 +349,7 @@ def prune(
 
 def main() -> None:
     """Runs the command line; a user's mistake is one sentence and the exit status 2."""
+    os.environ.setdefault("DO_NOT_TRACK", "1")  # else Prefect tells its makers of whoever imports it
     try:
         app(standalone_mode=True)
     except UserError as mistake:

@@ -20,9 +20,18 @@ def test_a_command_is_never_broken_and_neither_is_a_path(before):
     lines = in_width(f"{before}{COMMAND}{after}", 40).split("\n")
     assert [line for line in lines if COMMAND in line]
     path = "/a/rather/long/path/of/a/run/that/is/longer/than/a/line/report.html"
-    assert in_width(f"Report      {path}", 40).split("\n") == ["Report", path]
+    assert in_width(f"Report      {path}", 40) == f"Report      {path}"
+    assert f"{path}," in in_width(f"the report of this run is {path}, as it was written before", 40).split("\n")
 
 
 def test_a_line_that_fits_and_the_indent_of_one_that_does_not_stay():
     text = "  two  blanks\n\n  a longer line that takes two"
     assert in_width(text, 20) == "  two  blanks\n\n  a longer line that\n  takes two"
+
+
+def test_the_rest_of_a_line_stands_beneath_its_words():
+    assert in_width("✗ effects.csv: is not there, and should be", 30) == "✗ effects.csv: is not there,\n  and should be"
+    assert in_width("  demo     What does it do, and why?", 28) == "  demo     What does it do,\n           and why?"
+    assert (
+        in_width("  1,234  trainings that no run refers to", 30) == "  1,234  trainings that no run\n         refers to"
+    )

@@ -65,7 +65,7 @@ def test_the_readmes_definition_is_that_of_a_new_experiment():
 
 
 @pytest.mark.integration
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_a_new_experiment_runs_outside_of_the_repository(data, here):
     import subprocess
     import sys
@@ -74,7 +74,7 @@ def test_a_new_experiment_runs_outside_of_the_repository(data, here):
 
     def ours(*arguments):
         command = [sys.executable, "-m", "flows", *arguments]
-        return subprocess.run(command, cwd=here, env=env, capture_output=True, text=True, timeout=300)
+        return subprocess.run(command, cwd=here, env=env, capture_output=True, text=True, timeout=550)
 
     made = ours("new", "x")
     assert (made.returncode, made.stderr) == (0, "")
