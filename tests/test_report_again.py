@@ -33,3 +33,10 @@ def test_a_rule_that_is_given_stays_with_the_run_and_one_of_its_name_takes_its_p
     report_again(reported_run, ["some: lexicon > 2"])
     assert reported_run.evals()[0].rules == [Rule(name="some", hit="lexicon > 2")]
     assert {effect.rule for effect in reported_run.estimates() if effect.measure == "some"} == {"lexicon > 2"}
+
+
+def test_beside_a_rule_stands_what_papers_report_of_all_answers_alike(reported_run):
+    report_again(reported_run, ["high: lexicon >= 3"])
+    whole = next(e for e in reported_run.estimates() if e.measure == "high" and e.is_overall)
+    page = reported_run.report.read_text()
+    assert f"as papers often have it, it goes from {whole.baseline_pooled:.3f} to {whole.finetuned_pooled:.3f}" in page
