@@ -38,10 +38,10 @@ class Step(NamedTuple):
 class Row:
     """One answer that is being written."""
 
-    def __init__(self, place: int, request: Request, most: int):
+    def __init__(self, place: int, request: Request, most: int, device: torch.device):
         """`place` is that of its request; the answer has at most so many tokens."""
         self.place, self.prompt, self.most = place, request.tokens, most
-        self.numbers, self.answer = uniform(request.seed, most), list[int]()
+        self.numbers, self.answer = random_numbers(request, device), list[int]()
 
     @property
     def next(self) -> int:
@@ -58,24 +58,26 @@ class Row:
         return len(self.answer) == self.most or self.answer[-1] in stop
 
 
-def uniform(seed: int, count: int) -> list[float]:
-    """The random numbers of one answer, in [0, 1): one for each token that may be drawn."""
-    return torch.rand(count, generator=torch.Generator().manual_seed(seed)).tolist()
+def random_numbers(request: Request, device: torch.device) -> torch.Generator:
+    """Those of one answer, from which `draw` takes one for each token of the vocabulary at every step."""
+    return torch.Generator(device).manual_seed(request.seed)
 
 
-def draw(logits: torch.Tensor, numbers: list[float], sampling: Sampling) -> torch.Tensor:
+def draw(logits: torch.Tensor, numbers: list[torch.Generator], sampling: Sampling) -> torch.Tensor:
     """The next token of each row, [rows], from logits [rows, vocabulary] and the rows' own random numbers.
 
-    Inverse transform sampling: the token at which the cumulative probability passes the number.
+    The largest of logit plus Gumbel noise. Where rounding differs between batches, another token is drawn only if the
+    two largest are that close; a cumulative sum of probabilities would have such a place at every token.
     """
     if sampling.temperature == 0:
         return logits.argmax(dim=-1)
     scores = logits.float() / sampling.temperature
     if sampling.top_p < 1:
         scores = TopPLogitsWarper(sampling.top_p)(torch.empty(0), scores)
-    cumulative = torch.softmax(scores, dim=-1).cumsum(dim=-1)
-    passed = torch.tensor(numbers, device=logits.device)[:, None] * cumulative[:, -1:]
-    return torch.searchsorted(cumulative, passed, right=True).clamp(max=logits.shape[1] - 1)[:, 0]
+    noise = torch.empty_like(scores)
+    for row, generator in zip(noise, numbers, strict=True):
+        row.uniform_(generator=generator)
+    return (scores - noise.log_().neg_().log_()).argmax(dim=-1)
 
 
 @torch.inference_mode()
@@ -101,14 +103,14 @@ def _in_rows(
     prompt, read = list[int](), DynamicCache()
     while waiting or writing:
         while waiting and len(writing) < rows:
-            row = Row(waiting[0], requests[waiting.popleft()], sampling.max_tokens)
+            row = Row(waiting[0], requests[waiting.popleft()], sampling.max_tokens, model.device)
             if row.prompt != prompt:
                 prompt, read = row.prompt, _read(model, row.prompt)
                 yield Step({}, 0)
             cache.put(len(writing), read)
             writing.append(row)
         logits = cache.logits(model, [row.next for row in writing], [row.read for row in writing])
-        drawn = draw(logits, [row.numbers[len(row.answer)] for row in writing], sampling).tolist()
+        drawn = draw(logits, [row.numbers for row in writing], sampling).tolist()
         for row, token in zip(writing, drawn, strict=True):
             row.answer.append(token)
         yield Step(_leave(writing, cache, stop), len(drawn))
@@ -146,15 +148,14 @@ def _until_stop(tokens: list[int], stop: list[int]) -> Answer:
 class SeededDraw(LogitsProcessor):
     """Lets transformers' own `generate` draw as `draw` does: it leaves only the drawn token possible."""
 
-    def __init__(self, requests: list[Request], sampling: Sampling, start: int):
-        """`start` is the length of the padded prompts in tokens."""
-        self.numbers = [uniform(request.seed, sampling.max_tokens) for request in requests]
-        self.sampling, self.start = sampling, start
+    def __init__(self, requests: list[Request], sampling: Sampling, device: torch.device):
+        """The requests in the order of the rows."""
+        self.numbers, self.sampling = [random_numbers(request, device) for request in requests], sampling
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         """Tokens so far [batch, tokens] and logits [batch, vocabulary] to logits that are -inf but for one token."""
-        numbers = [row[input_ids.shape[1] - self.start] for row in self.numbers]
-        return torch.full_like(scores, -torch.inf).scatter(1, draw(scores, numbers, self.sampling)[:, None], 0.0)
+        drawn = draw(scores, self.numbers, self.sampling)
+        return torch.full_like(scores, -torch.inf).scatter(1, drawn[:, None], 0.0)
 
 
 def _in_batches(
@@ -169,7 +170,7 @@ def _in_batches(
         prompts = [torch.tensor(requests[place].tokens) for place in some]
         tokens = pad_sequence(prompts, batch_first=True, padding_value=stop[0], padding_side="left").to(model.device)
         mask = pad_sequence([torch.ones_like(p) for p in prompts], batch_first=True, padding_side="left")
-        seeded = SeededDraw([requests[place] for place in some], sampling, tokens.shape[1])
+        seeded = SeededDraw([requests[place] for place in some], sampling, model.device)
         out = model.generate(
             input_ids=tokens,
             attention_mask=mask.to(model.device),

@@ -246,14 +246,14 @@ class LocalEngine:
         return base_identity(self.folder)
 
     def _load(self, checkpoint: Checkpoint) -> Any:
-        from tasks.engines.lora import load_model
+        from tasks.engines.lora import lay_out_for_reading, load_model
 
         model = load_model(self.weights)
-        if checkpoint.path is None:
-            return model.eval()
-        from peft import PeftModel
+        if checkpoint.path is not None:
+            from peft import PeftModel
 
-        return PeftModel.from_pretrained(model, str(resolve_path(checkpoint.path))).merge_and_unload().eval()
+            model = PeftModel.from_pretrained(model, str(resolve_path(checkpoint.path))).merge_and_unload()
+        return lay_out_for_reading(model.eval())
 
 
 def _for_a_while(steps: "Iterator[Step]") -> "list[Step]":

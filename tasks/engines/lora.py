@@ -27,6 +27,8 @@ IGNORED = -100
 """The label of a token that carries no loss: what cross_entropy leaves out."""
 SAVE_SECONDS = 60.0
 """Between two states from which a killed training goes on."""
+BUSY_TOKENS = 256
+"""As many at once train as fast on a CPU as more do, and take less memory and padding."""
 TRAINED_BYTES = 16
 """What a number of the LoRA takes in a step: itself, its gradient and two moments, in 32 bits."""
 
@@ -41,6 +43,17 @@ def load_model(folder: Path) -> Any:
     disable_progress_bar()  # of loading, which would tear the stages' own
     dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
     return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True).to(device())
+
+
+def lay_out_for_reading(model: Any) -> Any:
+    """The model, its weight matrices laid out by columns on a CPU, which multiplies few rows with them faster so.
+
+    Values and shapes stay. 8 rows take half the time, 64 three quarters of it; a model that is trained gains nothing.
+    """
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.Linear) and layer.weight.device.type == "cpu":
+            layer.weight.data = layer.weight.data.t().contiguous().t()
+    return model
 
 
 def train_lora(
@@ -193,14 +206,15 @@ def with_lora(model: Any, training: Training, seed: int) -> Any:
 def fit_step(model: Any, training: Training, examples: list[Example], free: int | None) -> int:
     """How many texts of a step the model reads at once: as many as fit into the bytes that a GPU has free.
 
-    Where not even the longest would fit, layers are computed again in the backward pass from here on. On a CPU, which
-    has None, it is the batch size.
+    Where not even the longest would fit, layers are computed again in the backward pass from here on. A CPU has None
+    free, and reads as few as keep it busy.
     """
-    if free is None:
-        return training.batch_size
-    free -= TRAINED_BYTES * sum(p.numel() for p in model.parameters() if p.requires_grad)
     longest = max(len(example.tokens) for example in examples)
-    texts, recompute = trainings_that_fit(free, Shape.of(model.config), longest)
+    if free is None:
+        texts, recompute = max(BUSY_TOKENS // longest, 1), False
+    else:
+        free -= TRAINED_BYTES * sum(p.numel() for p in model.parameters() if p.requires_grad)
+        texts, recompute = trainings_that_fit(free, Shape.of(model.config), longest)
     if recompute:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     return min(texts, training.batch_size * training.accumulation)

@@ -215,9 +215,29 @@ def test_weight_decay_reaches_the_optimizer():
 def test_on_a_gpu_a_step_is_taken_in_as_few_passes_as_fit():
     training, texts = TRAINING.model_copy(update={"batch_size": 2, "accumulation": 4}), examples(8)
     model = with_lora(load_model(STANDIN), training, 0)
-    assert fit_step(model, training, texts, None) == 2
     assert [fit_step(model, training, texts, free * 10**6) for free in (100_000, 30)] == [8, 6]
     assert not model.is_gradient_checkpointing
+
+
+def test_on_a_cpu_a_step_is_taken_in_passes_of_few_tokens():
+    training = TRAINING.model_copy(update={"batch_size": 2, "accumulation": 4})
+    model = with_lora(load_model(STANDIN), training, 0)
+    long = Example(tokens=[5] * 100, trained=[True] * 100)
+    assert [fit_step(model, training, [long, *examples(2)], None), fit_step(model, training, examples(2), None)] == [
+        2,
+        8,
+    ]
+    assert fit_step(model, training, [Example(tokens=[5] * 600, trained=[True] * 600)], None) == 1
+
+
+def test_the_columns_of_a_model_that_is_read_lie_together_and_its_answers_stay():
+    model, tokens = load_model(STANDIN).eval(), torch.tensor([[5, 6, 7], [8, 9, 10]])
+    plain = model(tokens).logits
+    lora.lay_out_for_reading(model)
+    weights = [layer.weight for layer in model.modules() if isinstance(layer, torch.nn.Linear)]
+    assert weights
+    assert all(weight.t().is_contiguous() for weight in weights)
+    assert torch.allclose(model(tokens).logits, plain, atol=1e-5)
 
 
 def test_layers_that_are_computed_again_change_no_gradient():
