@@ -152,8 +152,8 @@ class SeededDraw(LogitsProcessor):
         """The requests in the order of the rows."""
         self.numbers, self.sampling = [random_numbers(request, device) for request in requests], sampling
 
-    def __call__(self, input_ids: Any, scores: Any) -> Any:
-        """Tokens so far [batch, tokens] and logits [batch, vocabulary] to logits that are -inf but for one token."""
+    def __call__(self, _: Any, scores: Any) -> Any:
+        """Logits [batch, vocabulary] to logits that are -inf but for one token a row."""
         drawn = draw(scores, self.numbers, self.sampling)
         return torch.full_like(scores, -torch.inf).scatter(1, drawn[:, None], 0.0)
 
