@@ -379,3 +379,4 @@ def test_without_scripts_the_report_can_be_read(standin, open_page):
     assert not page.locator("#filter").is_visible()
     page.locator("details.question summary").first.click()
     assert page.locator("details.question .text").first.is_visible()
+    assert page.locator("details.question .why").first.is_visible()
