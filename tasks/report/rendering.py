@@ -25,8 +25,8 @@ from tasks.report.templates import Script, fill, script_text
 from tasks.tables import write_table
 from tasks.visible import visible
 
-PIXELS_PER_INCH = 144
-"""Two pixels a point."""
+PIXELS_PER_INCH = 108
+"""One and a half pixels a point: a chart as wide as a page has 1,650 of them."""
 VEGA_LITE = altair.SCHEMA_VERSION.removeprefix("v").rpartition(".")[0]
 
 Save = Callable[[Any, Path, polars.DataFrame], None]
