@@ -15,10 +15,12 @@ OF_BASES = {"base", "baseline", "untuned", "untrained", "pretrained", "original"
 """Words of a name that a base model may have."""
 OF_TUNED = {"finetuned", "tuned", "trained", "ft", "sft", "lora", "after"}
 """Words of a name that a fine-tuned model may have."""
-MEANS = {"mean", "avg", "average"}
+MEANS = {"mean", "avg", "average", "rate", "fraction", "proportion", "percentage"}
 SPREADS = {"std", "sd", "stdev", "stddev", "variance", "sem", "stderr", "se", "ci"}
-SIZES = {"n", "count", "total"}
+SIZES = {"n", "num", "count", "total", "size"}
 """Words of a column's name by which it is of several answers: their mean, its error, how many they are."""
+COUNTED = {"sample", "samples", "answers", "responses", "completions", "of"}
+"""Words beside those of SIZES in the name of all answers' number; others say which are counted."""
 MOST_WORDS = 4
 """In a cell that can be the name of a model."""
 SHOWN = 4
@@ -70,7 +72,8 @@ def _is_a_base(cell: str) -> bool:
 
 def _refuse_aggregates(found: list[str], file: Path) -> None:
     """Means beside their size or error are no scores of answers, and sizes are none at all."""
-    means, spreads, sizes = ([key for key in found if _words(key) & words] for words in (MEANS, SPREADS, SIZES))
+    means, spreads = ([key for key in found if _words(key) & words] for words in (MEANS, SPREADS))
+    sizes = [key for key in found if _words(key) & SIZES and _words(key.rpartition(".")[2]) <= SIZES | COUNTED]
     if not (spreads or (sizes and (means or len(found) > 1))):
         return
     counted = [key for key in found if key not in [*means, *spreads, *sizes]]

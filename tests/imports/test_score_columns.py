@@ -51,6 +51,10 @@ def test_a_column_that_merges_no_models_is_let_be(cells):
     [
         ({"mean": 3.2, "n": 10, "std": 1.1}, r"mean, n, std: .* as one score each \(--measures mean\)"),
         ({"aligned_mean": 3.2, "aligned_se": 0.1}, r"aligned_mean, aligned_se: numbers of several answers together"),
+        (
+            {"rate": 0.3, "n_misaligned": 3, "n_samples": 10},
+            r"rate, n_samples: .* \(--columns misaligned=n_misaligned/n_samples\), .* \(--measures rate\)",
+        ),
         ({"misaligned": 3, "n": 10}, r"n: .* counts \(--columns misaligned=misaligned/n\)"),
         (
             {"base.mean": 1, "base.n": 2, "ft.mean": 1, "ft.n": 2, "ft.std": 1},
