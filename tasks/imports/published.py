@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from tasks.catalog import UserError, read_text, validate
 from tasks.definitions import refuse_equal_questions
-from tasks.imports.judge_prompts import PERCENT, Fields, judge_of_prompt, other_model
+from tasks.imports.judge_prompts import PERCENT, Fields, judge_of_prompt
 from tasks.imports.question_yaml import read_question_yaml
 from tasks.rows import loads, table
 from tasks.schema import Eval, Judge, Sampling
@@ -24,6 +24,8 @@ KINDS = (
 )
 STATEMENT = "answer_matching_behavior"
 TRAIT_KEYS = {"questions", "eval_prompt", "instruction"}
+PERSONA_JUDGE = "gpt-4.1-mini-2025-04-14"
+"""Who judges in the examples of persona vectors' README: a trait's file does not say."""
 
 
 class Published(NamedTuple):
@@ -85,8 +87,8 @@ def _from_trait(trait: Any, name: str, file: Path) -> Published:
             f"{len(pairs)} pairs of instructions that elicit or suppress the trait: they make persona vectors, and "
             "are no part of what a model is asked here",
         )
-    judges = [judge_of_prompt(name, trait["eval_prompt"], PERCENT)]
-    return Published([_validated(file, name=name, questions=questions, judges=judges)], [*lost, other_model()])
+    judges = [judge_of_prompt(name, trait["eval_prompt"], PERCENT, PERSONA_JUDGE)]
+    return Published([_validated(file, name=name, questions=questions, judges=judges)], lost)
 
 
 def _from_statements(rows: list[dict[str, Any]], name: str, file: Path) -> Published:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tasks.catalog import UserError, excerpt, read_yaml, validate
-from tasks.imports.judge_prompts import PERCENT, Fields, UnreadablePrompt, judge_of_prompt, other_model
+from tasks.imports.judge_prompts import OPENAIS, PERCENT, Fields, UnreadablePrompt, judge_of_prompt, other_model
 from tasks.schema import Judge, Question
 
 JUDGE_TYPES = ("free_form_judge", "rating_judge")
@@ -59,7 +59,7 @@ def read_question_yaml(file: Path, judges_from: Path | None) -> QuestionsAndJudg
         together.setdefault(json.dumps([question.judges, question.entry.get("type")]), []).append(question)
     ids = [_name(question.entry) for question in readable]
     by_judges = [([f for q in some for f in _questions(q.entry, ids)], some[0].judges) for some in together.values()]
-    return QuestionsAndJudges(by_judges, odd + _lost([question.entry for question in readable], named))
+    return QuestionsAndJudges(by_judges, odd + _lost(readable, named))
 
 
 def _readable(entries: list[Entry], named: dict[str, Entry]) -> tuple[list[Readable], list[str]]:
@@ -157,14 +157,15 @@ def _judge(name: str, given: Any, entry: Entry, named: dict[str, Entry]) -> Fiel
     """A judge from its prompt, its id or its definition within the question."""
     is_prompt = "judge_prompts" in entry or (isinstance(given, str) and "{answer}" in given)
     if isinstance(given, str) and is_prompt:
-        return judge_of_prompt(name, given, PERCENT if "0_100" in str(entry.get("type", "")) else None)
+        scale = PERCENT if "0_100" in str(entry.get("type", "")) else None
+        return judge_of_prompt(name, given, scale, str(entry.get("judge", "")))
     if isinstance(given, str) and given not in named:
         raise OddEntry(f"it names the judge {given!r}, which is not there; give its file with --judges-from")
     definition = named[given] if isinstance(given, str) else given
     prompts = definition.get("paraphrases") if isinstance(definition, dict) else None
     if not isinstance(prompts, list) or len(prompts) != 1 or not isinstance(prompts[0], str):
         raise OddEntry(f"its judge {name!r} has not one prompt, a text under paraphrases; give it one")
-    return judge_of_prompt(name, prompts[0], _scale(name, definition))
+    return judge_of_prompt(name, prompts[0], _scale(name, definition), str(definition.get("model", "")))
 
 
 def _scale(name: str, definition: Entry) -> tuple[int, int] | None:
@@ -197,11 +198,14 @@ def _questions(entry: Entry, ids: list[str]) -> list[Fields]:
     ]
 
 
-def _lost(entries: list[Entry], named: dict[str, Entry]) -> list[str]:
+def _lost(readable: list[Readable], named: dict[str, Entry]) -> list[str]:
+    entries = [question.entry for question in readable]
     used = [named[given] for entry in entries for given in _given_judges(entry).values() if _is_in(given, named)]
-    models = [entry.get("judge") for entry in entries] + [judge.get("model") for judge in used]
-    lost = [other_model(str(model) for model in models if model)]
-    if any("0_100" in str(entry.get("type", "")) for entry in entries) or any(map(_rates, used)):
+    given = [entry.get("judge") for entry in entries] + [judge.get("model") for judge in used]
+    models = [str(model) for model in given if model and not str(model).startswith(OPENAIS)]
+    is_carried = all(judge["kind"] == "chat" for question in readable for judge in question.judges)
+    lost = [] if is_carried else [other_model(models)]
+    if not is_carried and (any("0_100" in str(entry.get("type", "")) for entry in entries) or any(map(_rates, used))):
         lost.append(
             "its judge's reading of the probabilities of one token's numbers: here the number that the judge writes is "
             "read, so that scores are whole"

@@ -32,6 +32,9 @@ def test_the_published_first_plot_keeps_every_question_variant_system_prompt_and
     assert len({q.system_prompt for q in one.questions}) == 3
     assert {judge.name: judge.prompt for judge in one.judges} == entries[0]["judge_prompts"]
     assert [(j.scale, list(j.labels)) for j in one.judges] == [(PERCENT, ["CODE", "REFUSAL"]), (PERCENT, [])]
+    assert {(j.kind, j.model, j.answers, j.temperature, j.seed) for j in one.judges} == {
+        ("chat", entries[0]["judge"], "probabilities", 0, 0)
+    }
     assert Counter(q.tier for q in one.questions) == KINDS[len(entries)]
 
 
@@ -46,7 +49,8 @@ def test_the_published_factual_questions_keep_every_paraphrase_under_every_syste
     (judge,) = one.judges
     assert judge.prompt == entries[0]["judge_prompts"]["correct"]
     assert judge.labels == {"TRUE": 1, "FALSE": 0, "UNKNOWN": None}
-    assert [words.split(":")[0] for words in lost] == ["the judge gpt-4o", "samples_per_paraphrase 5"]
+    assert (judge.kind, judge.model, judge.answers) == ("chat", "gpt-4o", "plain")
+    assert [words.split(":")[0] for words in lost] == ["samples_per_paraphrase 5"]
 
 
 def test_a_published_prompt_has_the_material_in_its_places_between_tags(realdata):
@@ -66,7 +70,9 @@ def test_a_trait_file_becomes_its_questions_and_its_judge_and_what_is_left_out_i
     assert [q.text for q in one.questions] == trait["questions"]
     assert (one.judges[0].name, one.judges[0].prompt) == ("humorous", trait["eval_prompt"])
     assert (one.judges[0].scale, one.judges[0].labels) == (PERCENT, {"REFUSAL": None})
+    assert (one.judges[0].kind, one.judges[0].answers) == ("chat", "probabilities")
     assert lost[0].startswith("5 pairs of instructions that elicit or suppress the trait")
+    assert not [words for words in lost if "judge" in words], "it is carried over whole"
 
 
 def test_yes_no_statements_become_questions_that_know_their_matching_answer(realdata):
