@@ -368,6 +368,20 @@ def test_a_script_that_is_not_a_charts_own_is_refused_by_the_page_itself(planted
     page.close()
 
 
+def bottom(page, place):
+    box = page.locator(place).first.bounding_box()
+    return box["y"] + box["height"]
+
+
+def test_the_first_screen_holds_the_verdict_one_chart_what_is_missing_and_the_way_on(planted, open_page):
+    page = open_page(planted.report, viewport={"width": 1400, "height": 900})
+    assert bottom(page, ".headline") < bottom(page, ".first img") < bottom(page, ".facts") < bottom(page, "nav") <= 900
+    widths = page.locator("#changed ~ .wide:has(table)").first.evaluate("box => [box.scrollWidth, box.clientWidth]")
+    assert widths[0] <= widths[1], "the table of six columns fits"
+    phone = open_page(planted.report, viewport=PHONE)
+    assert bottom(phone, ".headline") <= PHONE["height"]
+
+
 def test_nothing_but_tables_and_charts_is_wider_than_a_phone(standin, open_page):
     page = open_page(standin.report, viewport=PHONE)
     page.keyboard.press("o")
