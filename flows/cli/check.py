@@ -48,7 +48,7 @@ from tasks.models.training import (
 )
 from tasks.paid.prices import LETTERS_A_TOKEN, CostRange
 from tasks.paid.store import Store
-from tasks.schema import Document, Eval, Experiment, Judge, Training
+from tasks.schema import Document, Eval, Experiment, Training
 
 Row = tuple[str, str]
 Costs = list[tuple[str, CostRange]]
@@ -83,7 +83,7 @@ def show_plan(experiment: Experiment) -> None:
     _show([*rows, *judge_rows, ("cost", _in_words(costs + judge_costs, experiment.max_cost_usd))])
     for problem in filter(None, [unready, *_problems(experiment, evals)]):
         console.print(f"Before it can run: {problem}", style="yellow")
-    for warning in [*warnings, *asyncio.run(endings(_that_can_be_asked(evals)))]:
+    for warning in [*warnings, *asyncio.run(endings(asked_judges(evals)))]:
         console.print(f"It can run, but {warning}", style="yellow")
 
 
@@ -102,11 +102,6 @@ def _problems(experiment: Experiment, evals: list[Eval]) -> list[str]:
         engine = None if experiment.responses else get_engine(experiment.training)
         problems.append(_problem(partial(refuse_unknown_prices, judges, experiment.training, engine)))
     return list(dict.fromkeys(problems))
-
-
-def _that_can_be_asked(evals: list[Eval]) -> list[Judge]:
-    """The judges behind a network that have their key."""
-    return [judge for judge in asked_judges(evals) if not _problem(partial(check_key, judge))]
 
 
 def _problem(check: Callable[[], object]) -> str:

@@ -91,6 +91,8 @@ def address_of(base_url: str) -> str:
 
 async def shutdown_date(judge: Judge) -> date | None:
     """The day on which the judge's model ends, where its service says so."""
+    if _objection(judge.base_url, judge.key_variable):
+        return None
     sdk = _sdk(judge.base_url, judge.key_variable, connections=1)
     with suppress(Exception):  # a server without such a list, or that is not there: the first call will tell
         async with asyncio.timeout(LONGEST_LOOK_UP), sdk:

@@ -16,6 +16,7 @@ from tasks.judging.asking import to_calls
 from tasks.judging.cases import plan
 from tasks.judging.rubrics import to_call
 from tasks.schema import Judge, Response
+from tests.fakes.chat_api import ChatAPI
 
 PRICES = "claude: {claude-sonnet-4-6: {input: 3.0, output: 15.0, cache_write: 3.75, cache_read: 0.3}}\n"
 RUBRIC = "Say how far the answer speaks of animals. " * 20
@@ -185,3 +186,16 @@ def test_a_model_that_hosted_tinker_retired_is_named_with_its_day_and_its_sister
     )
     assert "hosted Tinker retired meta-llama/Llama-3.3-70B-Instruct on 2026-06-12; run its sister " in problem
     assert not any("hosted Tinker retired" in line for line in check(name="factory_farming_neutral_qwen3_8_27b"))
+
+
+def test_a_judge_whose_model_is_announced_to_end_is_told_by_the_file_without_a_key_and_by_its_service(check):
+    asked = {"name": "aligned", "kind": "chat", "prompt": RUBRIC}
+    write_eval(Judge(model="gpt-4o", **asked).model_dump())
+    assert "It can run, but the judge 'aligned' asks gpt-4o, which end" in "\n".join(
+        check("evals=[animals]", "judging.judges=[aligned]")
+    )
+    with ChatAPI(None, ends="2099-01-14") as api:
+        write_eval(Judge(model="m", base_url=f"{api.url}/v1", **asked).model_dump())
+        assert "the judge 'aligned' asks m, which ends on 2099-01-14: compare" in "\n".join(
+            check("evals=[animals]", "judging.judges=[aligned]")
+        )
