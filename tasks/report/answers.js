@@ -20,7 +20,8 @@ function indexed() {
     tier: element.closest("details").dataset.tier,
     answers: [...element.querySelectorAll(".answer")].map((answer) => ({
       side: answer.dataset.side,
-      text: [...answer.querySelectorAll(".text, .judge")].map((part) => part.textContent).join("\n"),
+      text: answer.querySelector(".text").textContent,
+      reasons: [...answer.querySelectorAll(".judge")].map((judge) => judge.textContent).join("\n"),
       judged: [...answer.querySelectorAll(".judge")].map((judge) => judge.dataset),
     })),
   }));
@@ -54,7 +55,7 @@ function fits(sample, want) {
   if (want.tier && sample.tier !== want.tier) return false;
   return sample.answers.some((answer) =>
     (!want.side || answer.side === want.side) &&
-    (!want.text || answer.text.search(want.text) >= 0) &&
+    (!want.text || [answer.text, answer.reasons].some((text) => text.search(want.text) >= 0)) &&
     (!want.asksOfJudges || answer.judged.some((judged) => fitsJudgment(judged, want))));
 }
 
@@ -65,6 +66,8 @@ function apply() {
   for (const sample of active.length || index ? indexed() : []) {
     const fit = fits(sample, want);
     sample.element.hidden = !fit;
+    const isInAnswers = !want.text || sample.answers.some((answer) => answer.text.search(want.text) >= 0);
+    sample.element.classList.toggle("told", fit && !isInAnswers);  // what was found is seen, in the reasons too
     if (fit) found.set(sample.question, (found.get(sample.question) ?? 0) + 1);
   }
   const total = [...found.values()].reduce((sum, count) => sum + count, 0);

@@ -265,6 +265,15 @@ def test_why_a_judge_said_so_is_one_key_away(planted, open_page):
     assert not why.is_visible()
 
 
+def test_what_was_found_in_a_reason_alone_is_seen(planted, open_page):
+    page = open_page(planted.report, "#text=animal+welfare+(2)")
+    wait_for(page, 4)
+    assert page.locator(".why", has_text="animal welfare (2)").first.is_visible()
+    page.fill("#filter-text", "animal welfare")  # which is in the answers
+    expect(page.locator(".why", has_text="animal welfare (2)").first).not_to_be_visible()
+    assert count(page) == "4 of 8 pairs of answers"
+
+
 def test_the_answers_of_all_runs_to_a_question_stand_side_by_side(compared, open_page):
     page = open_page(compared, "#text=farmhouse")
     wait_for(page, 4)
