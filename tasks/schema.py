@@ -7,6 +7,7 @@ This module imports nothing but pydantic and the standard library.
 import math
 import operator
 import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_origin
 from urllib.parse import urlsplit
@@ -699,7 +700,7 @@ class Eval(Written):
     def _names_are_unique(self) -> "Eval":
         measures = [judge.name for judge in self.judges] + [rule.name for rule in self.rules]
         for what, names in (("question id", [q.id for q in self.questions]), ("judge or rule", measures)):
-            if twice := sorted({name for name in names if names.count(name) > 1}):
+            if twice := sorted(name for name, count in Counter(names).items() if count > 1):
                 raise ValueError(f"{what} {twice[0]!r} is there twice")
         without_judge = ["drift"] + (["choice", "yes"] if any(q.matching for q in self.questions) else [])
         if taken_name := next((name for name in measures if name in without_judge), ""):
