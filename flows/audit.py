@@ -141,7 +141,7 @@ def compare(run: str, other_run: str, judge: str = "", against: str = "") -> tup
     for evaluation, mine, theirs in pairs:
         ours = _only(ratings_of(first, evaluation, mine.name), shared)
         others = _only(ratings_of(second, evaluation, theirs.name), shared)
-        label = f"{theirs.name} ({theirs.model if theirs.is_asked else 'lexicon'})"
+        label = f"{theirs.name} ({theirs.model if theirs.is_asked else theirs.kind})"
         rows.append(agree(ours, others, evaluation, mine, label))
     _write(one, {"compare": as_table(rows, Agreement)})
     return one, rows

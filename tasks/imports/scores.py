@@ -150,6 +150,8 @@ def _refuse_what_is_not_on_the_scale(measured: Measured, row: Row) -> None:
             raise UserError(f"{where} is no count of answers; mend it")
         return
     out_of = FRACTION.fullmatch(text)
+    if out_of and int(out_of[2]) == 0:
+        raise UserError(f"{where} is no score: nothing is out of 0; mend it")
     if low != 0 and (PERCENT.fullmatch(text) or (out_of and int(out_of[2]) != high)):
         raise UserError(f"{where} cannot be read on a scale from {low} to {high}; give one from 0 with --scale")
     if any(score is not None and not low <= score <= high for score in measured.scores(value)):

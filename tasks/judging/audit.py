@@ -79,27 +79,37 @@ def agree(first: Ratings, second: Ratings, evaluation: str, judge: Judge, other:
 
 
 def _coefficients(pairs: list[tuple[Any, Any]], ordinal: bool) -> tuple[float | None, float | None, str]:
-    import krippendorff
-    from sklearn.metrics import cohen_kappa_score
-
     if len(pairs) < 2:
         return None, None, f"too few answers ({len(pairs)})"
     values = sorted({value for pair in pairs for value in pair})
     if len(values) == 1:
         return None, None, "not estimable: every answer got the same word"
-    if ordinal and any(value != int(value) for value in values):
-        return None, None, "not estimable: scores that are no whole numbers"
-    first, second = ([pair[n] for pair in pairs] for n in (0, 1))
-    # All integers between the ends, so that the distance of two scores does not depend on which of them occur.
-    labels = list(range(int(values[0]), int(values[-1]) + 1)) if ordinal else values
-    kappa = cohen_kappa_score(first, second, labels=labels, weights="quadratic" if ordinal else None)
-    codes = [[labels.index(value) for value in side] for side in (first, second)]
-    alpha = krippendorff.alpha(
-        reliability_data=codes,
-        level_of_measurement="ordinal" if ordinal else "nominal",
-        value_domain=range(len(labels)),
-    )
-    return float(kappa), float(alpha), ""
+    return *(_of_scores(pairs) if ordinal else _of_labels(pairs, values)), ""
+
+
+def _of_labels(pairs: list[tuple[str, str]], values: list[str]) -> tuple[float, float]:
+    import krippendorff
+    from sklearn.metrics import cohen_kappa_score
+
+    first, second = ([values.index(pair[n]) for pair in pairs] for n in (0, 1))
+    alpha = krippendorff.alpha([first, second], level_of_measurement="nominal", value_domain=range(len(values)))
+    return float(cohen_kappa_score(first, second)), float(alpha)
+
+
+def _of_scores(pairs: list[tuple[float, float]]) -> tuple[float, float]:
+    """In closed form, since a table of every score by every score is too large where scores are lengths of texts.
+
+    Two scores are as unlike as the square of their difference in kappa, and of their mid-ranks' among all in alpha;
+    alpha = 1 - seen / expected of two of all 2n, drawn without putting back.
+    """
+    import numpy
+    from scipy.stats import rankdata
+
+    scores = numpy.array(pairs, dtype=float)
+    ranks = rankdata(scores).reshape(scores.shape)
+    seen, seen_ranks = (numpy.mean((table[:, 0] - table[:, 1]) ** 2) for table in (scores, ranks))
+    by_chance = numpy.sum(scores.var(axis=0)) + (scores[:, 0].mean() - scores[:, 1].mean()) ** 2
+    return float(1 - seen / by_chance), float(1 - seen_ranks / (2 * ranks.var(ddof=1)))
 
 
 def _mean(values: list[float]) -> float | None:

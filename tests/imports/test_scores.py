@@ -91,6 +91,7 @@ def test_a_cell_is_read_on_the_scale_that_is_stated(cell, low, high, scores):
             r"line 3: '11' in aligned is not on the scale from 0 to 10; mend it, or give",
         ),
         (["85 %", 0.9], None, r"line 3: '0.9' in aligned, which has '85 %' above; write all of them alike"),
+        (["7/0"], (0, 10), r"line 2: '7/0' in aligned is no score: nothing is out of 0; mend it"),
         (["3 of 2"], None, r"line 2: '3 of 2' in aligned is no count of answers"),
         (["3 of 99999999"], None, r"line 2: '3 of 99999999' in aligned is no count of answers"),
         ([3, "good"], None, r"line 3: 'good' in aligned is neither a number nor a word in capitals"),

@@ -2,9 +2,11 @@ import csv
 import io
 from html import unescape
 
+import krippendorff
 import numpy
 import pytest
 from scipy import stats
+from sklearn.metrics import cohen_kappa_score
 
 from flows.audit import compare, export_sheet, import_sheet, repeat_judgments
 from flows.experiment import run_experiment
@@ -94,6 +96,23 @@ def test_on_a_scale_a_far_miss_weighs_more_than_a_near_one():
     assert far.kappa < near.kappa
     assert far.alpha < near.alpha < 1
     assert (near.mean, near.other_mean) == (3.0, 2.8)
+
+
+def test_coefficients_of_scores_are_those_of_the_libraries():
+    random = numpy.random.default_rng(0)
+    pairs = random.integers(1, 8, (60, 2))
+    pairs[:30, 1] = pairs[:30, 0]
+    row = agree(said(*pairs[:, 0].tolist()), said(*pairs[:, 1].tolist()), "e", CLAUDE, "other")
+    alpha = krippendorff.alpha(pairs.T, level_of_measurement="ordinal", value_domain=range(1, 8))
+    assert row.alpha == pytest.approx(alpha)
+    kappa = cohen_kappa_score(pairs[:, 0], pairs[:, 1], labels=range(1, 8), weights="quadratic")
+    assert row.kappa == pytest.approx(kappa)
+
+
+def test_scores_that_are_lengths_or_no_whole_numbers_are_compared_without_a_table_of_all_of_them():
+    row = agree(said(0.5, 7.25, 10**9), said(1.5, 7.25, 10**9), "e", CLAUDE, "other")
+    assert row.kappa == pytest.approx(1, abs=1e-9)
+    assert (row.alpha, row.note) == (pytest.approx(1 - (1 / 3) / (2 * 3.3)), "")
 
 
 def test_what_only_one_of_them_scored_is_left_out_and_counted():
