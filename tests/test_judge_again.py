@@ -265,7 +265,7 @@ async def test_a_limit_on_the_cost_stops_the_run_which_goes_on_when_it_is_raised
     assert here.experiment().max_cost_usd == 0.5
     with pytest.raises(UserError, match=r"run 'one' has max_cost_usd=0.5; give that limit, or another"):
         await run_experiment(experiment(answers, judging=few), run="one")
-    assert "Cost: $0.02, 41 judge calls." in here.report.read_text()
+    assert "$0.02, 41 judge calls." in here.report.read_text()
 
 
 async def test_a_limit_with_an_unknown_price_is_refused_before_anything_is_asked(api, answers):

@@ -168,9 +168,10 @@ async def test_whoever_has_no_key_yet_learns_first_that_the_model_is_gone(monkey
         await check_engine(experiment, get_engine(experiment.training))
 
 
-def test_a_source_of_warnings_that_cannot_be_read_is_a_warning_itself():
-    class Odd:
-        def warnings(self):
-            raise UserError("the list of models is damaged; mend it")
+def test_a_source_of_warnings_that_cannot_be_read_is_a_warning_itself(monkeypatch):
+    def damaged():
+        raise UserError("the list of models is damaged; mend it")
 
-    assert warnings_of(Odd()) == ["the list of models is damaged; mend it"]
+    engine = get_engine(load_experiment("standin").training)
+    monkeypatch.setattr(engine, "warnings", damaged)
+    assert warnings_of(engine) == ["the list of models is damaged; mend it"]
