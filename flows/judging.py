@@ -240,13 +240,13 @@ class FanOut:
 
     async def _ask_in_chunks(self, calls: list[JudgeCall], max_chunks: int, about: str) -> list[FailedCall]:
         """By at most so many task runs, a judge's calls one after the other, which the name of each tells."""
-        size, calls = max(MIN_CALLS, -(-len(calls) // max(1, max_chunks))), _by_judge(calls)
+        size, calls = max(MIN_CALLS, -(-len(calls) // max(1, max_chunks))), by_judge(calls)
         given = self.dispatcher, self.progress.advance, self.ask_again, about
         chunks = [Chunk(start + 1, calls[start : start + size], *given) for start in range(0, len(calls), size)]
         return [failed for done in await gather_all(map(judge_calls_task, chunks)) for failed in done]
 
 
-def _by_judge(calls: list[JudgeCall]) -> list[JudgeCall]:
+def by_judge(calls: list[JudgeCall]) -> list[JudgeCall]:
     """The same, in the order in which their judges first come."""
     order = {name: place for place, name in enumerate(dict.fromkeys(judge.name for _, judge in calls))}
     return sorted(calls, key=lambda judge_call: order[judge_call.judge.name])
