@@ -583,7 +583,10 @@ JUDGES = Group(
             "judges.0.base_url: it ends in /chat/completions: leave that out",
         ),
         ("kind: claude, prompt: p, seed: 1", "a judge of kind claude takes no seed (only chat): leave it out"),
-        ("kind: claude, prompt: p, answers: probabilities", "the Messages API gives no probabilities of tokens: make it kind"),
+        (
+            "kind: claude, prompt: p, answers: probabilities",
+            "the Messages API gives no probabilities of tokens: make it kind",
+        ),
         (
             "kind: chat, model: m, prompt: p, answers: probabilities, labels: {YES: 1, NO: 0}",
             "probabilities are read of a scale's numbers: give it a scale, and null to each label",
@@ -592,7 +595,10 @@ JUDGES = Group(
             "kind: chat, model: m, prompt: p, answers: probabilities, temperature: 0.5",
             "probabilities are those of temperature 0: leave temperature out",
         ),
-        ("kind: yes_no, reads: pair", "a judge of kind yes_no takes no reads (only claude, chat or lexicon): leave it out"),
+        (
+            "kind: yes_no, reads: pair",
+            "a judge of kind yes_no takes no reads (only claude, chat or lexicon): leave it out",
+        ),
         ("kind: yes_no, terms: {a: 1}", "a judge of kind yes_no takes no terms (only lexicon): leave it out"),
         ("kind: yes_no, labels: {A: 1}", "a judge of kind yes_no takes no labels"),
         ("kind: yes_no, scale: {low: 0, high: 1}", "a judge of kind yes_no takes no scale"),
