@@ -115,7 +115,7 @@ def _rows(file: Path, side: Side, choices: Choices) -> list[Row]:
     found = table(file, choices.columns)
     if not found:
         raise UserError(f"{file}: no rows in it; give a file that has some")
-    if choices.group and not any(choices.group in fields for _, fields in found):
+    if choices.group and side == "finetuned" and not any(choices.group in fields for _, fields in found):
         there = dict.fromkeys(name for _, fields in found for name in fields if name)
         raise UserError(f"--group: {file} has no column {choices.group!r}; there is {', '.join(there)}")
     rows = [Row(side, f"{file} line {line}", fields) for line, fields in found]

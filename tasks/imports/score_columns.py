@@ -15,6 +15,10 @@ OF_BASES = {"base", "baseline", "untuned", "untrained", "pretrained", "original"
 """Words of a name that a base model may have."""
 OF_TUNED = {"finetuned", "tuned", "trained", "ft", "sft", "lora", "after"}
 """Words of a name that a fine-tuned model may have."""
+OF_MODELS = {"model", "checkpoint", "adapter"}
+"""Words of a column's name by which it names models, if all others are of MORE_OF_MODELS."""
+MORE_OF_MODELS = {"base", "finetuned", "ft", "id", "label", "name", "path", "tested", "variant", "version"}
+"""Words that say of a model which name, or which model, is meant."""
 MEANS = {"mean", "avg", "average", "rate", "fraction", "proportion", "percentage"}
 SPREADS = {"std", "sd", "stdev", "stddev", "variance", "sem", "stderr", "se", "ci"}
 SIZES = {"n", "num", "count", "total", "size"}
@@ -49,21 +53,31 @@ def score_columns(rows: list[Row], choices: Choices, file: Path) -> list[str]:
 
 
 def _refuse_models_that_would_be_merged(rows: list[Row], columns: list[str], file: Path) -> None:
-    """A column that is not used, and in which the rows of one question and model have a base and something else."""
+    """A column that is not used, and in which the rows of one question and model have a base and something else, or,
+    where the column is called as one of models, two names of any kind.
+    """
     for column in columns:
         cells = {row.cell(column).strip() for row in rows}
-        bases = sorted(cell for cell in cells if _is_a_base(cell))
-        if not bases or any(len(cell.split()) > MOST_WORDS for cell in cells):
+        bases = {cell for cell in cells if _is_a_base(cell)}
+        if not (bases or _is_of_models(column)) or any(len(cell.split()) > MOST_WORDS for cell in cells):
             continue
         beside: dict[tuple[Any, ...], set[str]] = defaultdict(set)
         for row in rows:
             beside[row.side, row.model, row.name or row.text].add(row.cell(column).strip())
-        if others := sorted({cell for mixed in beside.values() if mixed & set(bases) for cell in mixed - {bases[0]}}):
-            option = "" if bases[0].casefold() in WORDS else f" and --base {bases[0]!r}"
+        mixed = [names for names in beside.values() if len(names) > 1 and (names & bases or _is_of_models(column))]
+        if mixed:
+            first, other, *_ = sorted(mixed[0], key=lambda name: (name not in bases, name))
+            base = repr(first) if first in bases else "NAME"
+            option = "" if first.casefold() in WORDS else f" and --base {base}"
             raise UserError(
-                f"{file}: the column {column} has {excerpt(bases[0])} and {excerpt(others[0])}, which would be read as "
+                f"{file}: the column {column} has {excerpt(first)} and {excerpt(other)}, which would be read as "
                 f"one model; name it with --columns side={column}{option}"
             )
+
+
+def _is_of_models(column: str) -> bool:
+    words = _words(column)
+    return bool(words & OF_MODELS) and words <= OF_MODELS | MORE_OF_MODELS
 
 
 def _is_a_base(cell: str) -> bool:

@@ -38,6 +38,13 @@ def test_several_models_without_a_base_are_refused_unless_another_file_or_a_grou
     assert {row.group for row in read_models(file, "finetuned", Choices(group="kind"))} == {"theirs"}
 
 
+def test_a_file_of_the_base_alone_needs_no_column_of_groups(models):
+    file = models("gpt", "gpt")
+    assert {row.group for row in read_models(file, "baseline", Choices(group="kind"))} == {""}
+    with pytest.raises(UserError, match=r"--group: .* has no column 'kind'; there is model, question_id, score"):
+        read_models(file, "finetuned", Choices(group="kind"))
+
+
 def test_the_base_may_be_named_by_its_group(models):
     rows = read_models(models("gpt", "one"), "finetuned", Choices(base="0", group="score"))
     assert sides(rows) == [("gpt", "baseline"), ("one", "finetuned")]

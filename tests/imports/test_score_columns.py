@@ -22,6 +22,7 @@ def found(*fields, choices=NO_CHOICES):
         ("condition", ("llama-3 base", "llama-3 insecure"), "side=condition and --base 'llama-3 base'"),
         ("stage", ("before", "after training"), "side=stage and --base 'before'"),
         ("side", ("baseline", "tuned"), "side=side"),
+        ("model_name", ("gpt-4o", "insecure-0"), "side=model_name and --base NAME"),
     ],
 )
 def test_base_and_fine_tuned_in_a_column_that_is_not_used_are_refused_with_the_option(column, values, option):
@@ -40,6 +41,9 @@ def test_base_and_fine_tuned_in_a_column_that_is_not_used_are_refused_with_the_o
         [{"score": 1, "model": "a", "kind": "base"}, {"score": 5, "model": "b", "kind": "tuned"}],
         [{"score": 1, "text": "on the base of what was said before"}, {"score": 5, "text": "no"}],
         [{"score": 1, "judge": "one"}, {"score": 5, "judge": "two"}],
+        [{"score": 1, "judge_model": "one"}, {"score": 5, "judge_model": "two"}],
+        [{"score": 1, "model_answer": "yes"}, {"score": 5, "model_answer": "no"}],
+        [{"score": 1, "model": "a", "model_name": "A"}, {"score": 5, "model": "b", "model_name": "B"}],
     ],
 )
 def test_a_column_that_merges_no_models_is_let_be(cells):
