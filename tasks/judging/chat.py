@@ -2,7 +2,7 @@
 
 A key is sent to its own server alone: a definition of someone else's names a server, and must not be able to name a key
 that is not meant for it. OPENAI_API_KEY goes to OpenAI; what a judge names in `key_variable` is the key of a service
-in KEYS, or begins with SPILLOVER_; SPILLOVER_JUDGE_KEY goes to any other server. On this machine none is needed.
+in KEYS, or is named SPILLOVER_..._KEY; SPILLOVER_JUDGE_KEY goes to any other server. On this machine none is needed.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import ipaddress
 import json
 import math
 import os
+import re
 from contextlib import suppress
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -40,8 +41,8 @@ LONGEST_LOOK_UP = 10.0
 OPENROUTER = "openrouter.ai"
 KEYS = {"OPENAI_API_KEY": "api.openai.com", "OPENROUTER_API_KEY": OPENROUTER, "TOGETHER_API_KEY": "api.together.xyz"}
 """Services whose keys have names that everyone knows: each goes to this host, and to no other."""
-OURS = "SPILLOVER_"
-"""How the name of any other key begins that a judge may name."""
+OURS = re.compile(r"SPILLOVER_(\w+_)?KEY")
+"""How any other key is named that a judge may name: SPILLOVER_STORE holds a password, and is none."""
 TOKEN_KINDS: tuple[str, ...] = ("input", "output", "cache_read")
 """Few services are paid for what they write to a cache; where one counts it, its price is needed too."""
 
@@ -60,9 +61,9 @@ def _objection(base_url: str, key_variable: str) -> str:
     host, name = _host(base_url), _key_name(base_url, key_variable)
     if KEYS.get(name, host) != host:
         return f"would send {name} to {host}, and it is meant for {KEYS[name]} alone; name another key_variable"
-    if name not in KEYS and not name.startswith(OURS):
+    if name not in KEYS and not OURS.fullmatch(name):
         known = ", ".join(KEYS)
-        return f"names {name} as its key, which may be meant for another service; name it {OURS}..., or one of {known}"
+        return f"names {name} as its key, which may be meant for another service; name it SPILLOVER_..._KEY, or {known}"
     if not os.environ.get(name) and not _is_here(host):
         return f"asks {base_url}, and {name} is not set: export it (any word, where that server wants no key)"
     return ""

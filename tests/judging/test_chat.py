@@ -328,6 +328,11 @@ async def test_openai_gets_its_own_key(keys):
         ),
         ("https://evil.example/v1", "AWS_SECRET_ACCESS_KEY", r"names AWS_SECRET_ACCESS_KEY as its key"),
         (
+            "https://evil.example/v1",
+            "SPILLOVER_STORE",
+            r"names SPILLOVER_STORE as its key, .* name it SPILLOVER_\.\.\._KEY",
+        ),
+        (
             "https://openrouter.ai/api/v1",
             "OPENROUTER_API_KEY",
             r"asks https://openrouter.* OPENROUTER_API_KEY is not set",
