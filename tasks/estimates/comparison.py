@@ -85,6 +85,8 @@ class GroupMeasures(NamedTuple):
             for (evaluation, name), count in counts.items()
             if count < len(by_run)
         ]
+        others = {name for mine in of_runs[1:] for name in mine} - of_runs[0].keys()
+        lone += [f"the eval {name} is not of every run; it is not pooled" for name in sorted(others)]
         for name, evaluation in of_runs[0].items():
             if lost := len(evaluation.questions) - len(evals[name].questions if name in evals else []):
                 lone.append(f"{_were(lost)} not asked in every run, of {name}")

@@ -28,14 +28,14 @@ from tasks.schema import Compared, Effect
 ENOUGH_SEEDS = 3
 """Of each side: with fewer the seed is not told from the treatment."""
 SEEDS_SAID = {
-    1: "single fine-tunes: the seed is not told from the treatment",
-    2: "two fine-tunes a side: the seed is hardly told from the treatment",
+    1: "one fine-tune of a side: the seed is not told from the treatment",
+    2: "two fine-tunes of a side: the seed is hardly told from the treatment",
 }
-"""By the number of fine-tunes on each side, what a difference between them cannot tell."""
+"""By the number of fine-tunes on the side that has fewer, what a difference between them cannot tell."""
 CAVEATS = {
-    1: "This is one fine-tune of each, which cannot tell the seed from the treatment: two seeds of one definition "
-    "differ too; three or more of each can.",
-    2: "Two seeds of each hardly tell the seed from the treatment; three or more do.",
+    1: "One fine-tune of a side cannot tell the seed from the treatment: two seeds of one definition differ too; three "
+    "or more of each can.",
+    2: "Two fine-tunes of a side hardly tell the seed from the treatment; three or more of each do.",
 }
 OF_ONE_DEFINITION = "seeds of one definition: what differs is the seed's"
 ONE_DEFINITION = "Both are of one definition, so whatever differs is the seed's and no treatment's."

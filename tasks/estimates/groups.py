@@ -82,7 +82,7 @@ def _refuse_other_rules_of_one_name(groups: list[Group]) -> None:
 
 def _rules(run: Run) -> list[list[tuple[str, str]]]:
     """What the rules count, whatever phrase they are described by."""
-    return [[(rule.name, str(rule)) for rule in evaluation.rules] for evaluation in run.evals()]
+    return [[(rule.name, str(rule)) for rule in evaluation.rules] for evaluation in run.evals() if evaluation.rules]
 
 
 def _own_label(run: Run, others: list[Run]) -> str:

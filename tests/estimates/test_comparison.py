@@ -15,7 +15,8 @@ from tasks.report.charts import draw_comparison
 from tasks.report.comparison_page import render
 from tasks.runs import Comparison, Run
 from tasks.schema import Rule, Scale
-from tests.estimates.conftest import AFTER, BEFORE, QUESTIONS, known, rows_of
+from tests.estimates.conftest import AFTER, BEFORE, JUDGE, QUESTIONS, known, rows_of
+from tests.fakes.nouns import an_eval
 from tests.fakes.statements import a_statement_eval, drift_rows, yes_rows
 
 
@@ -146,6 +147,15 @@ def test_questions_that_only_one_of_them_was_asked_have_no_part_in_fine_tune_aga
     ]
 
 
+def test_an_eval_that_not_every_run_of_a_group_has_is_said_whichever_run_stands_first(make_run):
+    other = an_eval(JUDGE, questions={"q1": "direct"}).model_copy(update={"name": "of_one"})
+    first, second = make_run(0, AFTER[0]), make_run(1, AFTER[1], more=[other])
+    for run in (first, second):
+        run.note(imported="judged.csv")
+    groups = grouped([[first], [second]], ["x", "x"])
+    assert left_out(groups) == ["x: the eval of_one is not of every run; it is not pooled."]
+
+
 def test_seeds_are_paired_with_seeds_and_one_without_a_partner_is_said(make_run):
     first = [make_run(seed, AFTER[seed]) for seed in (0, 1)]
     second = [make_run(seed, AFTER[2 - seed], experiment="y") for seed in (0, 1)]
@@ -155,13 +165,13 @@ def test_seeds_are_paired_with_seeds_and_one_without_a_partner_is_said(make_run)
     ]
     expected = new_questions_and_seeds(differences)
     assert (rows[0].ci_low_new_questions, rows[0].ci_high_new_questions) == pytest.approx((expected.low, expected.high))
-    assert {row.note_seeds for row in rows} == {"two fine-tunes a side: the seed is hardly told from the treatment"}
+    assert {row.note_seeds for row in rows} == {"two fine-tunes of a side: the seed is hardly told from the treatment"}
     unequal = grouped([first, second[1:]], ["a", "b"])
     row = next(row for row in compare(unequal) if row.against)
     alone = [sum(b) / 3 - sum(a) / 3 for a, b in zip(AFTER[1], AFTER[1], strict=True)]
     assert row.difference == pytest.approx(sum(alone) / 6)
     assert row.runs == 1
-    assert row.note_seeds == "single fine-tunes: the seed is not told from the treatment"
+    assert row.note_seeds == "one fine-tune of a side: the seed is not told from the treatment"
     assert left_out(unequal) == ["a: seed 0 has no partner in b."]
     other = [make_run(seed, AFTER[seed - 1], experiment="z") for seed in (1, 2, 3)]
     assert left_out(grouped([first, other], ["a", "z"])) == ["z: seed 3 has no partner in a."]

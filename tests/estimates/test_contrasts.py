@@ -16,11 +16,11 @@ def test_single_fine_tunes_cannot_tell_the_seed_from_the_treatment_and_the_verdi
     difference = numpy.mean(HIGH[0]) - numpy.mean(AFTER[0])
     assert sentence.startswith(f"y differs from x: j +{difference:.2f} (95 % for these questions +")
     assert sentence.endswith(
-        "This is one fine-tune of each, which cannot tell the seed from the treatment: two seeds of one definition "
-        "differ too; three or more of each can."
+        "One fine-tune of a side cannot tell the seed from the treatment: two seeds of one definition differ too; "
+        "three or more of each can."
     )
     assert {row.note_seeds for row in rows if row.against} == {
-        "single fine-tunes: the seed is not told from the treatment"
+        "one fine-tune of a side: the seed is not told from the treatment"
     }
     assert {row.note_seeds for row in rows if not row.against} == {""}
 
