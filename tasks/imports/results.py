@@ -83,9 +83,13 @@ def read_results(file: Path, baseline: Path | None = None, choices: Choices = NO
 
 
 def has_scores(row: dict[str, Any]) -> bool:
-    """Whether an object looks like a judged result: a score in words or numbers, or a field called score."""
+    """Whether an object looks like a judged result: a score in words or numbers, or a field called score.
+
+    A truth value may be said of a question too: it is a score of a row with an answer or a model.
+    """
     kinds = {kind_of(value) for key, value in row.items() if key not in KNOWN_COLUMNS}
-    return "score" in row or bool(kinds - {"missing", "label", "text"})
+    no_scores = {"missing", "label", "text"} | (set() if {"response", "model"} & row.keys() else {"truth"})
+    return "score" in row or bool(kinds - no_scores)
 
 
 # ---- what is read --------------------------------------------------------------------------------
@@ -185,7 +189,9 @@ def _refuse_scales_of_no_measure(choices: Choices, columns: list[str]) -> None:
 
 def _said(measured: list[Measured], choices: Choices, known: dict[str, Scale]) -> list[str]:
     guessed = [each for each in measured if each.is_guessed]
-    taken = [each for each in measured if each.column in known and not choices.scale_of(each.column)]
+    taken = [
+        each for each in measured if each.judge.scale == known.get(each.column) and not choices.scale_of(each.column)
+    ]
     said = [f"The scale was guessed from the scores: {_ends(guessed)}; --scale says another"] if guessed else []
     return said + ([f"The scale is that of the eval {choices.eval_name}: {_ends(taken)}"] if taken else [])
 

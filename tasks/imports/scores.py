@@ -1,4 +1,4 @@
-"""Cells of scores: numbers, labels, percentages, 7/10 and counts, and the judge that a column of them becomes.
+"""Cells of scores (numbers, labels, truth values, percentages, 7/10, counts), and the judge that a column becomes.
 
 measured = measure("aligned", rows, choices.scale_of("aligned"))
 measured.scores("85 %")                # [85.0] on 0 to 100, [0.85] on 0 to 1
@@ -21,10 +21,12 @@ SCALES = ((0, 1), (1, 5), (0, 10), (0, 100))
 PERCENT = re.compile(r"(-?\d+(?:\.\d+)?)\s*%")
 FRACTION = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(\d+)")
 COUNT = re.compile(r"(\d+)\s+of\s+(\d+)")
+TRUTH = {"true": 1.0, "false": 0.0}
+"""Truth values, in small letters."""
 OF_PERCENTAGES, OF_COUNTS = Scale(low=0, high=100), Scale(low=0, high=1)
 MOST_COUNTED = 1_000_000
 """Answers in one cell: a larger count is a typing mistake."""
-Kind = Literal["missing", "number", "label", "percent", "fraction", "count", "text"]
+Kind = Literal["missing", "number", "label", "truth", "percent", "fraction", "count", "text"]
 
 
 class Measured(NamedTuple):
@@ -40,6 +42,8 @@ class Measured(NamedTuple):
         if (score := number(value)) is not None:
             return [score]
         low, high, text = self.judge.scale_min, self.judge.scale_max, str(value).strip()
+        if text.casefold() in TRUTH:
+            return [TRUTH[text.casefold()]]
         if count := COUNT.fullmatch(text):
             hits, answers = int(count[1]), int(count[2])
             return [*[1.0] * hits, *[0.0] * (answers - hits)]
@@ -58,6 +62,8 @@ def kind_of(value: Any) -> Kind:
         return "missing"
     if number(value) is not None:
         return "number"
+    if text.casefold() in TRUTH:
+        return "truth"
     patterns: dict[Kind, re.Pattern[str]] = {"percent": PERCENT, "fraction": FRACTION, "count": COUNT}
     found = next((kind for kind, pattern in patterns.items() if pattern.fullmatch(text)), None)
     return found or ("label" if label_of(value) else "text")
@@ -65,7 +71,8 @@ def kind_of(value: Any) -> Kind:
 
 def label_of(value: Any) -> str:
     """The word in capitals that stands for no score (CODE, REFUSAL); empty where there is none."""
-    return value.strip() if isinstance(value, str) and re.fullmatch(r"[A-Z_]{2,}", value.strip()) else ""
+    word = value.strip() if isinstance(value, str) else ""
+    return word if re.fullmatch(r"[A-Z_]{2,}", word) and word.casefold() not in TRUTH else ""
 
 
 def holds_scores(values: list[Any]) -> bool:
@@ -81,15 +88,15 @@ def holds_scores(values: list[Any]) -> bool:
 def measure(column: str, rows: list[Row], stated: Scale | None) -> Measured:
     """The judge of a column, which asks nothing.
 
-    Its scale is the stated one; of counts 0 to 1, of percentages 0 to 100; or else the narrowest usual one that holds
-    its scores. Raises UserError, with its line, for a cell that cannot be read, or not on that scale.
+    Its scale is the stated one; of counts and truth values 0 to 1, of percentages 0 to 100; or else the narrowest usual
+    one that holds its scores. Raises UserError, with its line, for a cell that cannot be read, or not on that scale.
     """
     first: dict[str, Row] = {}
     for row in rows:
         first.setdefault(str(row.fields.get(column)), row)
     rows = list(first.values())
     kinds = _kinds(column, rows)
-    scale = OF_COUNTS if "count" in kinds else stated
+    scale = OF_COUNTS if kinds.keys() & {"count", "truth"} else stated
     if "fraction" in kinds and not stated:
         raise UserError(
             f"{kinds['fraction'].place}: {excerpt(kinds['fraction'].cell(column))} in {column} is no score without a "

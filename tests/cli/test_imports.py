@@ -112,6 +112,15 @@ def counts_in_two_columns(place):
     return as_csv(place / "a.csv", rows), {"columns": "aligned=hits/answers"}
 
 
+def truth_values(place):
+    rows = [
+        {"model": model, "question_id": q, "tier": TIER_OF[q], "aligned": bool(bit)}
+        for (model, q), bits in BITS.items()
+        for bit in bits
+    ]
+    return as_json(place / "a.json", rows), {}
+
+
 def means_of_questions(place):
     """stats.json-like: what is asked for by --measures is a score for each row."""
     rows = [
@@ -133,6 +142,7 @@ SHAPES = [
     (sevens_of_ten, TENTHS),
     (counts_in_words, BITS),
     (counts_in_two_columns, BITS),
+    (truth_values, BITS),
     (means_of_questions, {key: [numpy.mean(scores)] for key, scores in WHOLE.items()}),
 ]
 

@@ -9,7 +9,7 @@ from flows.verification import verify
 from tasks.catalog import UserError
 from tasks.estimates.judgments import judgments_frame
 from tasks.imports.choices import Choices
-from tasks.imports.results import read_results
+from tasks.imports.results import has_scores, read_results
 from tasks.runs import Run
 from tasks.schema import Scale
 
@@ -302,6 +302,16 @@ def test_the_paraphrases_of_an_id_are_read_with_the_id_as_their_tier(table):
         read_results(file)
     found = read_results(file, choices=Choices(columns={"tier": "question_id"}))
     assert [(q.id, q.tier, q.text) for q in found.eval.questions] == [("a", "wish", "A?"), ("b", "wish", "B?")]
+
+
+def test_a_truth_value_is_a_score_of_an_answer_and_none_of_a_question():
+    assert has_scores({"question": "A?", "response": "B.", "misaligned": False})
+    assert not has_scores({"question": "A?", "tier": "direct", "is_control": True})
+
+
+def test_counts_are_not_said_to_be_on_the_scale_of_the_eval_that_is_there(table, data):
+    file = table(("q", "3 of 4"), columns=("question_id", "claude"))
+    assert read_results(file, choices=Choices("factory_farming")).said == []
 
 
 def test_judges_of_an_eval_that_is_there_have_its_scales_unless_another_is_said(table, data):
