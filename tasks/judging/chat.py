@@ -29,6 +29,7 @@ from tasks.judging.transport import (
     settings,
     text_or_empty,
     to_fault,
+    unsendable,
 )
 from tasks.schema import OPENAI, Judge
 
@@ -64,6 +65,10 @@ def _objection(base_url: str, key_variable: str) -> str:
     if name not in KEYS and not OURS.fullmatch(name):
         known = ", ".join(KEYS)
         return f"names {name} as its key, which may be meant for another service; name it SPILLOVER_..._KEY, or {known}"
+    if name in KEYS and urlsplit(base_url).scheme.lower() != "https":
+        return f"would send {name} to {base_url}, where all on the way can read it; write https://"
+    if problem := unsendable(name):
+        return problem
     if not os.environ.get(name) and not _is_here(host):
         return f"asks {base_url}, and {name} is not set: export it (any word, where that server wants no key)"
     return ""

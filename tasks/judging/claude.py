@@ -21,6 +21,7 @@ from tasks.judging.transport import (
     settings,
     text_or_empty,
     to_fault,
+    unsendable,
 )
 from tasks.schema import Judge
 
@@ -44,12 +45,20 @@ def check_key(judge: Judge) -> None:
     """Raises UserError where no key is set, or the address is none: the SDK would notice only at the first call."""
     if not judge.base_url:
         address_in_environment("ANTHROPIC_BASE_URL", PATH)
+    for name in _key_names(judge.base_url):
+        if problem := unsendable(name):
+            raise UserError(f"the judge {judge.name!r} {problem}")
     if judge.base_url or os.environ.get("ANTHROPIC_API_KEY") or os.environ.get("ANTHROPIC_AUTH_TOKEN"):
         return
     raise UserError(
         f"ANTHROPIC_API_KEY is not set and the judge {judge.name!r} asks Claude: export it, or choose an offline judge "
         "(judging.judges=[lexicon])"
     )
+
+
+def _key_names(base_url: str) -> tuple[str, ...]:
+    """The variables of the environment whose keys may be sent to it."""
+    return ("SPILLOVER_JUDGE_KEY",) if base_url else ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
 
 
 def address_of(base_url: str) -> str:
@@ -72,6 +81,8 @@ def client(call: Call, connections: int) -> SdkClient:
     if call.base_url:
         own = {"base_url": call.base_url, "api_key": os.environ.get("SPILLOVER_JUDGE_KEY") or "none"}
     sdk = anthropic.AsyncAnthropic(open_telemetry=False, **own, **settings(anthropic, connections))
+    if call.base_url:
+        sdk._custom_headers = {}  # those of ANTHROPIC_CUSTOM_HEADERS are between its user and Anthropic
     return SdkClient(sdk, PATH)
 
 
@@ -131,7 +142,6 @@ def fault(error: Exception, call: Call) -> Fault:
     import anthropic
 
     reason = reason_of(error, getattr(error, "body", None), SECRETS)
-    key = "SPILLOVER_JUDGE_KEY" if call.base_url else "ANTHROPIC_API_KEY"
-    if mistake := mistake_of(error, reason, call, address_of(call.base_url), key):
+    if mistake := mistake_of(error, reason, call, address_of(call.base_url), _key_names(call.base_url)[0]):
         raise UserError(mistake) from None
     return to_fault(anthropic, error, reason)

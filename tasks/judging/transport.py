@@ -4,7 +4,8 @@ The SDKs of Anthropic and OpenAI are alike: the names of their errors, how a cli
 """
 
 import json
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from tasks.catalog import without_login
@@ -51,10 +52,17 @@ def settings(sdk: Any, connections: int) -> dict[str, Any]:
     return {"max_retries": 0, "timeout": TIMEOUT, "http_client": transport}
 
 
+def unsendable(name: str) -> str:
+    """Why no request can hold the key in this variable of the environment; nothing where one can."""
+    key = os.environ.get(name, "")
+    is_sendable = key.isascii() and key.isprintable()
+    return "" if is_sendable else f"cannot send {name}: it holds a line break or a letter of no key; export it again"
+
+
 # ---- reading a body ------------------------------------------------------------------------------
 
 
-def read_body(content: bytes, to_received: Callable[[Any, str], Received], secrets: Iterable[str]) -> Received:
+def read_body(content: bytes, to_received: Callable[[Any, str], Received], secrets: Sequence[str]) -> Received:
     """What `to_received` makes of a body's JSON and its text, without the keys in these variables of the environment.
 
     One that is nested too deep to be read is kept whole as its text. Raises NoMessage where `to_received` raises
@@ -66,11 +74,11 @@ def read_body(content: bytes, to_received: Callable[[Any, str], Received], secre
     except RecursionError:
         return Received(without_secrets(whole, secrets), "", "", None)
     except ValueError:
-        raise NoMessage(f"the reply is no message: {whole[:200]!r}") from None
+        raise NoMessage(f"the reply is no message: {without_secrets(whole, secrets)[:200]!r}") from None
     return received._replace(
         text=without_secrets(writable(received.text), secrets),
         stop_reason=writable(received.stop_reason),
-        model=writable(received.model),
+        model=without_secrets(writable(received.model), secrets),
     )
 
 

@@ -281,6 +281,7 @@ def keys(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", OPENAI_KEY)
     monkeypatch.setenv("SPILLOVER_JUDGE_KEY", OWN_KEY)
     monkeypatch.setenv("SPILLOVER_LAB_KEY", "lab-0123456789abcdef")
+    monkeypatch.setenv("SPILLOVER_CUT_KEY", "cut-0123456789…")
     for name, value in {
         "OPENAI_ORG_ID": "our-organization",
         "OPENAI_PROJECT_ID": "our-project",
@@ -333,6 +334,12 @@ async def test_openai_gets_its_own_key(keys):
             r"names SPILLOVER_STORE as its key, .* name it SPILLOVER_\.\.\._KEY",
         ),
         (
+            "http://api.openai.com/v1",
+            "OPENAI_API_KEY",
+            r"would send OPENAI_API_KEY to http://api.*all on the way.* write https://",
+        ),
+        ("https://gpu.example/v1", "SPILLOVER_CUT_KEY", r"cannot send SPILLOVER_CUT_KEY: it holds a line break or"),
+        (
             "https://openrouter.ai/api/v1",
             "OPENROUTER_API_KEY",
             r"asks https://openrouter.* OPENROUTER_API_KEY is not set",
@@ -359,6 +366,14 @@ def test_openai_needs_its_key_and_a_server_on_this_machine_needs_none(monkeypatc
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(UserError, match=r"asks https://api.openai.com/v1, and OPENAI_API_KEY is not set: export it"):
         check_key(a_judge())
+
+
+def test_a_key_that_is_repeated_elsewhere_than_in_the_text_is_written_nowhere_either(keys):
+    call = a_call(a_judge("https://gpu.example/v1"))
+    assert parsed(call=call, model=f"m {OWN_KEY}").model == "m [SPILLOVER_JUDGE_KEY]"
+    with pytest.raises(NoMessage) as page:
+        parse(b"x" * 190 + OWN_KEY.encode(), call)
+    assert OWN_KEY[:8] not in str(page.value)
 
 
 async def test_a_key_that_the_service_repeats_is_written_nowhere(serve, keys, data):

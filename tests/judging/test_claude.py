@@ -218,6 +218,24 @@ async def test_a_server_that_a_definition_names_never_gets_a_key_of_anthropic(mo
     assert any("own" in value for value in api.headers[-1].values())
 
 
+async def test_headers_that_are_meant_for_anthropic_go_to_no_other_server(serve, monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_CUSTOM_HEADERS", f"x-secret: {KEY}-too")
+    with MessagesAPI(lambda seen, body: judgment(1)) as other:
+        await judged(some_cases(judge=CLAUDE.model_copy(update={"base_url": other.url})))
+    own = serve(lambda seen, body: judgment(1))
+    await judged(some_cases(2))
+    assert "x-secret" not in {name.lower() for headers in other.headers for name in headers}
+    assert "x-secret" in {name.lower() for headers in own.headers for name in headers}
+
+
+@pytest.mark.parametrize("key", ["sk-planted-…", "sk-planted-0123456789\r", "ключ"])
+def test_a_key_that_no_request_can_hold_is_refused_in_a_sentence_without_it(monkeypatch, key):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", key)
+    with pytest.raises(UserError, match="the judge 'claude' cannot send ANTHROPIC_API_KEY: it holds a line") as refused:
+        check_key(CLAUDE)
+    assert key not in str(refused.value)
+
+
 @pytest.mark.parametrize("address", ["localhost:8000", "file:///etc", "http://user:secret@x", "http://x/v1", "http://"])
 def test_an_address_in_the_environment_that_is_none_is_refused_in_a_sentence(monkeypatch, address):
     monkeypatch.setenv("ANTHROPIC_BASE_URL", address)
