@@ -35,12 +35,21 @@ def test_what_is_there_is_not_overwritten(here):
     assert [file.read_text() for file in (here / "mine").iterdir()] == ["my own"]
 
 
+def test_where_nothing_can_be_written_it_is_a_sentence(here):
+    (here / "mine").write_text("a file of this name")
+    with pytest.raises(UserError, match=r"^mine/mine.yaml cannot be written in .*elsewhere \(.*\); go to a folder of"):
+        write_new("mine")
+    assert (here / "mine").read_text() == "a file of this name"
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
         ("a/b", "no name of an experiment but a path"),
         ("mine.yaml", "no name of an experiment but a path"),
         ("..", "NAME: name: use letters"),
+        (".", "NAME: name: use letters"),
+        ("", "NAME: name: use letters"),
         ("two words", "NAME: name: use letters"),
         ("a" * 300, "NAME: name: "),
         ("demo", "there is an experiment 'demo' in data/experiments"),
