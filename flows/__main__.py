@@ -338,7 +338,9 @@ def doctor(
 
 @app.command()
 def prune(
-    days: Annotated[int, typer.Option(min=1, help="Records of the server are old after so many days.")] = 30,
+    days: Annotated[
+        int, typer.Option(min=1, max=36_500, help="Records of the server are old after so many days.")
+    ] = 30,
     yes: Annotated[bool, typer.Option("--yes", help="Remove it; without this it is only said what would go.")] = False,
 ) -> None:
     """Say what no run refers to any more: old records of the local server, trainings, answers. Remove it with --yes."""

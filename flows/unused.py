@@ -7,6 +7,7 @@ A run refers to what its folder in data/results names or holds, a definition to 
 Nothing is removed while anything works with the data folder: `tasks.locks.alone`.
 """
 
+import json
 import re
 import shutil
 from collections.abc import Callable, Iterable
@@ -30,7 +31,7 @@ class Unused(NamedTuple):
     """Some things of one kind that may go."""
 
     what: str
-    """In the plural, with the reason."""
+    """In the plural, with the reason; their number stands behind."""
     number: int
     size: int
     """In bytes; of records of a database those of their content."""
@@ -43,9 +44,9 @@ class Unused(NamedTuple):
 def unused_checkpoints() -> Unused:
     """Trainings whose key stands in no file by which a run or a definition of this data folder names one."""
     named = "\n".join(file.read_text(encoding="utf-8", errors="replace") for file in _files_that_name_trainings())
-    folders = [place for place in checkpoint_folder("").glob("*") if place.is_dir() and _is_unused(place, named)]
+    folders = [place for place in checkpoint_folder("").glob("*") if _is_unused(place, named)]
     return Unused(
-        "trainings that no run and no definition refers to",
+        "trainings that no run in data/results and no definition in data/experiments names",
         len(folders),
         sum(file.stat().st_size for folder in folders for file in folder.rglob("*") if file.is_file()),
         lambda: _remove(folders),
@@ -55,12 +56,12 @@ def unused_checkpoints() -> Unused:
 def _files_that_name_trainings() -> list[Path]:
     """Read as text: a key that stands anywhere in one of them counts, so that what is damaged keeps its trainings."""
     of_runs = [file for run in all_runs() for file in (run.definition, run.record_file, run.checkpoint)]
-    return [file for file in (*(data_folder() / "experiments").glob("*.y*ml"), *of_runs) if file.is_file()]
+    return [file for file in (*(data_folder() / "experiments").rglob("*.y*ml"), *of_runs) if file.is_file()]
 
 
 def _is_unused(place: Path, named: str) -> bool:
-    """A folder that somebody else put there is none of ours."""
-    found = TRAINING.fullmatch(place.name)
+    """A folder that somebody else put there is none of ours, and neither is what a link leads to."""
+    found = TRAINING.fullmatch(place.name) if place.is_dir() and not place.is_symlink() else None
     key = found and (found["key"] or found["left"])
     return bool(found) and not (key and key in named)
 
@@ -95,8 +96,8 @@ def unused_answers(store: Store) -> Unused:
             several = list(attempts)
             if not any(is_used(reply, used) for reply in several):
                 keys.append(key)
-                size += sum(len(str(reply.body)) for reply in several)
-    return Unused("answers that no run refers to", len(keys), size, lambda: store.forget(keys))
+                size += sum(len(json.dumps(reply.body)) for reply in several)
+    return Unused("answers that no run in data/results refers to", len(keys), size, lambda: store.forget(keys))
 
 
 def _used_by(run: Run) -> set[bytes]:
@@ -105,10 +106,9 @@ def _used_by(run: Run) -> set[bytes]:
         asked = [case for case in cases_of(run, run.experiment(), run.evals()) if case.judge.is_asked]
         responses = [_mark(row.response, row.tokens, row.state) for side in run.responses() for row in side]
         replies = [_mark(row.raw) for row in run.judgments()] if run.judged.is_file() else []
-    except (OSError, ValueError) as problem:
-        raise UserError(
-            f"answers stay, since {run.folder} cannot be read ({str(problem).splitlines()[0]}): mend it, or remove it"
-        ) from None
+    except (OSError, LookupError, ValueError, UserError) as problem:
+        reason = (str(problem).splitlines() or [type(problem).__name__])[0]
+        raise UserError(f"answers stay, since {run.folder} cannot be read ({reason}): mend it, or remove it") from None
     calls = [_mark(one.call.key) for case in asked for one in (case, replace(case, repeat=1))]
     return {*responses, *replies, *calls}
 

@@ -51,6 +51,23 @@ def test_a_training_goes_when_neither_a_run_nor_a_definition_names_it_and_nothin
     assert unused_checkpoints().number == 0
 
 
+def test_what_a_link_leads_to_is_not_ours(checkpoints, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "weights").write_text("1234567")
+    (checkpoints / ("f" * 32)).symlink_to(elsewhere)
+    unused = unused_checkpoints()
+    assert unused.size == 15
+    unused.remove()
+    assert (checkpoints / ("f" * 32) / "weights").is_file()
+
+
+def test_a_definition_in_a_folder_of_its_own_counts(checkpoints, data):
+    (data / "experiments" / "theirs").mkdir()
+    (data / "experiments" / "theirs" / "x.yaml").write_text(f"training: {{checkpoint: {KEYS['of nobody']}}}")
+    assert unused_checkpoints().number == 1
+
+
 def test_a_record_that_is_damaged_keeps_its_trainings(checkpoints, run):
     run.record_file.write_text(run.record_file.read_text()[:-2] + "\xff {")
     assert unused_checkpoints().number == 3
@@ -82,7 +99,8 @@ def stored(store):
 
 def test_an_answer_goes_when_no_run_holds_it_and_no_run_asks_for_it(run, store):
     before, unused = stored(store), unused_answers(store)
-    assert (unused.number, unused.size > 0) == (2, True)
+    mine = [body for kind in ("response", "judgment") for key, _, body, _ in store.each(kind) if key in ("x", "y")]
+    assert (unused.number, unused.size) == (2, sum(len(json.dumps(body)) for body in mine))
     assert stored(store) == before
     unused.remove()
     assert before - stored(store) == {"x", "y"}
@@ -102,6 +120,12 @@ def test_a_reply_that_was_asked_for_otherwise_stays_with_the_judgment_that_holds
 def test_while_a_run_has_not_all_of_its_answers_none_goes(run, store):
     run.finetuned.unlink()
     with pytest.raises(UserError, match=r"answers stay, since .*/one has not all of its own yet: finish it with `spil"):
+        unused_answers(store)
+
+
+def test_beside_a_run_of_another_version_none_goes(run, store):
+    run.definition.write_text(run.definition.read_text() + "unheard_of: 1\n")
+    with pytest.raises(UserError, match=r"answers stay, since .*/one cannot be read \(.*unheard_of: unknown field"):
         unused_answers(store)
 
 

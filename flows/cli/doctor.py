@@ -25,7 +25,7 @@ from tasks.engines.served import HOSTED
 from tasks.engines.smollm2 import NAME as SMOLLM2
 from tasks.engines.smollm2 import find_source, is_made
 from tasks.judging.providers import check_key
-from tasks.paid.store import Store, store_is_shared
+from tasks.paid.store import Store, store_file, store_is_shared
 
 KEYS = {
     "ANTHROPIC_API_KEY": "https://api.anthropic.com",
@@ -121,27 +121,34 @@ def server() -> Iterator[Finding]:
         yield Finding("server", "the local Prefect server is not running; whatever needs it starts it", "not there")
     elif not is_healthy(address):
         yield Finding("server", f"no Prefect server answers at {shown}; start it, or unset PREFECT_API_URL", "wrong")
-    elif (there := _server_version(address)) != (here := _version("prefect")):
+    elif not (there := _server_version(address)):
+        remedy = "if it wants a login, set PREFECT_API_AUTH_STRING to its user:password"
+        yield Finding("server", f"{shown} does not say which version of Prefect it runs; {remedy}", "wrong")
+    elif there != (here := _version("prefect")):
         remedy = "bring both to one version" if named else "stop it with `spillover server stop`: a run starts it anew"
-        words = f"{shown} runs Prefect {there or 'of no known version'}, and here is {here}"
+        words = f"{shown} runs Prefect {there}, and here is {here}"
         yield Finding("server", f"{words}; {remedy}", "wrong")
     else:
         yield Finding("server", f"Prefect {here} answers at {shown}")
 
 
 def _server_version(address: str) -> str:
+    user, _, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
+    login = (user, password) if user else None
     try:
-        return str(httpx.get(f"{address.rstrip('/')}/admin/version", timeout=PATIENCE).raise_for_status().json())
+        answer = httpx.get(f"{address.rstrip('/')}/admin/version", timeout=PATIENCE, auth=login)
+        return str(answer.raise_for_status().json())
     except (httpx.HTTPError, ValueError):
         return ""
 
 
 def store() -> Iterator[Finding]:
     """Of the answers that were paid for."""
-    file = data_folder() / "store" / "answers.db"
+    file = store_file()
     if not store_is_shared() and not file.is_file():
         yield Finding("store", f"no answer is stored yet; the first run makes {file}", "not there")
         return
+    os.environ.setdefault("PGCONNECT_TIMEOUT", f"{PATIENCE:.0f}")  # else PostgreSQL's client waits for two minutes
     try:
         answers = Store()
         answers.get(["any"])
@@ -149,7 +156,7 @@ def store() -> Iterator[Finding]:
         yield Finding("store", str(problem), "wrong")
         return
     size = "" if store_is_shared() else f", {file.stat().st_size / 1e6:,.1f} MB"
-    yield Finding("store", f"can be read: {answers.engine.url.render_as_string(hide_password=True)}{size}")
+    yield Finding("store", f"can be read: {answers.name}{size}")
     answers.close()
 
 
@@ -212,8 +219,7 @@ def of_experiment(name: str) -> Iterator[Finding]:
     yield from {judge.base_url: _reach(judge.base_url) for judge in judges.values() if judge.base_url}.values()
     if experiment.responses:
         return
-    engine = get_engine(experiment.training)
-    wrong = list(_problems(name, lambda: asyncio.run(check_engine(experiment, engine))))
+    wrong = list(_problems(name, lambda: asyncio.run(check_engine(experiment, get_engine(experiment.training)))))
     yield from wrong or [Finding(name, f"{experiment.training.base_model} can be trained and asked")]
 
 

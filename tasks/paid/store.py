@@ -180,14 +180,14 @@ class Store:
 
     def _failed(self) -> StoreFailed:
         return StoreFailed(
-            f"the answer store {self._name} could not be written ({self._failure}); no further call was sent: mend "
+            f"the answer store {self.name} could not be written ({self._failure}); no further call was sent: mend "
             "that and resume the run, which asks for nothing that was committed"
         )
 
     @property
-    def _name(self) -> str:
-        """Its address without a password."""
-        return self.engine.url.render_as_string(hide_password=True)
+    def name(self) -> str:
+        """Its address without a password, and without a query, which may hold one."""
+        return self.engine.url.set(query={}).render_as_string(hide_password=True)
 
     def put(self, new: Iterable[StoredReply], spent: Iterable[Spending] = ()) -> None:
         """Commits all of them, or none. The first writer of a key and attempt wins: nothing stored is ever changed."""
@@ -215,14 +215,23 @@ class Store:
                 yield StoredReply(key, kind, json.loads(body), attempt)
 
     def forget(self, keys: Iterable[str]) -> None:
-        """Removes every attempt of these keys for good, and gives the room of a file back: they are paid again."""
+        """Removes every attempt of these keys for good, and gives the room of a file back: they are paid again.
+
+        Raises StoreFailed where the database is locked, or the disk too full for the copy that makes a file smaller.
+        """
         unwanted = list(keys)
-        with self.engine.begin() as connection:
-            for start in range(0, len(unwanted), LOOK_UP_AT_ONCE):
-                connection.execute(delete(answers).where(answers.c.key.in_(unwanted[start : start + LOOK_UP_AT_ONCE])))
-        if self.engine.dialect.name == "sqlite":
-            with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                connection.execute(text("VACUUM"))
+        try:
+            with self.engine.begin() as connection:
+                for start in range(0, len(unwanted), LOOK_UP_AT_ONCE):
+                    some = answers.c.key.in_(unwanted[start : start + LOOK_UP_AT_ONCE])
+                    connection.execute(delete(answers).where(some))
+            if self.engine.dialect.name == "sqlite":
+                with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                    connection.execute(text("VACUUM"))
+        except SQLAlchemyError as error:
+            raise StoreFailed(
+                f"the answer store {self.name} could not be made smaller ({_reason(error)}); mend that and try again"
+            ) from None
 
     @contextmanager
     def _read(self) -> Iterator[None]:
@@ -231,7 +240,7 @@ class Store:
             yield
         except (SQLAlchemyError, ValueError) as error:
             raise StoreFailed(
-                f"the answer store {self._name} could not be read ({_reason(error)}); restore it from a copy, or set "
+                f"the answer store {self.name} could not be read ({_reason(error)}); restore it from a copy, or set "
                 "SPILLOVER_STORE"
             ) from None
 
@@ -259,6 +268,11 @@ class Store:
         return insert_into_postgresql(answers).on_conflict_do_nothing()
 
 
+def store_file() -> Path:
+    """Of the data folder's own store, whether or not it is there yet."""
+    return data_folder() / "store" / "answers.db"
+
+
 def store_is_shared() -> bool:
     """Whether the store is one that SPILLOVER_STORE names, and so may be that of other data folders too."""
     return bool(os.environ.get("SPILLOVER_STORE"))
@@ -271,12 +285,12 @@ def content_key(**parts: Any) -> str:
 
 def _default_url() -> str:
     """In a folder that only its user can read: answers may be confidential."""
-    folder = data_folder() / "store"
+    folder = store_file().parent
     is_new = not folder.is_dir()
     folder.mkdir(parents=True, exist_ok=True)
     if is_new or _is_ours_and_open(folder):
         folder.chmod(0o700)
-    return f"sqlite:///{folder / 'answers.db'}"
+    return f"sqlite:///{store_file()}"
 
 
 def _engine(url: str) -> Engine:

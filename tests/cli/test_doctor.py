@@ -1,3 +1,6 @@
+from importlib.metadata import version
+
+import httpx
 import pytest
 from typer.testing import CliRunner
 
@@ -74,7 +77,7 @@ def test_a_server_that_does_not_answer_and_one_of_another_version_are_told(monke
     assert finding.words == f"no Prefect server answers at {NOWHERE}; start it, or unset PREFECT_API_URL"
     monkeypatch.setattr(doctor, "is_healthy", lambda _: True)
     (finding,) = server()
-    assert "runs Prefect of no known version, and here is " in finding.words
+    assert finding.words.startswith(f"{NOWHERE} does not say which version of Prefect it runs; if it wants a login")
     monkeypatch.setenv("PREFECT_API_URL", "no address")
     assert states(server()) == {"server": "wrong"}
 
@@ -98,6 +101,32 @@ def test_a_disk_that_is_full_and_a_folder_that_is_not_there_yet(tmp_path, monkey
     monkeypatch.setattr(doctor, "LEAST_FREE", 1e30)
     (finding,) = disk()
     assert "make room (`spillover prune` says what can go), or set SPILLOVER_DATA" in finding.words
+
+
+def test_a_server_that_wants_a_login_is_sent_the_one_that_prefect_is_sent(monkeypatch):
+    asked = []
+
+    def answer(url, **options):
+        asked.append(options["auth"])
+        return httpx.Response(
+            200 if options["auth"] else 401, json=version("prefect"), request=httpx.Request("GET", url)
+        )
+
+    monkeypatch.setattr(doctor, "is_healthy", lambda _: True)
+    monkeypatch.setattr(httpx, "get", answer)
+    monkeypatch.setenv("PREFECT_API_URL", "http://prefect.example/api")
+    assert states(server()) == {"server": "wrong"}
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "me:planted:too")
+    (finding,) = server()
+    assert (finding.state, asked) == ("well", [None, ("me", "planted:too")])
+    assert "planted" not in finding.words
+
+
+def test_the_query_of_a_stores_address_is_not_shown_since_it_may_be_a_password(tmp_path, monkeypatch):
+    monkeypatch.setenv("PGCONNECT_TIMEOUT", "5")  # so that what doctor sets ends with the test
+    monkeypatch.setenv("SPILLOVER_STORE", f"sqlite:///{tmp_path / 'answers.db'}?timeout=7")
+    (finding,) = store()
+    assert finding.words == f"can be read: sqlite:///{tmp_path / 'answers.db'}"
 
 
 def test_a_store_that_can_be_read_is_named(data):

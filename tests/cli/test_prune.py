@@ -17,16 +17,30 @@ def unused(data):
 
 
 def test_what_could_go_is_said_with_its_bytes_and_goes_only_when_it_is_meant(unused, capsys):
-    prune(30, is_meant=False)
+    prune(7, is_meant=False)
     said = capsys.readouterr().out
-    assert "1  trainings that no run and no definition refers to: 2.0 MB" in said
-    assert "Nothing was removed. Remove it with  spillover prune --yes" in said
+    assert "trainings that no run in data/results and no definition in data/experiments names: 1 (2.0 MB)" in said
+    assert "Nothing was removed. Remove it with  spillover prune --days 7 --yes" in said, "what was looked at, no more"
+    assert not (unused.parents[1] / "store").exists(), "looking makes nothing"
     assert unused.is_dir()
     prune(30, is_meant=True)
     assert "Removed 2.0 MB." in capsys.readouterr().out
     assert not list(unused.parent.iterdir())
-    prune(30, is_meant=False)
-    assert "There is nothing to remove." in capsys.readouterr().out
+    for is_meant in (False, True):
+        prune(30, is_meant)
+        said = capsys.readouterr().out
+        assert ("There is nothing to remove." in said, "Removed" in said) == (True, False)
+
+
+def test_what_cannot_be_removed_is_one_sentence(unused, monkeypatch):
+    def refuse(place, *_, **__):
+        raise PermissionError(13, "Permission denied", str(place))
+
+    monkeypatch.setattr("shutil.rmtree", refuse)
+    with pytest.raises(
+        UserError, match=r"/\.pruned-0+ cannot be removed \(Permission denied\); see to its permissions"
+    ):
+        prune(30, is_meant=True)
 
 
 def test_beside_a_run_that_goes_on_nothing_is_removed(unused, data):
