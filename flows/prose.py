@@ -1,19 +1,21 @@
 """Prose for people: it breaks between words where a terminal is too narrow, and what is copied from it stays whole."""
 
 import re
-from textwrap import wrap
+from unicodedata import combining, east_asian_width
 
 COMMAND = re.compile(r"`[^`]+`|(?:(?<=: )|(?<=  ))spillover [a-z].*")
 """In backquotes, or at the end of a line behind a colon or two blanks."""
-BLANK = "\ue000"
-"""Instead of a blank within a command: no word has this character."""
+BLANK = "\0"
+"""Instead of a blank within a command: `visible` leaves no such character in any text."""
+WORD = re.compile(r"( *)([^ ]+)")
 LEAD = re.compile(r" *([-–✓✗] |\S.{0,30}?\s{2,}|)")
 """What the rest of a line stands behind: its indent, with a mark or a first column."""
 
 
 def in_width(text: str, width: int) -> str:
-    """The text in lines of at most `width` characters, but for a path or a command that is longer.
+    """The text, in which nothing is hidden (tasks.visible), in lines of at most `width` columns of a terminal.
 
+    A path or a command that is longer stays whole.
     A line that fits stays as it is; of one that does not the rest stands beneath its words, not beneath its mark.
     """
     return "\n".join(_in_width(line, width) for line in text.split("\n"))
@@ -23,15 +25,19 @@ def _in_width(line: str, width: int) -> str:
     whole = COMMAND.sub(lambda command: command[0].replace(" ", BLANK), line)
     lead = LEAD.match(whole)
     indent = len(lead[0]) if lead else 0
-    if len(line) <= width or " " not in whole[indent:].strip():
+    if _columns(line) <= width or " " not in whole[indent:].strip():
         return line
-    lines = wrap(
-        whole,
-        width,
-        subsequent_indent=" " * indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-        replace_whitespace=False,
-        expand_tabs=False,
-    )
-    return "\n".join(lines).replace(BLANK, " ")
+    lines, beneath = [whole[:indent]], " " * (indent if indent <= width / 2 else 0)
+    for blanks, word in WORD.findall(whole, indent):
+        if not lines[-1].strip() or _columns(lines[-1] + blanks + word) <= width:
+            lines[-1] += blanks + word
+        else:
+            lines.append(beneath + word)
+    return "\n".join(line.rstrip(" ") for line in lines).replace(BLANK, " ")
+
+
+def _columns(text: str) -> int:
+    """How wide a terminal shows it: a Chinese character takes two columns, an accent that is set on a letter none."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)

@@ -29,6 +29,18 @@ def test_a_line_that_fits_and_the_indent_of_one_that_does_not_stay():
     assert in_width(text, 20) == "  two  blanks\n\n  a longer line that\n  takes two"
 
 
+def test_no_character_is_lost_and_wide_ones_take_two_columns():
+    private = "an icon \ue000 of a font of icons " * 3
+    assert in_width(private, 30).split() == private.split()
+    assert in_width("文字 文字 文字 文字 文字", 14) == "文字 文字 文字\n文字 文字"
+    accents = "e\u0301te\u0301 ete e\u0301te\u0301"
+    assert in_width(accents, 11) == accents
+
+
+def test_beneath_a_column_that_takes_most_of_the_width_the_rest_begins_at_the_edge():
+    assert in_width("a first column of words  and what it says", 30) == "a first column of words  and\nwhat it says"
+
+
 def test_the_rest_of_a_line_stands_beneath_its_words():
     assert in_width("✗ effects.csv: is not there, and should be", 30) == "✗ effects.csv: is not there,\n  and should be"
     assert in_width("  demo     What does it do, and why?", 28) == "  demo     What does it do,\n           and why?"
