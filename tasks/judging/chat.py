@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tasks.catalog import UserError
-from tasks.judging.calls import Call, JudgeReply, Received
+from tasks.judging.calls import REFUSED, Call, JudgeReply, Received
 from tasks.judging.retries import Fault
 from tasks.judging.transport import (
     SdkClient,
-    as_text,
     count,
     mistake_of,
     read_body,
@@ -170,19 +169,27 @@ def _secrets(call: Call) -> tuple[str, ...]:
 
 def _to_received(completion: Any, whole: str, call: Call) -> Received:
     """Raises ValueError for what is no completion, as an error that came with the status of a success."""
-    choices = completion.get("choices") if isinstance(completion, dict) else None
-    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else None
-    if choice is None or choice.get("error") or completion.get("error"):
+    if not isinstance(completion, dict) or completion.get("error"):
+        raise ValueError("no completion")
+    choices, tokens = completion.get("choices"), _tokens(completion.get("usage"))
+    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+    if choice.get("error") or choice.get("finish_reason") == "error" or not (choice or tokens):
         raise ValueError("no completion")
     said = choice.get("message")
-    message = said if isinstance(said, dict) else {}
-    text, refusal = message.get("content"), message.get("refusal")
-    has_text = "content" in message and (text is None or isinstance(text, str))
-    reply = (text_or_empty(text) or text_or_empty(refusal)) if has_text or refusal else whole
-    if call.top and (probabilities := _first_token(choice.get("logprobs"))):
-        reply = json.dumps(probabilities, ensure_ascii=False)
+    reply, refusal = _text_of(said if isinstance(said, dict) else {}, whole)
     stop_reason = "refusal" if refusal else text_or_empty(choice.get("finish_reason"))
-    return Received(as_text(reply), stop_reason, _who(completion), _tokens(completion.get("usage")))
+    if call.top and stop_reason not in REFUSED and (probabilities := _first_token(choice.get("logprobs"))):
+        reply = json.dumps(probabilities, ensure_ascii=False)
+    return Received(reply, stop_reason, _who(completion), tokens)
+
+
+def _text_of(message: dict[str, Any], whole: str) -> tuple[str, str]:
+    """What a message says, and its refusal; of one whose content is odd the whole body."""
+    text, refusal = message.get("content"), text_or_empty(message.get("refusal"))
+    if isinstance(text, str) or refusal:
+        return text_or_empty(text) or refusal, refusal
+    is_empty = "content" in message and text is None and not message.get("tool_calls")
+    return "" if is_empty else whole, refusal
 
 
 def _who(completion: dict[str, Any]) -> str:

@@ -190,7 +190,9 @@ def read_probabilities(raw: str, judge: Judge) -> Read | None:
 
 
 def _begins(token: str, judge: Judge) -> str:
-    """The one label that a token is, or begins: a word may be several tokens."""
+    """The label that a token is, else the one that it begins: a word may be several tokens."""
+    if whole := _match(token, judge):
+        return whole[1]
     labels = [label for label in judge.labels if token and label.strip().startswith(token)]
     return labels[0] if len(labels) == 1 else ""
 

@@ -4,11 +4,12 @@ import openai
 import pytest
 
 from tasks.catalog import UserError
+from tasks.judging.calls import to_probabilities, to_reply
 from tasks.judging.chat import body, check_key, client, parse
 from tasks.judging.costs import judging_cost
 from tasks.judging.dispatcher import Dispatcher
 from tasks.judging.transport import NoMessage
-from tasks.paid.store import Store
+from tasks.paid.store import Store, StoredReply
 from tasks.schema import OPENAI, Judge
 from tests.fakes.chat_api import ChatAPI, Top, completion, top_logprobs
 from tests.fakes.judging import judged, some_cases
@@ -186,12 +187,34 @@ def test_what_is_no_completion_is_a_passing_fault(page):
         parse(page, a_call())
 
 
-def test_an_error_that_comes_as_a_success_is_a_passing_fault():
+@pytest.mark.parametrize(
+    "choice", [{"error": {"code": 502, "message": "the model's server went away"}}, {"finish_reason": "error"}]
+)
+def test_an_error_that_comes_as_a_success_is_a_passing_fault(choice):
     with pytest.raises(NoMessage):
-        parsed({"error": {"code": 502, "message": "the model's server went away"}, "finish_reason": "error"})
+        parsed(choice)
 
 
-@pytest.mark.parametrize("message", [None, "a four", {}, {"content": ["a four"]}, {"content": 4}], ids=str)
+@pytest.mark.parametrize("choices", [[], None, [7]])
+def test_a_reply_that_was_paid_is_kept_even_where_it_holds_no_choice(choices):
+    received = parsed(choices=choices)
+    assert '"choices"' in received.text
+    assert received.tokens == {"input": 60, "output": 20, "cache_read": 40, "cache_write": 0}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        None,
+        "a four",
+        {},
+        {"content": ["a four"]},
+        {"content": 4},
+        {"content": None, "tool_calls": [{"function": {"name": "score", "arguments": "4"}}]},
+        {"refusal": {"odd": 1}},
+    ],
+    ids=str,
+)
 def test_a_content_that_is_no_text_is_kept_whole(message):
     assert '"choices"' in parsed({"message": message}).text
 
@@ -248,6 +271,16 @@ def test_of_a_call_for_probabilities_the_first_token_is_kept():
 )
 def test_without_probabilities_the_text_is_kept(logprobs):
     assert parsed({"logprobs": logprobs}, a_call(a_judge(answers="probabilities"))).text == judgment(4).text
+
+
+@pytest.mark.parametrize(
+    "choice", [{"message": {"content": None, "refusal": "I will not"}}, {"finish_reason": "content_filter"}]
+)
+def test_a_refusal_keeps_its_words_and_no_probabilities_that_would_read_as_a_score(choice):
+    call = a_call(a_judge(answers="probabilities"))
+    refused = parsed(choice | {"logprobs": top_logprobs({"4": 1.0})}, call)
+    assert to_reply(StoredReply("", "", {**refused._asdict(), "max_tokens": 1})).is_refused
+    assert to_probabilities(refused.text) is None
 
 
 def test_tokens_that_are_written_alike_count_together_and_one_that_is_impossible_is_0():

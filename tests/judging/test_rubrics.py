@@ -265,12 +265,18 @@ def test_the_numbers_of_the_scale_are_read_and_nothing_else(probabilities, score
         ({"CODE": 0.9, "80": 0.1}, "CODE"),
         ({" REF": 0.6, "REFUS": 0.2, "80": 0.1}, "REFUSAL"),
         ({"RE": 0.9}, ""),
+        ({"code": 0.2, " Code": 0.1, "80": 0.1}, "CODE"),
         ({"CODE": 0.24, "The": 0.7}, ""),
         ({"": 0.9}, ""),
     ],
 )
 def test_a_word_is_a_state_of_its_own_even_where_it_is_several_tokens(probabilities, label):
     assert read(probabilities)[:2] == (None, label)
+
+
+def test_a_word_that_is_the_beginning_of_another_is_itself():
+    judge = BY_TOKEN.model_copy(update={"labels": {"NO": None, "NO ANSWER": None}})
+    assert read({"NO": 0.9}, judge).label == "NO"
 
 
 def test_what_is_likeliest_and_how_much_the_numbers_hold_is_said():
