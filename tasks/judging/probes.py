@@ -70,13 +70,14 @@ async def check_numbers(judge: Judge, dispatcher: Dispatcher) -> None:
 
 
 async def _single_tokens(judge: Judge, numbers: Iterable[int], dispatcher: Dispatcher) -> set[int]:
-    """Those of the numbers that are one token."""
+    """Those of the numbers that are one token; a reply without probabilities is asked for anew by another run."""
     calls = {call.key: call for call in (_to_number_probe(judge, number) for number in numbers)}
-    known = dispatcher.store.get(calls)
+    known = {key: to_reply(answer) for key, answer in dispatcher.store.get(calls).items()}
+    missing = [key for key in calls if key not in known or to_probabilities(known[key].text) is None]
     try:
-        await gather_all(dispatcher.send(call) for key, call in calls.items() if key not in known)
+        await gather_all(dispatcher.send(calls[key], known.get(key)) for key in missing)
     except CallFailed as failed:
-        raise UserError(_without_probabilities(judge, str(failed))) from None
+        raise UserError(_unanswered(judge, failed)) from None
     replies = dispatcher.store.get(calls)
     return {call.number for key, call in calls.items() if _is_whole(call.number, to_reply(replies[key]).text, judge)}
 
@@ -109,6 +110,15 @@ def _is_whole(number: int, reply: str, judge: Judge) -> bool:
         whole += p if token == digits else 0.0
         begun += p if token and token != digits and digits.startswith(token) else 0.0
     return whole > begun
+
+
+def _unanswered(judge: Judge, failed: CallFailed) -> str:
+    if not failed.is_busy:
+        return _without_probabilities(judge, str(failed))
+    return (
+        f"{judge.base_url} did not say how {judge.model} writes numbers, which the judge {judge.name!r} depends on "
+        f"({failed}); what it did say is stored: start the run again when it is less busy"
+    )
 
 
 def _without_probabilities(judge: Judge, why: str) -> str:

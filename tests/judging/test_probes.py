@@ -73,6 +73,28 @@ async def test_a_service_without_probabilities_is_refused_in_a_sentence():
         await ask(a_judge(f"{api.url}/v1"))
 
 
+async def test_a_server_that_was_mended_is_asked_again():
+    with ChatAPI(None, has_probabilities=False) as api:
+        with pytest.raises(UserError, match="gives no probabilities"):
+            await ask(a_judge(f"{api.url}/v1", DIGITS))
+        api.has_probabilities = True
+        await ask(a_judge(f"{api.url}/v1", DIGITS))
+        before = len(api.probes)
+        await ask(a_judge(f"{api.url}/v1", DIGITS))
+        assert len(api.probes) == before
+
+
+class Busy(ChatAPI):
+    def to_probe(self, body):
+        return Status(503, words="loading") if "logprobs" in body else super().to_probe(body)
+
+
+async def test_a_service_that_is_too_busy_to_be_tried_is_not_said_to_have_no_probabilities():
+    words = r"did not say how m writes numbers, .*\(503 InternalServerError: loading 503\); what it did say is stored"
+    with Busy(None) as api, pytest.raises(UserError, match=words):
+        await ask(a_judge(f"{api.url}/v1", DIGITS))
+
+
 class WithoutLogprobs(ChatAPI):
     def to_probe(self, body):
         return Status(400, words="logprobs is not supported") if "logprobs" in body else super().to_probe(body)
