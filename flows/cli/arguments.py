@@ -41,7 +41,7 @@ def say(text: str, err: bool = False) -> None:
 
 def several(text: str) -> list[str]:
     """Names that are given as a,b."""
-    return [name for name in text.split(",") if name]
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def numbers(text: str, option: str) -> list[float]:

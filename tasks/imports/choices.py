@@ -12,7 +12,7 @@ from tasks.catalog import UserError, validate
 from tasks.schema import Scale
 
 EVERY = ""
-"""The name of the scale that is every measure's."""
+"""The name of the scale, and of the margin, that is every measure's."""
 
 
 class Choices(NamedTuple):
@@ -35,7 +35,7 @@ class Choices(NamedTuple):
     tiers: tuple[str, ...] = ()
     """The tiers that are read; all when empty."""
     margins: Mapping[str, float] = MappingProxyType({})
-    """What is as good as no difference, by measure, in its unit."""
+    """What is as good as no difference, by measure, in its unit; that of EVERY is all others'."""
 
     def scale_of(self, measure: str) -> Scale | None:
         """The scale that was given for a measure."""

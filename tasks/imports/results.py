@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from tasks.catalog import UserError, excerpt, names, validate
 from tasks.definitions import load_eval
-from tasks.imports.choices import NO_CHOICES, Choices
+from tasks.imports.choices import EVERY, NO_CHOICES, Choices
 from tasks.imports.model_rows import Row, read_models
 from tasks.imports.responses import to_response
 from tasks.imports.score_columns import score_columns
@@ -68,6 +68,7 @@ def read_results(file: Path, baseline: Path | None = None, choices: Choices = NO
     _refuse_scales_of_no_measure(choices, columns)
     known = _scales_of_eval(choices.eval_name)
     measured = [measure(column, rows, choices.scale_of(column) or known.get(column)) for column in columns]
+    _refuse_scales_that_have_no_use(choices, measured)
     questions = _questions(rows)
     fields = {
         "name": name,
@@ -77,7 +78,7 @@ def read_results(file: Path, baseline: Path | None = None, choices: Choices = NO
     }
     evaluation = validate(Eval, fields, str(file))
     if choices.margins:
-        evaluation = validate(Eval, {**fields, "equivalence_margins": dict(choices.margins)}, "--margins")
+        evaluation = validate(Eval, {**fields, "equivalence_margins": _margins(measured, choices)}, "--margins")
     models = [_collect(evaluation, model, questions, measured) for model in _by_model(rows)]
     return Results(evaluation, models, _said(measured, choices, known), left_out + _lost(rows, measured, choices))
 
@@ -185,6 +186,21 @@ def _scales_of_eval(name: str) -> dict[str, Scale]:
 def _refuse_scales_of_no_measure(choices: Choices, columns: list[str]) -> None:
     if wrong := [name for name in choices.scales if name and name not in columns]:
         raise UserError(f"--scale: there is no measure {wrong[0]!r}; there is {', '.join(columns)}")
+
+
+def _refuse_scales_that_have_no_use(choices: Choices, measured: list[Measured]) -> None:
+    for each in measured:
+        if (wanted := choices.scales.get(each.column)) and wanted != each.judge.scale:
+            raise UserError(
+                f"--scale: {each.column} has counts or truth values, which are from 0 to 1; leave its scale out"
+            )
+
+
+def _margins(measured: list[Measured], choices: Choices) -> dict[str, float]:
+    """By the names of judges; the margin that is every measure's is that of all which have none of their own."""
+    margins = dict(choices.margins)
+    every = margins.pop(EVERY, None)
+    return margins if every is None else {each.judge.name: every for each in measured} | margins
 
 
 def _said(measured: list[Measured], choices: Choices, known: dict[str, Scale]) -> list[str]:

@@ -230,6 +230,10 @@ def test_an_option_that_does_not_fit_the_file_is_one_sentence(options, words, tm
         import_file(file, choices=choices_of(**options))
 
 
+def test_blanks_around_the_names_of_an_option_are_no_part_of_them():
+    assert choices_of(measures="aligned, coherent", questions=" q1 ,").measures == ("aligned", "coherent")
+
+
 def test_options_of_results_do_not_go_with_questions_nor_those_of_questions_with_results(jsonl, tmp_path):
     questions = jsonl({"tier": "direct", "question": "Why?"})
     with pytest.raises(UserError, match="--scale goes with judged results"):

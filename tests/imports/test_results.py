@@ -276,6 +276,8 @@ def test_what_is_as_good_as_no_difference_is_given_by_measure_and_may_be_given_a
     for margins, expected in [({"aligned": 2.0}, {"aligned": 2, "coherent": 5}), ({}, {"aligned": 5, "coherent": 5})]:
         import_file(after, "theirs", choices=Choices(margins=margins))
         assert {e.measure: e.equivalence_margin for e in Run.find("theirs").estimates()} == expected
+    every = read_results(after, choices=Choices(margins={"": 3.0, "aligned": 2.0})).eval
+    assert every.equivalence_margins == {"aligned": 2, "coherent": 3}
     with pytest.raises(UserError, match=r"--margins: .*'kind' is no measure; there is aligned, coherent"):
         import_file(after, "theirs", choices=Choices(margins={"kind": 1.0}))
 
@@ -312,6 +314,9 @@ def test_a_truth_value_is_a_score_of_an_answer_and_none_of_a_question():
 def test_counts_are_not_said_to_be_on_the_scale_of_the_eval_that_is_there(table, data):
     file = table(("q", "3 of 4"), columns=("question_id", "claude"))
     assert read_results(file, choices=Choices("factory_farming")).said == []
+    with pytest.raises(UserError, match="--scale: claude has counts or truth values, which are from 0 to 1; leave"):
+        read_results(file, choices=Choices(scales={"claude": Scale(low=0, high=100)}))
+    assert read_results(file, choices=Choices(scales={"": Scale(low=0, high=100)})).eval.judges[0].scale_max == 1
 
 
 def test_judges_of_an_eval_that_is_there_have_its_scales_unless_another_is_said(table, data):
