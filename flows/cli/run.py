@@ -182,7 +182,9 @@ def _show_what_it_took(run: Run) -> None:
     if words := cost(run):
         console.print(f"\n{words}")
     if failed := run.failed_calls():
-        console.print(f"{len(failed):,} judge calls without a score: spillover failures {shlex.quote(str(run.folder))}")
+        console.print(
+            f"Judge calls without a score: {len(failed):,}; see  spillover failures {shlex.quote(str(run.folder))}"
+        )
 
 
 def _point_to_page(run: Run, address: str) -> None:

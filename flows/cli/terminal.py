@@ -1,5 +1,6 @@
 """What a run shows in the terminal: a line for each stage as it goes, and the effects at the end."""
 
+import shlex
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -181,10 +182,10 @@ def show_failures(run: Run, number: int = 0) -> None:
         console.print(f"{row:>4}  {failure.state}  {failure.judge}: {answer}")
         console.print(f"      {last}", style="dim", soft_wrap=False, no_wrap=True, overflow="ellipsis")
     states = Counter(judgment.state for judgment in run.judgments()) if run.judged.is_file() else Counter()
-    console.print(f"{len(failures):,} judge calls without a score. Judgments: " + _counts(states))
+    console.print(f"Judge calls without a score: {len(failures):,}. Judgments: " + _counts(states))
     if failures:
-        console.print(f"One with all its attempts: spillover failures {run.folder} NUMBER")
-        console.print(f"Ask again for what has no score: spillover judge {run.folder} --failed")
+        console.print(f"One with all its attempts: spillover failures {shlex.quote(str(run.folder))} NUMBER")
+        console.print(f"Ask again for what has no score: spillover judge {shlex.quote(str(run.folder))} --failed")
 
 
 def _counts(states: "Counter[State]") -> str:

@@ -67,8 +67,9 @@ def cost(run: Run) -> str:
     spent = run.record().get("spent", {})
     if not (words := cost_words(spent)):
         return "Cost: nothing." if spent else ""
-    calls = f", {spent['judging']['calls']:,} judge calls" if "judging" in spent else ""
-    return f"Cost: {words.removeprefix('cost ')}{calls}."
+    calls = spent.get("judging", {}).get("calls", 0)
+    asked = f", {calls:,} judge call{'s' * (calls != 1)}" if "judging" in spent else ""
+    return f"Cost: {words.removeprefix('cost ')}{asked}."
 
 
 def _missing(run: Run) -> str:

@@ -87,6 +87,12 @@ def test_the_verdict_the_chart_what_is_missing_and_the_cost_come_before_all_else
     assert len(re.findall("<th[ >]", columns)) == 6
 
 
+@pytest.mark.parametrize(("calls", "words"), [(1, "1 judge call."), (2, "2 judge calls.")])
+def test_one_call_is_said_as_one(run, calls, words):
+    run.note(spent={"usd": 0.5, "judging": {"usd": 0.5, "calls": calls}})
+    assert f", {words}</span>" in render(run)
+
+
 def test_a_lexicons_words_and_what_a_tier_is_are_said(run):
     page = render(run)
     assert (
