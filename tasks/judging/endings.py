@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 
 from pydantic import Field
 
-from tasks.catalog import data_folder, read_fields, validate
+from tasks.catalog import UserError, data_folder, read_fields, validate
 from tasks.schema import Judge, Noun
 
 
@@ -34,11 +34,16 @@ class Endings(Noun):
 
 
 def announced_end(judge: Judge, said: date | None = None) -> str:
-    """That the judge's model ends, or has, and when; nothing where no end is known."""
-    known = next((ending for ending in _endings() if _is_of(ending, judge)), None)
+    """That the judge's model ends, or has, and when; nothing where no end is known. Of a wrong file, what is wrong."""
+    try:
+        known = next((ending for ending in _endings() if _is_of(ending, judge)), None)
+    except UserError as problem:
+        known, wrong = None, f"{problem}; mend the file, or remove it: it only says which models are gone"
+    else:
+        wrong = ""
     day = said or (known.until if known else None)
     if day is None:
-        return ""
+        return wrong
     ends = "ends" if day > datetime.now(UTC).date() else "ended"
     successor = f", and {known.successor} is recommended in its place" if known and known.successor else ""
     return (

@@ -74,7 +74,7 @@ async def endings(judges: Iterable[Judge]) -> list[str]:
     """A sentence for each model of judges that is announced to end, by its service or by data/models/served.yaml."""
     models = {(judge.kind, judge.base_url, judge.model): judge for judge in judges}
     said = [announced_end(judge, await PROVIDERS[judge.kind].shutdown_date(judge)) for judge in models.values()]
-    return list(filter(None, said))
+    return list(filter(None, dict.fromkeys(said)))
 
 
 def to_probe(judge: Judge) -> Probe:

@@ -37,6 +37,16 @@ def test_without_the_file_only_the_service_tells(data):
     assert "which ended on 2020-01-01: compare" in announced_end(a_judge("gpt-4o"), date(2020, 1, 1))
 
 
+async def test_a_file_that_is_wrong_is_one_warning_and_stops_nothing(data):
+    (data / "models").unlink()
+    (data / "models").mkdir()
+    (data / "models" / "served.yaml").write_text("judges: [{service: claude, model: m, until: someday, source: s}]")
+    (said,) = await endings([CLAUDE, CLAUDE.model_copy(update={"model": "other"})])
+    assert "served.yaml: judges.0.until: " in said
+    assert said.endswith("mend the file, or remove it: it only says which models are gone")
+    assert "which ended on 2020-01-01: compare" in announced_end(CLAUDE, date(2020, 1, 1))
+
+
 @pytest.mark.parametrize(
     ("ends", "said"), [("2099-01-14", ["ends on 2099-01-14"]), (None, []), ("soon", []), (7, []), ({"a": 1}, [])]
 )
