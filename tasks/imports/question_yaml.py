@@ -56,7 +56,7 @@ def read_question_yaml(file: Path, judges_from: Path | None) -> QuestionsAndJudg
         raise UserError(f"{file}, {odd[0]}" if odd else f"{file}: it has judges and no questions; give it some")
     together: dict[str, list[Readable]] = {}
     for question in readable:
-        together.setdefault(json.dumps([question.judges, question.entry.get("type")]), []).append(question)
+        together.setdefault(json.dumps([question.judges, str(question.entry.get("type"))]), []).append(question)
     ids = [_name(question.entry) for question in readable]
     by_judges = [([f for q in some for f in _questions(q.entry, ids)], some[0].judges) for some in together.values()]
     return QuestionsAndJudges(by_judges, odd + _lost(readable, named))
@@ -210,8 +210,8 @@ def _lost(readable: list[Readable], named: dict[str, Entry]) -> list[str]:
             "its judge's reading of the probabilities of one token's numbers: here the number that the judge writes is "
             "read, so that scores are whole"
         )
-    if samples := {entry["samples_per_paraphrase"] for entry in entries if "samples_per_paraphrase" in entry}:
-        many = " or ".join(sorted(map(str, samples)))
+    if samples := {str(entry["samples_per_paraphrase"]) for entry in entries if "samples_per_paraphrase" in entry}:
+        many = " or ".join(sorted(samples))
         lost.append(f"samples_per_paraphrase {many}: set sampling.n_samples in the experiment")
     others = _others(entries, OF_QUESTIONS | {"samples_per_paraphrase"}) | _others(used, OF_JUDGES)
     return lost + [f"the field {key}: it has no counterpart here" for key in sorted(others)]

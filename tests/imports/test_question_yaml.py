@@ -1,3 +1,5 @@
+import datetime
+
 import pytest
 import yaml
 
@@ -115,6 +117,13 @@ def test_a_judge_that_cannot_be_carried_over_is_named_and_the_question_keeps_the
     (one,), lost = read_published(file, [])
     assert [judge.name for judge in one.judges] == ["quality"]
     assert lost[0].startswith("entry 3 (story): what the judge 'animal' may answer cannot be read from its prompt")
+
+
+def test_fields_of_a_kind_that_nobody_expects_are_named_and_stop_nothing(written):
+    odd = {"type": datetime.date(2024, 1, 1), "samples_per_paraphrase": [1, 2]}
+    (one,), lost = read_published(written(QUALITY, STORY | JUDGED | odd), [])
+    assert len(one.questions) == 2
+    assert "samples_per_paraphrase [1, 2]: set sampling.n_samples in the experiment" in lost
 
 
 def test_a_file_of_judges_alone_is_refused(written):
