@@ -186,7 +186,7 @@ async def test_no_more_calls_are_under_way_than_allowed(serve):
 
 
 async def test_more_calls_than_a_pool_of_the_transport_holds_by_itself_are_under_way(serve):
-    api = serve(lambda seen, body: judgment(1), seconds=2.0)
+    api = serve(lambda seen, body: judgment(1), seconds=4.0)
     await judged(some_cases(550), in_flight=1_100)
     assert api.most_in_flight == 1_100
 
