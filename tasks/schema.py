@@ -285,7 +285,7 @@ class Judging(Written):
     judges: list[str] = []
     """Names of judges of the evals. Empty: all of them."""
     in_flight: int = Field(50, ge=1, le=2000, title="In flight")
-    """Judge calls under way at once, over all judges."""
+    """Judge calls under way at once, over all judges that ask one service."""
     max_unscored: float = Field(0.05, ge=0, le=1)
     """Share of one judge's judgments that failed, could not be read or were cut off; above it the run fails, after its
     report is written."""

@@ -41,10 +41,12 @@ class _Service(NamedTuple):
     provider: Provider
     client: Client
     breaker: CircuitBreaker
+    limit: AdaptiveLimit
+    """Its own: one that says "too many", or is down, holds up no calls to another."""
 
 
 class Dispatcher:
-    """Shared by all judges of a run, so that one limit and one budget hold over all their calls."""
+    """Shared by all judges of a run: one limit over all calls to one service, and one budget over all."""
 
     def __init__(
         self,
@@ -55,16 +57,18 @@ class Dispatcher:
         warn: Callable[[str], None] = lambda _: None,
         initial_backoff: float = 1.0,
     ):
-        """`warn` is given what a user should know. Seconds: `initial_backoff` to a first retry, `max_outage` in all."""
+        """`in_flight` calls at once to each service; `warn` is given what a user should know.
+
+        Seconds: `initial_backoff` to a first retry, `max_outage` in all.
+        """
         self.store, self.warn, self.initial_backoff, self.max_outage = store, warn, initial_backoff, max_outage
         self.budget = budget or Budget(store, "")
-        self.limit = AdaptiveLimit(in_flight)
+        self.in_flight = in_flight
         self._services: dict[tuple[str, str, str], _Service] = {}
         self._known_prices: dict[tuple[str, str, str], dict[str, float]] = {}
         self._stopped: UserError | None = None
 
     async def __aenter__(self) -> "Dispatcher":
-        _allow_open_files(self.limit.max_size + SPARE_FILES)
         loop = asyncio.get_running_loop()
         self.store.warn = lambda words: loop.call_soon_threadsafe(self.warn, words)  # it warns from its own thread
         return self
@@ -105,16 +109,16 @@ class Dispatcher:
         service, faults = self._service(call), list[Fault]()
         most = call.most_cost(self._prices(call)) if self.budget.cap else 0.0
         while True:
-            slot = self.limit.slot(is_retry=bool(faults) or previous is not None)
+            slot = service.limit.slot(is_retry=bool(faults) or previous is not None)
             async with slot, self.budget.reserve(most), self._while_service_is_up(service.breaker):
                 sent_at = time.monotonic()
                 try:
                     received = await self._send_once(service, call, previous)
                 except Exception as error:  # the SDK's, a timeout, no message, or a mistake of ours: _to_fault knows
                     fault = self._to_fault(error, call, service)
-                    wait = self._wait_after(fault, call, faults, sent_at, service.breaker)
+                    wait = self._wait_after(fault, call, faults, sent_at, service)
                 else:
-                    self.limit.record_success()
+                    service.limit.record_success()
                     service.breaker.record_success()
                     return await self._commit(call, received, previous)
             await asyncio.sleep(wait)
@@ -152,16 +156,15 @@ class Dispatcher:
             service.breaker.record_success()
             raise
 
-    def _wait_after(
-        self, fault: Fault, call: Call, faults: list[Fault], sent_at: float, breaker: CircuitBreaker
-    ) -> float:
+    def _wait_after(self, fault: Fault, call: Call, faults: list[Fault], sent_at: float, service: _Service) -> float:
         """Seconds until the next try; the fault is added to those that the call has met, but not during an outage.
 
         Raises CallFailed where the call's retry policy gives up.
         """
+        breaker, limit = service.breaker, service.limit
         was_down, is_first_try = breaker.opened_at is not None, not faults
         if fault.is_throttled:
-            self.limit.record_throttled(sent_at, min(LONGEST_WAIT, fault.retry_after or 0.0))
+            limit.record_throttled(sent_at, min(LONGEST_WAIT, fault.retry_after or 0.0))
         if fault.shows_service_up:
             breaker.record_success()
         else:
@@ -191,10 +194,11 @@ class Dispatcher:
         place = call.provider, call.base_url, call.key_variable
         if place not in self._services:
             provider = PROVIDERS[call.provider]
-            client = provider.client(call, self.limit.max_size)
+            _allow_open_files((len(self._services) + 1) * self.in_flight + SPARE_FILES)
+            client = provider.client(call, self.in_flight)
             name = provider.address_of(call.base_url)
             breaker = CircuitBreaker(name, self.max_outage, 2 * self.initial_backoff, self.warn)
-            self._services[place] = _Service(provider, client, breaker)
+            self._services[place] = _Service(provider, client, breaker, AdaptiveLimit(self.in_flight))
         return self._services[place]
 
     def _prices(self, call: Call) -> dict[str, float]:

@@ -1,3 +1,4 @@
+import asyncio
 import json
 
 import openai
@@ -115,9 +116,25 @@ async def test_a_service_that_goes_away_is_waited_for(serve):
 
 async def test_too_many_calls_shrink_the_one_limit(serve):
     _, judge = serve(lambda seen, body: Status(429, {"retry-after": "0.01"}) if seen == 0 else judgment(2))
+    call = a_call(judge)
     async with Dispatcher(Store(), 30, initial_backoff=0.01) as dispatcher:
-        await dispatcher.send(some_cases(judge=judge)[0].call)
-        assert dispatcher.limit.size < 30
+        await dispatcher.send(call)
+        assert dispatcher._service(call).limit.size < 30
+
+
+async def test_a_service_that_is_down_holds_up_no_other(serve):
+    _, down = serve(lambda seen, body: Status(503))
+    _, well = serve(lambda seen, body: judgment(2))
+    is_down = asyncio.Event()
+    async with Dispatcher(Store(), 2, warn=lambda _: is_down.set(), initial_backoff=0.01) as dispatcher:
+        waiting = [asyncio.create_task(dispatcher.send(case.call)) for case in some_cases(10, down)]
+        async with asyncio.timeout(60):
+            await is_down.wait()
+            for case in some_cases(2, well):
+                await dispatcher.send(case.call)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
 
 
 @pytest.mark.parametrize(

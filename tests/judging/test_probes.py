@@ -74,7 +74,7 @@ async def test_a_service_without_probabilities_is_refused_in_a_sentence():
 
 
 async def test_a_server_that_was_mended_is_asked_again():
-    with ChatAPI(None, has_probabilities=False) as api:
+    with (api := ChatAPI(None, has_probabilities=False)):
         with pytest.raises(UserError, match="gives no probabilities"):
             await ask(a_judge(f"{api.url}/v1", DIGITS))
         api.has_probabilities = True
