@@ -26,6 +26,10 @@ def test_a_model_that_is_announced_to_end_is_told_with_its_day_and_what_follows_
     )
 
 
+def test_a_model_is_known_by_its_name_without_a_date_too():
+    assert "which end" in announced_end(CLAUDE.model_copy(update={"model": "claude-sonnet-4-5"}))
+
+
 def test_of_a_model_that_stays_and_of_the_same_name_at_another_server_nothing_is_said():
     assert announced_end(CLAUDE) == ""
     assert announced_end(a_judge("gpt-4o", "http://127.0.0.1:8000/v1")) == ""
