@@ -48,7 +48,9 @@ def score_columns(rows: list[Row], choices: Choices, file: Path) -> list[str]:
         _refuse_aggregates(found, file)
         _refuse_models_side_by_side(found, file)
     if not found:
-        raise UserError(f"{file}: no column of scores, such as aligned, coherent or score; give one")
+        raise UserError(
+            f"{file}: no column of scores, such as aligned, coherent or score; give one, or name it with --measures"
+        )
     return found
 
 
