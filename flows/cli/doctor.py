@@ -42,6 +42,9 @@ LEAST_FREE = 1e9
 """Bytes of free disk with which a run of a small model fits."""
 PATIENCE = 5.0
 """Seconds that an address has to answer."""
+NO_ANSWER = (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, ImportError)
+"""What httpx raises, also for a proxy or a host that is none, for SOCKS without its package, for lost certificates."""
+NETWORK = "see to the network, the address, and proxies and certificates that the environment names"
 
 
 State = Literal["well", "not there", "wrong"]
@@ -114,12 +117,16 @@ def server() -> Iterator[Finding]:
     try:
         address = named or running_server() or ""
         shown = ui_address(address) if address else ""
+        answers = bool(address) and is_healthy(address)
     except UserError as problem:
         yield Finding("server", str(problem), "wrong")
         return
+    except NO_ANSWER as problem:
+        yield Finding("server", f"no server can be asked ({type(problem).__name__}); {NETWORK}", "wrong")
+        return
     if not address:
         yield Finding("server", "the local Prefect server is not running; whatever needs it starts it", "not there")
-    elif not is_healthy(address):
+    elif not answers:
         yield Finding("server", f"no Prefect server answers at {shown}; start it, or unset PREFECT_API_URL", "wrong")
     elif not (there := _server_version(address)):
         remedy = "if it wants a login, set PREFECT_API_AUTH_STRING to its user:password"
@@ -138,7 +145,7 @@ def _server_version(address: str) -> str:
     try:
         answer = httpx.get(f"{address.rstrip('/')}/admin/version", timeout=PATIENCE, auth=login)
         return str(answer.raise_for_status().json())
-    except (httpx.HTTPError, ValueError):
+    except NO_ANSWER:
         return ""
 
 
@@ -199,8 +206,8 @@ def _reach(address: str) -> Finding:
     shown = without_login(address)
     try:
         httpx.get(address, timeout=PATIENCE)
-    except (httpx.HTTPError, httpx.InvalidURL) as problem:
-        words = f"{shown} cannot be reached ({type(problem).__name__}); see to the network, a proxy and the address"
+    except NO_ANSWER as problem:
+        words = f"{shown} cannot be reached ({type(problem).__name__}); {NETWORK}"
         return Finding("addresses", words, "wrong")
     return Finding("addresses", f"{shown} answers")
 

@@ -82,6 +82,26 @@ def test_a_server_that_does_not_answer_and_one_of_another_version_are_told(monke
     assert states(server()) == {"server": "wrong"}
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "named"),
+    [
+        ("ALL_PROXY", "socks5://me:planted@127.0.0.1:9", "ImportError"),
+        ("ALL_PROXY", "nonsense://me:planted@127.0.0.1:9", "ValueError"),
+        ("ANTHROPIC_BASE_URL", "http://a..b", "UnicodeError"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_and_a_host_that_is_none_are_told_like_any_other(
+    monkeypatch, variable, value, named
+):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "planted")
+    monkeypatch.setenv("PREFECT_API_URL", f"{NOWHERE}/api")
+    monkeypatch.setenv(variable, value)
+    found = [*server(), *addresses()]
+    assert [finding.state for finding in found] == ["wrong", "wrong"]
+    assert f"cannot be reached ({named}); see to the network" in found[1].words
+    assert not [finding for finding in found if "planted" in finding.words]
+
+
 def test_a_package_of_another_version_is_named_with_both(monkeypatch):
     wanted = ["rich==1.2.3", "no-such-package==1.0", "anthropic[aiohttp]==0.1; python_version < '3'"]
     monkeypatch.setattr(doctor, "requires", lambda _: wanted)
