@@ -16,6 +16,8 @@ TIMEOUT = 180.0
 """Seconds without a byte after which a try is over."""
 RETRIED = {408, 409, 429}
 """Statuses below 500 after which the same call may succeed."""
+HERE = ("all://localhost", "all://127.0.0.1", "all://[::1]")
+"""Addresses of this machine, as an HTTP client has them."""
 MOST_TOKENS = 10**9
 """A count above this is a mistake."""
 
@@ -44,11 +46,15 @@ class SdkClient:
 
 
 def settings(sdk: Any, connections: int) -> dict[str, Any]:
-    """Of an SDK's client for so many calls at once: no retries of its own, and no key to where a redirect leads."""
+    """Of an SDK's client for so many calls at once: no retries of its own, and no key to where a redirect leads.
+
+    What is meant for this machine goes to no proxy of the environment.
+    """
     import httpx2
 
     limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
-    transport = sdk.DefaultAioHttpClient(timeout=TIMEOUT, limits=limits, follow_redirects=False)
+    directly = dict.fromkeys(HERE)
+    transport = sdk.DefaultAioHttpClient(timeout=TIMEOUT, limits=limits, follow_redirects=False, mounts=directly)
     return {"max_retries": 0, "timeout": TIMEOUT, "http_client": transport}
 
 

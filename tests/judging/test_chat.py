@@ -351,6 +351,18 @@ async def test_nothing_that_is_meant_for_openai_goes_to_another_server(serve, ke
     assert api.headers[-1]["Authorization"] == "Bearer lab-0123456789abcdef"
 
 
+async def test_a_server_on_this_machine_is_asked_without_the_proxy_of_the_environment(serve, keys, monkeypatch):
+    api, judge = serve(lambda seen, body: judgment(1))
+    proxy, _ = serve(lambda seen, body: judgment(2))
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, proxy.url)
+    rows, _ = await judged(some_cases(judge=judge))
+    assert {row.score for row in rows} == {1}
+    assert (len(api.requests), proxy.requests) == (2, [])
+
+
 async def test_openai_gets_its_own_key(keys):
     connections = client(a_call(), 1)
     sdk = connections._client
