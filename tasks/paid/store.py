@@ -301,6 +301,8 @@ def _engine(url: str) -> Engine:
         raise UserError(f"SPILLOVER_STORE is no address; write it as {EXAMPLE}") from None
     if parts.get_backend_name() not in ("sqlite", "postgresql"):
         raise UserError(f"SPILLOVER_STORE: {parts.get_backend_name()} is not supported; use SQLite or {EXAMPLE}")
+    if "@" in (parts.host or ""):  # which would be shown, as part of what does not answer
+        raise UserError("SPILLOVER_STORE: an @ in its user or password must be written as %40")
     is_file = parts.get_backend_name() == "sqlite"
     place = parts.database if is_file else parts.host
     try:

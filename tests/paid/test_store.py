@@ -179,3 +179,22 @@ def test_a_wrong_address_of_a_store_is_refused_without_its_password(url, words):
     with pytest.raises(UserError, match=words) as refused:
         Store(url)
     assert "secret" not in str(refused.value)
+
+
+def test_what_stands_behind_an_at_sign_within_a_password_is_not_shown():
+    with pytest.raises(UserError, match=r"^SPILLOVER_STORE: an @ in its user or password must be written as %40$"):
+        Store("postgresql://me:half@planted@127.0.0.1:9/answers")
+
+
+def test_a_store_that_cannot_be_made_smaller_is_one_sentence_and_keeps_its_answers(tmp_path, monkeypatch):
+    monkeypatch.setattr("tasks.paid.store.BUSY_SECONDS", 0)
+    file = tmp_path / "answers.db"
+    store = Store(f"sqlite:///{file}")
+    store.put([StoredReply("k", "response", {})])
+    with sqlite3.connect(file) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(UserError, match=r"answers\.db could not be made smaller \(database is locked\); mend that"):
+            store.forget(["k"])
+        other.rollback()
+    assert store.get(["k"])
+    store.close()
