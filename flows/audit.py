@@ -188,7 +188,7 @@ def import_sheet(run: Run, file: Path) -> Read:
         correct(evaluation, judge, rated, read),
         [row for effect in _overall(here, evaluation, judge.name) for row in correct_effect(effect, rated, read)],
     )
-    write_text(here.audits / f"sheet_{judge.name}.csv", text)
+    write_text(here.audits / f"sheet_{evaluation}_{judge.name}.csv", text)
     person = _with_others(here.audit("person", Agreement), found.agreement)
     means = _with_others(here.audit("corrected", Corrected), found.corrected)
     effects = _with_others(here.audit("corrected_effects", CorrectedEffect), found.effects)

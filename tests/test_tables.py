@@ -192,7 +192,7 @@ async def test_no_table_of_a_run_its_audits_or_a_comparison_has_a_cell_that_is_c
     tables = [*data.rglob("results/**/*.csv"), *data.rglob("comparisons/**/*.csv")]
     names = {file.name for file in tables}
     assert {"effects.csv", "distributions.csv", "model_generations.csv", "effects_e.csv", "person.csv"} <= names
-    assert {"compare.csv", "comparison.csv", "comparison_e.csv", "sheet_=judge.csv"} <= names
+    assert {"compare.csv", "comparison.csv", "comparison_e.csv", "sheet_e_=judge.csv"} <= names
     for file in tables:
         with file.open(encoding="utf-8", newline="") as lines:
             cells = cells_of(lines.read())
