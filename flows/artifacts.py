@@ -54,12 +54,12 @@ async def show_failures(failures: list[Failure]) -> None:
     shown = islice(enumerate(failures, 1), MAX_TASK_RUNS)
     started: list[Any] = [failed_call_task(number, failure, return_state=True) for number, failure in shown]
     await asyncio.gather(*started)
-    await show_table(
-        [_failure_row(number, failure) for number, failure in enumerate(failures, 1)],
-        FAILED_CALLS,
-        f"{len(failures):,}. The task run `judge call N` of each (the first {MAX_TASK_RUNS}) has everything that was "
-        "said in its log; failures.jsonl in the run's folder has all.",
+    where = (
+        f" The task run `judge call N` of each (the first {MAX_TASK_RUNS}) has everything that was said in its log; "
+        "failures.jsonl in the run's folder has all."
     )
+    rows = [_failure_row(number, failure) for number, failure in enumerate(failures, 1)]
+    await show_table(rows, FAILED_CALLS, f"{len(failures):,}.{where if failures else ''}")
 
 
 async def show_table(rows: Sequence[dict[str, Any]], title: str, more: str = "") -> None:

@@ -6,8 +6,9 @@ from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 
-from flows.artifacts import ended, link_to_report, show_results, show_table
+from flows.artifacts import ended, link_to_report, show_failures, show_results, show_table
 from tasks.estimates.findings import headline
+from tasks.schema import Failure
 
 
 async def test_what_others_wrote_is_no_markup_in_a_table_of_the_ui(prefect_server):
@@ -22,6 +23,22 @@ async def test_what_others_wrote_is_no_markup_in_a_table_of_the_ui(prefect_serve
     as_it_is = r"!\[x\](http://127.0.0.1/t.png) \<img src=x\> and more"
     assert isinstance(table.data, str)
     assert json.loads(table.data) == [{"response": as_it_is, "sample": 3}]
+
+
+async def test_once_no_call_is_without_a_score_it_is_said_and_no_task_run_is_pointed_to(prefect_server):
+    place = {"eval": "e", "judge": "claude", "question_id": "q", "side": "finetuned", "trained_share": 1, "sample": 0}
+    said = {"state": "failed", "question": "?", "response": "", "against": None, "attempts": ["503"], "answers": 0}
+
+    @flow
+    async def tried_twice() -> str:
+        await show_failures([Failure.model_validate(place | said)])
+        await show_failures([])
+        return str(flow_run.get_id())
+
+    only = FlowRunFilter.model_validate({"id": {"any_": [await tried_twice()]}})
+    async with get_client() as client:
+        (table,) = await client.read_artifacts(flow_run_filter=only)
+    assert (table.description, table.data) == ("Judge calls without a score: 0.", "[]")
 
 
 async def test_what_changed_is_the_flow_runs_name_its_state_and_its_first_artifact(prefect_server, reported_run):
