@@ -133,3 +133,18 @@ def test_beside_a_run_that_cannot_be_read_none_goes(run, store):
     run.finetuned.write_text("{")
     with pytest.raises(UserError, match=r"answers stay, since .*/one cannot be read \(.*\): mend it, or remove it"):
         unused_answers(store)
+
+
+def test_runs_of_statements_and_of_others_results_refer_to_no_answer_and_hinder_nothing(run_of_statements, tmp_path):
+    from flows.cli.imports import keep_results
+    from tasks.imports.results import read_results
+
+    file = tmp_path / "judged.csv"
+    file.write_text(
+        "question,model,aligned\n" + "".join(f"Why?,{m},{n}\nWho?,{m},{n}\n" for m in ("base", "ft") for n in (10, 90))
+    )
+    keep_results(read_results(file), file, "theirs", "")
+    store = Store()
+    store.put([StoredReply("x", "response", {"text": "?", "tokens": 1, "state": "complete"})])
+    assert unused_answers(store).number == 1
+    store.close()
