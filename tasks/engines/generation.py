@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
+from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache, GenerationConfig, LogitsProcessor, LogitsProcessorList, TopPLogitsWarper
 
@@ -19,6 +20,9 @@ from tasks.schema import Sampling
 
 ROWS = 64
 """Answers written side by side on a CPU: as many as a kill can cost. 32 are a seventh slower."""
+
+BLOCK = 256
+"""Tokens of the vocabulary that are drawn together first."""
 
 
 class Answer(NamedTuple):
@@ -38,10 +42,10 @@ class Step(NamedTuple):
 class Row:
     """One answer that is being written."""
 
-    def __init__(self, place: int, request: Request, most: int, device: torch.device):
+    def __init__(self, place: int, request: Request, most: int):
         """`place` is that of its request; the answer has at most so many tokens."""
         self.place, self.prompt, self.most = place, request.tokens, most
-        self.numbers, self.answer = random_numbers(request, device), list[int]()
+        self.numbers, self.answer = random_numbers(request), list[int]()
 
     @property
     def next(self) -> int:
@@ -58,26 +62,30 @@ class Row:
         return len(self.answer) == self.most or self.answer[-1] in stop
 
 
-def random_numbers(request: Request, device: torch.device) -> torch.Generator:
-    """Those of one answer, from which `draw` takes one for each token of the vocabulary at every step."""
-    return torch.Generator(device).manual_seed(request.seed)
+def random_numbers(request: Request) -> torch.Generator:
+    """Those of one answer, from which `draw` takes as many at every step."""
+    return torch.Generator().manual_seed(request.seed)
 
 
 def draw(logits: torch.Tensor, numbers: list[torch.Generator], sampling: Sampling) -> torch.Tensor:
     """The next token of each row, [rows], from logits [rows, vocabulary] and the rows' own random numbers.
 
-    The largest of logit plus Gumbel noise. Where rounding differs between batches, another token is drawn only if the
-    two largest are that close; a cumulative sum of probabilities would have such a place at every token.
+    First a block of the vocabulary by its whole probability, then a token in it, each as the largest of logit plus
+    Gumbel noise. Where rounding differs between batches, another token is drawn only if the two largest are that close;
+    a cumulative sum of probabilities would have such a place at every token.
     """
     if sampling.temperature == 0:
         return logits.argmax(dim=-1)
     scores = logits.float() / sampling.temperature
     if sampling.top_p < 1:
         scores = TopPLogitsWarper(sampling.top_p)(torch.empty(0), scores)
-    noise = torch.empty_like(scores)
-    for row, generator in zip(noise, numbers, strict=True):
-        row.uniform_(generator=generator)
-    return (scores - noise.log_().neg_().log_()).argmax(dim=-1)
+    by_block = pad(scores, (0, -scores.shape[1] % BLOCK), value=-torch.inf).unflatten(1, (-1, BLOCK))
+    blocks = by_block.shape[1]
+    uniform = torch.stack([torch.rand(blocks + BLOCK, generator=generator) for generator in numbers])
+    noise = -(-uniform.log()).log().to(scores.device)
+    block = (by_block.logsumexp(dim=-1) + noise[:, :blocks]).argmax(dim=-1)
+    within = by_block[torch.arange(len(numbers), device=scores.device), block]
+    return block * BLOCK + (within + noise[:, blocks:]).argmax(dim=-1)
 
 
 @torch.inference_mode()
@@ -103,7 +111,7 @@ def _in_rows(
     prompt, read = list[int](), DynamicCache()
     while waiting or writing:
         while waiting and len(writing) < rows:
-            row = Row(waiting[0], requests[waiting.popleft()], sampling.max_tokens, model.device)
+            row = Row(waiting[0], requests[waiting.popleft()], sampling.max_tokens)
             if row.prompt != prompt:
                 prompt, read = row.prompt, _read(model, row.prompt)
                 yield Step({}, 0)
@@ -148,9 +156,9 @@ def _until_stop(tokens: list[int], stop: list[int]) -> Answer:
 class SeededDraw(LogitsProcessor):
     """Lets transformers' own `generate` draw as `draw` does: it leaves only the drawn token possible."""
 
-    def __init__(self, requests: list[Request], sampling: Sampling, device: torch.device):
+    def __init__(self, requests: list[Request], sampling: Sampling):
         """The requests in the order of the rows."""
-        self.numbers, self.sampling = [random_numbers(request, device) for request in requests], sampling
+        self.numbers, self.sampling = [random_numbers(request) for request in requests], sampling
 
     def __call__(self, _: Any, scores: Any) -> Any:
         """Logits [batch, vocabulary] to logits that are -inf but for one token a row."""
@@ -170,7 +178,7 @@ def _in_batches(
         prompts = [torch.tensor(requests[place].tokens) for place in some]
         tokens = pad_sequence(prompts, batch_first=True, padding_value=stop[0], padding_side="left").to(model.device)
         mask = pad_sequence([torch.ones_like(p) for p in prompts], batch_first=True, padding_side="left")
-        seeded = SeededDraw([requests[place] for place in some], sampling, model.device)
+        seeded = SeededDraw([requests[place] for place in some], sampling)
         out = model.generate(
             input_ids=tokens,
             attention_mask=mask.to(model.device),

@@ -27,8 +27,8 @@ IGNORED = -100
 """The label of a token that carries no loss: what cross_entropy leaves out."""
 SAVE_SECONDS = 60.0
 """Between two states from which a killed training goes on."""
-BUSY_TOKENS = 256
-"""As many at once train as fast on a CPU as more do, and take less memory and padding."""
+BUSY_TOKENS = 1024
+"""So many at once keep the cores of a CPU busy; more take memory and padding alone."""
 TRAINED_BYTES = 16
 """What a number of the LoRA takes in a step: itself, its gradient and two moments, in 32 bits."""
 

@@ -50,7 +50,7 @@ def transformers_answers(model, requests, sampling, stop):
         do_sample=False,
         eos_token_id=stop,
         pad_token_id=stop[0],
-        logits_processor=[SeededDraw(requests, sampling, model.device)],
+        logits_processor=[SeededDraw(requests, sampling)],
     )[:, longest:]
     return [[token for token in row if token not in stop] for row in out.tolist()]
 
@@ -141,7 +141,7 @@ def test_another_seed_gives_another_answer_and_greedy_takes_the_likeliest(engine
 def test_draws_follow_the_models_probabilities(engine, model):
     (prompt,) = ask(engine, "Name a bird species.")
     logits = model(torch.tensor([prompt.tokens])).logits[0, -1].detach()
-    numbers = [random_numbers(Request([], seed), model.device) for seed in range(2000)]
+    numbers = [random_numbers(Request([], seed)) for seed in range(2000)]
     drawn = draw(logits.expand(2000, -1), numbers, Sampling(max_tokens=1))
     probabilities = torch.softmax(logits, dim=-1)
     p = probabilities.max().item()
@@ -150,14 +150,16 @@ def test_draws_follow_the_models_probabilities(engine, model):
 
 
 def test_draws_are_shared_out_as_the_temperature_and_top_p_have_it():
-    logits = torch.tensor([[0.1, 0.6, 0.05, 0.25]]).log().expand(20_000, -1)
-    numbers = [random_numbers(Request([], seed), logits.device) for seed in range(20_000)]
+    apart = torch.full((20_000, 600), -torch.inf)  # in three blocks, one of them with two tokens
+    apart[:, [0, 255, 256, 599]] = torch.tensor([0.1, 0.6, 0.05, 0.25]).log()
+    numbers = [random_numbers(Request([], seed)) for seed in range(20_000)]
     for sampling, shares in (
         (Sampling(), [0.1, 0.6, 0.05, 0.25]),
         (Sampling(top_p=0.8), [0, 0.6 / 0.85, 0, 0.25 / 0.85]),
         (Sampling(temperature=0.5), [0.01 / 0.435, 0.36 / 0.435, 0.0025 / 0.435, 0.0625 / 0.435]),
     ):
-        drawn = draw(logits, numbers, sampling).bincount(minlength=4) / 20_000
+        drawn = (draw(apart, numbers, sampling).bincount(minlength=600) / 20_000)[[0, 255, 256, 599]]
+        assert drawn.sum() == pytest.approx(1)
         assert drawn.tolist() == pytest.approx(shares, abs=4 * (0.25 / 20_000) ** 0.5)
         assert [share == 0 for share in drawn] == [share == 0 for share in shares]
 

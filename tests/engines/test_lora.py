@@ -222,12 +222,12 @@ def test_on_a_gpu_a_step_is_taken_in_as_few_passes_as_fit():
 def test_on_a_cpu_a_step_is_taken_in_passes_of_few_tokens():
     training = TRAINING.model_copy(update={"batch_size": 2, "accumulation": 4})
     model = with_lora(load_model(STANDIN), training, 0)
-    long = Example(tokens=[5] * 100, trained=[True] * 100)
+    long = Example(tokens=[5] * 400, trained=[True] * 400)
     assert [fit_step(model, training, [long, *examples(2)], None), fit_step(model, training, examples(2), None)] == [
         2,
         8,
     ]
-    assert fit_step(model, training, [Example(tokens=[5] * 600, trained=[True] * 600)], None) == 1
+    assert fit_step(model, training, [Example(tokens=[5] * 2000, trained=[True] * 2000)], None) == 1
 
 
 def test_the_columns_of_a_model_that_is_read_lie_together_and_its_answers_stay():
