@@ -22,7 +22,7 @@ from tasks.estimates.findings import (
     why_no_interval,
 )
 from tasks.estimates.groups import Group, is_of_results
-from tasks.estimates.wording import listed, number, signed
+from tasks.estimates.wording import listed, number, signed, span
 from tasks.schema import Compared, Effect
 
 ENOUGH_SEEDS = 3
@@ -147,7 +147,7 @@ def _with_number(finding: Finding) -> str:
 def _of_these_alone(found: list[Finding]) -> str:
     """With enough seeds, what the interval for these ones shows and that for new ones does not."""
     new = [(f.effect.ci_low_new_questions, f.effect.ci_high_new_questions) for f in found]
-    limits = listed([f"{signed(low)} to {signed(high)}" for low, high in new if low is not None])
+    limits = listed([span(low, high) for low, high in new if low is not None])
     return f"{_moved(found)}, which other questions and seeds may not bear out{f' ({limits})' if limits else ''}"
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from tasks.estimates.measures import BOTH_MODELS
-from tasks.estimates.wording import listed, number, signed
+from tasks.estimates.wording import listed, number, signed, span
 from tasks.schema import Compared, Effect
 
 Verdict = Literal[
@@ -68,7 +68,7 @@ class Evidence(NamedTuple):
     @property
     def span(self) -> str:
         """The interval in words."""
-        return f"{self.called} {signed(self.low)} to {signed(self.high)}{f', {self.note}' if self.note else ''}"
+        return f"{self.called} {span(self.low, self.high)}{f', {self.note}' if self.note else ''}"
 
 
 def verdict(effect: Effect) -> Verdict:
@@ -291,19 +291,19 @@ def _sentence(effect: Effect, name: str) -> str:
         return _of_one_model([Finding(name, effect, "")])
     if difference is None:
         return f"{name} could not be compared: {effect.note_fixed_questions}."
-    by, span = signed(difference), evidence.span
+    by, limits = signed(difference), evidence.span
     moved = f"from {number(effect.baseline)} to {number(effect.finetuned)}, by {by}"
     does = f"the model {effect.in_words} {_more(effect)}: " if effect.in_words else ""
-    rose = f"{does}{name} {_rose(effect)} {moved} ({span})"
+    rose = f"{does}{name} {_rose(effect)} {moved} ({limits})"
     whether = f"whether the model {effect.in_words} more or less" if effect.in_words else f"{name} from no change"
     found = f"; this run would have found {number(evidence.detectable)}" if evidence.detectable else ""
-    unclear = f"({f'{name} ' if effect.in_words else ''}{by}, {span}{found})"
+    unclear = f"({f'{name} ' if effect.in_words else ''}{by}, {limits}{found})"
     return {
         "changed": f"After the fine-tune {rose}.",
         "changed little": f"After the fine-tune {rose}, less than the {margin} that would matter.",
         "perhaps": f"Perhaps {rose}; once p is adjusted for all that was compared, that is not told from no change.",
         "no change seen": f"No change was seen in {name} {unclear}.",
-        "no effect": f"{name} shows no effect as large as {margin} ({by}, {span}).",
+        "no effect": f"{name} shows no effect as large as {margin} ({by}, {limits}).",
         "not enough data": f"There is not enough data to tell {whether} {unclear}.",
         "no interval": f"{name} went {moved}, without an interval: {why_no_interval([effect])}.",
         "not tested": _size(difference, name, evidence),

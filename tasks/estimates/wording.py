@@ -40,11 +40,16 @@ def alike(*values: float | None, sign: str = "") -> list[str]:
     return ["" if value is None else f"{value:{sign}z.{digits}f}" for value in values]
 
 
+def span(low: float | None, high: float | None) -> str:
+    """Both limits with their signs, and as many digits each; empty where there are none."""
+    return "" if low is None else " to ".join(alike(low, high, sign="+"))
+
+
 def interval(low: float | None, high: float | None, note: str = "") -> str:
     """Both limits with their signs, and what the note says of them; or why there are none; or a dash."""
     if low is None:
         return note or "–"
-    return f"{number(low, '+')} to {number(high, '+')}" + (f" ({note})" if note else "")
+    return span(low, high) + (f" ({note})" if note else "")
 
 
 def number_or_dash(value: float | None, sign: str = "") -> str:

@@ -54,7 +54,7 @@ def test_a_change_that_adjustment_takes_back_is_one_perhaps():
 
 def test_a_small_rate_keeps_the_digits_that_tell_it_from_0():
     effect = an_effect(0.001, 0.008).model_copy(update={"baseline": 0.0, "finetuned": 0.0045, "difference": 0.0045})
-    assert "rose from 0.00 to 0.0045, by +0.0045 (95 % for these questions +0.001 to +0.01)" in headline([effect])
+    assert "rose from 0.00 to 0.0045, by +0.0045 (95 % for these questions +0.001 to +0.008)" in headline([effect])
 
 
 @pytest.mark.parametrize(
