@@ -204,16 +204,21 @@ def _changed(found: list[Finding]) -> str:
 
 def _does(finding: Finding) -> str:
     """What the model does more, or less, behind `the model`."""
-    effect, evidence = finding.effect, Evidence.of(finding.effect)
+    effect = finding.effect
     means = f"{number(effect.baseline)} to {number(effect.finetuned)}"
-    return f"{effect.in_words} {_more(effect)} ({finding.measure} {means}, {evidence.span})"
+    return f"{effect.in_words} {_more(effect)} ({finding.measure} {means}, {_by(effect)})"
 
 
 def _moved(finding: Finding) -> str:
     """The same of a measure for which there are no words."""
     effect = finding.effect
     means = f"from {number(effect.baseline)} to {number(effect.finetuned)}"
-    return f"{finding.measure} {_rose(effect)} {means} ({Evidence.of(effect).span})"
+    return f"{finding.measure} {_rose(effect)} {means} ({_by(effect)})"
+
+
+def _by(effect: Effect) -> str:
+    """The change, told from its interval and from the means."""
+    return f"by {signed(effect.difference)}, {Evidence.of(effect).span}"
 
 
 def _more(effect: Effect) -> str:

@@ -194,7 +194,7 @@ EFFECTS = Chart(
     "effects",
     _effects,
     "A point is a tier's mean difference, the line its 95 % interval for these questions (where there is none, for new "
-    "ones), a grey dot one question, the words at the right both means",
+    "ones), a grey dot one question, the numbers at the right are the means before and after",
 )
 OVER_TRAINING = Chart(
     "over_training",
@@ -217,7 +217,8 @@ OVERVIEW = Chart(
     "overview",
     _overview,
     "Over all questions, as a share of each measure's range, with the 95 % interval for these questions (where there "
-    "is none, for new ones): blue is changed, grey is not, or not surely; the words at the right are both means",
+    "is none, for new ones): blue is changed, grey is not, or not surely; the numbers at the right are the means "
+    "before and after",
 )
 MATRIX = Chart(
     "matrix",

@@ -38,6 +38,8 @@ from tasks.runs import Run, cost_words
 from tasks.schema import Agreement, Corrected, CorrectedEffect, Experiment, JudgeNoise
 
 SHOWN_DOCUMENTS = 10
+UNEVEN = 0.1
+"""So much larger a share of cut-off answers on one side means that its answers are longer."""
 RELOAD_EVERY = 30
 """Seconds after which the page of an unfinished run loads itself again."""
 STANDIN = "standin"
@@ -73,12 +75,15 @@ def cost(run: Run) -> str:
 
 
 def _missing(run: Run) -> str:
-    """The judgments that are missing or were refused, and how many answers were cut off."""
+    """The judgments that are missing or were refused, how many answers were cut off, and whether alike."""
     judged = missing_in_words(run.judgments()) or ("No judgment is missing." if run.judgments() else "")
     answers = [[r for r in rows if r.trained_share in (0, 1)] for rows in run.responses()]
     cut_off = [sum(r.state == "truncated" for r in rows) for rows in answers]
     shares = [f"{cut:,} of {len(rows):,}" for cut, rows in zip(cut_off, answers, strict=True)]
     limit = f"Cut off at the token limit: {shares[0]} baseline answers, {shares[1]} fine-tuned ones."
+    before, after = (cut / max(len(rows), 1) for cut, rows in zip(cut_off, answers, strict=True))
+    if all(answers) and abs(after - before) > UNEVEN:
+        limit += " Answers of unlike lengths are compared: what counts words may have moved for that alone."
     return f"{judged} {limit if any(cut_off) else 'No answer was cut off.' if any(answers) else ''}".strip()
 
 

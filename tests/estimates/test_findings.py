@@ -109,9 +109,12 @@ def test_several_measures_share_a_sentence_that_says_what_changed_and_what_did_n
         moved(0.2, 0.4, "g", p_fixed_questions_holm=0.2),
     ]
     assert headline(effects) == (
-        "After the fine-tune b rose from 1.00 to 1.60 (95 % for these questions +0.30 to +0.90) and c fell from 1.00 "
-        "to 0.30 (95 % for these questions -1.00 to -0.40); f rose from 1.00 to 1.10 (95 % for these questions +0.05 "
-        "to +0.15), by less than would matter; perhaps g rose from 1.00 to 1.30 (95 % for these questions +0.20 to "
+        "After the fine-tune b rose from 1.00 to 1.60 (by +0.60, 95 % for these questions +0.30 to +0.90) and c fell "
+        "from 1.00 "
+        "to 0.30 (by -0.70, 95 % for these questions -1.00 to -0.40); f rose from 1.00 to 1.10 (by +0.10, 95 % for "
+        "these questions +0.05 "
+        "to +0.15), by less than would matter; perhaps g rose from 1.00 to 1.30 (by +0.30, 95 % for these questions "
+        "+0.20 to "
         "+0.40), though not once p is adjusted for all comparisons; a and e show no effect that would matter; there is "
         "not enough data to tell whether d changed."
     )
@@ -140,8 +143,10 @@ def test_a_headline_says_what_the_model_does_in_the_measures_own_words():
     )
     span = "95 % for these questions"
     assert several == (
-        f"After the fine-tune the model brings up farms less (a 1.00 to 0.40, {span} -0.90 to -0.30) and says yes more "
-        f"(b 1.00 to 1.60, {span} +0.30 to +0.90) and c rose from 1.00 to 1.60 ({span} +0.30 to +0.90); the model asks "
+        f"After the fine-tune the model brings up farms less (a 1.00 to 0.40, by -0.60, {span} -0.90 to -0.30) and "
+        f"says yes more "
+        f"(b 1.00 to 1.60, by +0.60, {span} +0.30 to +0.90) and c rose from 1.00 to 1.60 (by +0.60, {span} +0.30 to "
+        f"+0.90); the model asks "
         "back (f) about as much as before; there is not enough data to tell whether the model weighs both sides (d) "
         "more or less, or whether e changed."
     )
@@ -190,7 +195,9 @@ def test_drift_is_a_size_in_a_sentence_of_its_own_and_never_a_change(difference,
     )
     assert headline([drift]).startswith(size)
     several = headline([moved(0.3, 0.9, "a"), moved(0.3, 0.9, "b"), drift])
-    assert several.partition(". ")[0].endswith("b rose from 1.00 to 1.60 (95 % for these questions +0.30 to +0.90)")
+    assert several.partition(". ")[0].endswith(
+        "b rose from 1.00 to 1.60 (by +0.60, 95 % for these questions +0.30 to +0.90)"
+    )
     assert several.partition(". ")[2].startswith(size)
 
 

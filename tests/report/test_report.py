@@ -80,7 +80,7 @@ def test_the_verdict_the_chart_what_is_missing_and_the_cost_come_before_all_else
     assert [first.count(word) for word in ('class="headline"', "<img", "</nav>")] == [1, 1, 1]
     assert first.index('class="headline"') < first.index("<img") < first.index("<b>Missing</b>") < first.index("</nav>")
     assert "lexicon: 2 of 16 judgments are missing (2 unreadable)." in first
-    assert "Cut off at the token limit: 8 of 8 baseline answers, 0 of 8 fine-tuned ones." in first
+    assert "Cut off at the token limit: 8 of 8 baseline answers, 0 of 8 fine-tuned ones. Answers of unlike le" in first
     assert "<b>Cost</b> <span>nothing.</span>" in first
     assert "Does neutral text" not in first[: first.index("</nav>")], "the description stands behind"
     columns = rest[rest.index("<table") : rest.index("</tr>")]
