@@ -78,13 +78,16 @@ def stop_when(process: subprocess.Popen[str], ready: Callable[[], bool], how: si
 
 
 def held(folder: Path) -> dict[str, str]:
+    """What was asked for and paid, by key and attempt; not the mark of a training that its cost is recorded."""
     database = folder / "store" / "answers.db"
     if not database.exists():
         return {}
     with closing(sqlite3.connect(database)) as connection:  # else its files go whenever garbage is collected
         return {
             f"{key}/{attempt}": body
-            for key, attempt, body in connection.execute("select key, attempt, body from answers")
+            for key, attempt, body in connection.execute(
+                "select key, attempt, body from answers where kind <> 'training'"
+            )
         }
 
 
