@@ -1,7 +1,8 @@
 """Prose for people: it breaks between words where a terminal is too narrow, and what is copied from it stays whole."""
 
 import re
-from unicodedata import combining, east_asian_width
+
+from rich.cells import cell_len
 
 COMMAND = re.compile(r"`[^`]+`|(?:(?<=: )|(?<=  ))spillover [a-z].*")
 """In backquotes, or at the end of a line behind a colon or two blanks."""
@@ -25,19 +26,12 @@ def _in_width(line: str, width: int) -> str:
     whole = COMMAND.sub(lambda command: command[0].replace(" ", BLANK), line)
     lead = LEAD.match(whole)
     indent = len(lead[0]) if lead else 0
-    if _columns(line) <= width or " " not in whole[indent:].strip():
+    if cell_len(line) <= width or " " not in whole[indent:].strip():
         return line
     lines, beneath = [whole[:indent]], " " * (indent if indent <= width / 2 else 0)
     for blanks, word in WORD.findall(whole, indent):
-        if not lines[-1].strip() or _columns(lines[-1] + blanks + word) <= width:
+        if not lines[-1].strip() or cell_len(lines[-1] + blanks + word) <= width:
             lines[-1] += blanks + word
         else:
             lines.append(beneath + word)
     return "\n".join(line.rstrip(" ") for line in lines).replace(BLANK, " ")
-
-
-def _columns(text: str) -> int:
-    """How wide a terminal shows it: a Chinese character takes two columns, an accent that is set on a letter none."""
-    if text.isascii():
-        return len(text)
-    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)

@@ -1,7 +1,7 @@
 """What no run refers to any more and may go: finished and unfinished trainings, and answers of the store.
 
     for unused in (unused_checkpoints(), unused_answers(Store())):
-        print(unused.words()); unused.remove()
+        print(unused.what, unused.number, unused.size); unused.remove()
 
 A run refers to what its folder in data/results names or holds, a definition to the checkpoint that it trains on from.
 Nothing is removed while anything works with the data folder: `tasks.locks.alone`.

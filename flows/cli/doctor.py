@@ -24,14 +24,13 @@ from tasks.engines import get_engine
 from tasks.engines.served import HOSTED
 from tasks.engines.smollm2 import NAME as SMOLLM2
 from tasks.engines.smollm2 import find_source, is_made
+from tasks.judging.chat import KEYS as OF_SERVICES
 from tasks.judging.providers import check_key
 from tasks.paid.store import Store, store_file, store_is_shared
 
 KEYS = {
     "ANTHROPIC_API_KEY": "https://api.anthropic.com",
-    "OPENAI_API_KEY": "https://api.openai.com",
-    "OPENROUTER_API_KEY": "https://openrouter.ai",
-    "TOGETHER_API_KEY": "https://api.together.xyz",
+    **{name: f"https://{host}" for name, host in OF_SERVICES.items()},
     "TINKER_API_KEY": HOSTED,
     **dict.fromkeys(("ANTHROPIC_AUTH_TOKEN", "SPILLOVER_JUDGE_KEY", "HF_TOKEN"), ""),
 }
@@ -172,10 +171,10 @@ def keys() -> Iterator[Finding]:
     there = [name for name in KEYS if os.environ.get(name)]
     missing = [name for name in KEYS if name not in there]
     yield Finding("keys", f"set: {', '.join(there) or 'none'}; not set: {', '.join(missing) or 'none'}", "not there")
-    tinker = os.environ.get("TINKER_API_KEY", "")
-    if tinker and not tinker.startswith(("tml-", "eyJ")):
-        words = "TINKER_API_KEY is not a Tinker key (they begin with tml-); copy it anew from the console"
-        yield Finding("keys", words, "wrong")
+    if "TINKER_API_KEY" in there:
+        from tasks.engines.tinker_server import check_credentials
+
+        yield from _problems("keys", check_credentials)
 
 
 def models() -> Iterator[Finding]:

@@ -82,6 +82,7 @@ def draw(logits: torch.Tensor, numbers: list[torch.Generator], sampling: Samplin
     by_block = pad(scores, (0, -scores.shape[1] % BLOCK), value=-torch.inf).unflatten(1, (-1, BLOCK))
     blocks = by_block.shape[1]
     uniform = torch.stack([torch.rand(blocks + BLOCK, generator=generator) for generator in numbers])
+    uniform.clamp_(min=torch.finfo(uniform.dtype).tiny)  # a noise of -inf would make an impossible token as good
     noise = -(-uniform.log()).log().to(scores.device)
     block = (by_block.logsumexp(dim=-1) + noise[:, :blocks]).argmax(dim=-1)
     within = by_block[torch.arange(len(numbers), device=scores.device), block]

@@ -122,32 +122,20 @@ async def train(
     Of several processes one trains, and its budget alone records what that cost; the others return what it made.
     """
     async with exclusive(f"training {key}", partial(progress, 0, 1)):
-        return kept_checkpoint(key) or await _train_and_keep(engine, documents, held_out, seed, key, progress, budget)
-
-
-async def _train_and_keep(
-    engine: Engine,
-    documents: list[Document],
-    held_out: list[Document],
-    seed: int,
-    key: str,
-    progress: Progress,
-    budget: Budget,
-) -> Checkpoint:
-    place = checkpoint_folder(key)
-    beside = place.with_name(f".{key}.{os.getpid()}")
-    _take_over_what_a_kill_left(place, beside)
-    started = time.monotonic()
-    trained = await engine.train(documents, held_out, seed, beside, progress)
-    seconds = round(time.monotonic() - started, 1)
-    earlier = [_within_data(checkpoint, beside, key) for checkpoint in trained.earlier]
-    trained = _within_data(trained, beside, key).model_copy(update={"earlier": earlier, "key": key, "seconds": seconds})
-    write_text(beside / "checkpoint.json", trained.model_dump_json(indent=1) + "\n")
-    if engine.price(train=1) != 0:
-        await _record_once(trained, budget)
-    shutil.rmtree(place, ignore_errors=True)
-    beside.rename(place)
-    return trained
+        if kept := kept_checkpoint(key):
+            return kept
+        place = checkpoint_folder(key)
+        beside = place.with_name(f".{key}.{os.getpid()}")
+        _take_over_what_a_kill_left(place, beside)
+        started = time.monotonic()
+        trained = await engine.train(documents, held_out, seed, beside, progress)
+        trained = _as_kept(trained, beside, key, round(time.monotonic() - started, 1))
+        write_text(beside / "checkpoint.json", trained.model_dump_json(indent=1) + "\n")
+        if engine.price(train=1) != 0:
+            await _record_once(trained, budget)
+        shutil.rmtree(place, ignore_errors=True)
+        beside.rename(place)
+        return trained
 
 
 async def _record_once(trained: Checkpoint, budget: Budget) -> None:
@@ -158,6 +146,12 @@ async def _record_once(trained: Checkpoint, budget: Budget) -> None:
     paid = StoredReply(content_key(paid=trained.key, weights=trained.identity), "training", {})
     if not budget.store.get([paid.key]):
         await budget.store.commit([paid], [budget.spending("training", trained.base_model, {}, trained.cost_usd)])
+
+
+def _as_kept(trained: Checkpoint, beside: Path, key: str, seconds: float) -> Checkpoint:
+    """With the places that it and its earlier ones are about to have."""
+    earlier = [_within_data(checkpoint, beside, key) for checkpoint in trained.earlier]
+    return _within_data(trained, beside, key).model_copy(update={"earlier": earlier, "key": key, "seconds": seconds})
 
 
 def _within_data(checkpoint: Checkpoint, beside: Path, key: str) -> Checkpoint:
