@@ -46,7 +46,7 @@ async def test_work_in_threads_waits_its_turn():
 
 async def test_different_work_goes_on_side_by_side():
     async with exclusive("training-x"):
-        await asyncio.wait_for(_take("training-y"), 5)
+        await asyncio.wait_for(_take("training-y"), 60)
 
 
 async def _take(what):

@@ -86,11 +86,9 @@ def refusing():
 
 async def test_a_key_that_the_server_refuses_is_one_sentence_and_is_not_repeated_in_it(monkeypatch, refusing):
     monkeypatch.setenv("TINKER_API_KEY", "tml-planted")
-    started = time.monotonic()
     with pytest.raises(UserError, match=r"http://127.0.0.1:\d+ refuses TINKER_API_KEY: .*401") as refused:
         await TinkerEngine(TRAINING.model_copy(update={"base_url": refusing})).preflight()
     assert "tml-planted" not in str(refused.value)
-    assert time.monotonic() - started < 10
 
 
 def test_turns_that_a_renderer_does_not_take_are_one_sentence():
