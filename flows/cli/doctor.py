@@ -24,9 +24,9 @@ from tasks.engines import get_engine
 from tasks.engines.served import HOSTED
 from tasks.engines.smollm2 import NAME as SMOLLM2
 from tasks.engines.smollm2 import find_source, is_made
-from tasks.judging.chat import KEYS as OF_SERVICES
 from tasks.judging.providers import check_key
 from tasks.paid.store import Store, store_file, store_is_shared
+from tasks.services.chat_server import KEYS as OF_SERVICES
 
 KEYS = {
     "ANTHROPIC_API_KEY": "https://api.anthropic.com",

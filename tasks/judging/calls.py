@@ -5,24 +5,20 @@ call.key                  # the same texts have the same key in any process: wha
 """
 
 import json
-import os
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
-from tasks.judging.retries import RetryPolicy
 from tasks.paid.prices import prices
 from tasks.paid.store import StoredReply, content_key
+from tasks.services.retries import RetryPolicy
 
 REFUSED = {"refusal", "content_filter"}
 CUT_OFF = {"max_tokens", "length", "model_context_window_exceeded"}
 """Why a reply can have ended but by itself, in the words of the Messages API, of chat completions, and of imitators."""
 TOP = 20
 """Tokens whose probabilities are asked for: the most that OpenAI's API gives."""
-SHORTEST_SECRET = 16
-"""A shorter key is a placeholder, such as "none": it may well be a word of an answer."""
 UNREADABLE = "That could not be read. {reminder}"
 
 
@@ -109,18 +105,6 @@ class Probe(Call):
         return content_key(probe=self.address, model=self.model, day=datetime.now(UTC).date().isoformat())
 
 
-class Received(NamedTuple):
-    """What one try brought back, word for word."""
-
-    text: str
-    """What it says; of a call that asks for probabilities those of its first token, as to_probabilities reads them."""
-    stop_reason: str
-    model: str
-    """The model that the service says it used; empty where it says none."""
-    tokens: dict[str, int] | None
-    """Tokens by kind, or None where the service gives a count that is none, or none at all."""
-
-
 def to_probabilities(text: str) -> dict[str, float] | None:
     """{token: p} of a reply that was asked for probabilities; None where it holds none."""
     try:
@@ -131,19 +115,6 @@ def to_probabilities(text: str) -> dict[str, float] | None:
         isinstance(held, dict) and bool(held) and all(type(p) in (int, float) and 0 <= p <= 1 for p in held.values())
     )
     return held if is_one else None
-
-
-def writable(text: str) -> str:
-    """Half of a surrogate pair (a cut emoji) cannot be written to a file: it becomes a question mark."""
-    return text.encode("utf-8", "replace").decode()
-
-
-def without_secrets(text: str, names: Iterable[str]) -> str:
-    """A server may repeat the key that it was sent: the keys in these variables of the environment are taken out."""
-    for name in names:
-        if len(secret := os.environ.get(name, "")) >= SHORTEST_SECRET:
-            text = text.replace(secret, f"[{name}]")
-    return text
 
 
 class JudgeReply(NamedTuple):

@@ -9,9 +9,11 @@ import os
 from typing import Any
 
 from tasks.catalog import UserError, address_in_environment
-from tasks.judging.calls import Call, JudgeReply, Received
-from tasks.judging.retries import Fault
-from tasks.judging.transport import (
+from tasks.judging.calls import Call, JudgeReply
+from tasks.schema import Judge
+from tasks.services.retries import Fault
+from tasks.services.transport import (
+    Received,
     SdkClient,
     as_text,
     count,
@@ -23,7 +25,6 @@ from tasks.judging.transport import (
     to_fault,
     unsendable,
 )
-from tasks.schema import Judge
 
 PATH = "/v1/messages"
 SECRETS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "SPILLOVER_JUDGE_KEY")
@@ -142,6 +143,6 @@ def fault(error: Exception, call: Call) -> Fault:
     import anthropic
 
     reason = reason_of(error, getattr(error, "body", None), SECRETS)
-    if mistake := mistake_of(error, reason, call, address_of(call.base_url), _key_names(call.base_url)[0]):
+    if mistake := mistake_of(error, reason, call.model, address_of(call.base_url), _key_names(call.base_url)[0]):
         raise UserError(mistake) from None
     return to_fault(anthropic, error, reason)

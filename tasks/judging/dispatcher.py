@@ -16,14 +16,15 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from tasks.catalog import UserError
-from tasks.judging.calls import Call, CallFailed, JudgeReply, Probe, Received, to_reply
-from tasks.judging.circuit_breaker import CircuitBreaker
-from tasks.judging.limits import AdaptiveLimit
+from tasks.judging.calls import Call, CallFailed, JudgeReply, Probe, to_reply
 from tasks.judging.providers import PROVIDERS, Client, Provider
-from tasks.judging.retries import LONGEST_WAIT, Fault
 from tasks.paid.budget import Budget
 from tasks.paid.prices import cost
 from tasks.paid.store import Spending, Store, StoredReply
+from tasks.services.circuit_breaker import CircuitBreaker
+from tasks.services.limits import AdaptiveLimit
+from tasks.services.retries import LONGEST_WAIT, Fault
+from tasks.services.transport import Received
 
 LONGEST_REPLY = 600.0
 """Seconds after which a try is over, even if bytes still arrive; no service allows a longer reply in one piece."""

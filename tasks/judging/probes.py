@@ -16,9 +16,9 @@ from tasks.judging.asking import gather_all
 from tasks.judging.calls import TOP, CallFailed, Probe, to_probabilities, to_reply
 from tasks.judging.dispatcher import Dispatcher
 from tasks.judging.providers import to_probe
-from tasks.judging.retries import RetryPolicy
 from tasks.paid.store import content_key
 from tasks.schema import Judge
+from tasks.services.retries import RetryPolicy
 
 SAY_THE_NUMBER = "Say the number {}."
 

@@ -10,10 +10,11 @@ from datetime import date
 from typing import Any, Protocol
 
 from tasks.judging import chat, claude
-from tasks.judging.calls import Call, JudgeReply, Probe, Received
+from tasks.judging.calls import Call, JudgeReply, Probe
 from tasks.judging.endings import announced_end
-from tasks.judging.retries import Fault
 from tasks.schema import Judge
+from tasks.services.retries import Fault
+from tasks.services.transport import Received
 
 
 class Client(Protocol):

@@ -9,9 +9,9 @@ from tasks.judging.calls import to_probabilities, to_reply
 from tasks.judging.chat import body, check_key, client, parse
 from tasks.judging.costs import judging_cost
 from tasks.judging.dispatcher import Dispatcher
-from tasks.judging.transport import NoMessage
 from tasks.paid.store import Store, StoredReply
 from tasks.schema import OPENAI, Judge
+from tasks.services.transport import NoMessage
 from tests.fakes.chat_api import ChatAPI, Top, completion, top_logprobs
 from tests.fakes.judging import judged, some_cases
 from tests.fakes.messages_api import Faults, Raw, Say, Status, judgment, question_of, score_of

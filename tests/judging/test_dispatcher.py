@@ -121,7 +121,7 @@ async def test_a_store_that_another_program_has_locked_is_waited_for_while_the_c
     with sqlite3.connect(data_folder() / "store" / "answers.db", check_same_thread=False) as other:
         other.execute("BEGIN IMMEDIATE")
         running = asyncio.create_task(judged(some_cases(50), in_flight=60, warn=said.append))
-        while len(api.requests) < 60 or not said:  # noqa: ASYNC110
+        while len(api.requests) < 60 or not said:
             assert not running.done(), "the calls under way did not wait for the lock"
             await asyncio.sleep(0.01)
         other.rollback()

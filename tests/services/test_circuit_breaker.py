@@ -1,6 +1,6 @@
 import asyncio
 
-from tasks.judging.circuit_breaker import OPENS_AFTER, CircuitBreaker
+from tasks.services.circuit_breaker import OPENS_AFTER, CircuitBreaker
 
 
 def a_breaker(max_outage=60.0):

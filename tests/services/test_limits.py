@@ -4,8 +4,8 @@ import types
 
 import pytest
 
-from tasks.judging import limits
-from tasks.judging.limits import AdaptiveLimit
+from tasks.services import limits
+from tasks.services.limits import AdaptiveLimit
 
 
 async def enter(limit, name, order, seconds=0.0, is_retry=False):

@@ -2,9 +2,8 @@ import json
 
 import pytest
 
-from tasks.judging.calls import Received
-from tasks.judging.transport import NoMessage, read_body
 from tasks.schema import Judge
+from tasks.services.transport import NoMessage, Received, read_body
 from tests.fakes.chat_api import ChatAPI
 from tests.fakes.judging import judged, some_cases
 from tests.fakes.messages_api import judgment

@@ -1,4 +1,4 @@
-"""What judges' services have in common, whatever they speak: connections, odd bodies, and what an error amounts to.
+"""What services have in common, whatever they speak: connections, odd bodies, and what an error amounts to.
 
 The SDKs of Anthropic and OpenAI are alike: the names of their errors, how a client is set up, how it sends a request.
 """
@@ -6,11 +6,10 @@ The SDKs of Anthropic and OpenAI are alike: the names of their errors, how a cli
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from tasks.catalog import without_login
-from tasks.judging.calls import Call, Received, without_secrets, writable
-from tasks.judging.retries import TOO_MANY_REQUESTS, Fault
+from tasks.services.retries import TOO_MANY_REQUESTS, Fault
 
 TIMEOUT = 180.0
 """Seconds without a byte after which a try is over."""
@@ -20,6 +19,20 @@ HERE = ("all://localhost", "all://127.0.0.1", "all://[::1]")
 """Addresses of this machine, as an HTTP client has them."""
 MOST_TOKENS = 10**9
 """A count above this is a mistake."""
+SHORTEST_SECRET = 16
+"""A shorter key is a placeholder, such as "none": it may well be a word of an answer."""
+
+
+class Received(NamedTuple):
+    """What one try brought back, word for word."""
+
+    text: str
+    """What it says; of a call that asks for probabilities those of its first token, as a JSON object."""
+    stop_reason: str
+    model: str
+    """The model that the service says it used; empty where it says none."""
+    tokens: dict[str, int] | None
+    """Tokens by kind, or None where the service gives a count that is none, or none at all."""
 
 
 class NoMessage(Exception):
@@ -88,6 +101,19 @@ def read_body(content: bytes, to_received: Callable[[Any, str], Received], secre
     )
 
 
+def writable(text: str) -> str:
+    """Half of a surrogate pair (a cut emoji) cannot be written to a file: it becomes a question mark."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def without_secrets(text: str, names: Iterable[str]) -> str:
+    """A server may repeat the key that it was sent: the keys in these variables of the environment are taken out."""
+    for name in names:
+        if len(secret := os.environ.get(name, "")) >= SHORTEST_SECRET:
+            text = text.replace(secret, f"[{name}]")
+    return text
+
+
 def as_text(value: Any) -> str:
     """A text as it is, and anything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value)
@@ -136,21 +162,21 @@ def reason_of(error: Any, body: Any, secrets: Iterable[str]) -> str:
     return without_secrets(f"{status} {name}: {words}" if status else f"{name}: {words}", secrets)
 
 
-def mistake_of(error: Any, reason: str, call: Call, place: str, key: str) -> str:
+def mistake_of(error: Any, reason: str, model: str, place: str, key: str, owner: str = "the judge's") -> str:
     """What every call of this run would meet at this place, with its remedy; nothing where another call may succeed.
 
-    `key` is the name of the variable whose key was sent.
+    `key` is the name of the variable whose key was sent; `owner` has the settings that name the model and the place.
     """
     status = getattr(error, "status_code", None)
     if status in (401, 403):
-        return f"{key}: the service refused it for {call.model} ({status}); set a key that may use it"
+        return f"{key}: the service refused it for {model} ({status}); set a key that may use it"
     if status == 404:
-        return f"{place} has no model {call.model!r} (404); mend the judge's model, or its base_url"
+        return f"{place} has no model {model!r} (404); mend {owner} model, or its base_url"
     if status == 402 or _is_out_of_credit(status, reason, error):
         return f"{place} wants to be paid first ({reason[:200]}); add credit there and resume the run"
     if status is not None and 300 <= status < 400:
         other = without_login(error.response.headers.get("location", "")) or "another address"
-        return f"{place} sends calls on to {other} ({status}), where no key is sent; mend the judge's base_url"
+        return f"{place} sends calls on to {other} ({status}), where no key is sent; mend {owner} base_url"
     return ""
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from tasks.judging.retries import LONGEST_WAIT, MAX_THROTTLED_TRIES, MAX_TRIES, Fault, RetryPolicy
+from tasks.services.retries import LONGEST_WAIT, MAX_THROTTLED_TRIES, MAX_TRIES, Fault, RetryPolicy
 
 BROKEN = Fault("a lost connection", is_transient=True)
 THROTTLED = Fault("too many", is_transient=True, status=429)

@@ -1,0 +1,153 @@
+"""A server of chat completions: which key it is sent, the client that asks it, and what its replies hold.
+
+A key is sent to its own server alone: a definition of someone else's names a server, and must not be able to name a key
+that is not meant for it. OPENAI_API_KEY goes to OpenAI; what a definition names in `key_variable` is the key of a
+service in KEYS, or is named SPILLOVER_..._KEY; SPILLOVER_JUDGE_KEY goes to any other server. On this machine none is
+needed.
+"""
+
+import ipaddress
+import math
+import os
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from tasks.catalog import UserError
+from tasks.services.retries import Fault
+from tasks.services.transport import count, mistake_of, reason_of, settings, text_or_empty, to_fault, unsendable
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+PATH = "/chat/completions"
+OPENROUTER = "openrouter.ai"
+KEYS = {"OPENAI_API_KEY": "api.openai.com", "OPENROUTER_API_KEY": OPENROUTER, "TOGETHER_API_KEY": "api.together.xyz"}
+"""Services whose keys have names that everyone knows: each goes to this host, and to no other."""
+OURS = re.compile(r"SPILLOVER_(\w+_)?KEY")
+"""How any other key is named that a definition may name: SPILLOVER_STORE holds a password, and is none."""
+
+
+# ---- key and address -----------------------------------------------------------------------------
+
+
+def objection(base_url: str, key_variable: str) -> str:
+    """Why a server cannot be asked with the key in this variable; nothing where it can."""
+    host, name = host_of(base_url), key_name(base_url, key_variable)
+    if KEYS.get(name, host) != host:
+        return f"would send {name} to {host}, and it is meant for {KEYS[name]} alone; name another key_variable"
+    if name not in KEYS and not OURS.fullmatch(name):
+        known = ", ".join(KEYS)
+        return f"names {name} as its key, which may be meant for another service; name it SPILLOVER_..._KEY, or {known}"
+    if name in KEYS and urlsplit(base_url).scheme.lower() != "https":
+        return f"would send {name} to {base_url}, where all on the way can read it; write https://"
+    if problem := unsendable(name):
+        return problem
+    if not os.environ.get(name) and not _is_here(host):
+        return f"asks {base_url}, and {name} is not set: export it (any word, where that server wants no key)"
+    return ""
+
+
+def key_name(base_url: str, key_variable: str) -> str:
+    """The environment variable whose key a server is sent."""
+    own = "OPENAI_API_KEY" if host_of(base_url) == KEYS["OPENAI_API_KEY"] else "SPILLOVER_JUDGE_KEY"
+    return key_variable or own
+
+
+def host_of(base_url: str) -> str:
+    """The server's name in lower case."""
+    return (urlsplit(base_url).hostname or "").lower()
+
+
+def _is_here(host: str) -> bool:
+    """Whether it is this machine."""
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
+
+
+def sdk_client(base_url: str, key_variable: str, connections: int, who: str = "a judge") -> "AsyncOpenAI":
+    """A client; what it takes from the environment is between its user and OpenAI, and goes to no other server.
+
+    Raises UserError, of `who`, for a key that is not meant for the server.
+    """
+    import openai
+
+    if problem := objection(base_url, key_variable):
+        raise UserError(f"{who} {problem}")
+    key = os.environ.get(key_name(base_url, key_variable)) or "none"
+    sdk = openai.AsyncOpenAI(base_url=base_url, api_key=key, **settings(openai, connections))
+    if host_of(base_url) != KEYS["OPENAI_API_KEY"]:
+        sdk.organization = sdk.project = None
+        sdk._custom_headers = {}
+    return sdk
+
+
+# ---- reading -------------------------------------------------------------------------------------
+
+
+def text_of(message: dict[str, Any], whole: str) -> tuple[str, str]:
+    """What a message says, and its refusal; of one whose content is odd the whole body."""
+    text, refusal = message.get("content"), text_or_empty(message.get("refusal"))
+    if isinstance(text, str) or refusal:
+        return text_or_empty(text) or refusal, refusal
+    is_empty = "content" in message and text is None and not message.get("tool_calls")
+    return "" if is_empty else whole, refusal
+
+
+def first_token(logprobs: Any) -> dict[str, float]:
+    """{token: p} of what the first token may be, the likeliest first; nothing where the service gives none."""
+    match logprobs:
+        case {"content": [{"top_logprobs": [*given]} as chosen, *_]}:
+            found: dict[str, float] = {}
+            for alternative in given or [chosen]:
+                match alternative:
+                    case {"token": str(token), "logprob": int() | float() as logprob} if not math.isnan(logprob):
+                        # Several tokens may be written alike, as parts of a character that is no text.
+                        found[token] = min(1.0, found.get(token, 0.0) + math.exp(min(logprob, 0.0)))
+            return found
+    return {}
+
+
+def tokens_of(usage: Any) -> dict[str, int] | None:
+    """Tokens by kind, or None where a count is missing or is no count; what a cache holds is part of the prompt."""
+    given = usage if isinstance(usage, dict) else {}
+    details = given.get("prompt_tokens_details")
+    parts = details if isinstance(details, dict) else {}
+    read, written = (
+        count(parts.get(name), is_always_counted=False) for name in ("cached_tokens", "cache_write_tokens")
+    )
+    asked, said = (count(given.get(name), is_always_counted=True) for name in ("prompt_tokens", "completion_tokens"))
+    if asked is None or said is None or read is None or written is None or read + written > asked:
+        return None
+    return {"input": asked - read - written, "output": said, "cache_read": read, "cache_write": written}
+
+
+# ---- what goes wrong -----------------------------------------------------------------------------
+
+
+def secrets_of(key_variable: str) -> tuple[str, ...]:
+    """The variables of the environment whose keys a server of chat completions may have been sent."""
+    return (*KEYS, "SPILLOVER_JUDGE_KEY", *filter(None, [key_variable]))
+
+
+def fault_of(error: Exception, model: str, base_url: str, key_variable: str, owner: str = "the judge's") -> Fault:
+    """What an error amounts to; `owner` has the settings that name the model and the place.
+
+    Raises UserError for what its user must mend, and the error itself where it is none of the service's.
+    """
+    import openai
+
+    status = getattr(error, "status_code", None)
+    reason = reason_of(error, {"error": getattr(error, "body", None)}, secrets_of(key_variable))
+    if status == 404:
+        raise UserError(
+            f"{base_url} has nothing for {model!r} ({reason[:200]}); mend {owner} model, provider or base_url, which "
+            "mostly ends in /v1"
+        ) from None
+    is_moderation = status == 403 and host_of(base_url) == OPENROUTER  # a text was flagged, and only that one
+    key = key_name(base_url, key_variable)
+    if not is_moderation and (mistake := mistake_of(error, reason, model, base_url, key, owner)):
+        raise UserError(mistake) from None
+    return to_fault(openai, error, reason)
