@@ -14,8 +14,8 @@ from flows.artifacts import ended, link_to_report
 from flows.judging import judge, judge_what_is_missing, probe_judges, refuse_too_many_unscored, report
 from flows.origin import default_run_name, now, origin
 from flows.preflight import check_judges
-from tasks.catalog import UserError, names, validate
-from tasks.definitions import as_yaml, choose_judges, load_eval
+from tasks.catalog import UserError, validate
+from tasks.definitions import as_yaml, choose_judges, eval_called, load_eval
 from tasks.files import write_text
 from tasks.judging.asking import UNSCORED_STATES
 from tasks.paid.budget import Budget
@@ -163,8 +163,8 @@ def _with_judges(evaluation: Eval, chosen: list[str], changes: dict[str, Any]) -
         return evaluation
     known = {judge.name: judge for judge in evaluation.judges}
     rules = {rule.name: rule for rule in evaluation.rules}
-    if evaluation.name in names("evals"):
-        current = load_eval(evaluation.name)
+    if found := eval_called(evaluation.name):
+        current = load_eval(found)
         known |= {judge.name: judge for judge in current.judges}
         rules |= {rule.name: rule for rule in current.rules}
     wanted = chosen or [judge.name for judge in evaluation.judges]

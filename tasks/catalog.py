@@ -49,9 +49,21 @@ def data_folder() -> Path:
 
 
 def names(kind: str) -> list[str]:
-    """Names to be found in data/<kind>, sorted: definitions are files, sets of documents and models are folders."""
-    found = (data_folder() / kind).glob("*.yaml" if kind in ("experiments", "evals") else "*/")
-    return sorted(p.stem if p.is_file() else p.name for p in found)
+    """Names to be found in data/<kind>, sorted: definitions are files, sets of documents and models are folders.
+
+    An eval in a sub-folder is found by both, as traits/optimism, and is named by the last alone.
+    """
+    folder = data_folder() / kind
+    if kind in ("experiments", "evals"):
+        return sorted(file.relative_to(folder).as_posix().removesuffix(".yaml") for file in definition_files(kind))
+    return sorted(place.name for place in folder.glob("*/"))
+
+
+def definition_files(kind: str) -> list[Path]:
+    """The files of data/experiments, or those of data/evals and its sub-folders."""
+    folder = data_folder() / kind
+    within = folder.glob("[!.]*/*.yaml") if kind == "evals" else []
+    return sorted([*folder.glob("*.yaml"), *within])
 
 
 def relative_to_data(place: Path) -> str:

@@ -59,6 +59,11 @@ def load_eval(name: str) -> Eval:
     return evaluation
 
 
+def eval_called(name: str) -> str:
+    """What the eval of this name is found by, as traits/optimism for optimism; empty where data/evals has none."""
+    return next((found for found in names("evals") if found.rpartition("/")[2] == name), "")
+
+
 def load_evals(experiment: Experiment) -> list[Eval]:
     """The experiment's evals with the judges that it chooses; UserError for a judge that no eval has."""
     evals = [load_eval(name) for name in experiment.evals]
@@ -227,7 +232,7 @@ def _fixed_part(noun: BaseModel) -> dict[str, Any]:
     """All but what may change: how far a run may go, how hard it may try, and what is applied after the fact."""
     fields = noun.model_dump()
     if isinstance(noun, Experiment):
-        free = {"in_flight", "max_unscored", "max_outage"}
+        free = {"in_flight", "batch", "max_unscored", "max_outage"}
         fields = noun.model_dump(exclude={"published": True, "max_cost_usd": True, "targets": True, "judging": free})
     elif isinstance(noun, Eval):
         fields = noun.model_dump(

@@ -20,7 +20,7 @@ def show_catalog() -> None:
     for kind, describe in describers.items():
         console.print(f"{kind}, in {data_folder() / kind}", style="bold")
         for name in names(kind):
-            console.print(f"  {name:<28} {_first_sentence(describe, name)}")
+            console.print(f"  {name:<30} {_first_sentence(describe, name)}")
     console.print(f"documents, in {data_folder() / 'documents'}", style="bold")
     for name in names("documents"):
         console.print(f"  {name}")

@@ -34,7 +34,7 @@ from flows.serving.automations import NOTIFIER, put_automations
 from flows.serving.deployments import ON_NEW_DOCUMENTS, deployments, problem_of
 from flows.serving.report_server import LOOPBACK, serve_reports
 from flows.serving.server import LOOK_EVERY, is_healthy, local_server_is_kept, ui_address
-from tasks.catalog import data_folder, names, without_login
+from tasks.catalog import definition_files, names, without_login
 from tasks.documents.inbox import inbox_folder
 
 
@@ -128,8 +128,8 @@ async def _follow_definitions(runner: Runner, seen: object) -> None:
 
 def _definitions() -> object:
     """Changes whenever the deployments do."""
-    files = [file for kind in ("experiments", "evals") for file in (data_folder() / kind).glob("*.yaml")]
-    return [(file, file.stat().st_mtime_ns) for file in sorted(files)], names("documents")
+    files = [file for kind in ("experiments", "evals") for file in definition_files(kind)]
+    return [(file, file.stat().st_mtime_ns) for file in files], names("documents")
 
 
 async def _until_healthy() -> None:

@@ -12,8 +12,8 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tasks.catalog import UserError, excerpt, names, validate
-from tasks.definitions import load_eval
+from tasks.catalog import UserError, excerpt, validate
+from tasks.definitions import eval_called, load_eval
 from tasks.imports.choices import EVERY, NO_CHOICES, Choices
 from tasks.imports.model_rows import Row, read_models
 from tasks.imports.responses import to_response
@@ -179,7 +179,7 @@ def _refuse_questions_that_never_meet(rows: list[Row]) -> None:
 
 def _scales_of_eval(name: str) -> dict[str, Scale]:
     """The scales of the judges of an eval that is there."""
-    judges = load_eval(name).judges if name in names("evals") else []
+    judges = load_eval(found).judges if (found := eval_called(name)) else []
     return {judge.name: Scale(low=judge.scale_min, high=judge.scale_max) for judge in judges}
 
 
