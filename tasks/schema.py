@@ -286,6 +286,8 @@ class Judging(Written):
     """Names of judges of the evals. Empty: all of them."""
     in_flight: int = Field(50, ge=1, le=2000, title="In flight")
     """Judge calls under way at once, over all judges that ask one service."""
+    batch: bool = False
+    """Whether judges are asked in batches, at half the price: most end within an hour, all within a day."""
     max_unscored: float = Field(0.05, ge=0, le=1)
     """Share of one judge's judgments that failed, could not be read or were cut off; above it the run fails, after its
     report is written."""

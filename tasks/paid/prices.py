@@ -30,6 +30,20 @@ def prices(service: str, model: str, address: str = "") -> dict[str, float]:
     return _table().get(address or service, {}).get(model, {})
 
 
+def batch_prices(known: dict[str, float]) -> dict[str, float]:
+    """The same for what is asked in batches: batch_input and batch_output, and tokens of a cache at the share of input.
+
+    Without these two nothing is known, but that what is free stays so.
+    """
+    if known and not any(known.values()):
+        return known
+    if not {"input", "output", "batch_input", "batch_output"} <= known.keys():
+        return {}
+    share = known["batch_input"] / known["input"] if known["input"] else 0.0
+    cached = {kind: share * known[kind] for kind in ("cache_write", "cache_read") if kind in known}
+    return {"input": known["batch_input"], "output": known["batch_output"], **cached}
+
+
 def cost(known: dict[str, float], tokens: dict[str, int] | None) -> float | None:
     """US dollars for these tokens by kind, or None where a price or the tokens are unknown; what is free stays so."""
     if tokens is None:

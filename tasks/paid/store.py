@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,6 +75,15 @@ spending = Table(
     Column("tokens", Text, nullable=False),
     Column("usd", Float),
 )
+batches = Table(
+    "batches",
+    metadata,
+    Column("marker", String(64), primary_key=True),
+    Column("service", Text, nullable=False),
+    Column("requests", Text, nullable=False),
+    Column("newest", Text, nullable=False),
+    Column("id", Text, nullable=False),
+)
 
 
 class StoredReply(NamedTuple):
@@ -96,6 +105,21 @@ class Spending(NamedTuple):
     usd: float | None
 
 
+class OpenBatch(NamedTuple):
+    """Calls that were handed to a service together, of which not all that came back is stored yet."""
+
+    marker: str
+    """Its own name for it."""
+    service: str
+    """Where it is, in words that are the same for each call to that service and model."""
+    requests: dict[str, int]
+    """The key of each call, and which attempt is asked for."""
+    newest: str
+    """The service's newest batch just before this one; empty where there was none."""
+    id: str = ""
+    """The service's name for it; empty as long as it is not known whether the service has it."""
+
+
 class StoreFailed(UserError):
     """What was paid for could not be committed: nothing more may be paid."""
 
@@ -106,6 +130,9 @@ class _Commit(NamedTuple):
     answers: list[StoredReply]
     spent: list[Spending]
     done: "Future[None]"
+    batch: OpenBatch | None = None
+    ended: str = ""
+    """The marker of a batch that is open no longer."""
 
 
 class Store:
@@ -143,7 +170,24 @@ class Store:
 
         Raises StoreFailed where they cannot be, and from then on for every later call too.
         """
-        wanted = _Commit(list(new), list(spent), Future())
+        await self._write(_Commit(list(new), list(spent), Future()))
+
+    async def keep_batch(self, batch: OpenBatch) -> None:
+        """Commits that it is open, or what is known of it by now; raises as `commit` does."""
+        await self._write(_Commit([], [], Future(), batch))
+
+    async def end_batch(self, marker: str) -> None:
+        """Commits that all it brought is stored; raises as `commit` does."""
+        await self._write(_Commit([], [], Future(), ended=marker))
+
+    def open_batches(self, service: str) -> list[OpenBatch]:
+        """Those at this service, whichever run began them."""
+        columns = batches.c.marker, batches.c.service, batches.c.requests, batches.c.newest, batches.c.id
+        with self._read(), self.engine.connect() as connection:
+            rows = connection.execute(select(*columns).where(batches.c.service == service).order_by(batches.c.marker))
+            return [OpenBatch(*row[:2], json.loads(row[2]), *row[3:]) for row in rows]
+
+    async def _write(self, wanted: _Commit) -> None:
         self._waiting.append(wanted)
         self._writer.submit(self._commit_waiting)
         await asyncio.shield(asyncio.wrap_future(wanted.done))
@@ -154,7 +198,10 @@ class Store:
         if not arrived:
             return  # an earlier turn took it along
         try:
-            self._put_when_free([a for c in arrived for a in c.answers], [s for c in arrived for s in c.spent])
+            new, spent = [a for c in arrived for a in c.answers], [s for c in arrived for s in c.spent]
+            self._when_free(partial(self.put, new, spent))
+            for commit in (c for c in arrived if c.batch or c.ended):
+                self._when_free(partial(self._change_batch, commit.batch, commit.ended))
         except Exception as error:  # whatever it is: each caller that waits gets an error of its own
             self._failure = self._failure or _reason(error)
         for commit in arrived:
@@ -163,12 +210,12 @@ class Store:
             else:
                 commit.done.set_result(None)
 
-    def _put_when_free(self, new: list[StoredReply], spent: list[Spending]) -> None:
+    def _when_free(self, write: Callable[[], None]) -> None:
         """Waits for a database that is locked, or whose server is away: what would be lost is paid."""
         started = time.monotonic()
         while not self._failure:
             try:
-                self.put(new, spent)
+                write()
                 return
             except OperationalError as error:
                 waited = time.monotonic() - started
@@ -199,6 +246,12 @@ class Store:
                     connection.execute(self._insert_new, rows)
                 if paid:
                     connection.execute(insert(spending), paid)
+
+    def _change_batch(self, batch: OpenBatch | None, ended: str) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(delete(batches).where(batches.c.marker == (batch.marker if batch else ended)))
+            if batch:
+                connection.execute(insert(batches), batch._asdict() | {"requests": json.dumps(batch.requests)})
 
     def spending(self, run: str) -> list[Spending]:
         """Everything that a run has paid."""

@@ -1,4 +1,4 @@
-from tasks.paid.prices import dollars, prices
+from tasks.paid.prices import batch_prices, dollars, prices
 from tests.conftest import PROJECT
 
 
@@ -39,3 +39,13 @@ def test_a_server_of_ones_own_has_its_prices_with_and_without_a_slash(data):
     (data / "prices.yaml").write_text("http://h:8000/:\n  m: {input: 1, output: 2.5, as_of: 2026-05-01}\n")
     assert prices("claude", "m", "http://h:8000") == {"input": 1, "output": 2.5}
     assert prices("claude", "m") == {}
+
+
+def test_batches_cost_what_is_listed_and_tokens_of_a_cache_the_same_share():
+    listed = {"input": 4.0, "output": 20.0, "cache_read": 0.4, "batch_input": 2.0, "batch_output": 8.0}
+    assert batch_prices(listed) == {"input": 2.0, "output": 8.0, "cache_read": 0.2}
+
+
+def test_a_batch_without_a_listed_price_has_none_unless_all_is_free():
+    assert batch_prices({"input": 4.0, "output": 20.0, "batch_input": 2.0}) == {}
+    assert batch_prices({"input": 0, "output": 0}) == {"input": 0, "output": 0}

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tasks.catalog import UserError
-from tasks.paid.store import Spending, Store, StoredReply, StoreFailed, content_key
+from tasks.paid.store import OpenBatch, Spending, Store, StoredReply, StoreFailed, content_key
 from tests.fakes.postgresql import serve_postgresql
 
 
@@ -198,3 +198,16 @@ def test_a_store_that_cannot_be_made_smaller_is_one_sentence_and_keeps_its_answe
         other.rollback()
     assert store.get(["k"])
     store.close()
+
+
+async def test_a_batch_is_open_until_all_that_it_brought_is_stored():
+    store = Store()
+    begun = OpenBatch("m1", "claude opus", {"k1": 0, "k2": 1}, newest="b0")
+    await store.keep_batch(begun)
+    await store.keep_batch(OpenBatch("m2", "another service", {"k3": 0}, newest=""))
+    assert Store().open_batches("claude opus") == [begun]
+    await store.keep_batch(begun._replace(id="b1"))
+    assert Store().open_batches("claude opus") == [begun._replace(id="b1")]
+    await store.end_batch("m1")
+    assert Store().open_batches("claude opus") == []
+    assert [batch.marker for batch in Store().open_batches("another service")] == ["m2"]
