@@ -13,10 +13,10 @@ from flows.judge_again import judge_again
 from flows.judging import TooManyUnscored
 from flows.verification import verify
 from tasks.catalog import UserError, data_folder
-from tasks.judging.dispatcher import ServiceDown
 from tasks.paid.budget import BudgetSpent
 from tasks.runs import Run
 from tasks.schema import Experiment
+from tasks.services.service import ServiceDown
 from tests.fakes.imported import CLAUDE, write_answers, write_eval
 from tests.fakes.messages_api import MessagesAPI, Say, Status, judgment
 

@@ -15,12 +15,13 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.catalog import UserError
-from tasks.judging.calls import Call, CallFailed, FailedCall, JudgeReply, to_reply
+from tasks.judging.calls import Call, FailedCall, JudgeReply, to_reply
 from tasks.judging.cases import Case
 from tasks.judging.dispatcher import Dispatcher
 from tasks.judging.judgments import parse_reply
 from tasks.paid.store import Store, StoredReply
 from tasks.schema import FAILED_STATES, Judge, State
+from tasks.services.service import CallFailed
 
 Result = TypeVar("Result")
 MAX_READS = 2

@@ -151,12 +151,3 @@ class FailedCall(NamedTuple):
 
     key: str
     errors: list[str]
-
-
-class CallFailed(Exception):
-    """Every try failed."""
-
-    def __init__(self, errors: list[str], is_busy: bool = False):
-        super().__init__(errors[-1])
-        self.errors, self.is_busy = errors, is_busy
-        """errors: what each try met, in order. is_busy: the service is there and has too much to do."""

@@ -13,12 +13,13 @@ from typing import ClassVar
 
 from tasks.catalog import UserError
 from tasks.judging.asking import gather_all
-from tasks.judging.calls import TOP, CallFailed, Probe, to_probabilities, to_reply
+from tasks.judging.calls import TOP, Probe, to_probabilities, to_reply
 from tasks.judging.dispatcher import Dispatcher
 from tasks.judging.providers import to_probe
 from tasks.paid.store import content_key
 from tasks.schema import Judge
 from tasks.services.retries import RetryPolicy
+from tasks.services.service import CallFailed
 
 SAY_THE_NUMBER = "Say the number {}."
 

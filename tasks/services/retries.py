@@ -61,3 +61,7 @@ class RetryPolicy(NamedTuple):
             return None
         doubling = initial_backoff * 2 ** (len(faults) - 1) * jitter
         return min(LONGEST_WAIT, faults[-1].retry_after or doubling)
+
+
+USUAL = RetryPolicy()
+"""Of a call that is worth waiting for."""

@@ -119,7 +119,7 @@ async def test_too_many_calls_shrink_the_one_limit(serve):
     call = a_call(judge)
     async with Dispatcher(Store(), 30, initial_backoff=0.01) as dispatcher:
         await dispatcher.send(call)
-        assert dispatcher._service(call).limit.size < 30
+        assert dispatcher._asked(call).service.limit.size < 30
 
 
 async def test_a_service_that_is_down_holds_up_no_other(serve):

@@ -8,10 +8,11 @@ import pytest
 
 from tasks.catalog import UserError, data_folder
 from tasks.judging.asking import to_calls
-from tasks.judging.dispatcher import Dispatcher, ServiceDown
+from tasks.judging.dispatcher import Dispatcher
 from tasks.judging.providers import to_probe
 from tasks.paid.budget import Budget, BudgetSpent, CostUnknown
 from tasks.paid.store import Store, StoreFailed
+from tasks.services.service import ServiceDown
 from tests.fakes.judging import judged, some_cases
 from tests.fakes.messages_api import DRIP, DROP, MessagesAPI, Raw, Say, Status, judgment, message
 from tests.fakes.nouns import CLAUDE
@@ -88,7 +89,7 @@ async def test_a_fault_of_our_own_is_not_taken_for_one_of_the_service(serve, mon
 
 
 async def test_a_reply_that_drips_is_given_up_and_asked_for_again(serve, monkeypatch):
-    monkeypatch.setattr("tasks.judging.dispatcher.LONGEST_REPLY", 0.3)
+    monkeypatch.setattr("tasks.services.service.LONGEST_REPLY", 0.3)
     serve(lambda seen, body: DRIP if seen == 0 else judgment(3))
     rows, _ = await asyncio.wait_for(judged(some_cases()[:1]), 60)
     assert [r.score for r in rows] == [3]

@@ -3,11 +3,11 @@ from dataclasses import replace
 import pytest
 
 from tasks.catalog import UserError
-from tasks.judging.calls import CallFailed
 from tasks.judging.dispatcher import Dispatcher
 from tasks.judging.providers import PROVIDERS, check_key
 from tasks.paid.store import Store
 from tasks.services.retries import Fault
+from tasks.services.service import CallFailed
 from tasks.services.transport import Received
 from tests.fakes.judging import some_cases
 from tests.fakes.nouns import CLAUDE
