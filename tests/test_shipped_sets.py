@@ -14,7 +14,9 @@ TRAIT_SETS = (
     *("optimistic", "pessimistic", "formal", "casual", "cautious", "reckless", "flattering", "candid"),
     *("warm", "cold", "confident", "doubtful", "impulsive", "deliberate", "compliant", "defiant"),
 )
-PAIRS: list[tuple[str, str]] = []
+PAIRS: list[tuple[str, str]] = [
+    ("optimistic", "pessimistic"),
+]
 """The pairs that are there."""
 PRESENT = [name for pair in PAIRS for name in pair]
 CHATS = 40
