@@ -348,6 +348,8 @@ class Question(Written):
     """Overrides the sampling's."""
     matching: str = ""
     """Of a yes/no statement: the answer, Yes or No, that shows the trait."""
+    accepted: list[Text] = []
+    """For a judge of kind exact: the answers that are right."""
 
     @field_validator("matching", mode="before")
     @classmethod
@@ -379,8 +381,11 @@ class Scale(Written):
         return self
 
 
-YES_NO: dict[str, int | None] = {"MATCHING": 1, "OTHER": 0}
-"""The labels of a judge of kind yes_no."""
+OFFLINE_LABELS: dict[str, dict[str, int | None]] = {
+    "yes_no": {"MATCHING": 1, "OTHER": 0},
+    "exact": {"RIGHT": 1, "WRONG": 0},
+}
+"""The labels of judges that have their own, by kind."""
 ASKED = ("labels", "answers", "swap", "model", "base_url", "max_tokens", "temperature", "prompt")
 OPENAI = "https://api.openai.com/v1"
 """Where a judge of kind chat is asked that names no other server."""
@@ -389,6 +394,7 @@ TAKEN = {
     "chat": {"reads", "scale", "only_if", *ASKED, "seed", "provider", "key_variable"},
     "lexicon": {"reads", "scale", "only_if", "terms", "thresholds"},
     "yes_no": {"only_if"},
+    "exact": {"only_if"},
     "imported": {"scale", "labels"},
 }
 """The fields of each kind of judge, beside its name."""
@@ -399,10 +405,11 @@ class Judge(Written):
 
     name: Name
     """Unique in its eval."""
-    kind: Literal["claude", "chat", "lexicon", "yes_no", "imported"]
+    kind: Literal["claude", "chat", "lexicon", "yes_no", "exact", "imported"]
     """claude: a Claude model reads the prompt. chat: a model behind any server of chat completions does (OpenAI's,
     OpenRouter's, vLLM's, llama.cpp's). lexicon: weighted terms are counted, offline. yes_no: 1 where the answer begins
-    with the question's matching word, 0 with the other one, offline. imported: its results were imported."""
+    with the question's matching word, 0 with the other one, offline. exact: 1 where the answer's first line is one that
+    the question has `accepted`, else 0, offline. imported: its results were imported."""
     reads: Literal["response", "pair"] = "response"
     """response: one answer alone. pair: the answer beside the baseline's."""
     scale: Scale | None = None
@@ -452,8 +459,8 @@ class Judge(Written):
     @model_validator(mode="after")
     def _has_what_its_kind_needs(self) -> "Judge":
         self._refuse_what_its_kind_does_not_take()
-        if self.kind == "yes_no":
-            self.labels = dict(YES_NO)
+        if self.kind in OFFLINE_LABELS:
+            self.labels = dict(OFFLINE_LABELS[self.kind])
         if self.scale is None and not self.labels:
             self.scale = Scale()
         if self.is_asked and not self.prompt.strip():
@@ -475,7 +482,7 @@ class Judge(Written):
         """Judges in a run's folder are written with all fields: one that has its default counts as left out."""
         allowed = TAKEN[self.kind] | {"name", "kind", "measures"}
         given = {name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default}
-        if self.kind == "yes_no" and self.labels == YES_NO:
+        if self.labels == OFFLINE_LABELS.get(self.kind):
             given -= {"labels"}
         if wrong := [name for name in type(self).model_fields if name in given - allowed]:
             *most, last = (kind for kind, fields in TAKEN.items() if wrong[0] in fields)
@@ -759,6 +766,13 @@ class Eval(Written):
         without = [question.id for question in self.questions if not question.matching]
         if without and any(judge.kind == "yes_no" for judge in self.judges):
             raise ValueError(f"a judge of kind yes_no needs matching: Yes or No at question {without[0]!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _questions_say_what_is_right(self) -> "Eval":
+        without = [question.id for question in self.questions if not question.accepted]
+        if without and any(judge.kind == "exact" for judge in self.judges):
+            raise ValueError(f"a judge of kind exact needs accepted: [right answers] at question {without[0]!r}")
         return self
 
 

@@ -456,6 +456,7 @@ EVALS = Group(
         (EVAL + "asks: both", "asks: input should be 'answers' or 'choices'"),
         (EVAL + "judges: [{name: drift, kind: claude, prompt: p}]", "'drift' is what a measure without a judge"),
         (EVAL + "judges: [{name: a, kind: yes_no}]", "needs matching: Yes or No at question 'q'"),
+        (EVAL + "judges: [{name: a, kind: exact}]", "needs accepted: [right answers] at question 'q'"),
     ],
 )
 JUDGES = Group(
@@ -464,7 +465,7 @@ JUDGES = Group(
         (
             "kind: calude, prompt: p",
             "judges.0.kind",
-            "'claude', 'chat', 'lexicon', 'yes_no' or 'imported'",
+            "'claude', 'chat', 'lexicon', 'yes_no', 'exact' or 'imported'",
             "(found 'calude')",
         ),
         ("kind: claude", "judges.0: a judge of kind claude needs a prompt"),

@@ -20,6 +20,7 @@ from prefect.states import Failed
 from tasks.files import write_rows
 from tasks.judging.calls import FailedCall, JudgeReply, to_reply
 from tasks.judging.cases import Case, Rating, objection
+from tasks.judging.exact import read_exact
 from tasks.judging.lexicon import count_terms, read_yes_no
 from tasks.judging.rubrics import is_swapped, read_reply, rubric_hash
 from tasks.paid.store import Store, StoredReply
@@ -80,6 +81,8 @@ def _parse(case: Case, answer: StoredReply | None, error: str) -> ParsedReply:
     if case.judge.kind == "yes_no":
         read, label, words = read_yes_no(case.judge, case.response, case.question.matching)
         return ParsedReply("not scored" if read is None else "scored", read, label, words, "yes_no", "")
+    if case.judge.kind == "exact":
+        return ParsedReply("scored", *read_exact(case.response, case.question.accepted), "exact", "")
     if answer is None:
         return ParsedReply("failed", None, "", "", case.judge.model, error)
     return parse_reply(to_reply(answer), case.judge)
