@@ -55,10 +55,10 @@ def unanswered(calls: list[JudgeCall], store: Store, ask_again: frozenset[str] =
     `ask_again` holds the keys of calls that only a score settles.
     """
     replies = {key: to_reply(answer) for key, answer in store.get(call.key for call, _ in calls).items()}
-    return [c for c in calls if _reads_left(c, replies.get(c.call.key), ask_again=c.call.key in ask_again)]
+    return [c for c in calls if reads_left(c, replies.get(c.call.key), ask_again=c.call.key in ask_again)]
 
 
-def _reads_left(judge_call: JudgeCall, reply: JudgeReply | None, ask_again: bool) -> int:
+def reads_left(judge_call: JudgeCall, reply: JudgeReply | None, ask_again: bool) -> int:
     """How many replies may still be asked for, given the last one.
 
     A reply that was cut off is asked for anew under a longer limit; one that ended by itself serves any.
@@ -100,7 +100,7 @@ async def _ask_until_readable(
     """Asks until a reply can be read or MAX_READS are used up; what is stored counts, unless it is asked again."""
     call, judge = judge_call
     reply = to_reply(stored) if stored else None
-    for _ in range(_reads_left(judge_call, reply, ask_again)):
+    for _ in range(reads_left(judge_call, reply, ask_again)):
         try:
             reply = await dispatcher.send(call, reply)
         except CallFailed as error:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 from tasks.paid.prices import prices
 from tasks.paid.store import StoredReply, content_key
 from tasks.services.retries import RetryPolicy
+from tasks.services.transport import Received
 
 REFUSED = {"refusal", "content_filter"}
 CUT_OFF = {"max_tokens", "length", "model_context_window_exceeded"}
@@ -144,6 +145,18 @@ def to_reply(answer: StoredReply) -> JudgeReply:
     """A stored answer as the reply that it was."""
     body = answer.body
     return JudgeReply(body["text"], body["stop_reason"], body["model"], answer.attempt, body["max_tokens"])
+
+
+def to_answer(call: Call, received: Received, previous: JudgeReply | None) -> StoredReply:
+    """What came back as it is stored, however it came; `previous` is the reply before it."""
+    body = {
+        "text": received.text,
+        "stop_reason": received.stop_reason,
+        "model": received.model or call.model,
+        "usage": received.tokens,
+        "max_tokens": call.max_tokens,
+    }
+    return StoredReply(call.key, call.kind, body, previous.attempt + 1 if previous else 0)
 
 
 class FailedCall(NamedTuple):

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from tasks.catalog import UserError
-from tasks.judging.calls import Call, JudgeReply, Probe, to_reply
+from tasks.judging.calls import Call, JudgeReply, Probe, to_answer, to_reply
 from tasks.judging.providers import PROVIDERS, Client, Provider
 from tasks.paid.budget import Budget
 from tasks.paid.prices import cost
@@ -116,14 +116,7 @@ class Dispatcher:
 
     async def _commit(self, call: Call, received: Received, previous: JudgeReply | None) -> StoredReply:
         """Counts what the reply cost and commits both together."""
-        body = {
-            "text": received.text,
-            "stop_reason": received.stop_reason,
-            "model": received.model or call.model,
-            "usage": received.tokens,
-            "max_tokens": call.max_tokens,
-        }
-        answer = StoredReply(call.key, call.kind, body, previous.attempt + 1 if previous else 0)
+        answer = to_answer(call, received, previous)
         await self.store.commit([answer], [self._spending(call, received)])
         return answer
 

@@ -46,16 +46,16 @@ class SdkClient:
         """`path` is where calls are posted, below the client's address."""
         import httpx2
 
-        self._client, self._path, self._raw_response = client, path, httpx2.Response
+        self.sdk, self._path, self._raw_response = client, path, httpx2.Response
 
     async def send(self, body: dict[str, Any]) -> bytes:
         """The response as it came: the SDK's own models take a fourth of the time, and other servers differ."""
-        response: Any = await self._client.post(self._path, body=body, cast_to=self._raw_response)
+        response: Any = await self.sdk.post(self._path, body=body, cast_to=self._raw_response)
         return bytes(response.content)
 
     async def close(self) -> None:
         """Closes the connections."""
-        await self._client.close()
+        await self.sdk.close()
 
 
 def settings(sdk: Any, connections: int) -> dict[str, Any]:

@@ -1,0 +1,107 @@
+"""Anthropic's Message Batches, by its SDK. Tested against a fake service; never run against the service itself."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import IO, Any
+
+from tasks.judging.batch_services import Outcome, Stage, each_line, in_words
+from tasks.paid.store import OpenBatch
+from tasks.services.retries import Fault
+
+PATH = "/v1/messages/batches"
+BLOCK = 1 << 20
+"""Bytes that are read of a file at once."""
+UPLOAD = 600.0
+"""Seconds for the answer to an upload."""
+LASTING = {
+    "invalid_request_error",
+    "authentication_error",
+    "permission_error",
+    "not_found_error",
+    "request_too_large",
+    "billing_error",
+}
+"""Errors that the same request would meet again."""
+
+
+class MessageBatches:
+    """Limits, states and results as https://platform.claude.com/docs/en/build-with-claude/batch-processing has them.
+
+    A batch bears no name or mark of ours. One whose creation was not answered is looked for among those that are newer
+    than the newest before it and hold as many requests, and known by the custom ids of its results.
+    """
+
+    MOST_REQUESTS = 100_000
+    MOST_BYTES = 256_000_000
+    FRAME = b'{"requests":[', b",\n", b"]}"
+    HAS_MARKERS = False
+
+    def __init__(self, sdk: Any):
+        """`sdk` is an AsyncAnthropic."""
+        self.sdk, self.batches = sdk, sdk.messages.batches
+
+    def request(self, key: str, body: dict[str, Any]) -> bytes:
+        """The custom id is the key of the call, of 64 letters: as long as the service allows."""
+        return json.dumps({"custom_id": key, "params": body}).encode()
+
+    async def newest(self) -> str:
+        """The name of the newest batch, empty where there is none."""
+        page = await self.batches.list(limit=1)
+        return page.data[0].id if page.data else ""
+
+    async def create(self, file: IO[bytes], _: str) -> str:
+        """Sends the file in pieces: as Python objects its requests would take many times its size."""
+        size = file.seek(0, 2)
+        file.seek(0)
+        options = {"headers": {"content-type": "application/json", "content-length": str(size)}, "timeout": UPLOAD}
+        made = await self.sdk.post(PATH, content=_pieces(file), cast_to=object, options=options)
+        return str(made["id"])
+
+    async def made_since(self, batch: OpenBatch) -> list[str]:
+        """Those newer than `batch.newest` that hold as many requests, the newest first."""
+        found = []
+        async for other in self.batches.list(limit=100):
+            if other.id == batch.newest:
+                break
+            if sum(_counts(other).values()) == len(batch.requests):
+                found.append(other.id)
+        return found
+
+    async def stage(self, name: str) -> Stage:
+        """The service counts all as processing until the whole batch has ended."""
+        batch = await self.batches.retrieve(name)
+        return Stage(batch.processing_status == "ended", in_words(_counts(batch)))
+
+    async def outcomes(self, name: str) -> AsyncIterator[Outcome]:
+        """The results, which are kept for 29 days."""
+        if not (await self.batches.retrieve(name)).results_url:
+            return
+        async for line in each_line(self.batches.with_streaming_response.results(name)):
+            yield _to_outcome(line)
+
+    async def cancel(self, name: str) -> None:
+        """What is being processed still ends."""
+        await self.batches.cancel(name)
+
+
+def _counts(batch: Any) -> dict[str, int]:
+    return {name: count for name, count in batch.request_counts.model_dump().items() if isinstance(count, int)}
+
+
+async def _pieces(file: IO[bytes]) -> AsyncIterator[bytes]:
+    while piece := file.read(BLOCK):
+        yield piece
+
+
+def _to_outcome(line: dict[str, Any]) -> Outcome:
+    key = str(line.get("custom_id"))
+    match line.get("result"):
+        case {"type": "succeeded", "message": message}:
+            return Outcome(key, json.dumps(message).encode())
+        case {"type": "errored", "error": {"error": {"type": str(kind), "message": str(words)}}}:
+            return Outcome(key, fault=Fault(f"{kind}: {words}", is_transient=kind not in LASTING))
+        case {"type": "canceled"}:
+            return Outcome(key, fault=Fault("the batch was cancelled", is_transient=True), is_cancelled=True)
+        case {"type": str(kind)}:
+            return Outcome(key, fault=Fault(f"{kind} in a batch", is_transient=True))
+    return Outcome(key, fault=Fault(f"an odd result in a batch: {json.dumps(line)[:200]}", is_transient=True))
