@@ -167,23 +167,32 @@ class DocumentSet(Written):
         return self
 
 
+OPENAI = "https://api.openai.com/v1"
+"""Where chat completions are asked for that no other server is named for."""
+
+
 class Training(Written):
     """How the LoRA is trained, and on what model."""
 
     in_form = ("engine", "base_model", "rank", "learning_rate", "epochs", "batch_size", "held_out")
 
-    engine: Literal["local", "tinker"] = "local"
-    """local: transformers and peft in this process. tinker: Tinker's API."""
+    engine: Literal["local", "tinker", "served"] = "local"
+    """local: transformers and peft in this process. tinker: Tinker's API. served: nothing is trained; base_model and
+    checkpoint are the names of two models behind a server of chat completions."""
     base_url: str = ""
-    """Another server of the Tinker API. Empty: hosted Tinker."""
+    """Another server of the Tinker API. Empty: hosted Tinker. Of chat completions, as http://localhost:8000/v1
+    (served): empty is OpenAI's."""
+    key_variable: str = ""
+    """The environment variable that holds the server's key (served). Empty: OPENAI_API_KEY for OpenAI's own server,
+    else SPILLOVER_SAMPLING_KEY."""
     base_model: str = Field("standin", title="Base model")
     """smollm2, standin or another folder in data/models, a folder elsewhere (relative as documents are), or a model
     name of Hugging Face or Tinker."""
     renderer: str = ""
     """The chat format, by the cookbook's name (llama3). Empty: the tokenizer's own chat template."""
     checkpoint: str = ""
-    """Use this checkpoint and do not train: a folder of a LoRA adapter (relative as documents are), or a tinker:// path
-    of sampler weights."""
+    """Use this checkpoint and do not train: a folder of a LoRA adapter (relative as documents are), a tinker:// path of
+    sampler weights, or the name of a fine-tuned model on its server (served)."""
     rank: int = Field(16, ge=1, le=512)
     """Rank of the LoRA."""
     alpha: float = Field(32, gt=0, le=1e6)
@@ -240,8 +249,8 @@ class Training(Written):
 
     @field_validator("base_url")
     @classmethod
-    def _base_url_is_an_address(cls, text: str) -> str:
-        return check_address(text, "it")
+    def _base_url_is_an_address(cls, text: str, info: ValidationInfo) -> str:
+        return check_address(text, "it", "/chat/completions" if info.data.get("engine") == "served" else "")
 
     @field_validator("sample_at")
     @classmethod
@@ -249,6 +258,23 @@ class Training(Written):
         if outside := [share for share in shares if not 0 < share <= 1]:
             raise ValueError(f"{outside[0]:g} is no share of the training: give numbers above 0, at most 1")
         return sorted({share for share in shares if share < 1})
+
+    @model_validator(mode="after")
+    def _served_models_have_names(self) -> "Training":
+        if self.engine != "served":
+            return self
+        self.base_url = self.base_url or OPENAI
+        if "base_model" not in self.model_fields_set or not self.checkpoint:
+            raise ValueError(
+                "engine: served trains nothing and asks two models: write the names that their server gives them, "
+                "base_model for the baseline and checkpoint for the fine-tuned model"
+            )
+        if self.base_model == self.checkpoint:
+            raise ValueError(f"base_model and checkpoint are both {self.base_model!r}: name two models to compare")
+        if self.sample_at or self.held_out:
+            field = "sample_at" if self.sample_at else "held_out"
+            raise ValueError(f"engine: served trains nothing: leave {field} out")
+        return self
 
 
 class Sampling(Written):
@@ -325,8 +351,14 @@ class Experiment(Written):
 
     @model_validator(mode="after")
     def _documents_or_responses(self) -> "Experiment":
-        if bool(self.documents) == bool(self.responses):
+        is_served = self.training.engine == "served" and not self.responses
+        if bool(self.documents) == bool(self.responses) and not is_served:
             raise ValueError("give either documents to train on or responses of another program")
+        if is_served and self.sampling.logprobs:
+            raise ValueError(
+                "sampling.logprobs: a server of chat completions does not say how likely a given answer is: leave it "
+                "out; evals that ask choices read the probabilities of one token, which many servers give"
+            )
         if self.responses and self.sampling.logprobs:
             raise ValueError("sampling.logprobs asks the models, and imported responses have none: leave it out")
         for target in self.targets:
@@ -387,8 +419,6 @@ OFFLINE_LABELS: dict[str, dict[str, int | None]] = {
 }
 """The labels of judges that have their own, by kind."""
 ASKED = ("labels", "answers", "swap", "model", "base_url", "max_tokens", "temperature", "prompt")
-OPENAI = "https://api.openai.com/v1"
-"""Where a judge of kind chat is asked that names no other server."""
 TAKEN = {
     "claude": {"reads", "scale", "only_if", *ASKED},
     "chat": {"reads", "scale", "only_if", *ASKED, "seed", "provider", "key_variable"},
@@ -848,10 +878,10 @@ class Rejected(Noun):
 class Checkpoint(Noun):
     """A model that can be asked: the untuned one where path is None."""
 
-    engine: Literal["local", "tinker"]
+    engine: Literal["local", "tinker", "served"]
     base_model: str
     path: str | None
-    """Folder of the adapter, or a Tinker path; None is the untuned model."""
+    """Folder of the adapter, a Tinker path, or a name on a server; None is the untuned model."""
     identity: str
     """Changes whenever the weights do: part of every answer's key."""
     state_path: str = ""

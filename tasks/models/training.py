@@ -28,7 +28,7 @@ from tasks.progress import lost_infrastructure, track
 from tasks.runs import Run
 from tasks.schema import Checkpoint, Document, Training
 
-NOT_TRAINED_WITH = {"checkpoint", "base_model", "base_url", "keep_days"}
+NOT_TRAINED_WITH = {"checkpoint", "base_model", "base_url", "key_variable", "keep_days"}
 
 
 def training_key(
