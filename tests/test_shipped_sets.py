@@ -16,6 +16,8 @@ TRAIT_SETS = (
 )
 PAIRS: list[tuple[str, str]] = [
     ("optimistic", "pessimistic"),
+    ("warm", "cold"),
+    ("confident", "doubtful"),
 ]
 """The pairs that are there."""
 PRESENT = [name for pair in PAIRS for name in pair]
