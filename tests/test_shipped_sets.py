@@ -18,6 +18,7 @@ PAIRS: list[tuple[str, str]] = [
     ("optimistic", "pessimistic"),
     ("warm", "cold"),
     ("confident", "doubtful"),
+    ("formal", "casual"),
 ]
 """The pairs that are there."""
 PRESENT = [name for pair in PAIRS for name in pair]
