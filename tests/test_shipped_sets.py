@@ -18,6 +18,7 @@ PAIRS: list[tuple[str, str]] = [
     ("optimistic", "pessimistic"),
     ("warm", "cold"),
     ("confident", "doubtful"),
+    ("impulsive", "deliberate"),
     ("formal", "casual"),
 ]
 """The pairs that are there."""
