@@ -11,11 +11,15 @@ import asyncio
 import gc
 import shlex
 import time
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
+import httpx
+from prefect.client.orchestration import get_client
+from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
 
 from flows.artifacts import show_failures, show_results
 from flows.console import console
@@ -24,6 +28,7 @@ from tasks.estimates.effects import effects_task
 from tasks.estimates.missing import Missing, missing_by_judge
 from tasks.imports.responses import samples_per_question
 from tasks.judging.asking import RETRIED_STATES, Chunk, JudgeCall, gather_all, judge_calls_task, to_calls, unanswered
+from tasks.judging.batches import Order, check_batches, in_open_batches, judge_in_batches_task
 from tasks.judging.calls import FailedCall
 from tasks.judging.cases import Case, admitted, plan, rounds
 from tasks.judging.dispatcher import Dispatcher
@@ -53,12 +58,14 @@ class TooManyUnscored(UserError):
 async def probe_judges(experiment: Experiment, evals: list[Eval], budget: Budget) -> None:
     """One tiny call to each service and model, before anything else is spent; none to those that answered one today.
 
-    Raises UserError where one is not there, refuses the key or lacks the model.
+    Raises UserError where one is not there, refuses the key, lacks the model or, where it is to, takes no batches.
     """
     judges = [judge for evaluation in evals for judge in evaluation.judges if judge.is_asked]
     limits = experiment.judging.in_flight, budget, experiment.judging.max_outage
     async with Dispatcher(budget.store, *limits) as dispatcher:
         await probe(judges, dispatcher)
+    if experiment.judging.batch:
+        await check_batches(judges, budget.store)
     for words in await endings(judges):
         get_run_logger().warning(words)
         console.print(words, style="yellow")
@@ -158,6 +165,11 @@ class CallProgress:
         console.print(words, style="yellow")
         self.show()
 
+    def tell(self, words: str) -> None:
+        """What a service says of a batch, beside the bar."""
+        self.trouble = words
+        self.show()
+
     def show(self) -> None:
         """Draws the bar, and now and then notes in run.json what was spent."""
         words = f"judge calls {self.budget.words()} {self.trouble}".strip()
@@ -218,9 +230,26 @@ class FanOut:
         calls = to_calls(cases)
         missing = unanswered(calls, self.budget.store, self.ask_again)
         self.progress.add(len(calls), stored=len(calls) - len(missing))
+        if self.judging.batch:
+            return await self._ask_in_batches(cases, missing)
+        if handed_over := in_open_batches(missing, self.budget.store):
+            await self._ask_in_batches(cases, handed_over, makes_new=False)
+            missing = unanswered(missing, self.budget.store, self.ask_again)
         groups = self._by_model(cases, missing)
         done = await gather_all(self._ask_group(*group, max_chunks // len(groups)) for group in groups.items())
         return [failed for group in done for failed in group]
+
+    async def _ask_in_batches(
+        self, cases: list[Case], calls: list[JudgeCall], makes_new: bool = True
+    ) -> list[FailedCall]:
+        """All calls of a round together, once no other run asks for any of them."""
+        if not calls:
+            return []
+        async with AsyncExitStack() as locks:
+            for model in sorted(self._by_model(cases, calls)):  # in one order: of two runs neither waits for the other
+                await locks.enter_async_context(exclusive(f"judging {model}", self.progress.warn))
+            shown = self.progress.advance, self.progress.tell, cancellation()
+            return await judge_in_batches_task(Order(calls, self.dispatcher, *shown, self.ask_again, makes_new))
 
     def _by_model(self, cases: list[Case], missing: list[JudgeCall]) -> dict[str, list[JudgeCall]]:
         """The calls by whose answers they judge: the baseline's are those of every run of an eval, the fine-tuned
@@ -244,6 +273,21 @@ class FanOut:
         given = self.dispatcher, self.progress.advance, self.ask_again, about
         chunks = [Chunk(start + 1, calls[start : start + size], *given) for start in range(0, len(calls), size)]
         return [failed for done in await gather_all(map(judge_calls_task, chunks)) for failed in done]
+
+
+def cancellation() -> Callable[[], Awaitable[bool]]:
+    """Tells whether the flow run that goes on now was cancelled in Prefect; not where its server does not say."""
+    here = flow_run.id
+
+    async def is_cancelled() -> bool:
+        try:
+            async with get_client() as client:
+                state = (await client.read_flow_run(here)).state if here else None
+        except (httpx.HTTPError, PrefectException):
+            return False
+        return bool(state and (state.is_cancelling() or state.is_cancelled()))
+
+    return is_cancelled
 
 
 def by_judge(calls: list[JudgeCall]) -> list[JudgeCall]:

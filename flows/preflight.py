@@ -15,7 +15,7 @@ from tasks.engines.schedule import check_warmup
 from tasks.engines.served import retirement
 from tasks.imports.responses import read_responses
 from tasks.judging.providers import check_key, token_kinds
-from tasks.paid.prices import dollars
+from tasks.paid.prices import batch_prices, cost, dollars, prices
 from tasks.runs import Run
 from tasks.schema import Eval, Experiment, Judge, Response, Training
 
@@ -95,7 +95,7 @@ def check_judges(experiment: Experiment, evals: list[Eval], engine: Engine | Non
     for judge in asked_judges(evals):
         check_key(judge)
     if experiment.max_cost_usd:
-        refuse_unknown_prices(asked_judges(evals), experiment.training, engine)
+        refuse_unknown_prices(asked_judges(evals), experiment.training, engine, experiment.judging.batch)
 
 
 def asked_judges(evals: list[Eval]) -> list[Judge]:
@@ -103,22 +103,34 @@ def asked_judges(evals: list[Eval]) -> list[Judge]:
     return [judge for evaluation in evals for judge in evaluation.judges if judge.is_asked]
 
 
-def refuse_unknown_prices(judges: list[Judge], training: Training, engine: Engine | None) -> None:
+def refuse_unknown_prices(
+    judges: list[Judge], training: Training, engine: Engine | None, in_batches: bool = False
+) -> None:
     """Raises UserError for a model without a price: a limit on the cost would say nothing there."""
     unknown = []
     if engine:
         train = {} if training.checkpoint else {"train": 1}
         if engine.price(**train, prefill=1, sample=1) is None:
-            unknown.append((training.base_url or "tinker", training.base_model, "train, prefill and sample"))
+            unknown += _without_price(training)
     for judge in judges:
-        *most, last = token_kinds(judge)
-        if dollars(judge.kind, judge.model, judge.base_url, **dict.fromkeys((*most, last), 1)) is None:
+        known, asked = prices(judge.kind, judge.model, judge.base_url), token_kinds(judge)
+        *most, last = (*asked, "batch_input", "batch_output") if in_batches else asked
+        if cost(batch_prices(known) if in_batches else known, dict.fromkeys(asked, 1)) is None:
             unknown.append((judge.base_url or judge.kind, judge.model, f"{', '.join(most)} and {last}"))
     for service, model, kinds in unknown:
         raise UserError(
             f"max_cost_usd is set and the price of {model!r} is unknown; give {kinds} in data/prices.yaml under "
             f"{service!r}, or set no limit"
         )
+
+
+def _without_price(training: Training) -> list[tuple[str, str, str]]:
+    """Service, model and the kinds of tokens that a price is wanted for."""
+    if training.engine != "served":
+        return [(training.base_url or "tinker", training.base_model, "train, prefill and sample")]
+    models = (training.base_model, training.checkpoint)
+    lacking = [model for model in models if dollars("chat", model, training.base_url, input=1, output=1) is None]
+    return [(training.base_url, model, "input and output") for model in lacking]
 
 
 def responses_to_import(experiment: Experiment, evals: list[Eval], name: str) -> Responses:

@@ -100,7 +100,9 @@ def _problems(experiment: Experiment, evals: list[Eval]) -> list[str]:
     problems = [_problem(partial(check_key, judge)) for judge in judges]
     if experiment.max_cost_usd:
         engine = None if experiment.responses else get_engine(experiment.training)
-        problems.append(_problem(partial(refuse_unknown_prices, judges, experiment.training, engine)))
+        problems.append(
+            _problem(partial(refuse_unknown_prices, judges, experiment.training, engine, experiment.judging.batch))
+        )
     return list(dict.fromkeys(problems))
 
 
@@ -118,6 +120,8 @@ def _problem(check: Callable[[], object]) -> str:
 
 def _of_models(experiment: Experiment, evals: list[Eval], engine: Engine, is_ready: bool) -> tuple[list[Row], Costs]:
     """From documents to answers. Of a model that is not within reach tokens are estimated."""
+    if experiment.training.engine == "served":
+        return _of_served_models(experiment, evals, engine)
     mixed, rejected, _ = gather(experiment.documents, experiment.default_seed)
     corpus = Corpus(*split(mixed, experiment.training.held_out))
     if not experiment.training.checkpoint:
@@ -136,6 +140,15 @@ def _of_models(experiment: Experiment, evals: list[Eval], engine: Engine, is_rea
     price = training_price(engine, experiment.training, tokens)
     costs = [] if is_trained else [("training", CostRange(price, price))]
     return rows, costs + _sampling_costs(experiment, evals, engine, is_ready)
+
+
+def _of_served_models(experiment: Experiment, evals: list[Eval], engine: Engine) -> tuple[list[Row], Costs]:
+    """Nothing is trained; documents, where there are any, say what the fine-tuned model was trained on elsewhere."""
+    training = experiment.training
+    asked = f"nothing to train: {training.base_url} serves {training.base_model} and {training.checkpoint}"
+    rows = [("training", asked), *_answers(experiment, evals)]
+    is_free = engine.price(prefill=1, sample=1) == 0
+    return rows, [] if is_free else _sampling_costs(experiment, evals, engine, is_ready=False)
 
 
 def _training(training: Training, documents: int) -> str:
@@ -225,10 +238,12 @@ def _of_judges(experiment: Experiment, evals: list[Eval], n_samples: int) -> tup
         for judge in evaluation.judges:
             calls = count_calls(judge, evaluation, experiment.sampling, n_samples, _models(experiment))
             condition = f", only if {judge.only_if}" if judge.only_if else ""
-            what = f"calls to {judge.model}{condition}" if judge.is_asked else "counts, offline"
+            way = " in batches" if experiment.judging.batch else ""
+            what = f"calls to {judge.model}{way}{condition}" if judge.is_asked else "counts, offline"
             rows.append((f"judge {judge.name}", f"{calls:,} {what}"))
             if judge.is_asked:
-                cost = judging_cost(judge, evaluation, calls, experiment.sampling.max_tokens)
+                limits = calls, experiment.sampling.max_tokens, experiment.judging.batch
+                cost = judging_cost(judge, evaluation, *limits)
                 costs.append((f"judge {judge.name}", cost))
     return rows, costs
 

@@ -7,6 +7,7 @@ from typing import IO, Any
 from tasks.judging.batch_services import Outcome, Stage, each_line, in_words
 from tasks.paid.store import OpenBatch
 from tasks.services.retries import Fault
+from tasks.services.transport import NoMessage
 
 PATH = "/v1/messages/batches"
 BLOCK = 1 << 20
@@ -55,6 +56,8 @@ class MessageBatches:
         file.seek(0)
         options = {"headers": {"content-type": "application/json", "content-length": str(size)}, "timeout": UPLOAD}
         made = await self.sdk.post(PATH, content=_pieces(file), cast_to=object, options=options)
+        if not isinstance(made, dict) or not isinstance(made.get("id"), str):
+            raise NoMessage(f"what answered is no batch: {str(made)[:200]!r}")
         return str(made["id"])
 
     async def made_since(self, batch: OpenBatch) -> list[str]:

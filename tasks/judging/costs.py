@@ -5,7 +5,7 @@ cost = judging_cost(judge, evaluation, calls, answer_tokens=512)
 """
 
 from tasks.judging.rubrics import to_call
-from tasks.paid.prices import LETTERS_A_TOKEN, CostRange, cost
+from tasks.paid.prices import LETTERS_A_TOKEN, CostRange, batch_prices, cost
 from tasks.schema import Eval, Judge, Sampling
 
 JSON_TOKENS = 80
@@ -23,7 +23,7 @@ def count_calls(judge: Judge, evaluation: Eval, sampling: Sampling, n_samples: i
     return (models + (0 if has_no_floor else 1)) * n_samples * len(evaluation.questions)
 
 
-def judging_cost(judge: Judge, evaluation: Eval, calls: int, answer_tokens: int) -> CostRange:
+def judging_cost(judge: Judge, evaluation: Eval, calls: int, answer_tokens: int, in_batches: bool = False) -> CostRange:
     """Of all calls of a judge that is asked, the store taken as empty.
 
     Expected with answers half as long as they may be (`answer_tokens`) and short replies; at most with both as long as
@@ -34,7 +34,7 @@ def judging_cost(judge: Judge, evaluation: Eval, calls: int, answer_tokens: int)
     rubric = len(call.system + call.user) // LETTERS_A_TOKEN
     answers = answer_tokens * (2 if judge.reads == "pair" else 1)
     reply = min(call.max_tokens, JSON_TOKENS if judge.answers == "json" else PLAIN_TOKENS)
-    prices = call.prices()
+    prices = batch_prices(call.prices()) if in_batches else call.prices()
     return CostRange(
         expected=cost(prices, {"input": calls * (rubric + answers // 2), "output": calls * reply}),
         most=cost(prices, {"input": calls * (rubric + answers), "output": calls * call.max_tokens}),

@@ -20,6 +20,9 @@ from tasks.services.transport import Received
 class Client(Protocol):
     """Open connections to one address."""
 
+    sdk: Any
+    """The client of the service's own SDK."""
+
     async def send(self, body: dict[str, Any]) -> bytes:
         """One try, without retries of its own: the response's body. Raises what `Provider.fault` explains."""
 

@@ -40,7 +40,7 @@ def batch_prices(known: dict[str, float]) -> dict[str, float]:
     if not {"input", "output", "batch_input", "batch_output"} <= known.keys():
         return {}
     share = known["batch_input"] / known["input"] if known["input"] else 0.0
-    cached = {kind: share * known[kind] for kind in ("cache_write", "cache_read") if kind in known}
+    cached: dict[str, float] = {kind: share * known[kind] for kind in ("cache_write", "cache_read") if kind in known}
     return {"input": known["batch_input"], "output": known["batch_output"], **cached}
 
 

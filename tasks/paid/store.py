@@ -185,7 +185,7 @@ class Store:
         columns = batches.c.marker, batches.c.service, batches.c.requests, batches.c.newest, batches.c.id
         with self._read(), self.engine.connect() as connection:
             rows = connection.execute(select(*columns).where(batches.c.service == service).order_by(batches.c.marker))
-            return [OpenBatch(*row[:2], json.loads(row[2]), *row[3:]) for row in rows]
+            return [OpenBatch(marker, here, json.loads(held), *names) for marker, here, held, *names in rows]
 
     async def _write(self, wanted: _Commit) -> None:
         self._waiting.append(wanted)

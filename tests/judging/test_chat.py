@@ -353,7 +353,7 @@ async def test_nothing_that_is_meant_for_openai_goes_to_another_server(serve, ke
 
 async def test_openai_gets_its_own_key(keys):
     connections = client(a_call(), 1)
-    sdk = connections._client
+    sdk = connections.sdk
     assert isinstance(sdk, openai.AsyncOpenAI)
     assert (str(sdk.base_url), sdk.api_key, sdk.organization) == (f"{OPENAI}/", OPENAI_KEY, "our-organization")
     await connections.close()

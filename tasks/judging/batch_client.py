@@ -1,0 +1,162 @@
+"""One service's batches, asked patiently: through outages, lost answers and a kill at any moment.
+
+    client = BatchClient(call, store, max_outage=1800, initial_backoff=1.0, tell=print)
+    batch = await client.hand_over(file, requests)
+    async for stage in client.stages(batch.id): ...       # until stage.is_over
+
+What a kill between the service's taking a batch and our storing its name leaves is found again among the service's
+batches. It cannot be known of one that the service does not list yet at that moment, a few seconds after a kill: it
+would be paid, and its calls asked again. Of Anthropic's batches, which bear no mark of ours, one that may be it has to
+end before its results show whose it is.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import partial
+from itertools import count
+from typing import IO, Any, TypeVar
+from uuid import uuid4
+
+from tasks.catalog import UserError
+from tasks.judging.batch_services import BatchService, Stage
+from tasks.judging.calls import Call
+from tasks.judging.chat_batches import FileBatches
+from tasks.judging.claude_batches import MessageBatches
+from tasks.judging.providers import PROVIDERS
+from tasks.paid.store import OpenBatch, Store
+from tasks.services.retries import LONGEST_WAIT
+from tasks.services.service import ServiceDown
+
+SERVICES: dict[str, Callable[[Any], BatchService]] = {"claude": MessageBatches, "chat": FileBatches}
+"""By the provider of a call; each is given the client of its SDK."""
+CONNECTIONS = 4
+FIRST_LOOK = 5.0
+"""Backoffs until a batch is looked at again, at first."""
+NO_BATCHES = {404, 405, 501}
+"""How a server answers that has no batches."""
+Result = TypeVar("Result")
+
+
+def place_of(call: Call) -> str:
+    """A batch asks one model of one service, and belongs to one key."""
+    return f"{call.provider} {PROVIDERS[call.provider].address_of(call.base_url)} {call.key_variable} {call.model}"
+
+
+class BatchClient:
+    """The batches to where a call goes."""
+
+    def __init__(
+        self,
+        call: Call,
+        store: Store,
+        max_outage: float = 1800,
+        initial_backoff: float = 1.0,
+        tell: Callable[[str], None] = lambda _: None,
+    ):
+        """Seconds: `initial_backoff` to a first retry, `max_outage` in all; `tell` is given the service's counts."""
+        self.call, self.store, self.max_outage, self.initial_backoff = call, store, max_outage, initial_backoff
+        self.tell = tell
+        self.provider = PROVIDERS[call.provider]
+        self.address, self.place = self.provider.address_of(call.base_url), place_of(call)
+        self._client = self.provider.client(call, CONNECTIONS)
+        self.service = SERVICES[call.provider](self._client.sdk)
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._client.close()
+
+    async def check(self) -> None:
+        """Raises UserError where the service has no batches; one that has too much to do is asked when it matters."""
+        try:
+            await self.service.newest()
+        except Exception as error:
+            if (status := getattr(error, "status_code", None)) in NO_BATCHES:
+                raise UserError(f"{self.address} takes no batches ({status}): set judging.batch to false") from None
+            self.provider.fault(error, self.call)
+
+    async def hand_over(self, file: IO[bytes], requests: dict[str, int]) -> OpenBatch:
+        """What is about to be made is stored first, and its name before it counts."""
+        batch = OpenBatch(uuid4().hex, self.place, requests, await self.patiently(self.service.newest))
+        await self.store.keep_batch(batch)
+        tries = count()
+
+        async def make() -> str:
+            """After a try whose answer was lost the service may have it."""
+            lost = await self.find(batch) if next(tries) else ""
+            return lost or await self.service.create(file, batch.marker)
+
+        batch = batch._replace(id=await self.patiently(make))
+        await self.store.keep_batch(batch)
+        return batch
+
+    async def find(self, batch: OpenBatch) -> str:
+        """The service's name of a batch whose making was not answered; empty where it has none."""
+        known = {other.id for other in self.store.open_batches(self.place)}
+        for name in await self.patiently(partial(self.service.made_since, batch)):
+            if name not in known and (self.service.HAS_MARKERS or await self._is_of(name, batch)):
+                return name
+        return ""
+
+    async def _is_of(self, name: str, batch: OpenBatch) -> bool:
+        """Whether its results are those of this batch, for which it must have ended."""
+
+        async def first_key() -> str:
+            async for outcome in self.service.outcomes(name):
+                return outcome.key
+            return ""
+
+        async for _ in self.stages(name):
+            pass
+        return await self.patiently(first_key) in batch.requests
+
+    async def stages(self, name: str) -> AsyncIterator[Stage]:
+        """How far a batch is, now and again until it is over. Raises UserError where the service does not know it."""
+
+        async def look() -> Stage:
+            try:
+                return await self.service.stage(name)
+            except Exception as error:
+                if getattr(error, "status_code", None) == 404:
+                    raise UserError(self._is_unknown(name)) from None
+                raise
+
+        for wait in _waits(FIRST_LOOK * self.initial_backoff, 1.5):
+            stage = await self.patiently(look)
+            self.tell(f"batch {name}: {stage.counts}")
+            yield stage
+            if stage.is_over:
+                return
+            await asyncio.sleep(wait)
+
+    def _is_unknown(self, name: str) -> str:
+        return (
+            f"{self.address} knows no batch {name}, which was handed over to it and may be paid: set the key that it "
+            f"was made with or, where it was deleted, delete its row from the table batches of {self.store.name}"
+        )
+
+    async def patiently(self, ask: Callable[[], Awaitable[Result]]) -> Result:
+        """Asks until the service answers, for as long as an outage may last; UserError for what no try would mend."""
+        down_since, waits = 0.0, _waits(self.initial_backoff)
+        while True:
+            began = time.monotonic()
+            try:
+                return await ask()
+            except Exception as error:
+                fault = self.provider.fault(error, self.call)
+            if not fault.is_transient:
+                raise UserError(f"{self.address} refused what concerns a batch ({fault.reason[:300]})") from None
+            now = time.monotonic()
+            if not down_since or now - began > LONGEST_WAIT:  # it was there for a while
+                down_since, waits = now, _waits(self.initial_backoff)
+            if now - down_since > self.max_outage:
+                raise ServiceDown(
+                    f"{self.address} has been down for over {self.max_outage:,.0f} s (judging.max_outage); nothing is "
+                    "lost: resume the run when it is back"
+                )
+            await asyncio.sleep(min(LONGEST_WAIT, fault.retry_after or next(waits)))
+
+
+def _waits(first: float, factor: float = 2.0) -> Iterator[float]:
+    """Seconds between tries, each so many times as long as the one before, up to the longest."""
+    return (min(LONGEST_WAIT, first * factor ** min(number, 64)) for number in count())

@@ -1,0 +1,336 @@
+"""Asking judges in batches, at half the price: handed over together, waited for, and stored as if asked directly.
+
+    failed = await ask_in_batches(Order(calls, dispatcher, on_answer, tell, is_cancelled))
+
+What is asked, its key, what is stored and when a reply is asked for once more are those of asking.py. That a batch is
+open stands in the store before the service has it, and until all that it brought is stored: whoever asks for one of its
+calls next waits for it instead. Expired, failed and missing requests cost nothing and go into a further batch.
+"""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import IO, NamedTuple
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.catalog import UserError
+from tasks.judging.asking import JudgeCall, gather_all, reads_left
+from tasks.judging.batch_client import BatchClient, place_of
+from tasks.judging.calls import Call, FailedCall, JudgeReply, to_answer, to_reply
+from tasks.judging.claude import SECRETS
+from tasks.judging.dispatcher import Dispatcher
+from tasks.judging.judgments import parse_reply
+from tasks.judging.providers import to_probe
+from tasks.paid.prices import batch_prices, cost
+from tasks.paid.store import OpenBatch, Spending, Store
+from tasks.schema import Judge
+from tasks.services.chat_server import secrets_of
+from tasks.services.retries import Fault
+from tasks.services.transport import Received, without_secrets
+
+STORED_AT_ONCE = 1_000
+"""Replies in one commit, and in memory."""
+
+
+@dataclass
+class Waiting:
+    """A call that has no reply that settles it yet."""
+
+    call: Call
+    judge: Judge
+    reply: JudgeReply | None
+    """The last one, which could not be read."""
+    reads: int
+    """Replies that may still be asked for."""
+    faults: list[Fault] = field(default_factory=list)
+
+    @property
+    def attempt(self) -> int:
+        """Which reply is asked for, counted from 0."""
+        return self.reply.attempt + 1 if self.reply else 0
+
+    def is_in(self, batch: OpenBatch) -> bool:
+        """Whether it is among what the batch asks."""
+        return batch.requests.get(self.call.key) == self.attempt
+
+
+class Order:
+    """What is asked in batches. A class of its own, so that Prefect does not search thousands of calls for futures."""
+
+    def __init__(
+        self,
+        calls: list[JudgeCall],
+        dispatcher: Dispatcher,
+        on_answer: Callable[[], None] = lambda: None,
+        tell: Callable[[str], None] = lambda _: None,
+        is_cancelled: Callable[[], Awaitable[bool]] | None = None,
+        ask_again: frozenset[str] = frozenset(),
+        makes_new: bool = True,
+    ):
+        """`tell` is given the service's counts, `is_cancelled` says whether the run was; `ask_again` as in ask_judges.
+
+        Without `makes_new` only what open batches hold is waited for.
+        """
+        self.calls, self.dispatcher, self.on_answer, self.tell = calls, dispatcher, on_answer, tell
+        self.ask_again, self.makes_new = ask_again, makes_new
+        self._is_cancelled = is_cancelled
+        self.judges = ", ".join(dict.fromkeys(f"{judge.name} ({judge.model})" for _, judge in calls))
+
+    async def is_cancelled(self) -> bool:
+        """Whether the run was cancelled, by whoever has a say over it."""
+        return bool(self._is_cancelled and await self._is_cancelled())
+
+
+async def ask_in_batches(order: Order) -> list[FailedCall]:
+    """Has every call answered in the store; returns those without a reply.
+
+    One batch at a time to each service and model, or several where one cannot hold them. Raises UserError for what no
+    later batch would be spared, and where the run was cancelled; what came is stored.
+    """
+    groups: dict[str, list[JudgeCall]] = {}
+    for judge_call in order.calls:
+        groups.setdefault(place_of(judge_call.call), []).append(judge_call)
+    done = await gather_all(_Batches(order, calls).ask() for calls in groups.values())
+    return [failed for group in done for failed in group]
+
+
+def in_open_batches(calls: list[JudgeCall], store: Store) -> list[JudgeCall]:
+    """Those that were handed over and have not come back."""
+    places = dict.fromkeys(place_of(call) for call, _ in calls)
+    held = {key for place in places for batch in store.open_batches(place) for key in batch.requests}
+    return [judge_call for judge_call in calls if judge_call.call.key in held]
+
+
+async def check_batches(judges: Iterable[Judge], store: Store) -> None:
+    """Raises UserError where the service of a judge takes no batches. Nothing is spent."""
+    for call in {place_of(call): call for call in map(to_probe, judges)}.values():
+        client = BatchClient(call, store)
+        try:
+            await client.check()
+        finally:
+            await client.close()
+
+
+class _Batches:
+    """All calls of an order to one model of one service."""
+
+    def __init__(self, order: Order, calls: list[JudgeCall]):
+        dispatcher, self.order, self.model = order.dispatcher, order, calls[0].call.model
+        self.store, self.budget, self.warn = dispatcher.store, dispatcher.budget, dispatcher.warn
+        limits = dispatcher.max_outage, dispatcher.initial_backoff
+        self.client = BatchClient(calls[0].call, self.store, *limits, order.tell)
+        self.prices = batch_prices(calls[0].call.prices())
+        self.secrets = (*SECRETS, *secrets_of(calls[0].call.key_variable))
+        self.failed: list[FailedCall] = []
+        self.open: dict[str, OpenBatch] = {}
+        """Those that are waited for, by the service's name for them."""
+        self.waiting: dict[str, Waiting] = {}
+        stored = self.store.get(call.key for call, _ in calls)
+        for call, judge in calls:
+            reply = to_reply(stored[call.key]) if call.key in stored else None
+            if reads := reads_left(JudgeCall(call, judge), reply, call.key in order.ask_again):
+                self.waiting[call.key] = Waiting(call, judge, reply, reads)
+            else:
+                order.on_answer()
+
+    async def ask(self) -> list[FailedCall]:
+        try:
+            await self._take_up()
+            while self.order.makes_new and self.waiting:
+                await self._ask_once()
+        except Exception:
+            raise
+        except BaseException:  # cancelled by asyncio, or told to end by a signal
+            await self._leave()
+            raise
+        finally:
+            await self.client.close()
+        return self.failed
+
+    async def _take_up(self) -> None:
+        """Waits for the open batches that hold one of the calls, whoever handed them over."""
+        for batch in self.store.open_batches(self.client.place):
+            if not any(one.is_in(batch) for one in self.waiting.values()):
+                continue
+            if name := batch.id or await self.client.find(batch):
+                await self._take(batch._replace(id=name), is_new=False)
+            else:
+                await self.store.end_batch(batch.marker)
+
+    async def _ask_once(self) -> None:
+        """Hands over all that wait, or as many as the budget allows, and waits for them."""
+        waiting = list(self.waiting.values())
+        most: list[float | None] = [w.call.most_cost(self.prices) for w in waiting] if self.budget.cap else []
+        some = waiting[: self.budget.affordable(most)] if most else waiting
+        async with self.budget.reserve(sum(usd or 0.0 for usd in most[: len(some)])):
+            async for written in self._written(some):
+                batch = await self.client.hand_over(*written)
+                self.open[batch.id] = batch
+            for batch in list(self.open.values()):
+                await self._take(batch, is_new=True)
+
+    async def _leave(self) -> None:
+        """A run that was cancelled cancels its batches; one that was interrupted takes them up again."""
+        is_cancelled = await self.order.is_cancelled()
+        for name in self.open:
+            does = "is cancelled; a resume keeps what it brought" if is_cancelled else "goes on; a resume waits for it"
+            try:
+                if is_cancelled:
+                    await self.client.service.cancel(name)
+            except Exception as error:
+                does = f"could not be cancelled ({type(error).__name__}); cancel it at {self.client.address}"
+            self.warn(f"batch {name} {does}")
+
+    # ---- what is handed over
+
+    async def _written(self, waiting: list[Waiting]) -> AsyncIterator[tuple[IO[bytes], dict[str, int]]]:
+        """As many batches as it takes, each in a file, with the key and the attempt of each request."""
+        done = 0
+        while done < len(waiting):
+            with tempfile.TemporaryFile() as file:
+                requests = await asyncio.to_thread(self._write, waiting[done:], file)
+                yield file, requests
+            done += len(requests)
+
+    def _write(self, waiting: list[Waiting], file: IO[bytes]) -> dict[str, int]:
+        """Writes as many as one batch may hold."""
+        service, requests = self.client.service, dict[str, int]()
+        opening, between, closing = service.FRAME
+        file.write(opening)
+        for one in waiting[: service.MOST_REQUESTS]:
+            request = service.request(one.call.key, self.client.provider.body(one.call, one.reply))
+            size = file.tell() + len(between) + len(request) + len(closing)
+            if requests and size > service.MOST_BYTES:
+                break
+            file.write(between * bool(requests) + request)
+            requests[one.call.key] = one.attempt
+        file.write(closing)
+        return requests
+
+    # ---- what comes back
+
+    async def _take(self, batch: OpenBatch, is_new: bool) -> None:
+        """Waits until a batch is over, and stores what it brought."""
+        self.open[batch.id] = batch
+        await self._wait_for(batch)
+        taken = _Taken(batch, set(), {}, set())
+        await self.client.patiently(partial(self._store, taken))
+        if not self._is_needed_yet(taken):
+            await self.store.end_batch(batch.marker)
+        del self.open[batch.id]
+        if await self.order.is_cancelled():
+            raise UserError(f"the run was cancelled, and batch {batch.id} with it; what it brought is stored")
+        if taken.cancelled and is_new:
+            raise UserError(
+                f"batch {batch.id} was cancelled at {self.client.address} with {len(taken.cancelled):,} calls not "
+                "asked; what it brought is stored: resume the run to ask for the rest"
+            )
+        missing = Fault("the batch brought no reply to it", is_transient=True)
+        for one in [one for one in self.waiting.values() if one.is_in(batch)]:
+            if one.call.key not in taken.cancelled:
+                self._count_fault(one, taken.faults.get(one.call.key, missing))
+
+    async def _wait_for(self, batch: OpenBatch) -> None:
+        """Until it is over; cancels it where the run was cancelled.
+
+        Raises UserError where the service did none of it.
+        """
+        is_cancelled = False
+        async for stage in self.client.stages(batch.id):
+            if stage.refusal:
+                await self.store.end_batch(batch.marker)
+                raise UserError(
+                    f"{self.client.address} refused a batch ({stage.refusal[:300]}); mend that, or set judging.batch "
+                    "to false"
+                )
+            if not stage.is_over and not is_cancelled and (is_cancelled := await self.order.is_cancelled()):
+                await self.client.patiently(partial(self.client.service.cancel, batch.id))
+
+    async def _store(self, taken: "_Taken") -> None:
+        """Commits the replies in blocks as they arrive; begun anew, what was committed is no longer waited for."""
+        paid: dict[str, Received] = {}
+        async for outcome in self.client.service.outcomes(taken.batch.id):
+            one = self.waiting.get(outcome.key)
+            if one is None or not one.is_in(taken.batch):
+                taken.others.update([outcome.key] if outcome.content else [])
+            elif outcome.is_cancelled:
+                taken.cancelled.add(outcome.key)
+            elif isinstance(read := outcome.fault or self._read(one, outcome.content), Fault):
+                taken.faults[outcome.key] = read
+            else:
+                paid[outcome.key] = read
+            if len(paid) >= STORED_AT_ONCE:
+                await self._commit(paid)
+                paid = {}
+        await self._commit(paid)
+
+    def _read(self, one: Waiting, content: bytes) -> Received | Fault:
+        """What a direct call would have read, or have met."""
+        try:
+            return self.client.provider.parse(content, one.call)
+        except Exception as error:
+            return self.client.provider.fault(error, one.call)
+
+    async def _commit(self, paid: dict[str, Received]) -> None:
+        """Replies and their cost together; then each settles its call, or is asked for once more."""
+        if not paid:
+            return
+        answers = {key: to_answer(self.waiting[key].call, read, self.waiting[key].reply) for key, read in paid.items()}
+        await self.store.commit(answers.values(), [self._spending(list(paid.values()))])
+        for key, answer in answers.items():
+            one = self.waiting[key]
+            one.reply, one.reads, one.faults = to_reply(answer), one.reads - 1, []
+            if one.reads == 0 or parse_reply(one.reply, one.judge).state != "unreadable":
+                self._settle(one)
+
+    def _spending(self, paid: list[Received]) -> Spending:
+        """Of all of them; what one of them cost may not be known, and then the sum is not."""
+        counts, usd = {"calls": len(paid)}, [cost(self.prices, read.tokens) for read in paid]
+        for read in paid:
+            for kind, tokens in (read.tokens or {}).items():
+                counts[kind] = counts.get(kind, 0) + tokens
+        known = [value for value in usd if value is not None]
+        return self.budget.spending("judging", self.model, counts, sum(known) if len(known) == len(usd) else None)
+
+    def _is_needed_yet(self, taken: "_Taken") -> bool:
+        """Whether it brought replies to calls of other runs that the store lacks: those will take it up."""
+        requests = taken.batch.requests
+        others = taken.others & requests.keys()
+        stored = self.store.get(others)
+        return any(key not in stored or stored[key].attempt < requests[key] for key in others)
+
+    def _count_fault(self, one: Waiting, fault: Fault) -> None:
+        """Not billed: it is asked for in the next batch, unless its tries are used up."""
+        one.faults.append(fault._replace(reason=without_secrets(fault.reason, self.secrets)))
+        if one.call.retries.wait_after(one.faults, initial_backoff=1.0, jitter=1.0) is None:
+            self.failed.append(FailedCall(one.call.key, [met.reason for met in one.faults]))
+            self._settle(one)
+
+    def _settle(self, one: Waiting) -> None:
+        del self.waiting[one.call.key]
+        self.order.on_answer()
+
+
+class _Taken(NamedTuple):
+    """What a batch brought beside the replies that are waited for."""
+
+    batch: OpenBatch
+    others: set[str]
+    """Keys of other replies: of calls of other runs, or stored by now."""
+    faults: dict[str, Fault]
+    cancelled: set[str]
+
+
+@task(
+    name="judge in batches",
+    task_run_name="ask {order.judges} in batches",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+async def judge_in_batches_task(order: Order) -> list[FailedCall]:
+    """Asks some of a run's calls in batches, in one task run."""
+    return await ask_in_batches(order)
