@@ -20,6 +20,7 @@ PAIRS: list[tuple[str, str]] = [
     ("confident", "doubtful"),
     ("impulsive", "deliberate"),
     ("formal", "casual"),
+    ("cautious", "reckless"),
 ]
 """The pairs that are there."""
 PRESENT = [name for pair in PAIRS for name in pair]
