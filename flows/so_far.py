@@ -32,7 +32,7 @@ def write_so_far(run: Run, folder: Path) -> Path:
         if run.finetuned.is_file() and not run.judged.is_file():
             progress = _judge_from_the_store(copy)
         write_effects(copy)
-        draw(copy)
+        draw(copy, only_svg=True)
         return write_text(folder / "report.html", render(copy, progress))
 
 

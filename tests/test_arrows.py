@@ -34,7 +34,7 @@ HOMES = {
     "anthropic": "tasks.judging.claude",
     "openai": "tasks.services.chat_server",
     "altair": "tasks.report",
-    "vl_convert": "tasks.report.rendering",
+    "vl_convert": "tasks.report.pictures",
     "pypdf": "tasks.report.rendering",
     "jinja2": "tasks.report.templates",
     "sqlalchemy": "tasks.paid.store",
@@ -48,7 +48,7 @@ HOMES = {
 MOST_LINES = 450
 LONGEST_FUNCTION = 45
 MOST_ON_THE_GROUND = 12
-DRAWN = 45
+DRAWN = 46
 """Arrows between rooms, as they stand; more of them is a change of the plan."""
 
 

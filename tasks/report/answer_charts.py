@@ -8,6 +8,7 @@ from tasks.report.chart_style import (
     GREY,
     HALF_WIDTH,
     WIDTH,
+    as_tooltips,
     colour_of_model,
     for_each_measure,
     header,
@@ -51,9 +52,9 @@ def _each_question(rows: altair.Chart, table: polars.DataFrame) -> altair.Chart:
 
 def _bars(rows: altair.Chart, scale: altair.Scale) -> altair.LayerChart:
     mean, low = (altair.X(f"{name}:Q", title="Mean score, or rate", scale=scale) for name in ("mean", "low"))
-    hover = ["question_id:N", "model:N", *tooltips(MEAN)]
+    hover = [*as_tooltips("question_id:N", "model:N"), *tooltips(MEAN)]
     bars = rows.mark_bar(opacity=0.75).encode(x=mean, color=colour_of_model(), tooltip=hover)
-    intervals = rows.mark_rule(strokeWidth=2, color=BLACK).encode(x=low, x2="high:Q")
+    intervals = rows.mark_rule(strokeWidth=2, color=BLACK).encode(x=low, x2=altair.X2("high:Q"))
     return altair.layer(bars, intervals).properties(width=WIDTH)
 
 
@@ -85,14 +86,14 @@ def five_numbers(judgments: polars.DataFrame, evaluation: Eval) -> polars.DataFr
 
 def boxes(numbers: polars.DataFrame) -> altair.VConcatChart:
     """Box plots of the scores of each question and model, of a table of five_numbers."""
-    hover = ["question_id:N", "model:N", "median:Q", "q1:Q", "q3:Q", "n:Q"]
+    hover = as_tooltips("question_id:N", "model:N", "median:Q", "q1:Q", "q3:Q", "n:Q")
 
     def draw(rows: altair.Chart, scale: altair.Scale) -> altair.LayerChart:
         base = _each_question(rows, numbers)
         low, q1, median = (altair.X(f"{name}:Q", title="Score", scale=scale) for name in ("low", "q1", "median"))
         return altair.layer(
-            base.mark_rule(color=GREY).encode(x=low, x2="high:Q"),
-            base.mark_bar(height=9, opacity=0.75).encode(x=q1, x2="q3:Q", color=colour_of_model()),
+            base.mark_rule(color=GREY).encode(x=low, x2=altair.X2("high:Q")),
+            base.mark_bar(height=9, opacity=0.75).encode(x=q1, x2=altair.X2("q3:Q"), color=colour_of_model()),
             base.mark_tick(color=BLACK, thickness=2, height=9).encode(x=median, tooltip=hover),
         ).properties(width=WIDTH)
 
@@ -113,10 +114,10 @@ def distribution(shares: polars.DataFrame) -> altair.FacetChart:
         xOffset=altair.XOffset("model:N", sort=list(MODELS)),
     )
     y = altair.Y("mean:Q", title="Share of answers", axis=altair.Axis(format="%"))
-    hover = ["place:N", "class:N", "model:N", *tooltips(("mean", "low", "high"), ".1%")]
+    hover = [*as_tooltips("place:N", "class:N", "model:N"), *tooltips(("mean", "low", "high"), ".1%")]
     layers = [
         base.mark_bar(opacity=0.75).encode(y=y, color=colour_of_model(), tooltip=hover),
-        base.mark_rule(strokeWidth=1.5, color=BLACK).encode(y="low:Q", y2="high:Q"),
+        base.mark_rule(strokeWidth=1.5, color=BLACK).encode(y=altair.Y("low:Q"), y2=altair.Y2("high:Q")),
     ]
     above = header(labelAngle=0, labelFontSize=12)
     facet = altair.Facet("place:N", sort=ordered(bars, "place"), title=None, header=above)

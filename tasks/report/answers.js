@@ -4,17 +4,37 @@
 const FILTERS = ["text", "tier", "side", "judge", "state", "low", "high"];
 const control = (name) => document.getElementById("filter-" + name);
 const form = document.getElementById("filter");
-const samples = [...document.querySelectorAll(".sample")];
 const questions = [...document.querySelectorAll("details.question")];
+const total = questions.reduce((sum, question) => sum + Number(question.dataset.samples), 0);
 const MOST_OPENED = 300;
 let index = null;
 let current = -1;
+
+// ---- answers are put into the page when they are needed ----------------------------------------------
+
+// They stand in <noscript>, which a browser that runs scripts takes for mere text: so a page of many opens at once.
+const unfilled = new Set(questions);
+
+function fill(question) {
+  if (!unfilled.delete(question)) return;
+  const place = question.querySelector(".samples");
+  place.innerHTML = place.textContent;
+}
+
+// Question by question while nothing else is to be done, so that the browser's own search finds them all.
+function fillTheRest() {
+  const [next] = unfilled;
+  if (!next) return;
+  fill(next);
+  (window.requestIdleCallback ?? setTimeout)(fillTheRest);
+}
 
 // ---- what is looked for ----------------------------------------------------------------------------
 
 // What is searched, read from the page once, when it is first needed.
 function indexed() {
-  index ??= samples.map((element) => ({
+  questions.forEach(fill);
+  index ??= [...document.querySelectorAll(".sample")].map((element) => ({
     element,
     question: element.closest("details"),
     tier: element.closest("details").dataset.tier,
@@ -28,7 +48,12 @@ function indexed() {
   return index;
 }
 
-const value = (name) => (control(name).type === "checkbox" ? (control(name).checked ? "1" : "") : control(name).value.trim());
+// What is chosen from a list may begin or end with blanks; what is typed is looked for without.
+function value(name) {
+  const { type, checked, value } = control(name);
+  if (type === "checkbox") return checked ? "1" : "";
+  return type === "search" ? value.trim() : value;
+}
 
 // The text as a pattern: any case, and nothing in it means anything but itself.
 const pattern = (text) => new RegExp(text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"), "giu");
@@ -70,11 +95,11 @@ function apply() {
     sample.element.classList.toggle("told", fit && !isInAnswers);  // what was found is seen, in the reasons too
     if (fit) found.set(sample.question, (found.get(sample.question) ?? 0) + 1);
   }
-  const total = [...found.values()].reduce((sum, count) => sum + count, 0);
+  const count = [...found.values()].reduce((sum, count) => sum + count, 0);
   if (active.length) show(found);
   else for (const question of questions) question.hidden = false;
-  say(active.length ? total : samples.length);
-  suggest(total === 0 ? active : []);
+  say(active.length ? count : total);
+  suggest(count === 0 ? active : []);
   document.getElementById("reading").classList.toggle("brief", !control("reasons").checked);
   current = -1;
   highlight();
@@ -91,7 +116,7 @@ function show(found) {
 }
 
 function say(count) {
-  const [shown, all] = [count, samples.length].map((number) => number.toLocaleString("en"));
+  const [shown, all] = [count, total].map((number) => number.toLocaleString("en"));
   control("count").textContent = `${shown} of ${all} ${control("count").dataset.unit}`;
 }
 
@@ -108,7 +133,7 @@ function suggest(active) {
   for (const { name, count } of helpful) {
     note.append(button(`Without ${described(name)}: ${count.toLocaleString("en")}`, [name]), " ");
   }
-  note.append(button(`Without any filter: ${samples.length.toLocaleString("en")}`, FILTERS));
+  note.append(button(`Without any filter: ${total.toLocaleString("en")}`, FILTERS));
 }
 
 function described(name) {
@@ -192,7 +217,13 @@ function follow() {
   control("reasons").checked = view.has("reasons");
   edited = null;
   apply();
-  const element = !address.includes("=") && document.getElementById(decoded(address));
+  if (!address.includes("=")) lead(decoded(address));
+}
+
+// To a question, to an answer of one, or to nothing that is here.
+function lead(id) {
+  for (const question of questions) if (`${id}.`.startsWith(`${question.id}.`)) fill(question);
+  const element = document.getElementById(id);
   if (element) reveal(element);
 }
 
@@ -217,7 +248,8 @@ function reveal(element) {
 // ---- keys --------------------------------------------------------------------------------------------
 
 function step(by) {
-  const shown = samples.filter((sample) => !sample.hidden && !sample.closest("details").hidden);
+  questions.forEach(fill);
+  const shown = document.querySelectorAll("details.question:not([hidden]) .sample:not([hidden])");
   if (!shown.length) return;
   current = Math.min(shown.length - 1, Math.max(0, current + by));
   document.querySelector(".sample.current")?.classList.remove("current");
@@ -230,7 +262,10 @@ function step(by) {
 function toggleAll() {
   const shown = questions.filter((question) => !question.hidden);
   const open = !shown.some((question) => question.open);
-  for (const question of shown) question.open = open;
+  for (const question of shown) {
+    fill(question);
+    question.open = open;
+  }
 }
 
 function toggleReasons() {
@@ -270,6 +305,7 @@ control("clear").addEventListener("click", () => drop(FILTERS));
 let due = 0;
 for (const question of questions) {
   question.addEventListener("toggle", () => {
+    fill(question);
     cancelAnimationFrame(due);
     due = requestAnimationFrame(highlight);
   });
@@ -279,3 +315,4 @@ form.hidden = false;
 document.querySelector(".keys").hidden = false;
 follow();
 if (location.hash.includes("=")) document.getElementById("answers").scrollIntoView();
+window.addEventListener("load", fillTheRest);

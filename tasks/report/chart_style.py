@@ -107,6 +107,14 @@ def tooltips(columns: Sequence[str], number_format: str = ".2f") -> list[altair.
     return [altair.Tooltip(f"{name}:Q", format=number_format) for name in columns]
 
 
+def as_tooltips(*columns: str) -> list[altair.Tooltip]:
+    """What a point says of itself: columns with their types, as "tier:N".
+
+    For a bare text, here as elsewhere in `encode`, Altair looks through its whole schema: a third of a chart's time.
+    """
+    return [altair.Tooltip(column) for column in columns]
+
+
 def ordered(table: polars.DataFrame, column: str) -> list[Any]:
     """The column's values, each once, in the order of the rows."""
     return list(dict.fromkeys(table[column]))

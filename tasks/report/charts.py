@@ -21,7 +21,7 @@ from tasks.report.effect_charts import effects_by_tier, matrix, overview, side_b
 from tasks.report.effect_rows import by_model, final, of_questions, of_tiers, overall
 from tasks.report.judge_pair_chart import judge_pair, pairs_of_scores, two_judges
 from tasks.report.line_charts import over_doses, over_training, over_training_by_run, training_curve
-from tasks.report.rendering import Save, join_pdfs, save
+from tasks.report.rendering import join_pdfs, saving
 from tasks.runs import Comparison, Run
 from tasks.schema import Compared, Eval
 from tasks.tables import as_table
@@ -271,17 +271,18 @@ OF_COMPARISON: tuple[Chart[polars.DataFrame], ...] = (
 # ---- drawing --------------------------------------------------------------------------------------
 
 
-def draw(run: Run, save: Save = save) -> Path:
-    """Draws all charts of a run, those of each eval first, and returns their folder."""
+def draw(run: Run, only_svg: bool = False) -> Path:
+    """Draws all charts of a run, those of each eval first, in all formats or as SVG alone; returns their folder."""
     results = RunResults.of(run)
-    for evaluation in run.evals() if results.has_measured else []:
-        of_eval = results.of_eval(evaluation)
-        for chart in OF_EVAL:
-            if picture := chart.make(of_eval):
-                save(picture.chart, chart.path(run.charts, evaluation.name), picture.table)
-    for chart_of_run in OF_RUN:
-        if picture := chart_of_run.make(results):
-            save(picture.chart, chart_of_run.path(run.charts), picture.table)
+    with saving(only_svg) as save:
+        for evaluation in run.evals() if results.has_measured else []:
+            of_eval = results.of_eval(evaluation)
+            for chart in OF_EVAL:
+                if picture := chart.make(of_eval):
+                    save(picture.chart, chart.path(run.charts, evaluation.name), picture.table)
+        for chart_of_run in OF_RUN:
+            if picture := chart_of_run.make(results):
+                save(picture.chart, chart_of_run.path(run.charts), picture.table)
     return run.charts
 
 
@@ -289,12 +290,13 @@ def draw_comparison(place: Comparison, rows: list[Compared]) -> None:
     """Draws the charts of a comparison, eval by eval, and all of them in one PDF, a page each."""
     shutil.rmtree(place.charts, ignore_errors=True)  # another comparison of that name may have had other charts
     effects, drawn = of_tiers(as_table(rows, Compared)), []
-    for name in effects["eval"].unique(maintain_order=True):
-        for chart in OF_COMPARISON:
-            if picture := chart.make(effects.filter(eval=name)):
-                path = chart.path(place.charts, name)
-                save(picture.chart.properties(title=f"{name}: {chart.title}"), path, picture.table)
-                drawn.append(path.with_name(f"{path.name}.pdf"))
+    with saving() as save:
+        for name in effects["eval"].unique(maintain_order=True):
+            for chart in OF_COMPARISON:
+                if picture := chart.make(effects.filter(eval=name)):
+                    path = chart.path(place.charts, name)
+                    save(picture.chart.properties(title=f"{name}: {chart.title}"), path, picture.table)
+                    drawn.append(path.with_name(f"{path.name}.pdf"))
     join_pdfs(drawn, place.pdf)
 
 

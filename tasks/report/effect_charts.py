@@ -14,6 +14,7 @@ from tasks.report.chart_style import (
     GREY,
     LIGHT_GREY,
     WIDTH,
+    as_tooltips,
     colours,
     for_each_measure,
     names_axis,
@@ -46,10 +47,14 @@ def effects_by_tier(effects: polars.DataFrame, evaluation: Eval) -> altair.VConc
         words = of_tiers.mark_text(align="left", color=GREY, fontSize=12)
         return altair.layer(
             zero_line(rows, "x"),
-            of_questions.mark_circle(size=90, opacity=0.5, color=GREY).encode(x=x, tooltip=["text:N", *numbers]),
-            of_tiers.mark_rule(strokeWidth=3, color=BLUE).encode(x=low, x2=f"{INTERVAL[1]}:Q"),
-            of_tiers.mark_point(filled=True, size=110, color=BLUE, opacity=1).encode(x=x, tooltip=["tier:N", *numbers]),
-            words.encode(x=altair.value(WIDTH + 10), text="means:N"),
+            of_questions.mark_circle(size=90, opacity=0.5, color=GREY).encode(
+                x=x, tooltip=[*as_tooltips("text:N"), *numbers]
+            ),
+            of_tiers.mark_rule(strokeWidth=3, color=BLUE).encode(x=low, x2=altair.X2(f"{INTERVAL[1]}:Q")),
+            of_tiers.mark_point(filled=True, size=110, color=BLUE, opacity=1).encode(
+                x=x, tooltip=[*as_tooltips("tier:N"), *numbers]
+            ),
+            words.encode(x=altair.value(WIDTH + 10), text=altair.Text("means:N")),
         ).properties(width=WIDTH, height=altair.Step(30))
 
     return for_each_measure(table, ("difference", *INTERVAL), draw)
@@ -79,9 +84,9 @@ def overview(table: polars.DataFrame) -> altair.LayerChart:
     )
     return altair.layer(
         zero_line(altair.Chart(table), "x"),
-        base.mark_rule(strokeWidth=3).encode(x=low, x2=f"{INTERVAL[1]}:Q", color=colour),
-        points.encode(x=x, color=colour, tooltip=["row:N", "shown:N", "means:N"]),
-        words.encode(x=altair.value(OVERVIEW_WIDTH + 12), text="means:N"),
+        base.mark_rule(strokeWidth=3).encode(x=low, x2=altair.X2(f"{INTERVAL[1]}:Q"), color=colour),
+        points.encode(x=x, color=colour, tooltip=as_tooltips("row:N", "shown:N", "means:N")),
+        words.encode(x=altair.value(OVERVIEW_WIDTH + 12), text=altair.Text("means:N")),
     ).properties(width=OVERVIEW_WIDTH, height=altair.Step(28))
 
 
@@ -113,7 +118,7 @@ def side_by_side(table: polars.DataFrame, runs: list[str], title: str = DIFFEREN
     `runs` are the labels of all groups of the comparison, also of those that are not in the table: each has its colour.
     """
     table = with_interval(without_slope(table))
-    labels, hover = ordered(table, "label"), ["label:N", "tier:N", *tooltips(("difference", *INTERVAL))]
+    labels, hover = ordered(table, "label"), [*as_tooltips("label:N", "tier:N"), *tooltips(("difference", *INTERVAL))]
     legend = altair.Legend(values=labels)
 
     def draw(rows: altair.Chart, scale: altair.Scale) -> altair.LayerChart:
@@ -125,7 +130,7 @@ def side_by_side(table: polars.DataFrame, runs: list[str], title: str = DIFFEREN
         x, low = (altair.X(f"{name}:Q", title=title, scale=scale) for name in ("difference", INTERVAL[0]))
         return altair.layer(
             zero_line(rows, "x"),
-            base.mark_rule(strokeWidth=3).encode(x=low, x2=f"{INTERVAL[1]}:Q"),
+            base.mark_rule(strokeWidth=3).encode(x=low, x2=altair.X2(f"{INTERVAL[1]}:Q")),
             base.mark_point(filled=True, size=80, opacity=1).encode(x=x, tooltip=hover),
         ).properties(width=WIDTH, height=altair.Step(16))
 
@@ -150,9 +155,9 @@ def matrix(table: polars.DataFrame, rows: list[str]) -> altair.LayerChart:
         x=altair.X("tier:N", sort=tiers, title=None, axis=above),
         y=altair.Y("row:N", sort=ordered(cells, "row"), title=None, axis=beside),
     )
-    hover = ["tier:N", "difference:Q", "words:N"]
+    hover = as_tooltips("tier:N", "difference:Q", "words:N")
     coloured = base.mark_rect(stroke="white").encode(color=_colour_of_share(cells["share"]), tooltip=hover)
-    text = base.mark_text(fontSize=12, color=BLACK).encode(text="words:N")
+    text = base.mark_text(fontSize=12, color=BLACK).encode(text=altair.Text("words:N"))
     return altair.layer(coloured, text).properties(width=altair.Step(84), height=altair.Step(30))
 
 

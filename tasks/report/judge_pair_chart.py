@@ -6,7 +6,7 @@ import altair
 import polars
 
 from tasks.estimates.judgments import ANSWER
-from tasks.report.chart_style import GREY, HALF_WIDTH, colour_of_model, header
+from tasks.report.chart_style import GREY, HALF_WIDTH, as_tooltips, colour_of_model, header
 from tasks.report.effect_rows import MODELS
 from tasks.schema import Condition, Eval, Judge, Rule
 
@@ -73,12 +73,13 @@ def two_judges(table: polars.DataFrame, pair: JudgePair) -> altair.FacetChart:
         y=altair.Y("up:Q", title=pair.up.name, scale=up),
         color=colour_of_model().legend(None),
         size=altair.Size("answers:Q", title="Answers", scale=altair.Scale(range=[10, 260], zero=False)),
-        tooltip=["across:Q", "up:Q", "answers:Q", "model:N"],
+        tooltip=as_tooltips("across:Q", "up:Q", "answers:Q", "model:N"),
     )
     layers = [points]
     if pair.rule:
         area = base.transform_filter("isValid(datum.left)").mark_rect(color=GREY, opacity=0.16)
-        layers = [area.encode(x=altair.X("left:Q", scale=across), x2="right:Q", y="bottom:Q", y2="top:Q"), points]
+        x, y = altair.X("left:Q", scale=across), altair.Y("bottom:Q")
+        layers = [area.encode(x=x, x2=altair.X2("right:Q"), y=y, y2=altair.Y2("top:Q")), points]
     above = header(labelFontSize=13, labelFontWeight="bold")
     column = altair.Column("model:N", sort=list(MODELS), title=None, header=above)
     return altair.layer(*layers).properties(width=HALF_WIDTH, height=HALF_WIDTH).facet(column=column)

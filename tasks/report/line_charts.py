@@ -10,6 +10,7 @@ from tasks.report.chart_style import (
     DIFFERENCE,
     ORANGE,
     WIDTH,
+    as_tooltips,
     colours,
     for_each_measure,
     ordered,
@@ -46,18 +47,18 @@ def _trained_share() -> altair.X:
 def _lines(table: polars.DataFrame, x: altair.X, colour: str = "") -> altair.VConcatChart:
     """A line with its band for each value of the column that gives the colour; without one, a single line."""
     table = with_interval(table)
-    colouring, hover = altair.value(BLUE), [x.shorthand, *tooltips(("difference", "low", "high"))]
+    colouring, hover = altair.value(BLUE), [*as_tooltips(x.shorthand), *tooltips(("difference", "low", "high"))]
     if colour:
         legend = altair.Legend(symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=3)
         colouring = altair.Color(f"{colour}:N", title=None, scale=colours(ordered(table, colour)), legend=legend)
-        hover = [f"{colour}:N", *hover]
+        hover = [*as_tooltips(f"{colour}:N"), *hover]
 
     def draw(rows: altair.Chart, scale: altair.Scale) -> altair.LayerChart:
         base = rows.encode(x=x, color=colouring)
         y, low = (altair.Y(f"{name}:Q", title=DIFFERENCE, scale=scale) for name in ("difference", "low"))
         return altair.layer(
             zero_line(rows, "y"),
-            base.mark_area(opacity=0.07 if colour else 0.18).encode(y=low, y2="high:Q"),
+            base.mark_area(opacity=0.07 if colour else 0.18).encode(y=low, y2=altair.Y2("high:Q")),
             base.mark_line(point={"size": 60}, strokeWidth=2.5).encode(y=y, tooltip=hover),
         ).properties(width=WIDTH, height=200)
 

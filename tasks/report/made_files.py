@@ -13,7 +13,6 @@ from pathlib import Path
 
 from tasks.estimates.effects import write_effects
 from tasks.report.charts import draw
-from tasks.report.rendering import Save, save, save_svg
 from tasks.report.report import write_report
 from tasks.runs import Run
 from tasks.tables import text_of
@@ -24,10 +23,10 @@ BEFORE, AFTER = 20, 40
 """Characters of a line that are shown around the first that differs."""
 
 
-def make_files(run: Run, save: Save = save) -> Path:
+def make_files(run: Run, only_svg: bool = False) -> Path:
     """Estimates, draws and writes all that is made of the run's rows; the path of the report, which comes last."""
     write_effects(run)
-    draw(run, save)
+    draw(run, only_svg)
     return write_report(run)
 
 
@@ -38,7 +37,7 @@ def differences(run: Run) -> dict[str, str]:
     """
     with tempfile.TemporaryDirectory() as folder:
         copy = run.copy_rows_to(Path(folder))
-        make_files(copy, save_svg)
+        make_files(copy, only_svg=True)
         names = sorted({str(file.relative_to(made.folder)) for made in (run, copy) for file in _made_files(made)})
         return {name: _difference(run.folder / name, copy.folder / name) for name in names}
 

@@ -1,54 +1,80 @@
 """A chart as files: its table as CSV, and the picture as SVG, HTML, PNG and PDF.
 
+with saving() as save:
     save(matrix(effects, ["measure"]), run.charts / "matrix", effects)
-
-The only module that turns a chart into pictures; it asks the network for nothing.
 """
 
 import io
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from subprocess import PIPE, Popen
+from typing import IO, Any, cast
 
 import altair
 import polars
 import pypdf
-import vl_convert
 
 from tasks.catalog import data_folder
 from tasks.files import write_bytes, write_text
+from tasks.report import pictures
 from tasks.report.chart_style import CONFIG
 from tasks.report.templates import Script, fill, script_text
 from tasks.tables import write_table
 from tasks.visible import visible
 
-PIXELS_PER_INCH = 108
-"""One and a half pixels a point: a chart as wide as a page has 1,650 of them."""
 VEGA_LITE = altair.SCHEMA_VERSION.removeprefix("v").rpartition(".")[0]
 
-Save = Callable[[Any, Path, polars.DataFrame], None]
+Save = Callable[[Any, Path, polars.DataFrame], object]
 """Takes a chart, the path of its files without a suffix, and the table beside it."""
 
 
-def save(chart: Any, path: Path, table: polars.DataFrame) -> None:
-    """Writes path.csv, .svg, .html, .png and .pdf; each appears only when it is whole.
+@contextmanager
+def saving(only_svg: bool = False) -> Iterator[Save]:
+    """Gives what writes path.csv, .svg, .html, .png and .pdf: at the end of the block all are there, each whole.
 
-    The chart is drawn once, and the pictures are made of that. The HTML asks the network for nothing.
+    A chart is drawn once, as SVG, and the others are made of that; `only_svg` leaves them out. The HTML asks the
+    network for nothing.
     """
-    spec = as_vega_lite(chart)
-    svg = _save_svg(spec, path, table)
-    html = fill("chart.html.j2", title=path.name, spec=spec, drawing=_drawing_script())
-    write_text(path.with_name(f"{path.name}.html"), html)
-    write_bytes(path.with_name(f"{path.name}.png"), vl_convert.svg_to_png(svg, ppi=PIXELS_PER_INCH))
-    write_bytes(path.with_name(f"{path.name}.pdf"), vl_convert.svg_to_pdf(svg))
+    if only_svg:
+        yield lambda chart, path, table: _save_svg(as_vega_lite(chart), path, table)
+        return
+    with printer() as to_print:
+
+        def save(chart: Any, path: Path, table: polars.DataFrame) -> None:
+            spec = as_vega_lite(chart)
+            to_print(_save_svg(spec, path, table), path)
+            html = fill("chart.html.j2", title=path.name, spec=spec, drawing=_drawing_script())
+            write_text(path.with_name(f"{path.name}.html"), html)
+
+        yield save
 
 
-def save_svg(chart: Any, path: Path, table: polars.DataFrame) -> None:
-    """Writes path.csv and path.svg alone, of which the other formats are made."""
-    _save_svg(as_vega_lite(chart), path, table)
+@contextmanager
+def printer() -> Iterator[Callable[[str, Path], None]]:
+    """Gives what writes PNG and PDF of an SVG, in a process beside that goes on meanwhile and ends with the block."""
+    printing: list[Future[None]] = []
+    command = [sys.executable, "-m", pictures.__name__]
+    with Popen(command, stdin=PIPE, stdout=PIPE) as process, ThreadPoolExecutor(1) as thread:
+        yield lambda svg, path: printing.append(thread.submit(_print, process, svg, path))
+    for done in printing:
+        done.result()
+
+
+def _print(process: Popen[bytes], svg: str, path: Path) -> None:
+    wanted, made = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
+    if process.poll() is None:
+        wanted.write(b"%d\n" % len(svg.encode()) + svg.encode())
+        wanted.flush()
+    if not (sizes := made.readline().split()):
+        raise RuntimeError(f"{path}: no PNG and no PDF, since the process that makes them ended with {process.wait()}")
+    for ending, size in zip(("png", "pdf"), sizes, strict=True):
+        write_bytes(path.with_name(f"{path.name}.{ending}"), made.read(int(size)))
 
 
 def as_vega_lite(chart: Any) -> dict[str, Any]:
@@ -68,7 +94,7 @@ def join_pdfs(files: Iterable[Path], target: Path) -> None:
 
 
 def _save_svg(spec: dict[str, Any], path: Path, table: polars.DataFrame) -> str:
-    svg = str(vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE))
+    svg = pictures.to_svg(spec, VEGA_LITE)
     write_table(path.with_name(f"{path.name}.csv"), table)
     write_text(path.with_name(f"{path.name}.svg"), svg)
     return svg
@@ -92,5 +118,5 @@ def _drawing_script() -> Script:
     made_of = sha256("\0".join((version("vl-convert-python"), VEGA_LITE, text)).encode()).hexdigest()[:12]
     kept = data_folder() / "cache" / f"vega-{made_of}.js"
     if not kept.is_file():
-        write_text(kept, vl_convert.javascript_bundle(text, VEGA_LITE))
+        write_text(kept, pictures.bundled(text, VEGA_LITE))
     return Script.of(kept.read_bytes().decode("utf-8"))

@@ -172,11 +172,31 @@ def test_the_address_of_an_answer_leads_to_it(standin, open_page):
     page = open_page(standin.report, "#factory_farming.zoos.finetuned.2")
     answer = page.locator("[id='factory_farming.zoos.finetuned.2']")
     assert answer.is_visible()
+    assert answer.evaluate("(one) => one.matches(':target')")
     assert page.locator("details.question[open]").count() == 1
     top = answer.bounding_box()["y"]
     assert 0 <= top < page.viewport_size["height"]
     page.locator("details.question[open] .link").first.click()
     assert page.url.endswith("#factory_farming.zoos.baseline.1")
+
+
+def test_without_scripts_every_answer_can_be_read(planted, open_page):
+    page = open_page(planted.report, java_script_enabled=False)
+    page.locator("details.question summary").first.click()
+    assert page.locator("details.question[open] .text:visible").count() == 4
+
+
+def test_the_browsers_own_search_finds_what_is_not_open(planted, open_page):
+    page = open_page(planted.report)
+    expect(page.locator(".text")).to_have_count(16)
+
+
+def test_a_tier_whose_name_begins_and_ends_with_blanks_can_be_chosen(planted, open_page):
+    planted.report.write_text(planted.report.read_text().replace('"direct"', '" direct "'))
+    page = open_page(planted.report)
+    page.select_option("#filter-tier", " direct ")
+    wait_for(page, 4)
+    assert count(open_page(planted.report, page.evaluate("location.hash"))) == count(page)
 
 
 def test_keys_search_step_through_the_answers_and_open_all(standin, open_page):
@@ -309,6 +329,7 @@ def contrast(*colours):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_by_day_and_by_night_every_text_can_be_read(planted, open_page, scheme):
     page = open_page(planted.report, color_scheme=scheme)
+    page.keyboard.press("o")
     found = page.evaluate(INKS)
     assert len(found) >= 8
     assert {name: contrast(ink, under) for name, ink, under in found if contrast(ink, under) < 4.5} == {}

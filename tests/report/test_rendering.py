@@ -8,7 +8,7 @@ import pypdf
 import pytest
 
 from tasks.report.effect_charts import effects_by_tier, matrix
-from tasks.report.rendering import join_pdfs, save, save_svg
+from tasks.report.rendering import join_pdfs, printer, saving
 from tasks.report.templates import Script
 from tasks.visible import visible
 from tests.fakes.two_judges import two_judge_effects, two_judge_eval
@@ -22,8 +22,9 @@ def with_texts(text):
 
 def test_a_chart_runs_no_script_but_its_own_whatever_a_question_says(tmp_path):
     evaluation, effects = with_texts("</script><script>alert(1)</script><!--<script>"), two_judge_effects()
-    save(effects_by_tier(effects, evaluation), tmp_path / "effects_e", effects)
-    save(matrix(effects, ["measure"]), tmp_path / "matrix", effects)
+    with saving() as save:
+        save(effects_by_tier(effects, evaluation), tmp_path / "effects_e", effects)
+        save(matrix(effects, ["measure"]), tmp_path / "matrix", effects)
     pages = [(tmp_path / f"{name}.html").read_text() for name in ("effects_e", "matrix")]
     scripts = [re.findall(r"<script([^>]*)>(.*?)</script>", page, re.DOTALL) for page in pages]
     (_, spec), (_, drawing) = scripts[0]
@@ -46,7 +47,8 @@ def test_a_control_character_is_drawn_as_what_it_is(tmp_path, odd):
     named = [polars.col(name) + polars.lit(odd) for name in ("tier", "measure")]
     effects = two_judge_effects().with_columns(named)
     chart = effects_by_tier(effects, with_texts(f"Why{odd}?"))
-    save(chart.properties(title=f"Title{odd}"), tmp_path / "effects", effects.head(0))
+    with saving() as save:
+        save(chart.properties(title=f"Title{odd}"), tmp_path / "effects", effects.head(0))
     drawn = "".join(ElementTree.fromstring((tmp_path / "effects.svg").read_text()).itertext())
     for text in (f"close{odd}", f"aligned{odd} (score, 0 to 100)", f"Title{odd}"):
         assert visible(text)[:20] in drawn
@@ -55,16 +57,28 @@ def test_a_control_character_is_drawn_as_what_it_is(tmp_path, odd):
 
 def test_the_table_of_a_chart_keeps_a_text_as_it_is(tmp_path):
     table = polars.DataFrame({"dose": [1.0], "question": ["from\x0ba page"]})
-    save_svg(altair.Chart(table).mark_point().encode(x="dose:Q", y="question:N"), tmp_path / "x", table)
+    with saving(only_svg=True) as save:
+        save(altair.Chart(table).mark_point().encode(x="dose:Q", y="question:N"), tmp_path / "x", table)
     assert (tmp_path / "x.csv").read_bytes() == b'"dose","question"\r\n1.0,"from\x0ba page"\r\n'
     assert r"from\x0ba page" in (tmp_path / "x.svg").read_text()
 
 
+def test_a_picture_that_cannot_be_made_is_named(tmp_path):
+    def print_all(*names):
+        with printer() as to_print:
+            for name in names:
+                to_print("no picture", tmp_path / name)
+
+    with pytest.raises(RuntimeError, match=r"odd: no PNG and no PDF, .* ended with 1"):
+        print_all("odd", "next")
+
+
 def test_pages_are_joined_in_their_order(tmp_path):
     table = polars.DataFrame({"dose": [1.0]})
-    for width in (100, 200):
-        chart = altair.Chart(table).mark_point().encode(x="dose:Q").properties(width=width)
-        save(chart, tmp_path / f"{width}", table)
+    with saving() as save:
+        for width in (100, 200):
+            chart = altair.Chart(table).mark_point().encode(x="dose:Q").properties(width=width)
+            save(chart, tmp_path / f"{width}", table)
     join_pdfs([tmp_path / "200.pdf", tmp_path / "100.pdf"], tmp_path / "all.pdf")
     widths = [page.mediabox.width for page in pypdf.PdfReader(tmp_path / "all.pdf").pages]
     assert len(widths) == 2

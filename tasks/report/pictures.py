@@ -1,0 +1,43 @@
+"""Pictures of charts, and the script that draws one in a page; the network is asked for nothing.
+
+The only module that knows vl_convert. `python -m tasks.report.pictures` makes PNG and PDF of the SVGs that it reads, in
+a process beside: vl_convert lets no other thread of its own process run meanwhile.
+"""
+
+import signal
+import sys
+from contextlib import suppress
+from typing import Any
+
+import vl_convert
+
+PIXELS_PER_INCH = 108
+"""One and a half pixels a point: a chart as wide as a page has 1,650 of them."""
+
+
+def to_svg(spec: dict[str, Any], vega_lite: str) -> str:
+    """The SVG of a spec; `vega_lite` is the version that it is written for, as 6.1."""
+    return str(vl_convert.vegalite_to_svg(spec, vl_version=vega_lite))
+
+
+def bundled(script: str, vega_lite: str) -> str:
+    """A script together with the parts of Vega that it calls."""
+    return str(vl_convert.javascript_bundle(script, vega_lite))
+
+
+def answer_requests() -> None:
+    """Reads SVGs, each behind a line with its length in bytes, until its input ends.
+
+    Writes for each a line with the lengths of PNG and PDF, and both.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends who asks, and with that this process
+    with suppress(BrokenPipeError):
+        while line := sys.stdin.buffer.readline():
+            svg = sys.stdin.buffer.read(int(line)).decode()
+            png, pdf = vl_convert.svg_to_png(svg, ppi=PIXELS_PER_INCH), vl_convert.svg_to_pdf(svg)
+            sys.stdout.buffer.write(b"%d %d\n" % (len(png), len(pdf)) + png + pdf)
+            sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    answer_requests()
