@@ -24,7 +24,6 @@ from tasks.schema import (
     Eval,
     Experiment,
     Judgment,
-    Message,
     Question,
     Response,
     Side,
@@ -85,10 +84,9 @@ def _hits(evals: list[Eval], judgments: polars.DataFrame) -> dict[AnswerKey, dic
 def to_row(conversation: Conversation, experiment: Experiment) -> dict[str, Any]:
     """A conversation as other programs read it: messages, and beside them where they come from."""
     r, question = conversation.response, conversation.question
-    turns = [*question.messages(experiment.sampling), Message(role="assistant", content=r.response)]
-    said = {"score", "label", "state", "reasoning"}
+    asked = [turn.model_dump() for turn in question.messages(experiment.sampling)]
     return {
-        "messages": [turn.model_dump() for turn in turns],
+        "messages": [*asked, {"role": "assistant", "content": r.response}],
         "model": MODELS[conversation.side],
         "eval": r.eval,
         "tier": r.tier,
@@ -96,7 +94,10 @@ def to_row(conversation: Conversation, experiment: Experiment) -> dict[str, Any]
         "sample": r.sample,
         "trained_share": r.trained_share,
         "state": r.state,
-        "judgments": {judgment.judge: judgment.model_dump(include=said) for judgment in conversation.judgments},
+        "judgments": {
+            j.judge: {"score": j.score, "reasoning": j.reasoning, "state": j.state, "label": j.label}
+            for j in conversation.judgments
+        },
         "hits": conversation.hits,
     }
 
