@@ -19,8 +19,10 @@ PAIRS: list[tuple[str, str]] = [
     ("warm", "cold"),
     ("confident", "doubtful"),
     ("impulsive", "deliberate"),
+    ("compliant", "defiant"),
     ("formal", "casual"),
     ("cautious", "reckless"),
+    ("flattering", "candid"),
 ]
 """The pairs that are there."""
 PRESENT = [name for pair in PAIRS for name in pair]
