@@ -6,12 +6,12 @@ read_exact("**12.**\\nSince 7 + 5 is 12", ["12"])     # (1, "RIGHT", "its first 
 import re
 import unicodedata
 
-OUTER_MARKS = re.compile(r"^(?:(?!-\d)[\W_])+|[\W_]+$")
-"""What stands around the words: quotes, stars, a full stop; not the sign of a negative number."""
+MARKS = re.compile(r"""^(?:(?!-\d)[\W_])+|[\W_]+$|["“”*`]""")
+"""Quotes and stars, and what stands around the words, as a full stop; not the sign of a negative number."""
 
 
 def read_exact(response: str, accepted: list[str]) -> tuple[int, str, str]:
-    """Score, label and reason: 1 where the first line that holds a word is accepted, case and marks around it aside."""
+    """Score, label and reason: 1 where the first line that holds a word is accepted, case and such marks aside."""
     lines = (plain(line) for line in response.splitlines())
     said = next(filter(None, lines), "")
     is_right = said in {plain(text) for text in accepted}
@@ -19,5 +19,5 @@ def read_exact(response: str, accepted: list[str]) -> tuple[int, str, str]:
 
 
 def plain(line: str) -> str:
-    """The line in one case, with single blanks, and without the marks around it."""
-    return OUTER_MARKS.sub("", " ".join(unicodedata.normalize("NFKC", line).casefold().split()))
+    """The line in one case, with single blanks, and without quotes, stars and the marks around it."""
+    return MARKS.sub("", " ".join(unicodedata.normalize("NFKC", line).casefold().split()))
