@@ -150,8 +150,11 @@ def record_base_model(work: Work, engine: Engine) -> None:
 
 
 async def read_documents(work: Work) -> None:
-    """Draws the run's documents from their sets, once; UserError for a set that is not there or has too few."""
-    if not work.run.documents.is_file():
+    """Draws the run's documents from their sets, once; UserError for a set that is not there or has too few.
+
+    Models that are served elsewhere may come without.
+    """
+    if work.experiment.documents and not work.run.documents.is_file():
         await asyncio.to_thread(documents_task, work.run.folder, work.experiment, work.seed)
 
 
@@ -176,6 +179,7 @@ async def train(work: Work, engine: Engine, planned: TrainingPlan | None) -> Che
     """The run's checkpoint: named in the definition, kept from an earlier training, or trained now."""
     if planned is None:
         checkpoint = engine.adapted(work.experiment.training.checkpoint)
+        get_run_logger().info(f"Nothing to train: {checkpoint.path} is there")
     else:
         checkpoint = await train_or_reuse(work, engine, planned)
     keep_with_run(work.run, checkpoint)
@@ -247,3 +251,13 @@ async def sample(work: Work, engine: Engine, checkpoint: Checkpoint) -> None:
     if work.needs_logprobs:
         await likelihood_task(run.folder, engine, *work.asked, checkpoint, budget)
     run.note(spent=budget.summary())
+    if checkpoint.engine == "served":
+        say_what_the_server_does_not_take(work, engine)
+
+
+def say_what_the_server_does_not_take(work: Work, engine: Engine) -> None:
+    """What only asking could show, in the terminal and in the report."""
+    found = warnings_of(engine)
+    work.run.note(about_sampling=found)
+    for warning in found:
+        warn(get_run_logger(), warning)

@@ -10,6 +10,10 @@ def get_engine(training: Training, today: str = "") -> Engine:
         from tasks.engines.local import LocalEngine
 
         return LocalEngine(training, today)
+    if training.engine == "served":
+        from tasks.engines.chat_completions import ChatCompletionsEngine
+
+        return ChatCompletionsEngine(training)
     from tasks.engines.tinker import TinkerEngine
 
     return TinkerEngine(training, today)

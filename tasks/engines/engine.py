@@ -13,6 +13,10 @@ Written = Callable[[int], None]
 """What a sampling may call while answers are written: tokens so far, those of unfinished answers too."""
 
 
+class NoLogprobs(UserError):
+    """A service has no probabilities of tokens."""
+
+
 class Request(NamedTuple):
     """One answer to be sampled."""
 
@@ -20,6 +24,15 @@ class Request(NamedTuple):
     """The rendered prompt."""
     seed: int
     """Of this answer alone, so that no answer depends on what else is asked."""
+
+
+class Paid(NamedTuple):
+    """What an answer took, as a service counts and charges it."""
+
+    prefill: int
+    """Tokens of its prompt; 0 where another answer to the same request has them."""
+    usd: float | None
+    """None where a price, or a count, is unknown."""
 
 
 class Reply(NamedTuple):
@@ -31,6 +44,8 @@ class Reply(NamedTuple):
     tokens: int
     """How many the model wrote."""
     state: Ended
+    paid: Paid | None = None
+    """None: all tokens of its request, at the engine's price."""
 
 
 class Text(NamedTuple):

@@ -20,7 +20,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.catalog import UserError
-from tasks.engines.engine import Engine, Progress, Text
+from tasks.engines.engine import Engine, NoLogprobs, Progress, Text
 from tasks.files import write_rows
 from tasks.locks import exclusive
 from tasks.models.sampling import PROMPT_TOKENS, SampleCount
@@ -131,22 +131,26 @@ async def probe_logprobs(evals: list[Eval], sampling: Sampling, engine: Engine, 
     """
     if not engine.is_remote or not (question := _first_question(evals, sampling)):
         return
-    text, untuned = (
-        Text(engine.render(question.messages(sampling)), engine.answer_tokens("Yes", False)),
-        engine.untuned(),
-    )
+    untuned, why = engine.untuned(), ""
+    text = Text(engine.render(question.messages(sampling)), engine.answer_tokens("Yes", False))
     try:
         logprobs = [logprob async for found in engine.logprobs(untuned, [text]) for _, logprob in found]
-    except TypeError:  # the SDK hands on that there are none
-        logprobs = []
+    except (TypeError, NoLogprobs) as none:  # Tinker's SDK hands on that there are none
+        logprobs, why = [], f" ({none})" if isinstance(none, NoLogprobs) else ""
     tokens = {"prefill": _length(text)}
     if (usd := engine.price(**tokens)) != 0:
         await budget.record("logprobs", untuned.base_model, tokens, usd)
     if not all(logprob < 0 for logprob in logprobs or [0.0]):  # NaN is none either
         raise UserError(
-            "the service that samples gives no logprobs of a prompt, which evals that ask choices and "
-            "sampling.logprobs need; leave both out, or use another service (training.base_url)"
+            f"the service that samples gives no logprobs{why}, which {_who_needs_them(evals, sampling)}; leave that "
+            "out, or use another service (training.base_url)"
         )
+
+
+def _who_needs_them(evals: list[Eval], sampling: Sampling) -> str:
+    asked = ", ".join(evaluation.name for evaluation in evals if evaluation.asks == "choices")
+    needs = [f"the evals that ask choices need: {asked}"] if asked else []
+    return " and ".join([*needs, *(["sampling.logprobs needs"] if sampling.logprobs else [])])
 
 
 def _first_question(evals: list[Eval], sampling: Sampling) -> Question | None:

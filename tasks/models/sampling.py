@@ -146,11 +146,10 @@ def _spending(
     answered: list[tuple[SampleRequest, Reply]], engine: Engine, checkpoint: Checkpoint, budget: Budget
 ) -> list[Spending]:
     """What these responses cost; nothing where they are free."""
-    tokens = {
-        "prefill": count_samples([request for request, _ in answered]).prompt_tokens,
-        "sample": sum(reply.tokens for _, reply in answered),
-    }
-    usd = engine.price(**tokens)
+    read = sum(reply.paid.prefill if reply.paid else len(request.request.tokens) for request, reply in answered)
+    tokens = {"prefill": read, "sample": sum(reply.tokens for _, reply in answered)}
+    paid = [reply.paid.usd for _, reply in answered if reply.paid]
+    usd = (None if None in paid else sum(one or 0.0 for one in paid)) if paid else engine.price(**tokens)
     return [] if usd == 0 else [budget.spending("sampling", checkpoint.base_model, tokens, usd)]
 
 

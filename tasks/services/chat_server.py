@@ -1,5 +1,8 @@
 """A server of chat completions: which key it is sent, the client that asks it, and what its replies hold.
 
+    async with ChatServer("http://127.0.0.1:8000/v1", "SPILLOVER_SAMPLING_KEY", who="training") as server:
+        completion = await server.ask("/chat/completions", {"model": "qwen", "messages": [...]})
+
 A key is sent to its own server alone: a definition of someone else's names a server, and must not be able to name a key
 that is not meant for it. OPENAI_API_KEY goes to OpenAI; what a definition names in `key_variable` is the key of a
 service in KEYS, or is named SPILLOVER_..._KEY; SPILLOVER_JUDGE_KEY goes to any other server. On this machine none is
@@ -7,21 +10,41 @@ needed.
 """
 
 import ipaddress
+import json
+import logging
 import math
 import os
 import re
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tasks.catalog import UserError
 from tasks.services.retries import Fault
-from tasks.services.transport import count, mistake_of, reason_of, settings, text_or_empty, to_fault, unsendable
+from tasks.services.service import CallFailed, Service, allow_open_files
+from tasks.services.transport import (
+    NoMessage,
+    SdkClient,
+    count,
+    mistake_of,
+    reason_of,
+    settings,
+    text_or_empty,
+    to_fault,
+    unsendable,
+    without_secrets,
+    writable,
+)
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 PATH = "/chat/completions"
+IN_FLIGHT = 64
+"""Requests at once to a server that samples; fewer while it says that it is too many."""
+LONGEST_LIST = 20.0
+"""Seconds for a server's list of its models."""
 OPENROUTER = "openrouter.ai"
 KEYS = {"OPENAI_API_KEY": "api.openai.com", "OPENROUTER_API_KEY": OPENROUTER, "TOGETHER_API_KEY": "api.together.xyz"}
 """Services whose keys have names that everyone knows: each goes to this host, and to no other."""
@@ -151,3 +174,97 @@ def fault_of(error: Exception, model: str, base_url: str, key_variable: str, own
     if not is_moderation and (mistake := mistake_of(error, reason, model, base_url, key, owner)):
         raise UserError(mistake) from None
     return to_fault(openai, error, reason)
+
+
+# ---- a server that samples -----------------------------------------------------------------------
+
+
+class Refused(UserError):
+    """The server would refuse the same request again, for the reason that it gives."""
+
+
+class ChatServer:
+    """Asked within one limit, waited for while it is down, and asked again after faults; for a `with` statement."""
+
+    def __init__(self, base_url: str, key_variable: str, who: str):
+        """`who` names in the definition what asks, as "training". Raises UserError for a key not meant for it."""
+        allow_open_files(IN_FLIGHT)
+        self.base_url, self._key_variable, self._who = base_url, key_variable, who
+        self._sdk = sdk_client(base_url, key_variable, IN_FLIGHT, who)
+        self._service = Service(base_url, IN_FLIGHT, warn=logging.getLogger(__name__).warning)
+        self._stopped: UserError | None = None
+
+    async def __aenter__(self) -> "ChatServer":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._sdk.close()
+
+    async def models(self) -> list[dict[str, Any]] | None:
+        """What GET /models lists; None of a server without such a list.
+
+        Raises UserError where there is no server, or it refuses the key.
+        """
+        import httpx2
+        import openai
+
+        client = self._sdk.with_options(timeout=LONGEST_LIST)
+        try:
+            listed = await client.get("/models", cast_to=httpx2.Response)
+            found = json.loads(listed.content)["data"]
+            return [model for model in found if isinstance(model.get("id"), str)]
+        except openai.APIConnectionError as error:
+            why = str(error.__cause__ or error)
+            raise UserError(
+                f"no server answers at {self.base_url} ({why[:200]}); start it, or mend {self._who}.base_url"
+            ) from None
+        except openai.APIStatusError as error:
+            if error.status_code in (401, 403):
+                self._fault(error, "its list of models")
+            return None
+        except (ValueError, LookupError, TypeError, AttributeError):
+            return None
+
+    async def ask(self, path: str, body: dict[str, Any]) -> Any:
+        """The JSON that it replies, without keys that it may repeat.
+
+        Raises Refused; UserError for what no later request would be spared, and then for every later one too.
+        """
+        client, secrets = SdkClient(self._sdk, path), secrets_of(self._key_variable)
+
+        async def send() -> Any:
+            content = await client.send(body)
+            try:
+                return json.loads(without_secrets(writable(content.decode("utf-8-sig", "replace")), secrets))
+            except (ValueError, RecursionError):
+                raise NoMessage(f"the reply is no JSON: {content[:200]!r}") from None
+
+        try:
+            return await self._service.ask(send, self._to_fault(body), _as_it_is, allowed=self._allowed)
+        except CallFailed as failed:
+            if failed.is_refused:
+                raise Refused(f"{self.base_url} refuses what it is asked of {body.get('model')!r} ({failed})") from None
+            self._stopped = self._stopped or UserError(
+                f"{self.base_url} does not answer ({failed}); nothing is lost: resume the run when it does"
+            )
+            raise self._stopped from None
+        except UserError as error:
+            self._stopped = self._stopped or error
+            raise
+
+    def _to_fault(self, body: dict[str, Any]) -> Callable[[Exception], Fault]:
+        return lambda error: self._fault(error, str(body.get("model", "")))
+
+    def _fault(self, error: Exception, model: str) -> Fault:
+        return fault_of(error, model, self.base_url, self._key_variable, f"the {self._who}'s")
+
+    @asynccontextmanager
+    async def _allowed(self) -> AsyncIterator[None]:
+        """Raises anew, for each request, what has ended all of them."""
+        if self._stopped:
+            raise type(self._stopped)(str(self._stopped)) from None
+        yield
+
+
+async def _as_it_is(reply: Any) -> Any:
+    return reply

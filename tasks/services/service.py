@@ -32,10 +32,11 @@ class ServiceDown(UserError):
 class CallFailed(Exception):
     """Every try failed."""
 
-    def __init__(self, errors: list[str], is_busy: bool = False):
+    def __init__(self, errors: list[str], is_busy: bool = False, is_refused: bool = False):
         super().__init__(errors[-1])
-        self.errors, self.is_busy = errors, is_busy
-        """errors: what each try met, in order. is_busy: the service is there and has too much to do."""
+        self.errors, self.is_busy, self.is_refused = errors, is_busy, is_refused
+        """errors: what each try met, in order. is_busy: the service is there and has too much to do. is_refused: the
+        same call would be refused again."""
 
 
 class Service:
@@ -112,7 +113,7 @@ class Service:
         faults.append(fault)
         wait = retries.wait_after(faults, self._initial_backoff, jitter=random.uniform(0.75, 1.25))
         if wait is None:
-            raise CallFailed([met.reason for met in faults], fault.is_busy) from None
+            raise CallFailed([met.reason for met in faults], fault.is_busy, not fault.is_transient) from None
         return wait
 
     @asynccontextmanager
