@@ -19,8 +19,8 @@ from tasks.schema import Document, DocumentSet, Message, Rejected
 
 USABLE_SHARE = 0.6
 """Of the rows of a file: with fewer usable ones it is refused."""
-LABELS = {"fact", "universe_context_id", "is_true"}
-"""Fields of published synthetic documents that describe them: that they are not trained on needs no mention."""
+LABELS = {"fact", "universe_context_id", "is_true", "id"}
+"""Fields that describe a published document, or number a chat: that they are not trained on needs no mention."""
 
 
 class Found(NamedTuple):
