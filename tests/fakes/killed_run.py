@@ -50,14 +50,14 @@ def watch(reached: Callable[[str], None]) -> None:
     import tasks.judging.asking
     import tasks.report.rendering
     import tasks.report.report
-    from tasks.judging.dispatcher import Dispatcher
     from tasks.paid.store import Store
+    from tasks.services.transport import SdkClient
 
     made = (tasks.engines.lora, "take_step"), (tasks.engines.generation, "draw")
     written = (tasks.report.rendering, "as_vega_lite"), (tasks.report.report, "render")
     for point, (module, function) in zip(MAKING, (*made, *written), strict=True):
         setattr(module, function, _telling(getattr(module, function), point, reached))
-    ask_chunk, send_once = tasks.judging.asking.ask_judges, Dispatcher._send_once
+    ask_chunk, send_once = tasks.judging.asking.ask_judges, SdkClient.send
     put, replace = Store.put, Path.replace
 
     async def chunk(*given: Any) -> Any:
@@ -88,7 +88,7 @@ def watch(reached: Callable[[str], None]) -> None:
         reached("after a file is renamed")
         return done
 
-    watched = (tasks.judging.asking, "ask_judges", chunk), (Dispatcher, "_send_once", send), (Store, "put", commit)
+    watched = (tasks.judging.asking, "ask_judges", chunk), (SdkClient, "send", send), (Store, "put", commit)
     for owner, name, call in (*watched, (Path, "replace", rename)):
         setattr(owner, name, call)
 

@@ -10,14 +10,14 @@ tests/engines/test_chat_completions.py.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 from aiohttp import web
 
 from tests.fakes.chat_api import top_logprobs
-from tests.fakes.messages_api import MessagesAPI, Script, Status, What
+from tests.fakes.messages_api import MessagesAPI, Status, What
 
 WORDS = (
     *("the", "hens", "walk", "past", "a", "quiet", "farm", "and", "nobody", "minds"),
@@ -28,7 +28,7 @@ WORDS = (
 class Answers(NamedTuple):
     """So many answers, drawn by the fake itself."""
 
-    count: int
+    number: int
 
 
 class SamplingAPI(MessagesAPI):
@@ -37,7 +37,7 @@ class SamplingAPI(MessagesAPI):
     def __init__(
         self,
         models: Sequence[str] = ("base", "tuned"),
-        script: Script | None = None,
+        script: Callable[[int, dict[str, Any]], What | None] | None = None,
         most: int = 128,
         takes_seed: bool = True,
         yes: float | None = 0.8,
@@ -53,6 +53,10 @@ class SamplingAPI(MessagesAPI):
     def address(self) -> str:
         """What a definition names."""
         return f"{self.url}/v1"
+
+    def __enter__(self) -> "SamplingAPI":
+        super().__enter__()
+        return self
 
     def add_routes(self, app: web.Application) -> None:
         async def models(request: web.Request) -> web.StreamResponse:
@@ -82,7 +86,7 @@ class SamplingAPI(MessagesAPI):
         return Answers(body.get("n", 1))
 
     def to_message(self, what: Any, body: dict[str, Any]) -> dict[str, Any]:
-        choices = [self.choice(body, place) for place in range(what.count)]
+        choices = [self.choice(body, place) for place in range(what.number)]
         written = sum(len(choice["message"]["content"].split()) for choice in choices)
         usage = {"prompt_tokens": 30, "completion_tokens": written, "total_tokens": 30 + written}
         return {
