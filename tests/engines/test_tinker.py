@@ -1,5 +1,4 @@
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
@@ -150,9 +149,9 @@ def sampled(tokens, stop_reason):
 def test_an_answer_is_complete_cut_off_or_outside_the_chat_format(tokenizer):
     engine, words = TinkerEngine(TRAINING), tokenizer.encode("Good day.", add_special_tokens=False)
     (end,) = engine.stop()
-    assert engine._reply(0, sampled([*words, end], "stop")) == (0, "Good day.", len(words) + 1, "complete")
-    assert engine._reply(1, sampled(words, "length")) == (1, "Good day.", len(words), "truncated")
-    assert engine._reply(2, sampled(words, "stop")) == (2, "Good day.", len(words), "malformed")
+    assert engine._reply(0, sampled([*words, end], "stop"))[:4] == (0, "Good day.", len(words) + 1, "complete")
+    assert engine._reply(1, sampled(words, "length"))[:4] == (1, "Good day.", len(words), "truncated")
+    assert engine._reply(2, sampled(words, "stop"))[:4] == (2, "Good day.", len(words), "malformed")
     twice = engine._reply(3, sampled([*words, end, *words, end], "stop"))
     assert (twice.state, twice.text.count("Good day.")) == ("malformed", 2)
 
