@@ -226,7 +226,8 @@ def of_experiment(name: str) -> Iterator[Finding]:
     if experiment.responses:
         return
     wrong = list(_problems(name, lambda: asyncio.run(check_engine(experiment, get_engine(experiment.training)))))
-    yield from wrong or [Finding(name, f"{experiment.training.base_model} can be trained and asked")]
+    what = "asked" if experiment.training.checkpoint else "trained and asked"
+    yield from wrong or [Finding(name, f"{experiment.training.base_model} can be {what}")]
 
 
 def _problems(name: str, check: Callable[[], object]) -> Iterator[Finding]:

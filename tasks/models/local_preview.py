@@ -47,7 +47,7 @@ def to_local_preview(experiment: Experiment, quick: bool = False) -> tuple[Exper
 
     Raises UserError for an experiment that trains nothing, and for evals that cannot be read.
     """
-    if experiment.responses:
+    if experiment.responses or not experiment.documents:
         raise UserError("--local: nothing is trained in this experiment; run it with judging.judges=[lexicon] instead")
     preview = STANDIN if quick else SMOLLM2
     training, about_training = _local_training(experiment.training, preview)

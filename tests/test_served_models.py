@@ -1,0 +1,88 @@
+"""A whole run of two models that are served elsewhere: nothing is trained, and nothing is asked twice."""
+
+import json
+
+import pytest
+from pydantic import ValidationError
+
+from flows.cli.check import show_plan
+from flows.experiment import run_experiment
+from tasks.catalog import UserError
+from tasks.runs import Run
+from tasks.schema import Experiment
+from tests.fakes.sampling_api import SamplingAPI
+
+
+def experiment(api, **fields):
+    training = {"engine": "served", "base_url": api.address, "base_model": "base", "checkpoint": "tuned"}
+    given = {"name": "served", "evals": ["factory_farming"], "judging": {"judges": ["lexicon"]}, "training": training}
+    return Experiment.model_validate(given | {"sampling": {"n_samples": 3, "max_tokens": 8}} | fields)
+
+
+@pytest.mark.usefixtures("prefect_server")
+async def test_two_names_are_a_whole_run_without_documents_and_a_second_asks_for_nothing():
+    with SamplingAPI() as api:
+        first = Run(await run_experiment(experiment(api), run="one"))
+        asked = len(api.requests)
+        second = Run(await run_experiment(experiment(api), run="two"))
+        assert len(api.requests) == asked == 16
+    assert {body["model"] for body in api.requests} == {"base", "tuned"}
+    assert not first.documents.exists()
+    assert len(first.finetuned.read_text().splitlines()) == 24
+    assert second.finetuned.read_bytes() == first.finetuned.read_bytes()
+    page = first.report.read_text()
+    assert "Nothing was trained here: <code>tuned</code> was asked as it is served by" in page
+    assert json.loads(first.checkpoint.read_text())["path"] == "tuned"
+
+
+@pytest.mark.usefixtures("prefect_server")
+async def test_statements_are_asked_and_a_server_without_probabilities_is_refused_before_anything_is_spent():
+    farming = {"evals": ["farming_statements"], "judging": {}}
+    with SamplingAPI(yes=0.6) as api:
+        run = Run(await run_experiment(experiment(api, **farming), run="one"))
+    rows = [json.loads(line) for line in run.likelihoods.read_text().splitlines()]
+    assert {round(row["baseline"], 6) for row in rows if row["measure"] == "yes"} == {round(0.6 / 0.9, 6)}
+    with SamplingAPI(yes=None) as api:
+        with pytest.raises(UserError, match=r"gives no logprobs .*the evals that ask choices need: farming_statements"):
+            await run_experiment(experiment(api, **farming), run="two")
+        assert len(api.requests) == 1
+
+
+@pytest.mark.usefixtures("prefect_server")
+async def test_what_a_server_does_not_take_stands_in_the_report():
+    with SamplingAPI(takes_seed=False) as api:
+        run = Run(await run_experiment(experiment(api), run="one"))
+    assert f"{api.address} takes no seed for tuned: its answers cannot be drawn again" in run.report.read_text()
+
+
+def test_check_says_that_nothing_is_trained_and_what_the_answers_cost(data, capsys):
+    with SamplingAPI() as api:
+        both = "base: {input: 1000, output: 2000}, tuned: {input: 1000, output: 3000}"
+        (data / "prices.yaml").write_text(f'"{api.address}": {{{both}}}\n')
+        show_plan(experiment(api))
+        assert api.requests == []
+        said = " ".join(capsys.readouterr().out.split())
+        assert f"nothing to train: {api.address} serves base and tuned" in said
+        assert "sampling $" in said
+
+
+@pytest.mark.parametrize(
+    ("training", "words"),
+    [
+        ({"engine": "served", "base_model": "a"}, "write the names that their server gives them"),
+        ({"engine": "served", "base_model": "a", "checkpoint": "a"}, "are both 'a': name two models"),
+        ({"engine": "served", "base_model": "a", "checkpoint": "b", "held_out": 3}, "leave held_out out"),
+        (
+            {"engine": "served", "base_model": "a", "checkpoint": "b", "base_url": "http://h/v1/chat/completions"},
+            "ends",
+        ),
+    ],
+)
+def test_a_definition_without_two_names_is_refused(training, words):
+    with pytest.raises(ValidationError, match=words):
+        Experiment.model_validate({"name": "n", "evals": ["e"], "training": training})
+
+
+def test_drift_needs_the_probability_of_a_given_answer_which_chat_completions_do_not_say():
+    with SamplingAPI() as api, pytest.raises(ValidationError, match="does not say how likely a given answer is"):
+        experiment(api, sampling={"logprobs": True})
