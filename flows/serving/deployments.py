@@ -19,7 +19,7 @@ from flows.compare import compare_runs
 from flows.experiment import run_experiment
 from flows.judge_again import judge_again
 from flows.serving.automations import TAG
-from flows.serving.forms import form_of
+from flows.serving.forms import form_of, what_there_is
 from flows.watch_documents import watch_documents
 from tasks.catalog import UserError, names
 from tasks.definitions import load_experiment
@@ -38,13 +38,18 @@ ON_NEW_DOCUMENTS = "on-new-documents"
 
 def deployments() -> list[RunnerDeployment]:
     """One for each experiment that can be read, and those of the flows that take no experiment."""
-    return [
+    made = [
         *(of_experiment(load_experiment(name)) for name in readable()),
         on_new_documents(),
         watching(),
         deployment(judge_again, "judge-again", {}),
         deployment(compare_runs, "compare", {}),
     ]
+    choices = what_there_is()
+    forms = {flow.name: form_of(flow, choices) for flow in (run_experiment, watch_documents, judge_again, compare_runs)}
+    for one in made:
+        one._parameter_openapi_schema = type(one._parameter_openapi_schema).model_validate(forms[one.flow_name or ""])
+    return made
 
 
 def readable() -> list[str]:
@@ -94,8 +99,8 @@ def deployment(
     tags: Sequence[str] = (),
     **more: Any,
 ) -> RunnerDeployment:
-    """A flow with these values in its form; `more` is given to Prefect as it is."""
-    made = cast(
+    """A flow with these values for its form; `more` is given to Prefect as it is."""
+    return cast(
         RunnerDeployment,  # a coroutine inside of an event loop alone
         flow.to_deployment(
             name,
@@ -107,8 +112,6 @@ def deployment(
             **more,
         ),
     )
-    made._parameter_openapi_schema = type(made._parameter_openapi_schema).model_validate(form_of(flow))
-    return made
 
 
 def prefilled(experiment: Experiment) -> dict[str, Any]:

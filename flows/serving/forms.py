@@ -24,10 +24,12 @@ BOUNDS = {
     "pattern": "",
 }
 """The words of each keyword of JSON schema that bounds a value; none where the field's own words say it."""
+Choices = list[tuple[str, str, list[str]]]
+"""A noun, its field, and what the field's drop-down offers."""
 
 
-def form_of(flow: Flow[..., Any]) -> dict[str, Any]:
-    """The flow's parameters as JSON schema, with drop-downs of what there is in data/ now."""
+def form_of(flow: Flow[..., Any], choices: Choices | None = None) -> dict[str, Any]:
+    """The flow's parameters as JSON schema, with drop-downs of what there is in data/ now, or of these choices."""
     schema = flow.parameters.model_dump()
     for name, field in schema["properties"].items():
         title = name.replace("_", " ").replace("usd", "(US dollars)")
@@ -36,10 +38,10 @@ def form_of(flow: Flow[..., Any]) -> dict[str, Any]:
             field["enum"] = names("experiments")
         if field.get("default", "") is None:
             del field["default"]  # a form would send it, and null is none of the types that a field may have
-    for noun, field, choices in _choices():
+    for noun, field, offered in what_there_is() if choices is None else choices:
         if noun in schema["definitions"]:
             shown = schema["definitions"][noun]["properties"][field]
-            (shown["items"] if shown["type"] == "array" else shown)["enum"] = choices
+            (shown["items"] if shown["type"] == "array" else shown)["enum"] = offered
     for shown in (schema, *schema["definitions"].values()):
         for field in shown["properties"].values():
             _show_bounds(field)
@@ -55,7 +57,8 @@ def _show_bounds(field: dict[str, Any]) -> None:
         field["description"] += f" {words.capitalize()}." if words else ""
 
 
-def _choices() -> list[tuple[str, str, list[str]]]:
+def what_there_is() -> Choices:
+    """The choices in data/; every definition is read for them."""
     evals = list(dict.fromkeys([*names("evals"), *_evals_by_path()]))
     judges = {judge.name: None for name in evals for judge in _judges(name)}
     return [
