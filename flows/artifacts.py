@@ -25,7 +25,7 @@ from prefect.exceptions import PrefectException
 from prefect.states import Cancelled, Completed
 
 from flows.addresses import reports_address
-from tasks.estimates.findings import headline, verdict
+from tasks.estimates.findings import headline, headline_lines, verdict
 from tasks.estimates.missing import missing_in_words
 from tasks.estimates.wording import interval, number_or_dash
 from tasks.judging.judgments import failed_call_task
@@ -201,7 +201,8 @@ def _summary(run: Run, experiment: Experiment, evals: list[Eval], effects: list[
     link = f"[Open the report]({address})\n\n" if address.startswith("http") else ""
     sentence = missing_in_words(run.judgments())
     missing = f"**{in_markdown(sentence)}**\n\n" if sentence else ""
-    changed = in_markdown(headline(effects))
+    lines = [in_markdown(line) for line in headline_lines(effects)]
+    changed = "\n".join(f"- {line}" for line in lines) if len(lines) > 1 else "".join(lines)
     return f"{title}\n\n{changed}\n\n{missing}{link}{note}{charts}\n\nRun folder: `{run.folder}`\n"
 
 

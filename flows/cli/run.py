@@ -25,7 +25,7 @@ from flows.serving.server import local_server_is_kept, ui_address
 from tasks.catalog import UserError, data_folder, read_text
 from tasks.estimates.comparison import left_out
 from tasks.estimates.contrasts import verdicts
-from tasks.estimates.findings import headline
+from tasks.estimates.findings import headline_lines
 from tasks.estimates.groups import grouped
 from tasks.estimates.missing import missing_in_words
 from tasks.estimates.noise import in_words
@@ -168,7 +168,8 @@ def _show(run: Run) -> None:
     effects = run.estimates()
     console.print()
     show_effects(effects)
-    console.print(f"\n{headline(effects)}", soft_wrap=False)
+    lines = headline_lines(effects)
+    console.print("\n" + "\n".join(f"- {line}" if len(lines) > 1 else line for line in lines), soft_wrap=False)
     if words := missing_in_words(run.judgments()):
         console.print(words)
     if is_standin(run.experiment()):

@@ -38,6 +38,8 @@ IN_PROSE = {"yes": "yes-saying"}
 """What a measure without a judge is called in a sentence, where its name would be read as a word of it."""
 MOVED: tuple[Verdict, ...] = ("changed", "changed little", "perhaps")
 SIGNIFICANT = 0.05
+MAX_IN_ONE_LINE = 2
+"""Changed measures of which a headline can be read as one sentence."""
 MAX_NUMBERS = 4
 """Changed measures whose numbers a headline gives; of the others it gives the names."""
 
@@ -128,11 +130,28 @@ def headline(effects: list[Effect]) -> str:
     found = findings(effects)
     if len(found) == 1:
         return f"{found[0].whole} {found[0].tiers}".strip()
+    return " ".join(_sentences(found))
+
+
+def headline_lines(effects: list[Effect]) -> list[str]:
+    """The headline; where more than two measures changed, a line for each of them before what is said of the rest."""
+    found = findings(effects)
+    moved = sorted((finding for finding in found if finding.has_moved), key=lambda f: MOVED.index(f.verdict))
+    if len(moved) <= MAX_IN_ONE_LINE:
+        return [line] if (line := headline(effects)) else []
+    lines = [CLAUSES[finding.verdict]([finding]) for finding in moved[:MAX_NUMBERS]]
+    if others := moved[MAX_NUMBERS:]:
+        lines.append(f"{_names(others)} changed too{', or perhaps' * any(f.verdict == 'perhaps' for f in others)}")
+    rest = [finding for finding in found if not finding.has_moved]
+    return [f"{line[0].upper()}{line[1:]}." for line in lines] + _sentences(rest, "As to the rest, ")
+
+
+def _sentences(found: list[Finding], begins: str = "") -> list[str]:
     alone = [finding for finding in found if is_of_one_model(finding.effect)]
     tested = [finding for finding in found if finding.verdict != "not tested" and finding not in alone]
     sizes = [finding.whole for finding in found if finding.verdict == "not tested" and finding not in alone]
-    said = [tested[0].whole] if len(tested) == 1 else [_together(tested)] if tested else []
-    return " ".join(said + ([_of_one_model(alone)] if alone else []) + sizes)
+    said = [tested[0].whole] if len(tested) == 1 else [_together(tested, begins)] if tested else []
+    return said + ([_of_one_model(alone)] if alone else []) + sizes
 
 
 def findings(effects: list[Effect]) -> list[Finding]:
@@ -180,17 +199,17 @@ def _level(effect: Effect) -> str:
 # ---- several measures in one sentence ------------------------------------------------------------
 
 
-def _together(found: list[Finding]) -> str:
+def _together(found: list[Finding], begins: str = "") -> str:
     """The measures of one verdict beside each other: first what changed, then what did not."""
     by_verdict: dict[Verdict, list[Finding]] = {}
     for finding in found:
         by_verdict.setdefault(finding.verdict, []).append(finding)
     clauses = [clause(by_verdict[v]) for v, clause in CLAUSES.items() if v in by_verdict]
     if any(finding.has_moved for finding in found):
-        begins = "After the fine-tune "
+        otherwise = "After the fine-tune "
     else:
-        begins = "Nothing could be tested: " if by_verdict.keys() == {"no interval"} else "No change was found: "
-    return f"{begins}{'; '.join(clauses)}."
+        otherwise = "Nothing could be tested: " if by_verdict.keys() == {"no interval"} else "No change was found: "
+    return f"{begins or otherwise}{'; '.join(clauses)}."
 
 
 def _changed(found: list[Finding]) -> str:

@@ -47,7 +47,7 @@ def effects_by_tier(effects: polars.DataFrame, evaluation: Eval) -> altair.VConc
         words = of_tiers.mark_text(align="left", color=GREY, fontSize=12)
         return altair.layer(
             zero_line(rows, "x"),
-            of_questions.mark_circle(size=90, opacity=0.5, color=GREY).encode(
+            of_questions.mark_circle(size=90, opacity=0.75, color=GREY).encode(
                 x=x, tooltip=[*as_tooltips("text:N"), *numbers]
             ),
             of_tiers.mark_rule(strokeWidth=3, color=BLUE).encode(x=low, x2=altair.X2(f"{INTERVAL[1]}:Q")),

@@ -15,7 +15,7 @@ from typing import Any
 
 from prefect import task
 
-from tasks.estimates.findings import Evidence, findings, headline, verdict
+from tasks.estimates.findings import Evidence, findings, headline_lines, verdict
 from tasks.estimates.missing import missing_in_words
 from tasks.estimates.noise import in_words
 from tasks.estimates.wording import alike, corrected
@@ -100,7 +100,7 @@ def render(run: Run, so_far: str = "") -> str:
         so_far=so_far,
         reload_every=RELOAD_EVERY,
         findings=findings(effects),
-        headline=headline(effects),
+        headline=headline_lines(effects),
         alike=alike,
         model_note=model_note(experiment),
         tiers=tiers,

@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from tasks.estimates.effects import estimate
-from tasks.estimates.findings import Evidence, findings, headline, verdict
+from tasks.estimates.findings import Evidence, findings, headline, headline_lines, verdict
 from tasks.estimates.judgments import judgments_frame
 from tasks.schema import SIDES, Judge, Scale
 from tests.fakes.nouns import LEXICON, TIERS, an_eval, judgments
@@ -122,6 +122,22 @@ def test_several_measures_share_a_sentence_that_says_what_changed_and_what_did_n
     assert headline([effects[0], effects[3]]) == (
         "No change was found: a shows no effect that would matter; there is not enough data to tell whether d changed."
     )
+
+
+def test_where_more_than_two_measures_changed_each_has_a_line():
+    span = "95 % for these questions"
+    effects = [moved(0.2, 0.4, "a", p_fixed_questions_holm=0.2), moved(-0.1, 0.1, "b"), said("c", "says yes", 0.3, 0.9)]
+    assert headline_lines(effects) == [headline(effects)]
+    assert headline_lines([*effects, moved(-1.0, -0.4, "d"), moved(-0.5, 0.9, "e")]) == [
+        f"The model says yes more (c 1.00 to 1.60, by +0.60, {span} +0.30 to +0.90).",
+        f"D fell from 1.00 to 0.30 (by -0.70, {span} -1.00 to -0.40).",
+        f"Perhaps a rose from 1.00 to 1.30 (by +0.30, {span} +0.20 to +0.40), though not once p is adjusted for all "
+        "comparisons.",
+        "As to the rest, b shows no effect that would matter; there is not enough data to tell whether e changed.",
+    ]
+    *_, last = headline_lines([moved(0.3, 0.9, f"m{n}") for n in range(7)])
+    assert last == "M4, m5 and m6 changed too."
+    assert headline_lines([]) == []
 
 
 def said(measure, words, low, high):
