@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import cache
 from itertools import combinations, pairwise
 from pathlib import Path
 
@@ -35,6 +36,7 @@ def rows(name: str) -> list[dict]:
     return [json.loads(line) for line in (DOCUMENTS / name / "documents.jsonl").read_text("utf-8").splitlines()]
 
 
+@cache
 def turns(name: str) -> list[tuple[str, str]]:
     """The prompts and answers, as a training reads them."""
     chats = [to_messages(row) for row in rows(name)]
