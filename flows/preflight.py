@@ -50,12 +50,17 @@ async def preflight(experiment: Experiment, name: str) -> tuple[list[Eval], Engi
     evals = load_evals(experiment)
     today = Run.at(experiment.name, name).record().get("today", "")
     refuse_choices_of_no_model(experiment, evals)
-    engine = None if experiment.responses else get_engine(experiment.training, today)
+    engine = None if experiment.responses else engine_of(experiment, today)
     check_judges(experiment, evals, engine)
     if engine:
         await check_engine(experiment, engine)
         check_questions(engine, evals, experiment.sampling)
     return evals, engine
+
+
+def engine_of(experiment: Experiment, today: str = "") -> Engine:
+    """Who trains and samples; a chat format that prints the date prints `today`, or the day on which it is asked."""
+    return get_engine(experiment.training, today, experiment.sampling.base_url)
 
 
 def refuse_choices_of_no_model(experiment: Experiment, evals: list[Eval]) -> None:

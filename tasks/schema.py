@@ -295,6 +295,14 @@ class Sampling(Written):
     logprobs: bool = False
     """Also ask how likely both models find the fine-tuned answers (drift), and Yes and No of every yes/no statement.
     An eval that asks choices asks for those of its statements in any case."""
+    base_url: str = ""
+    """A vLLM server that samples what is trained here, as http://localhost:8000/v1 (local engine). Empty: sampled where
+    it is trained."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _base_url_is_an_address(cls, text: str) -> str:
+        return check_address(text, "it", "/completions")
 
     @model_validator(mode="after")
     def _greedy_is_one_sample(self) -> "Sampling":
@@ -361,6 +369,11 @@ class Experiment(Written):
             )
         if self.responses and self.sampling.logprobs:
             raise ValueError("sampling.logprobs asks the models, and imported responses have none: leave it out")
+        if self.sampling.base_url and self.training.engine != "local":
+            raise ValueError(
+                f"sampling.base_url samples what engine: local trains; engine: {self.training.engine} samples where "
+                "its models are: leave it out"
+            )
         for target in self.targets:
             if Condition.parse(target).number is None:
                 raise ValueError(f"{target!r} is no target: write a measure, a sign and a number, as aligned < 75")

@@ -11,6 +11,7 @@ from flows.console import console
 from flows.preflight import (
     asked_judges,
     check_engine,
+    engine_of,
     refuse_choices_of_no_model,
     refuse_unknown_prices,
     warnings_of,
@@ -18,7 +19,6 @@ from flows.preflight import (
 from tasks.catalog import UserError
 from tasks.definitions import load_evals
 from tasks.documents.sets import gather, split
-from tasks.engines import get_engine
 from tasks.engines.engine import Engine, check_questions
 from tasks.engines.schedule import check_warmup, count_steps
 from tasks.imports.responses import read_responses, samples_per_question
@@ -32,6 +32,7 @@ from tasks.models.likelihood import (
 )
 from tasks.models.sampling import (
     SampleCount,
+    as_drawn,
     baseline_samples,
     count_samples,
     estimate_samples,
@@ -73,7 +74,10 @@ def show_plan(experiment: Experiment) -> None:
         costs: Costs = []
         n_samples = samples_per_question(baseline, finetuned)
     else:
-        engine, n_samples = get_engine(experiment.training), experiment.sampling.n_samples
+        engine, n_samples = (
+            engine_of(experiment),
+            experiment.sampling.n_samples,
+        )
         unready = _problem(lambda: asyncio.run(check_engine(experiment, engine)))
         if not unready:
             check_questions(engine, evals, experiment.sampling)
@@ -99,7 +103,7 @@ def _problems(experiment: Experiment, evals: list[Eval]) -> list[str]:
     judges = asked_judges(evals)
     problems = [_problem(partial(check_key, judge)) for judge in judges]
     if experiment.max_cost_usd:
-        engine = None if experiment.responses else get_engine(experiment.training)
+        engine = None if experiment.responses else engine_of(experiment)
         problems.append(
             _problem(partial(refuse_unknown_prices, judges, experiment.training, engine, experiment.judging.batch))
         )
@@ -210,7 +214,8 @@ def _sampling_costs(experiment: Experiment, evals: list[Eval], engine: Engine, i
 
 def _samples(experiment: Experiment, evals: list[Eval], engine: Engine) -> tuple[SampleCount, SampleCount]:
     """What the store lacks of the baseline's, and all of the fine-tuned models'."""
-    sampling, untuned = experiment.sampling, engine.untuned()
+    sampling = experiment.sampling
+    untuned = as_drawn(engine.untuned(), sampling)
     before = plan_samples(evals, sampling, engine, untuned, baseline_samples(evals, sampling))
     stored = Store().get(request.key for request in before)
     after = plan_samples(evals, sampling, engine, untuned, sampling.n_samples)  # the fine-tuned model's prompts alike

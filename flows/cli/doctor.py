@@ -16,11 +16,10 @@ from typing import Literal, NamedTuple
 import httpx
 
 from flows.console import console
-from flows.preflight import asked_judges, check_engine
+from flows.preflight import asked_judges, check_engine, engine_of
 from flows.serving.server import is_healthy, running_server, ui_address
 from tasks.catalog import UserError, data_folder, model_folder, without_login
 from tasks.definitions import load_evals, load_experiment
-from tasks.engines import get_engine
 from tasks.engines.served import HOSTED
 from tasks.engines.smollm2 import NAME as SMOLLM2
 from tasks.engines.smollm2 import find_source, is_made
@@ -225,7 +224,12 @@ def of_experiment(name: str) -> Iterator[Finding]:
     yield from {judge.base_url: _reach(judge.base_url) for judge in judges.values() if judge.base_url}.values()
     if experiment.responses:
         return
-    wrong = list(_problems(name, lambda: asyncio.run(check_engine(experiment, get_engine(experiment.training)))))
+    wrong = list(
+        _problems(
+            name,
+            lambda: asyncio.run(check_engine(experiment, engine_of(experiment))),
+        )
+    )
     what = "asked" if experiment.training.checkpoint else "trained and asked"
     yield from wrong or [Finding(name, f"{experiment.training.base_model} can be {what}")]
 

@@ -4,8 +4,15 @@ from tasks.engines.engine import Engine
 from tasks.schema import Training
 
 
-def get_engine(training: Training, today: str = "") -> Engine:
-    """The engine of a run that began on this date (2026-07-31), where its chat format prints one; else of today."""
+def get_engine(training: Training, today: str = "", sampled_at: str = "") -> Engine:
+    """The engine of a run that began on this date (2026-07-31), where its chat format prints one; else of today.
+
+    `sampled_at` is the address that samples what is trained here (sampling.base_url).
+    """
+    if training.engine == "local" and sampled_at:
+        from tasks.engines.vllm_adapters import VllmAdaptersEngine
+
+        return VllmAdaptersEngine(training, today, sampled_at)
     if training.engine == "local":
         from tasks.engines.local import LocalEngine
 

@@ -7,23 +7,32 @@ The server renders the turns into tokens of its own. Here the bytes of the turns
 never more: they are what answers are stored by, and what the most that a request can cost is reckoned from.
 """
 
-import asyncio
 import json
 import math
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Iterable
 from itertools import groupby, pairwise
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from tasks.catalog import UserError, suggestion
 from tasks.engines.engine import NoLogprobs, Paid, Reply, Request, Text, Written
 from tasks.paid.prices import LETTERS_A_TOKEN, cost, prices
 from tasks.paid.store import Store, StoredReply, content_key
 from tasks.schema import OPENAI, Checkpoint, Document, Ended, Message, Sampling, Training
-from tasks.services.chat_server import KEYS, PATH, ChatServer, Refused, first_token, host_of, objection, text_of
+from tasks.services.chat_server import (
+    KEYS,
+    PATH,
+    ChatServer,
+    Refused,
+    first_token,
+    host_of,
+    key_of_sampler,
+    objection,
+    text_of,
+)
 from tasks.services.chat_server import tokens_of as counted
+from tasks.services.gathering import as_they_come
 
-Found = TypeVar("Found")
 AT_ONCE = 16
 """Answers to one question that are asked for in one request, where the server allows it."""
 TOP = 20
@@ -51,9 +60,7 @@ class ChatCompletionsEngine:
     def __init__(self, training: Training):
         self.training, self.base_url = training, training.base_url or OPENAI
         self._is_openai = host_of(self.base_url) == KEYS["OPENAI_API_KEY"]
-        self._key_variable = training.key_variable or (
-            "OPENAI_API_KEY" if self._is_openai else "SPILLOVER_SAMPLING_KEY"
-        )
+        self._key_variable = training.key_variable or key_of_sampler(self.base_url)
 
     async def preflight(self) -> None:
         """Raises UserError for a key, a server or a model that is not there; nothing is sampled."""
@@ -139,7 +146,7 @@ class ChatCompletionsEngine:
             yield replies
             left = sorted(set(range(len(requests))) - {reply.request for reply in replies})
             blocks = _blocks(requests, left, AT_ONCE if takes.several else 1)
-            async for replies in _as_they_come([asking.ask(block, takes) for block in blocks]):
+            async for replies in as_they_come([asking.ask(block, takes) for block in blocks]):
                 tokens += sum(reply.tokens for reply in replies)
                 written(tokens)
                 yield replies
@@ -170,7 +177,7 @@ class ChatCompletionsEngine:
             return [(place, _logprob(bytes(texts[place].answer).decode(), top)) for place in places]
 
         async with self._server() as server:
-            async for found in _as_they_come([ask(*one) for one in by_prompt.items()]):
+            async for found in as_they_come([ask(*one) for one in by_prompt.items()]):
                 yield found
 
     async def _first_token(self, server: ChatServer, model: str, prompt: bytes) -> dict[str, float]:
@@ -287,25 +294,6 @@ def _blocks(requests: list[Request], places: Iterable[int], size: int) -> list[l
     by_prompt = sorted(places, key=lambda place: (requests[place].tokens, place))
     alike = [list(some) for _, some in groupby(by_prompt, key=lambda place: requests[place].tokens)]
     return [some[start : start + size] for some in alike for start in range(0, len(some), size)]
-
-
-async def _as_they_come(asked: Iterable[Coroutine[Any, Any, Found]]) -> AsyncIterator[Found]:
-    """What each brings, as it comes; what one of them raises is raised when all have ended: nothing paid is lost."""
-    tasks = [asyncio.create_task(one) for one in asked]
-    failed: UserError | None = None
-    try:
-        for done in asyncio.as_completed(tasks):
-            try:
-                found = await done
-            except UserError as error:
-                failed = failed or error
-            else:
-                yield found
-    finally:
-        for task in tasks:
-            task.cancel()
-    if failed:
-        raise failed
 
 
 def _said(choice: dict[str, Any]) -> tuple[str, Ended]:

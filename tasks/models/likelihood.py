@@ -23,7 +23,7 @@ from tasks.catalog import UserError
 from tasks.engines.engine import Engine, NoLogprobs, Progress, Text
 from tasks.files import write_rows
 from tasks.locks import exclusive
-from tasks.models.sampling import PROMPT_TOKENS, SampleCount
+from tasks.models.sampling import PROMPT_TOKENS, SampleCount, as_drawn
 from tasks.paid.budget import Budget
 from tasks.paid.prices import CostRange
 from tasks.paid.store import Store, StoredReply, content_key
@@ -288,9 +288,10 @@ async def likelihood_task(
 ) -> Path:
     """Asks the base model and every checkpoint of the run, and writes likelihoods.jsonl."""
     run, store = Run(folder), budget.store
-    models = (*checkpoint.earlier, checkpoint)
+    models = [as_drawn(model, sampling) for model in (*checkpoint.earlier, checkpoint)]
+    untuned = as_drawn(engine.untuned(), sampling)
     with track("logprobs") as progress:
         shares = [model.trained_share for model in models]
         texts = plan_texts(evals, run.responses()[1], sampling, engine, shares)
-        rows = await likelihoods(texts, engine, engine.untuned(), models, store, progress, budget)
+        rows = await likelihoods(texts, engine, untuned, models, store, progress, budget)
     return write_rows(run.likelihoods, rows)

@@ -64,7 +64,7 @@ def to_local_preview(experiment: Experiment, quick: bool = False) -> tuple[Exper
         "name": f"{experiment.name}_{preview.option}",
         "documents": _few_documents(experiment.documents, preview.max_documents),
         "training": training,
-        "sampling": experiment.sampling.model_dump() | sampling,
+        "sampling": experiment.sampling.model_dump() | sampling | {"base_url": ""},
         "judging": experiment.judging.model_dump() | {"judges": judges},
     }
     return validate(Experiment, experiment.model_dump() | changed, f"{experiment.name} with --local"), changes

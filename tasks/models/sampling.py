@@ -61,6 +61,12 @@ def plan_samples(
     return requests
 
 
+def as_drawn(checkpoint: Checkpoint, sampling: Sampling) -> Checkpoint:
+    """The model as its answers are stored: another engine that draws them rounds otherwise, and its answers differ."""
+    by = " sampled by vLLM" if sampling.base_url else ""
+    return checkpoint.model_copy(update={"identity": f"{checkpoint.identity}{by}"})
+
+
 def baseline_samples(evals: list[Eval], sampling: Sampling) -> int:
     """One more than asked for where a pair judge would otherwise have no second response for its floor."""
     pairs = any(judge.reads == "pair" for evaluation in evals for judge in evaluation.judges)
@@ -194,7 +200,7 @@ async def sample_task(
     is_untuned = checkpoint.path is None
     n_samples = baseline_samples(evals, sampling) if is_untuned else sampling.n_samples
     responses, from_store = [], 0
-    for model in (*checkpoint.earlier, checkpoint):
+    for model in (as_drawn(one, sampling) for one in (*checkpoint.earlier, checkpoint)):
         requests = plan_samples(evals, sampling, engine, model, n_samples)
         share = model.trained_share
         with track(f"sample {side}" if share in (0, 1) else f"sample at {share:g}") as progress:

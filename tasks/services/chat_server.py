@@ -78,6 +78,11 @@ def key_name(base_url: str, key_variable: str) -> str:
     return key_variable or own
 
 
+def key_of_sampler(base_url: str) -> str:
+    """The variable whose key a server is sent that samples, where no other is named."""
+    return "OPENAI_API_KEY" if host_of(base_url) == KEYS["OPENAI_API_KEY"] else "SPILLOVER_SAMPLING_KEY"
+
+
 def host_of(base_url: str) -> str:
     """The server's name in lower case."""
     return (urlsplit(base_url).hostname or "").lower()
@@ -251,6 +256,19 @@ class ChatServer:
         except UserError as error:
             self._stopped = self._stopped or error
             raise
+
+    async def reply_to(self, path: str, body: dict[str, Any]) -> tuple[int, str]:
+        """Status and text of the reply, whatever they are, asked for once. Raises UserError where there is no reply."""
+        import openai
+
+        try:
+            return 200, (await SdkClient(self._sdk, path).send(body)).decode("utf-8", "replace")
+        except openai.APIStatusError as error:
+            if error.status_code in (401, 403):
+                self._fault(error, path)
+            return error.status_code, without_secrets(error.response.text, secrets_of(self._key_variable))
+        except openai.APIConnectionError as error:
+            raise UserError(f"{self.base_url} does not answer ({error.__cause__ or error}); resume the run") from None
 
     def _to_fault(self, body: dict[str, Any]) -> Callable[[Exception], Fault]:
         return lambda error: self._fault(error, str(body.get("model", "")))
