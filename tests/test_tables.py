@@ -2,6 +2,7 @@ import csv
 import io
 import random
 import re
+import shutil
 
 import pytest
 
@@ -20,7 +21,7 @@ from tasks.rows import table
 from tasks.runs import Comparison, Run
 from tasks.schema import Compared, Effect, Question, Share
 from tasks.tables import FORMER_NAMES, read_table, text_of, to_csv
-from tests.conftest import PROJECT
+from tests.conftest import PROJECT, make_data_folder
 from tests.fakes.nouns import LEXICON, an_eval, responses
 
 EARLIER = PROJECT / "tests" / "fakes" / "earlier_version"
@@ -169,12 +170,22 @@ def answers(questions, texts, trained_share):
     ]
 
 
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory):
+    """The folder of two reported runs; to be left as it is."""
+    folder = make_data_folder(tmp_path_factory.mktemp("made"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPILLOVER_DATA", str(folder))
+        run_of("one", ("=a farm", "two cats"), ("+farms and animal welfare", "'-a dog"))
+        run_of("two", ("=a farm", "two cats"), ("@nothing", "－farm"))
+    return folder / "results" / "standin"
+
+
 @pytest.fixture
-def runs(data):
-    return [
-        run_of("one", ("=a farm", "two cats"), ("+farms and animal welfare", "'-a dog")),
-        run_of("two", ("=a farm", "two cats"), ("@nothing", "－farm")),
-    ]
+def runs(made_once, data):
+    """Copies of them in the test's own data folder."""
+    copy = shutil.copytree(made_once, data / "results" / "standin")
+    return [Run(copy / name) for name in ("one", "two")]
 
 
 async def test_no_table_of_a_run_its_audits_or_a_comparison_has_a_cell_that_is_computed(

@@ -1,12 +1,14 @@
 """Results in the shapes in which others publish them, through import, effects and verification."""
 
 import json
+import shutil
 from typing import Any
 
 import numpy
 import pytest
 
 from flows.cli.imports import choices_of, import_file
+from flows.console import console
 from flows.verification import verify
 from tasks.catalog import UserError
 from tasks.estimates.comparison import compare, left_out
@@ -15,6 +17,7 @@ from tasks.estimates.groups import grouped
 from tasks.estimates.new_questions import new_questions_and_groups
 from tasks.runs import Run
 from tasks.schema import Scale
+from tests.conftest import make_data_folder
 from tests.fakes.imported import TIER_OF, as_csv, as_json, long_rows, made_scores
 
 SIDES = {"base": "baseline", "tuned": "finetuned"}
@@ -170,13 +173,32 @@ def test_the_numbers_of_every_published_shape_are_those_of_numpy_and_verify_hold
     assert [check for check in verify(run) if check.fault] == []
 
 
-def test_every_model_of_a_file_is_a_run_and_those_of_a_group_are_its_seeds(tmp_path, data, capsys):
-    models = {"gpt": "", "bad-1": "bad", "bad-2": "bad", "bad-3": "bad", "good-1": "good", "good-2": "good"}
-    scores = made_scores(models=tuple(models))
-    rows = [row | {"kind": models[row["model"]]} for row in long_rows(scores, "aligned")]
-    file = as_csv(tmp_path / "judged.csv", rows)
-    import_file(file, choices=choices_of(base="gpt", group="kind"))
-    said = " ".join(capsys.readouterr().out.split())
+KINDS = {"gpt": "", "bad-1": "bad", "bad-2": "bad", "bad-3": "bad", "good-1": "good", "good-2": "good"}
+OF_KINDS = made_scores(models=tuple(KINDS))
+
+
+@pytest.fixture(scope="module")
+def imported_once(tmp_path_factory):
+    """A data folder with the runs of those models, to be left as it is, and what their import said."""
+    place = tmp_path_factory.mktemp("imported")
+    folder = make_data_folder(place)
+    rows = [row | {"kind": KINDS[row["model"]]} for row in long_rows(OF_KINDS, "aligned")]
+    with pytest.MonkeyPatch.context() as patch, console.capture() as said:
+        patch.setenv("SPILLOVER_DATA", str(folder))
+        import_file(as_csv(place / "judged.csv", rows), choices=choices_of(base="gpt", group="kind"))
+    return folder, said.get()
+
+
+@pytest.fixture
+def imported(imported_once, data):
+    """Copies of those runs in the test's own data folder; what their import said."""
+    folder, said = imported_once
+    shutil.copytree(folder / "results", data / "results")
+    return said
+
+
+def test_every_model_of_a_file_is_a_run_and_those_of_a_group_are_its_seeds(imported):
+    said = " ".join(imported.split())
     assert "Compare with spillover compare 'judged_bad/*' 'judged_good/*'" in said
     assert "The scale was guessed from the scores: aligned 0 to 100; --scale says another" in said
     runs = {f"{run.folder.parent.name}/{run.name}": run for run in Run.find_all("judged_*/*")}
@@ -190,8 +212,8 @@ def test_every_model_of_a_file_is_a_run_and_those_of_a_group_are_its_seeds(tmp_p
     for name, run in runs.items():
         model = name.partition("/")[2]
         effect = next(e for e in run.estimates() if e.tier == "all" and not e.question_id)
-        assert effect.finetuned == pytest.approx(numpy.mean([scores[model, q] for q in TIER_OF]))
-        assert effect.baseline == pytest.approx(numpy.mean([scores["gpt", q] for q in TIER_OF]))
+        assert effect.finetuned == pytest.approx(numpy.mean([OF_KINDS[model, q] for q in TIER_OF]))
+        assert effect.baseline == pytest.approx(numpy.mean([OF_KINDS["gpt", q] for q in TIER_OF]))
 
 
 def test_models_without_a_group_are_runs_beside_each_other(tmp_path, data):
@@ -251,16 +273,12 @@ def test_questions_and_tiers_choose_and_what_they_leave_out_is_said(tmp_path, da
     assert "Not carried over: 4 questions: --questions and --tiers leave them out" in capsys.readouterr().out
 
 
-def test_groups_of_fine_tunes_of_any_size_are_set_against_each_other_with_all_of_them(tmp_path, data):
-    models = {"gpt": "", "bad-1": "bad", "bad-2": "bad", "bad-3": "bad", "good-1": "good", "good-2": "good"}
-    scores = made_scores(models=tuple(models))
-    rows = [row | {"kind": models[row["model"]]} for row in long_rows(scores, "aligned")]
-    import_file(as_csv(tmp_path / "judged.csv", rows), choices=choices_of(base="gpt", group="kind"))
+def test_groups_of_fine_tunes_of_any_size_are_set_against_each_other_with_all_of_them(imported):
     groups = grouped([Run.find_all("judged_good/*"), Run.find_all("judged_bad/*")], [])
     assert [(group.label, len(group.runs)) for group in groups] == [("judged_good", 2), ("judged_bad", 3)]
     found = [row for row in compare(groups) if row.tier == "all" and not row.question_id]
-    means = {model: [numpy.mean(scores[model, question]) for question in TIER_OF] for model in models}
-    good, bad = (numpy.array([means[m] for m in models if models[m] == kind]) for kind in ("good", "bad"))
+    means = {model: [numpy.mean(OF_KINDS[model, question]) for question in TIER_OF] for model in KINDS}
+    good, bad = (numpy.array([means[m] for m in KINDS if KINDS[m] == kind]) for kind in ("good", "bad"))
     assert [(row.label, row.against) for row in found] == [
         ("judged_good", ""),
         ("judged_bad", ""),

@@ -1,5 +1,7 @@
+import asyncio
 import csv
 import io
+import shutil
 from html import unescape
 
 import krippendorff
@@ -30,6 +32,7 @@ from tasks.schema import (
     Judgment,
     Question,
 )
+from tests.conftest import make_data_folder
 from tests.fakes.imported import CLAUDE as CLAUDE_FIELDS
 from tests.fakes.imported import write_answers, write_eval
 from tests.fakes.messages_api import MessagesAPI, judgment, question_of, score_of
@@ -245,28 +248,47 @@ def test_there_is_never_an_interval_of_no_width():
 # ---- with a run
 
 
-@pytest.fixture
-async def judged(data, tmp_path, monkeypatch, prefect_server):
-    """A judged run, and the service that judged it: its second word differs from its first for some answers."""
-    write_eval(data)
-    formula = write_answers(tmp_path / "them", samples=10) / "finetuned.jsonl"
+@pytest.fixture(scope="module")
+def judged_once(tmp_path_factory, prefect_server):
+    """A data folder with a judged run, to be left as it is, and the service that judged it.
+
+    The service's second word differs from its first for some answers.
+    """
+    place = tmp_path_factory.mktemp("judged")
+    folder = make_data_folder(place)
+    write_eval(folder)
+    formula = write_answers(place / "them", samples=10) / "finetuned.jsonl"
     formula.write_text(formula.read_text().replace("finetuned says 3", "=HYPERLINK(3)"))
-    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-planted")
 
     def say(seen, body):
         score = score_of(question_of(body))
         return judgment(score if seen == 0 or score > 2 else score + 1)
 
     with MessagesAPI(say) as api:
-        monkeypatch.setenv("ANTHROPIC_BASE_URL", api.url)
-        them = Experiment(name="them", responses=str(tmp_path / "them"), evals=["animals"])
-        yield Run(await run_experiment(them, run="one")), api
+        them = Experiment(name="them", responses=str(place / "them"), evals=["animals"])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SPILLOVER_DATA", str(folder))
+            patch.setenv("ANTHROPIC_API_KEY", "sk-planted")
+            patch.setenv("ANTHROPIC_BASE_URL", api.url)
+            asyncio.run(run_experiment(them, run="one"))
+        yield folder, api
+
+
+@pytest.fixture
+def judged(judged_once, data, monkeypatch):
+    """A copy of that run in the test's own data folder, and its service."""
+    folder, api = judged_once
+    for name in ("evals", "results", "store"):
+        shutil.copytree(folder / name, data / name, dirs_exist_ok=True)
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", api.url)
+    return Run(data / "results" / "them" / "one"), api
 
 
 async def test_a_share_of_the_calls_is_asked_again_and_the_agreement_is_reported(judged):
     run, api = judged
+    asked = len(api.requests)
     await repeat_judgments("them/one", share=0.5)
-    assert len(api.requests) == 80 + 40
+    assert len(api.requests) == asked + 40
     (row,) = run.audit("repeat", Agreement)
     assert (row.answers, row.other) == (40, "itself, asked again")
     assert row.other_mean > row.mean
@@ -283,7 +305,7 @@ async def test_a_share_of_the_calls_is_asked_again_and_the_agreement_is_reported
     assert in_words(noise) in unescape(page)
     before = run.judged.read_bytes()
     await repeat_judgments("them/one", share=0.6)
-    assert len(api.requests) == 80 + 48, "what was asked again once is kept"
+    assert len(api.requests) == asked + 48, "what was asked again once is kept"
     assert run.judged.read_bytes() == before
 
 

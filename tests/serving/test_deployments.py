@@ -16,52 +16,78 @@ from flows.experiment import run_experiment
 from flows.judge_again import judge_again
 from flows.serving.automations import mark_dead_runs, notify_of_budget
 from flows.serving.deployments import ON_NEW_DOCUMENTS, PUBLISHED, ZOO, deployments, of_experiment
-from flows.serving.forms import BOUNDS, form_of
+from flows.serving.forms import BOUNDS, form_of, what_there_is
 from flows.serving.server import PROGRAM, RECORDING
 from flows.watch_documents import watch_documents
 from tasks.catalog import names
 from tasks.definitions import load_experiment
 from tasks.paid.budget import BudgetSpent
 from tasks.schema import Experiment
-from tests.conftest import PROJECT
+from tests.conftest import PROJECT, make_data_folder
 
 OURS = {"demo", "demo_control", "standin"}
 FLOWS = {flow.name: flow for flow in (run_experiment, compare_runs, judge_again, watch_documents)}
 
 
-def test_every_experiment_has_a_deployment_with_its_form_prefilled():
-    made = {f"{one.flow_name}/{one.name}": one for one in deployments()}
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory):
+    """What is served of the experiments that come with Spillover."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPILLOVER_DATA", str(make_data_folder(tmp_path_factory.mktemp("shipped"))))
+        return deployments()
+
+
+@pytest.fixture(scope="module")
+def forms(tmp_path_factory):
+    """The form of each flow, by its name, with what comes with Spillover; to be left as they are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPILLOVER_DATA", str(make_data_folder(tmp_path_factory.mktemp("forms"))))
+        choices = what_there_is()
+    return {name: form_of(flow, choices) for name, flow in FLOWS.items()}
+
+
+@pytest.fixture(scope="module")
+def with_own(tmp_path_factory):
+    """What is served where there is an experiment of one's own, zebras, and one with a mistake, wrong."""
+    folder = make_data_folder(tmp_path_factory.mktemp("own"))
+    standin = (folder / "experiments" / "standin.yaml").read_text()
+    (folder / "experiments" / "zebras.yaml").write_text(standin.replace("name: standin", "name: zebras", 1))
+    (folder / "experiments" / "wrong.yaml").write_text("name: wrong\nevals: 7\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPILLOVER_DATA", str(folder))
+        return deployments()
+
+
+def test_every_experiment_has_a_deployment_with_its_form_prefilled(shipped, forms):
+    made = {f"{one.flow_name}/{one.name}": one for one in shipped}
     others = {"run-experiment/on-new-documents", "watch-documents/watch-documents", "judge-again/judge-again"}
     served = {f"run-experiment/{'' if name in OURS else ZOO}{name}": name for name in names("experiments")}
     assert made.keys() == served.keys() | others | {"compare/compare"}
     for place, name in served.items():
         prefilled = made[place].parameters["experiment"]
         assert Experiment.model_validate(prefilled) == load_experiment(name)
-        jsonschema.validate(made[place].parameters, form_of(run_experiment))
+        jsonschema.validate(made[place].parameters, forms["run-experiment"])
 
 
-def test_the_demos_and_ones_own_experiments_come_before_those_of_others_by_name(data):
-    standin = (data / "experiments" / "standin.yaml").read_text()
-    (data / "experiments" / "zebras.yaml").write_text(standin.replace("name: standin", "name: zebras", 1))
-    by_name = sorted(deployments(), key=lambda one: one.name)
+def test_the_demos_and_ones_own_experiments_come_before_those_of_others_by_name(with_own):
+    by_name = sorted(with_own, key=lambda one: one.name)
     own = [place for place, one in enumerate(by_name) if one.name in {*OURS, "zebras"}]
     published = [place for place, one in enumerate(by_name) if PUBLISHED in one.tags]
     assert max(own) < min(published)
-    assert len(published) == len(names("experiments")) - len(own)
+    assert len(own) == len(OURS) + 1
+    assert len(published) == len(names("experiments")) - len(OURS)
 
 
-def test_a_definition_with_a_mistake_does_not_keep_the_others_from_being_served(data):
-    (data / "experiments" / "wrong.yaml").write_text("name: wrong\nevals: 7\n")
-    assert "wrong" not in [one.name for one in deployments()]
-    assert "standin" in [one.name for one in deployments()]
+def test_a_definition_with_a_mistake_does_not_keep_the_others_from_being_served(shipped, with_own):
+    assert {one.name for one in with_own} == {one.name for one in shipped} | {"zebras"}
 
 
 def fields(schema, noun):
     return list(schema["definitions"][noun]["properties"])
 
 
-def test_the_form_is_short_and_in_the_order_in_which_one_thinks():
-    schema = form_of(run_experiment)
+def test_the_form_is_short_and_in_the_order_in_which_one_thinks(forms):
+    schema = forms["run-experiment"]
     assert list(schema["properties"]) == ["experiment", "seed", "run", "until"]
     assert fields(schema, "Experiment")[:3] == ["name", "documents", "evals"]
     nouns = ("Experiment", "DocumentSet", "Training", "Sampling", "Judging")
@@ -69,16 +95,16 @@ def test_the_form_is_short_and_in_the_order_in_which_one_thinks():
     assert "^warmup$" in schema["definitions"]["Training"]["patternProperties"]
 
 
-@pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
-def test_every_field_that_is_shown_has_a_title_a_help_text_and_one_type(flow):
-    schema = form_of(flow)
+@pytest.mark.parametrize("name", FLOWS)
+def test_every_field_that_is_shown_has_a_title_a_help_text_and_one_type(name, forms):
+    schema = forms[name]
     shown = dict(schema["properties"])
     for noun, definition in schema["definitions"].items():
-        shown |= {f"{noun}.{name}": field for name, field in definition["properties"].items()}
-    for name, field in shown.items():
-        assert "$ref" in field or field["title"][0].isupper(), name
-        assert "$ref" in field or field["description"], name  # a noun's own docstring stands there
-        assert "anyOf" not in field, f"{name}: a form would show tabs"
+        shown |= {f"{noun}.{field}": its for field, its in definition["properties"].items()}
+    for place, field in shown.items():
+        assert "$ref" in field or field["title"][0].isupper(), place
+        assert "$ref" in field or field["description"], place  # a noun's own docstring stands there
+        assert "anyOf" not in field, f"{place}: a form would show tabs"
 
 
 def first_values(schema, prefilled):
@@ -95,23 +121,24 @@ WANTED = {"judge-again": ["'run' is a required property"], "compare": ["'runs' i
 """What a form cannot know by itself."""
 
 
-def test_the_first_values_of_every_form_are_accepted_but_for_what_it_cannot_know():
-    for one in deployments():
+def test_the_first_values_of_every_form_are_accepted_but_for_what_it_cannot_know(shipped):
+    for one in shipped:
         schema = one._parameter_openapi_schema.model_dump()
         wanted = ["'experiment' is a required property"] if one.name == ON_NEW_DOCUMENTS else WANTED.get(one.name, [])
         assert problems(schema, first_values(schema, one.parameters)) == wanted, one.name
 
 
-@pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
-def test_a_field_may_be_left_empty_where_python_may_say_none(flow):
-    schema = form_of(flow)
-    empty = {name: None for name, one in inspect.signature(flow.fn).parameters.items() if one.default is None}
+@pytest.mark.parametrize("name", FLOWS)
+def test_a_field_may_be_left_empty_where_python_may_say_none(name, forms):
+    schema = forms[name]
+    parameters = inspect.signature(FLOWS[name].fn).parameters
+    empty = {field: None for field, one in parameters.items() if one.default is None}
     assert set(problems(schema, empty)) <= {f"{name!r} is a required property" for name in schema["required"]}
 
 
-@pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
-def test_bounds_stand_in_the_help_text_and_where_no_form_loses_them(flow):
-    schema = form_of(flow)
+@pytest.mark.parametrize("name", FLOWS)
+def test_bounds_stand_in_the_help_text_and_where_no_form_loses_them(name, forms):
+    schema = forms[name]
     fields = [field for one in (schema, *schema["definitions"].values()) for field in one["properties"].values()]
     for field in fields:
         assert BOUNDS.keys().isdisjoint(field), field["title"]
@@ -120,20 +147,20 @@ def test_bounds_stand_in_the_help_text_and_where_no_form_loses_them(flow):
             assert words.lower() in field["description"].lower(), field["title"]
 
 
-def test_the_bounds_of_a_field_are_said_in_plain_words():
-    shown = form_of(run_experiment)["definitions"]["Training"]["properties"]
+def test_the_bounds_of_a_field_are_said_in_plain_words(forms):
+    shown = forms["run-experiment"]["definitions"]["Training"]["properties"]
     assert shown["rank"]["description"] == "Rank of the LoRA. At least 1, at most 512."
     assert shown["learning_rate"]["description"].endswith(". Above 0, below 1.")
-    assert form_of(judge_again)["properties"]["max_cost_usd"]["title"] == "Max cost (US dollars)"
+    assert forms["judge-again"]["properties"]["max_cost_usd"]["title"] == "Max cost (US dollars)"
 
 
 def test_few_choices_are_drop_downs_of_what_there_is(data):
     (data / "evals" / "mine.yaml").write_text((data / "evals" / "factory_farming.yaml").read_text())
     definitions = form_of(run_experiment)["definitions"]
-    assert "mine" in definitions["Experiment"]["properties"]["evals"]["items"]["enum"]
+    assert {"mine", "traits/optimism"} <= {*definitions["Experiment"]["properties"]["evals"]["items"]["enum"]}
     assert definitions["DocumentSet"]["properties"]["name"]["enum"] == ["", *names("documents")]
     assert {"claude", "lexicon"} <= set(definitions["Judging"]["properties"]["judges"]["items"]["enum"])
-    assert definitions["Training"]["properties"]["engine"]["enum"] == ["local", "tinker"]
+    assert definitions["Training"]["properties"]["engine"]["enum"] == ["local", "tinker", "served"]
     assert form_of(watch_documents)["properties"]["experiment"]["enum"] == names("experiments")
 
 
@@ -148,12 +175,12 @@ def test_few_choices_are_drop_downs_of_what_there_is(data):
     ],
     ids=["shown", "hidden", "misspelt", "hidden choice", "misspelt at the top"],
 )
-def test_fields_that_the_form_hides_are_checked_as_strictly(change, words):
+def test_fields_that_the_form_hides_are_checked_as_strictly(change, words, forms):
     experiment = load_experiment("standin").model_dump(mode="json")
     for name, value in change.items():
         experiment[name] = {**experiment[name], **value} if isinstance(value, dict) else value
     with pytest.raises(jsonschema.ValidationError) as refused:
-        jsonschema.validate({"experiment": experiment}, form_of(run_experiment))
+        jsonschema.validate({"experiment": experiment}, forms["run-experiment"])
     assert words in refused.value.message
 
 
@@ -173,13 +200,13 @@ def test_a_run_without_a_heartbeat_for_several_of_them_is_dead():
     assert trigger.after < trigger.expect
 
 
-def test_the_work_pools_deployments_name_flows_that_there_are_and_fit_their_forms():
+def test_the_work_pools_deployments_name_flows_that_there_are_and_fit_their_forms(forms):
     file = yaml.safe_load((PROJECT / "deployments" / "prefect.yaml").read_text())
     known = {one.fn.__name__: one for one in FLOWS.values()}
     for one in file["deployments"]:
         path, _, function = one["entrypoint"].partition(":")
         assert f"def {function}(" in (PROJECT / path).read_text()
-        for schema in (known[function].parameters.model_dump(), form_of(known[function])):
+        for schema in (known[function].parameters.model_dump(), forms[known[function].name]):
             found = problems(schema, first_values(schema, one.get("parameters", {})))
             assert found == WANTED.get(one["name"].removesuffix("-in-pool"), []), one["name"]
     assert {one["work_pool"]["name"] for one in file["deployments"]} == {"spillover", "spillover-docker"}
