@@ -131,11 +131,14 @@ class VllmAdaptersEngine(LocalEngine):
         listed = await server.models() or []
         if checkpoint.path is None:
             return self._served_name(listed)
-        folder = resolve_path(checkpoint.path).resolve()
-        name = f"spillover-{adapter_identity(folder)}"
+        name, folder = self.name_of(checkpoint), resolve_path(checkpoint.path).resolve()
         if name not in [model["id"] for model in listed]:
             await self._hand_over(server, name, str(folder))
         return name
+
+    def name_of(self, checkpoint: Checkpoint) -> str:
+        """What the server calls this adapter: the same content has the same name, wherever it lies."""
+        return f"spillover-{adapter_identity(resolve_path(str(checkpoint.path)))}"
 
     async def _hand_over(self, server: ChatServer, name: str, folder: str) -> None:
         """Another run may be handing the same over."""
