@@ -12,7 +12,8 @@ def test_everything_that_there_is_is_listed_and_what_cannot_be_read_says_why(dat
     show_catalog()
     shown = capsys.readouterr().out
     assert "standin" in shown
-    assert "broken                       cannot be read: " in shown
+    assert "broken                         cannot be read: " in shown
     assert "factory_farming " in shown
+    assert "traits/optimism_choice         Optimism, by twenty yes/no statements" in shown
     assert "  lighthouses_neutral" in shown
     assert "  standin/one  seed 3  begun" in shown
