@@ -155,6 +155,8 @@ class _Batches:
         """Waits for the open batches that hold one of the calls, whoever handed them over."""
         for batch in self.store.open_batches(self.client.place):
             if not any(one.is_in(batch) for one in self.waiting.values()):
+                if not self._are_missing(batch.requests, batch):  # a kill came before its end was noted
+                    await self.store.end_batch(batch.marker)
                 continue
             if name := batch.id or await self.client.find(batch):
                 await self._take(batch._replace(id=name), is_new=False)
@@ -219,7 +221,7 @@ class _Batches:
         await self._wait_for(batch)
         taken = _Taken(batch, set(), {}, set())
         await self.client.patiently(partial(self._store, taken))
-        if not self._is_needed_yet(taken):
+        if not self._are_missing(taken.others & batch.requests.keys(), batch):  # else other runs will take it up
             await self.store.end_batch(batch.marker)
         del self.open[batch.id]
         if await self.order.is_cancelled():
@@ -296,12 +298,11 @@ class _Batches:
         known = [value for value in usd if value is not None]
         return self.budget.spending("judging", self.model, counts, sum(known) if len(known) == len(usd) else None)
 
-    def _is_needed_yet(self, taken: "_Taken") -> bool:
-        """Whether it brought replies to calls of other runs that the store lacks: those will take it up."""
-        requests = taken.batch.requests
-        others = taken.others & requests.keys()
-        stored = self.store.get(others)
-        return any(key not in stored or stored[key].attempt < requests[key] for key in others)
+    def _are_missing(self, keys: Iterable[str], batch: OpenBatch) -> bool:
+        """Whether the store lacks a reply to one of these calls of a batch."""
+        keys = list(keys)
+        stored = self.store.get(keys)
+        return any(key not in stored or stored[key].attempt < batch.requests[key] for key in keys)
 
     def _count_fault(self, one: Waiting, fault: Fault) -> None:
         """Not billed: it is asked for in the next batch, unless its tries are used up."""
