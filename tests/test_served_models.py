@@ -11,6 +11,7 @@ from tasks.catalog import UserError
 from tasks.runs import Run
 from tasks.schema import Experiment
 from tests.fakes.sampling_api import SamplingAPI
+from tests.fakes.vllm_api import VllmAPI
 
 
 def experiment(api, **fields):
@@ -55,6 +56,31 @@ async def test_what_a_server_does_not_take_stands_in_the_report():
     assert f"{api.address} takes no seed for tuned: its answers cannot be drawn again" in run.report.read_text()
 
 
+@pytest.mark.usefixtures("prefect_server")
+async def test_an_adapter_of_here_is_sampled_there_and_kept_apart_from_what_was_sampled_here(tmp_path):
+    (tmp_path / "adapter_config.json").write_text('{"r": 4}')
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"weights")
+    with VllmAPI("standin") as api:
+        there = Experiment.model_validate(
+            {
+                "name": "there",
+                "documents": [{"name": "factory_farming_neutral", "limit": 4}],
+                "evals": ["factory_farming", "farming_statements"],
+                "judging": {"judges": ["lexicon"]},
+                "training": {"base_model": "standin", "checkpoint": str(tmp_path)},
+                "sampling": {"n_samples": 2, "max_tokens": 8, "base_url": api.address},
+            }
+        )
+        run = Run(await run_experiment(there, run="one"))
+        assert [path for _, path in api.loaded] == [str(tmp_path)]
+    baseline, finetuned = run.responses()
+    (name, _), tuned = api.loaded[0], run.model().identity
+    assert {row.model for row in baseline} == {f"{tuned.partition('+')[0]} sampled by vLLM"}
+    assert {row.model for row in finetuned} == {f"{tuned} sampled by vLLM"}
+    assert {body["model"] for body in api.asked} == {"standin", name}
+    assert run.likelihoods.is_file()
+
+
 def test_check_says_that_nothing_is_trained_and_what_the_answers_cost(data, capsys):
     with SamplingAPI() as api:
         both = "base: {input: 1000, output: 2000}, tuned: {input: 1000, output: 3000}"
@@ -86,3 +112,18 @@ def test_a_definition_without_two_names_is_refused(training, words):
 def test_drift_needs_the_probability_of_a_given_answer_which_chat_completions_do_not_say():
     with SamplingAPI() as api, pytest.raises(ValidationError, match="does not say how likely a given answer is"):
         experiment(api, sampling={"logprobs": True})
+
+
+@pytest.mark.parametrize("engine", ["tinker", "served"])
+def test_only_what_is_trained_here_can_be_sampled_there(engine):
+    training = {"engine": engine, "base_model": "a", "checkpoint": "b"}
+    with pytest.raises(ValidationError, match=f"engine: {engine} samples where its models are: leave it out"):
+        Experiment.model_validate(
+            {
+                "name": "n",
+                "evals": ["e"],
+                "documents": [{"name": "d"}],
+                "training": training,
+                "sampling": {"base_url": "http://localhost:8000/v1"},
+            }
+        )
