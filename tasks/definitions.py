@@ -241,6 +241,7 @@ def _fixed_part(noun: BaseModel) -> dict[str, Any]:
                 "equivalence_margin": True,
                 "equivalence_margins": True,
                 "measures": True,
+                "log_odds": True,
                 "judges": {"__all__": {"max_tokens", "measures"}},
             }
         )

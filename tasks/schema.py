@@ -708,6 +708,10 @@ class Rule(Written):
         return f"{self.hit}{among}{minimum}{', pooled' if self.over == 'pooled' else ''}"
 
 
+LOG_ODDS = "log_odds"
+"""The measure of an eval with `log_odds`."""
+
+
 class Eval(Written):
     """Questions and the judges that read the answers; or statements, and how likely both models find Yes and No."""
 
@@ -726,10 +730,14 @@ class Eval(Written):
     """Rates made of what they said; a changed rule needs no new call."""
     measures: Phrase = ""
     """With asks: choices, what a model does that gives the matching answers, as a judge's `measures`."""
+    log_odds: bool = False
+    """With asks: choices, compare the log-odds of the matching answer too. Statements that show the trait with Yes and
+    those that show it with No are two strata of that interval, so that saying yes more does not widen it."""
     equivalence_margin: float = Field(0.05, gt=0, lt=1)
     """A difference below this share of a measure's range is as good as none; it may change, as rules may."""
     equivalence_margins: dict[Name, Annotated[float, Field(gt=0, le=1e9)]] = {}
-    """The same for single measures, each in its own unit, by the name of the judge, or choice or yes: {aligned: 2}."""
+    """The same for single measures, each in its own unit, by the name of the judge, or choice, yes or log_odds:
+    {aligned: 2}."""
 
     @field_validator("judges")
     @classmethod
@@ -741,6 +749,8 @@ class Eval(Written):
     @model_validator(mode="after")
     def _choices_are_statements_alone(self) -> "Eval":
         if self.asks == "answers":
+            if self.log_odds:
+                raise ValueError("log_odds are those of statements: write asks: choices, or leave log_odds out")
             return self
         if self.judges or self.rules:
             raise ValueError("with asks: choices there is no answer to read: leave judges and rules out")
@@ -754,7 +764,7 @@ class Eval(Written):
         for what, names in (("question id", [q.id for q in self.questions]), ("judge or rule", measures)):
             if twice := sorted(name for name, count in Counter(names).items() if count > 1):
                 raise ValueError(f"{what} {twice[0]!r} is there twice")
-        without_judge = ["drift"] + (["choice", "yes"] if any(q.matching for q in self.questions) else [])
+        without_judge = ["drift"] + (["choice", "yes", LOG_ODDS] if any(q.matching for q in self.questions) else [])
         if taken_name := next((name for name in measures if name in without_judge), ""):
             raise ValueError(f"{taken_name!r} is what a measure without a judge is called: rename the judge or rule")
         if taken := next((q for q in self.questions if q.tier in (ALL, SLOPE)), None):
@@ -786,6 +796,7 @@ class Eval(Written):
     def _margins_are_of_its_measures(self) -> "Eval":
         by_name = {judge.name: float(judge.scale_max - judge.scale_min) for judge in self.judges}
         by_name |= dict.fromkeys(("choice", "yes"), 1.0) if any(q.matching for q in self.questions) else {}
+        by_name |= {LOG_ODDS: math.inf} if self.log_odds else {}
         for name, margin in self.equivalence_margins.items():
             if name in [rule.name for rule in self.rules]:
                 raise ValueError(f"equivalence_margins: {name!r} is a rule: write equivalence_margin into the rule")

@@ -6,6 +6,7 @@ for measure in measures(evaluation, judgments):
 """
 
 import math
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -13,11 +14,12 @@ import polars
 
 from tasks.estimates.intervals import Cell, Cells, Term, pool
 from tasks.estimates.rules import answers_of, apply
-from tasks.schema import Eval, Judge, Likelihood, Rule, Side
+from tasks.schema import LOG_ODDS, Eval, Judge, Likelihood, Rule, Side
 
 BOTH_MODELS = "both models"
 """Who judged, of a measure without a judge."""
 SAYS_YES = "says yes"
+MIN_PROBABILITY = 2.0**-53
 EMPTY = Cell(0, math.nan, math.nan, 0)
 
 
@@ -65,6 +67,8 @@ class Measure(NamedTuple):
     """What a model does that gets a high score; empty: nothing says so."""
     against: tuple[Cells, ...] = ()
     """Of two groups of fine-tunes that are no pairs, the other group's cells, whose mean is in the baseline's place."""
+    strata: Mapping[str, str] = MappingProxyType({})
+    """Of log-odds, the matching answer of each statement: statements vary within each of the two directions."""
     placements: Cells = MappingProxyType({})
     """Of a judge with a scale: where each score lies among those of the other side, as a share."""
 
@@ -185,12 +189,14 @@ def rule_measure(evaluation: Eval, judgments: polars.DataFrame, rule: Rule, answ
 
 
 def likelihood_measures(evaluation: Eval, likelihoods: list[Likelihood], trained_share: float) -> list[Measure]:
-    """Drift, choice and yes after this share of the training, where the engine was asked for them."""
+    """Drift, choice, yes and log-odds after this share of the training, where the engine was asked for them."""
     rows = [
         (row.measure, row.question_id, row.baseline, row.finetuned)
         for row in likelihoods
         if row.eval == evaluation.name and row.trained_share == trained_share
     ]
+    if evaluation.log_odds:
+        rows += [(LOG_ODDS, question, *map(_log_odds, both)) for name, question, *both in rows if name == "choice"]
     columns = {
         "measure": polars.String,
         "question_id": polars.String,
@@ -207,9 +213,11 @@ def likelihood_measures(evaluation: Eval, likelihoods: list[Likelihood], trained
 def _likelihood_measure(evaluation: Eval, name: str, frame: polars.DataFrame) -> Measure:
     """The same texts under both models: what varies is their difference, which the fine-tuned side's cell carries.
 
-    Drift is in nats and has no ends; the others are probabilities.
+    Drift is in nats and log-odds are, and both have no ends; the others are probabilities. A margin of probabilities is
+    one of log-odds where these change the least for it, at one half: four times as large.
     """
-    is_drift = name == "drift"
+    is_drift, is_endless = name == "drift", name in ("drift", LOG_ODDS)
+    margin = 4 * evaluation.equivalence_margin if name == LOG_ODDS else 0.0
     grouped = frame.group_by("question_id").agg(
         polars.len().alias("n"),
         polars.col("baseline").mean(),
@@ -226,14 +234,21 @@ def _likelihood_measure(evaluation: Eval, name: str, frame: polars.DataFrame) ->
         model=BOTH_MODELS,
         rubric="",
         cells=cells,
-        scale_min=-math.inf if is_drift else 0,
-        scale_max=math.inf if is_drift else 1,
+        scale_min=-math.inf if is_endless else 0,
+        scale_max=math.inf if is_endless else 1,
         margin_share=evaluation.equivalence_margin,
-        own_margin=evaluation.equivalence_margins.get(name, 0.0),
+        own_margin=evaluation.equivalence_margins.get(name, margin),
         is_drift=is_drift,
         is_exact=not is_drift,
         in_words={"choice": evaluation.measures, "yes": SAYS_YES}.get(name, ""),
+        strata={q.id: q.matching for q in evaluation.questions} if name == LOG_ODDS else {},
     )
+
+
+def _log_odds(probability: float) -> float:
+    """In nats. A probability that is 1 to a float's 16 digits counts as the largest below it, and 0 likewise."""
+    within = min(max(probability, MIN_PROBABILITY), 1 - MIN_PROBABILITY)
+    return math.log(within) - math.log1p(-within)
 
 
 def _is_rate(judge: Judge, judgments: polars.DataFrame) -> bool:
