@@ -14,7 +14,7 @@ import sys, time
 from tasks.runs import Run
 with Run(sys.argv[1]).exclusive():
     print("held", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 

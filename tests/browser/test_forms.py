@@ -49,7 +49,7 @@ class Form:
 
     def fill(self, title: str, value: str) -> None:
         self.input(title).fill(value)
-        self.page.wait_for_timeout(100)  # the form takes it over a moment later
+        self.page.wait_for_timeout(500)  # the form takes it over a moment later
 
     def mend(self, title: str, value: str) -> None:
         """Fills in what was refused, and waits until the form has looked again: until then /v2 sends nothing."""
@@ -59,7 +59,7 @@ class Form:
     def submit(self) -> dict[str, Any]:
         """The parameters of the run that is made, which nothing starts."""
         for _ in range(5):  # a database that is busy is asked again
-            with self.page.expect_response("**/create_flow_run", timeout=15_000) as answer:
+            with self.page.expect_response("**/create_flow_run", timeout=120_000) as answer:
                 self.submit_button.click()
             if answer.value.status != 503:
                 break
@@ -69,7 +69,7 @@ class Form:
     def refuse(self, title: str, words: str) -> None:
         """Clicks, and finds the words at the field: the form's own, or those of the browser in front of it."""
         self.submit_button.click()
-        wait_for(lambda: words in self.said(title), 10, lambda: self.said(title))
+        wait_for(lambda: words in self.said(title), 60, lambda: self.said(title))
         assert self.page.url.endswith("/run"), "still on the form"
 
     def said(self, title: str) -> str:
@@ -98,7 +98,9 @@ def page():
     assert shutil.which("chromium"), "run tests/install_packages.sh first"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        yield browser.new_page(viewport={"width": 1400, "height": 1200})
+        page = browser.new_page(viewport={"width": 1400, "height": 1200})
+        page.set_default_timeout(120_000)
+        yield page
         browser.close()
 
 

@@ -5,12 +5,10 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +28,7 @@ from tasks.schema import Document, Message, Sampling, Training
 from tests.cli.test_terminal import begin, every_file_is_whole, held, spillover, stop_when
 from tests.conftest import PROJECT
 from tests.fakes.deaf_to_seeds import ignoring_seeds
+from tests.fakes.ports import free_port
 from tests.fakes.trainings import STANDIN
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
@@ -69,12 +68,12 @@ class Server:
         for child in psutil.Process(self.process.pid).children(recursive=True):
             child.kill()
         self.process.kill()
-        self.process.wait(timeout=30)
+        self.process.wait(timeout=120)
 
     def stop(self) -> None:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGINT)
-            self.process.wait(timeout=60)
+            self.process.wait(timeout=120)
 
 
 @pytest.fixture(scope="module")
@@ -93,16 +92,6 @@ def url(server: Server) -> str:
     return server.address
 
 
-def free_port() -> int:
-    """A port whose neighbour is free too, below those that the system hands out to connections meanwhile."""
-    for port in range(20_000 + os.getpid() % 5_000 * 2, 32_000, 2):
-        with socket.socket() as one, socket.socket() as next_one, suppress(OSError):
-            one.bind(("127.0.0.1", port))
-            next_one.bind(("127.0.0.1", port + 1))
-            return port
-    raise AssertionError("no two free ports below 32000")
-
-
 def with_python_312() -> dict[str, str]:
     """Where pyenv manages the interpreters, its 3.12 must be named beside the one in use."""
     environment = {k: v for k, v in os.environ.items() if k != "VIRTUAL_ENV"}
@@ -117,7 +106,7 @@ def wait_until_it_answers(address: str, server: "subprocess.Popen[bytes]", log: 
     until = time.monotonic() + STARTS_WITHIN
     while time.monotonic() < until and server.poll() is None:
         try:
-            if httpx.get(f"{address}/api/v1/healthz", timeout=2).is_success:
+            if httpx.get(f"{address}/api/v1/healthz", timeout=30).is_success:
                 return
         except httpx.HTTPError:
             time.sleep(0.5)
@@ -359,8 +348,15 @@ async def test_a_server_that_is_killed_ends_training_and_sampling_in_one_sentenc
     monkeypatch.setattr(tinker_server, "GONE", 4.0)
     documents, engine = chats(50), TinkerEngine(training.model_copy(update={"epochs": 1}))
     request = Request(engine.render([Message(role="user", content="Where is the cat?")]), 7)
+    ask, asked = engine._ask, asyncio.Event()
+
+    async def tell_and_ask(*given):
+        asked.set()
+        return await ask(*given)
+
+    monkeypatch.setattr(engine, "_ask", tell_and_ask)
     answer = asyncio.ensure_future(anext(engine.sample(engine.untuned(), [request], Sampling(max_tokens=400))))
-    await asyncio.sleep(2)
+    await asyncio.wait_for(asked.wait(), 240)
     server.kill()
     with pytest.raises(UserError, match=r"sampling at http.* stopped: .*not answered for 4 seconds; run it again"):
         await answer

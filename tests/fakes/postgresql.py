@@ -5,12 +5,13 @@ with serve_postgresql("prefect", "answers") as url:        # url("answers")
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.fakes.ports import free_port
 
 
 def programs() -> Path:
@@ -30,7 +31,7 @@ def serve_postgresql(*databases: str) -> Iterator[Callable[[str], str]]:
     with tempfile.TemporaryDirectory(prefix="spillover-postgresql-") as place:
         if is_root:
             shutil.chown(place, "postgres")
-        cluster, port = f"{place}/cluster", _free_port()
+        cluster, port = f"{place}/cluster", free_port()
         options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={place} -c fsync=off"
 
         def do(program: str, *arguments: str) -> None:
@@ -46,9 +47,3 @@ def serve_postgresql(*databases: str) -> Iterator[Callable[[str], str]]:
             yield lambda name: f"postgresql://spillover@127.0.0.1:{port}/{name}"
         finally:
             do("pg_ctl", "-D", cluster, "-m", "immediate", "-w", "stop")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -237,7 +237,7 @@ def test_what_is_private_in_a_data_folder_is_private_in_the_image():
 def test_compose_starts_nothing_without_a_login_for_the_server(tmp_path):
     shutil.copy(COMPOSE, tmp_path)
     (tmp_path / ".env").write_text("POSTGRES_PASSWORD=planted\n")
-    done = subprocess.run(["docker-compose", "config"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["docker-compose", "config"], cwd=tmp_path, capture_output=True, text=True, timeout=240)
     assert done.returncode != 0
     assert "write PREFECT_API_AUTH_STRING=user:password into deployments/.env" in done.stderr
 
@@ -250,7 +250,7 @@ def test_the_compose_file_is_read_by_compose_and_publishes_on_loopback_alone(tmp
         "POSTGRES_PASSWORD=planted\nPREFECT_API_AUTH_STRING=team:word\nOWNER=7:7\nANTHROPIC_API_KEY=sk-planted\n"
     )
     command = ["docker-compose", "-f", str(place / "docker-compose.yaml"), "config"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     services = yaml.safe_load(done.stdout)["services"]
     assert services.keys() == {"database", "server", "serve", "worker"}

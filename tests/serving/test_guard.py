@@ -117,7 +117,7 @@ def test_a_name_for_the_reports_without_a_scheme_is_one_sentence_before_anything
 def test_a_name_for_the_server_without_a_scheme_is_one_sentence_before_anything_is_served(variable, tmp_path):
     environment = {**os.environ, "PREFECT_HOME": str(tmp_path), variable: "lab.example:4200/api"}
     command = [sys.executable, "-m", "flows.serving.prefect_server", "--port", "0"]
-    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 1
     assert done.stderr.startswith(f"prefect_server: {variable} is no address: write http")
     assert done.stderr.count("\n") == 1

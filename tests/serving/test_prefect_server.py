@@ -20,6 +20,7 @@ from websockets.typing import Subprotocol
 from flows.serving.server import RECORDING, is_healthy
 from tests.cli.test_terminal import spillover
 from tests.conftest import PROJECT, make_data_folder
+from tests.fakes.ports import free_port
 
 pytestmark = pytest.mark.integration
 SOCKETS = ("events/in", "events/out", "logs/out")
@@ -56,7 +57,7 @@ def guarded(port: int, **env: str):
     """A server of these settings in a process of its own."""
     command = [sys.executable, "-m", "flows.serving.prefect_server", "--port", str(port)]
     with subprocess.Popen(command, cwd=PROJECT, env={**os.environ, **RECORDING, **env}) as process:
-        until = time.monotonic() + 120
+        until = time.monotonic() + 240
         try:
             while not is_healthy(f"http://127.0.0.1:{port}/api"):
                 assert process.poll() is None
@@ -69,7 +70,7 @@ def guarded(port: int, **env: str):
 
 def made(api, path, body):
     """What the server made; while it migrates or schedules, SQLite may be busy, and it says 503."""
-    for _ in range(20):
+    for _ in range(240):
         answer = api.post(path, json=body)
         if answer.status_code != 503:
             break
@@ -187,6 +188,7 @@ def browser():
 def page(browser):
     """A page with a list of what was answered, as (status, address)."""
     page = browser.new_page()
+    page.set_default_timeout(120_000)
     page.answers, page.said = [], []
     page.on("response", lambda answer: page.answers.append((answer.status, answer.url)))
     page.on(
@@ -219,7 +221,7 @@ def test_a_name_that_was_bound_to_loopback_shows_nothing(page, address):
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_the_ui_works_without_a_login_under_both_names(page, address, host):
     page.goto(f"{address.replace('127.0.0.1', host)}/deployments")
-    expect(page.get_by_text("the demo").first).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("the demo").first).to_be_visible(timeout=120_000)
     page.goto(f"{address.replace('127.0.0.1', host)}/runs")
     page.wait_for_load_state("networkidle")
     assert [answer for answer in page.answers if answer[0] >= 400] == []
@@ -229,25 +231,24 @@ def test_the_ui_works_without_a_login_under_both_names(page, address, host):
 def test_a_link_from_another_page_opens_the_ui(page, address, attacker):
     page.goto(f"http://localhost:{attacker}/")
     page.evaluate("address => { location.href = address }", f"{address}/deployments")
-    expect(page.get_by_text("the demo").first).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("the demo").first).to_be_visible(timeout=120_000)
 
 
 def test_a_port_that_is_taken_is_said_in_one_sentence(address):
     port = address.rsplit(":", 1)[1]
     command = [sys.executable, "-m", "flows.serving.prefect_server", "--port", port]
-    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=240)
     assert done.returncode == 2
     assert f"127.0.0.1:{port} cannot be used (Address already in use); give another" in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_a_teams_server_has_its_names_and_a_login(data, tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     home, ui = tmp_path / "home", "https://prefect.lab.example"
     env = {"PREFECT_API_URL": f"http://server:{port}/api", "PREFECT_SERVER_UI_API_URL": f"{ui}/api"}
     with guarded(port, PREFECT_HOME=str(home), PREFECT_SERVER_API_AUTH_STRING="team:secret", **env):
-        api = httpx.Client(base_url=f"http://127.0.0.1:{port}/api", auth=("team", "secret"))
+        api = httpx.Client(base_url=f"http://127.0.0.1:{port}/api", auth=("team", "secret"), timeout=60)
         for headers in ({"host": f"server:{port}"}, {"host": "prefect.lab.example", "origin": ui}, {"origin": ui}):
             assert api.get("/version", headers=headers).status_code == 200
             assert api.get("/version", headers=headers, auth=("team", "wrong")).status_code == 401
