@@ -15,9 +15,12 @@ from tasks.estimates.fixed_questions import fixed_questions, superiority_fixed_q
 from tasks.estimates.intervals import Cell, Interval, Term, slope_weights
 from tasks.estimates.measures import EMPTY, Measure, Pair
 from tasks.estimates.new_questions import (
+    Rates,
     new_questions,
     new_questions_and_groups,
     new_questions_and_seeds,
+    new_questions_in_strata,
+    new_questions_of_rates,
     new_questions_slope,
     pooled_values,
 )
@@ -112,13 +115,13 @@ class Part(NamedTuple):
             return NO_LEVEL, NO_LEVEL
         scale = self.measure.scale_min, self.measure.scale_max
         fixed = self.fixed_questions(lambda part: part.terms(side), [side])
-        return fixed.within(*scale), self.new_questions(self.values(side)).within(*scale)
+        return fixed.within(*scale), self.new_questions([side]).within(*scale)
 
     def difference(self) -> tuple[Interval, Interval]:
         """The difference of both means, for these questions and for new ones; of several runs, seeds likewise."""
         width = self.measure.scale_max - self.measure.scale_min
         fixed = self.fixed_questions(Part.difference_terms, ["baseline", "finetuned"])
-        new = self.new_groups() if self.measure.against else self.new_questions(self.differences())
+        new = self.new_groups() if self.measure.against else self.new_questions(["finetuned", "baseline"])
         return fixed.within(-width, width), new.within(-width, width)
 
     def difference_terms(self) -> list[Term]:
@@ -143,15 +146,27 @@ class Part(NamedTuple):
         found = fixed_questions(some, is_rate=False)
         return found if found.note else found._replace(note=f"{note} a single score")
 
-    def new_questions(self, values: list[list[float]]) -> Interval:
-        """The mean of these values, a row for each run, for new questions; of several runs, for new seeds too."""
-        if len(values) == 1:
-            return new_questions(values[0], self.measure.is_rate)
-        return new_questions_and_seeds(values)
+    def new_questions(self, sides: list[Side]) -> Interval:
+        """One side's mean, or how far that of the first lies above the other's, for new questions.
+
+        Of several runs, for new seeds too.
+        """
+        values = self.values(sides[0]) if len(sides) == 1 else self.differences()
+        if self.measure.strata:
+            return new_questions_in_strata(values, self.strata())
+        if len(values) > 1:
+            return new_questions_and_seeds(values)
+        if not self.measure.is_rate:
+            return new_questions(values[0])
+        return new_questions_of_rates(*(Rates(self.cells_by_run(side)[0], self.values(side)[0]) for side in sides))
 
     def new_groups(self) -> Interval:
         """The difference of two groups of fine-tunes that are no pairs, for new questions and new fine-tunes."""
-        return new_questions_and_groups(self.values("finetuned"), self.values("baseline"))
+        return new_questions_and_groups(self.values("finetuned"), self.values("baseline"), self.strata())
+
+    def strata(self) -> list[str]:
+        """Of each question the stratum that it belongs to: all to the same, where a measure has none."""
+        return [self.measure.strata.get(pair.question_id, "") for pair in self.pairs[0]]
 
     def values(self, side: Side) -> list[list[float]]:
         """What each question adds to one side's mean, a row for each run."""

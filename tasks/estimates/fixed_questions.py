@@ -10,8 +10,8 @@ from typing import NamedTuple
 from tasks.estimates.intervals import POWER, Cell, Interval, Term, Z, inverted, t_interval, wilson
 
 ONE_SAMPLE = "one sample per question"
-PRIOR_HITS = 2.0
-"""So many hits are given to the guess that questions are all alike in their rates."""
+PRIOR_HITS = 1.0
+"""So many hits are given to the guess that questions are all alike in their rates; half of one covers too little."""
 
 
 def fixed_questions(terms: list[Term], is_rate: bool) -> Interval:

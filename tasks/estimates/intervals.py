@@ -79,8 +79,7 @@ class Interval(NamedTuple):
 Term = tuple[float, Cell]
 """A weight and the cell whose mean it weighs: a difference of two cells is [(1, after), (-1, before)]."""
 Reach = Callable[[float], tuple[float, float]]
-"""How far the limits lie below and above the estimate, for a quantile; 0 for a quantile of 0, and never less for a
-larger one."""
+"""How far the limits lie below and above the estimate, for a quantile; never less for a larger one."""
 
 
 def t_interval(estimate: float, error: float, df: float) -> Interval:
@@ -109,7 +108,7 @@ def _p_at_0(estimate: float, reach: Reach, df: float) -> float:
     def gap(t: float) -> float:
         return abs(estimate) - reach(t)[side]
 
-    if abs(estimate) < 1e-12:
+    if gap(0.0) < 1e-12:
         return 1.0
     t = LARGEST_T if gap(LARGEST_T) > 0 else float(optimize.brentq(gap, 0.0, LARGEST_T))
     return 2 * float(special.stdtr(df, -t))

@@ -33,7 +33,7 @@ def mean_rate(weights, side):
     within = (w**2 * p * (1 - p) / (n - 1)).sum()
     few = min(mean, 1 - mean) * equal_answers(w, n)
     ratio = within * (answers - 1) / (mean * (1 - mean)) if 0 < mean < 1 else 1
-    return mean, answers * (few + 2) / (few * ratio + 2)
+    return mean, answers * (few + 1) / (few * ratio + 1)
 
 
 def by_mover(before, after, weights, q):

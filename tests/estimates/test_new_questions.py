@@ -3,14 +3,16 @@ import statistics
 
 import numpy
 import pytest
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
-from tasks.estimates.intervals import pool, rate_cell, slope_weights, wilson
+from tasks.estimates.intervals import pool, rate_cell, slope_weights
 from tasks.estimates.new_questions import (
     APPROXIMATE,
+    Rates,
     new_questions,
     new_questions_and_groups,
     new_questions_and_seeds,
+    new_questions_of_rates,
     new_questions_slope,
     pooled_values,
 )
@@ -22,14 +24,18 @@ def test_one_question_has_no_interval_for_new_ones_and_neither_have_equal_differ
     assert new_questions([0.1 + 0.2, 0.3, 0.3, 0.3, 0.3]).note == "not estimable: all questions changed alike"
 
 
+def rates(hits, n, pooled=False):
+    cells = [rate_cell(h, n, 0, n) for h in hits]
+    return Rates(cells, pooled_values(cells) if pooled else [cell.mean for cell in cells])
+
+
 def test_pooled_rates_of_equal_counts_have_the_interval_of_the_mean_of_rates():
-    before = [rate_cell(h, 10, 0, 10) for h in (1, 2, 0, 3, 1, 2)]
-    after = [rate_cell(h, 10, 0, 10) for h in (4, 2, 5, 3, 6, 9)]
-    values = zip(pooled_values(before), pooled_values(after), strict=True)
-    pooled = new_questions([second - first for first, second in values], is_rate=True)
-    plain = new_questions([f.mean - b.mean for b, f in zip(before, after, strict=True)], is_rate=True)
+    before, after = (1, 2, 0, 3, 1, 2), (4, 2, 5, 3, 6, 9)
+    pooled = new_questions_of_rates(rates(after, 10, pooled=True), rates(before, 10, pooled=True))
+    plain = new_questions_of_rates(rates(after, 10), rates(before, 10))
     assert limits(pooled) == pytest.approx(limits(plain))
-    assert pool(after).mean == pytest.approx(29 / 60)
+    whole = pool(rates(after, 10).cells)
+    assert whole.mean == pytest.approx(29 / 60)
     assert math.isnan(pool([rate_cell(0, 0, 3, 3)]).mean)
 
 
@@ -40,42 +46,75 @@ def test_the_mean_over_questions_has_students_limits():
     assert found.p == pytest.approx(test.pvalue)
 
 
-def skewed(values, q):
-    """How far the limits of rates lie below and above their mean for the quantile q: of two the wider."""
-    reaches = []
-    for part in (numpy.clip(values, 0, None), numpy.clip(numpy.negative(values), 0, None)):
-        mean, variance = part.mean(), part.var(ddof=1) / len(part)
-        low, high = wilson(mean, mean * (1 - mean) / variance, q) if variance else (mean, mean)
-        reaches.append((mean - low, high - mean))
-    (down, up), (falls_down, falls_up) = reaches
-    student = q * stats.sem(values)
-    return max(student, math.hypot(down, falls_up)), max(student, math.hypot(up, falls_down))
+def by_likelihood(side, z):
+    """How far the limits of a mean rate lie below and above it, found by optimisation alone."""
+    hits, n = (
+        numpy.array(some)[:, None] for some in ([round(c.mean * c.n) for c in side.cells], [c.n for c in side.cells])
+    )
+    totals = 1 / special.expit(numpy.linspace(-9, 5, 401)) - 1
+
+    def profile(mean):
+        a, b = mean * totals, (1 - mean) * totals
+        return (special.betaln(a + hits, b + n - hits) - special.betaln(a, b)).sum(axis=0).max()
+
+    likeliest = optimize.minimize_scalar(lambda m: -profile(m), bounds=(1e-4, 1 - 1e-4), method="bounded")
+    ends = [
+        optimize.brentq(lambda m: 2 * (-likeliest.fun - profile(m)) - z**2, likeliest.x, end)
+        for end in (1e-4, 1 - 1e-4)
+    ]
+    return numpy.mean(hits / n) - ends[0], ends[1] - numpy.mean(hits / n)
 
 
-@pytest.mark.parametrize(
-    "values",
-    [
-        [0.0, 0.02, 0.0, 0.9, 0.1, 0.0, 0.3, 0.05],
-        [0.1, -0.6, 0.0, 0.05, -0.1, 0.02, -0.9],
-        [0.4, 0.5, 0.45, 0.52, 0.38] * 4,
-        [-0.2, 0.1, 0.15, -0.05, 0.2],
-    ],
-)
-def test_rates_that_are_skewed_over_questions_have_the_wider_of_two_limits_on_each_side(values):
-    found, df = new_questions(values, is_rate=True), len(values) - 1
-    mean, (below, above) = numpy.mean(values), skewed(values, stats.t.ppf(0.975, df))
-    assert limits(found) == pytest.approx((mean - below, mean + above))
-    touches = optimize.brentq(lambda q: abs(mean) - skewed(values, q)[0 if mean > 0 else 1], 0.01, 200)
-    assert found.p == pytest.approx(2 * stats.t.sf(touches, df))
-    assert known(found.p) >= known(new_questions(values).p) - 1e-12
-    assert found.note == (APPROXIMATE if len(values) < 20 else "")
+def as_quantile(t, count):
+    return stats.t.ppf(stats.t.cdf(t, count - 1), 2 * (count - 1))
+
+
+@pytest.mark.parametrize(("hits", "n"), [([1, 4, 0, 45, 5, 0, 15, 3], 50), ([9, 3, 7, 5, 6], 10), ([2, 3] * 11, 5)])
+def test_a_mean_rate_has_the_wider_of_students_limits_and_those_of_the_likelihood(hits, n):
+    side, count = rates(hits, n), len(hits)
+    found, t = new_questions_of_rates(side), stats.t.ppf(0.975, count - 1)
+    below, above = by_likelihood(side, as_quantile(t, count))
+    student = t * stats.sem(side.values)
+    mean = numpy.mean(side.values)
+    assert limits(found) == pytest.approx((mean - max(below, student), mean + max(above, student)), abs=3e-3)
+    assert found.note == (APPROXIMATE if count < 20 else "")
+
+
+def test_a_difference_of_rates_is_as_much_surer_as_its_questions_are_paired():
+    before, after = rates([1, 4, 0, 30, 5, 0, 15, 3], 50), rates([6, 9, 2, 41, 9, 3, 30, 2], 50)
+    differences = numpy.subtract(after.values, before.values)
+    t = stats.t.ppf(0.975, 7)
+    paired = stats.sem(differences) / math.hypot(stats.sem(after.values), stats.sem(before.values))
+    (down, up), (down_before, up_before) = (by_likelihood(side, as_quantile(t, 8)) for side in (after, before))
+    below, above = (
+        max(t * stats.sem(differences), paired * math.hypot(*both)) for both in ((down, up_before), (up, down_before))
+    )
+    found = new_questions_of_rates(after, before)
+    assert limits(found) == pytest.approx((differences.mean() - below, differences.mean() + above), abs=3e-3)
+    assert known(found.low) > 0
+    assert known(found.p) < 0.05
+    assert known(new_questions_of_rates(before, after).p) == pytest.approx(known(found.p))
+
+
+def test_the_p_of_rates_is_that_at_which_their_interval_just_touches_0():
+    found = new_questions_of_rates(rates([3, 0, 4, 0, 9, 0, 6, 1], 10), rates([0, 1, 0, 0, 2, 0, 0, 0], 10))
+    assert 0.01 < known(found.p) < 0.2
+    assert (known(found.low) > 0) == (known(found.p) < 0.05)
+    alike = new_questions_of_rates(rates([3, 0, 4, 0, 9], 10), rates([0, 3, 0, 4, 9], 10))
+    assert alike.p == 1.0
+    assert limits(alike)[0] == pytest.approx(-limits(alike)[1])
 
 
 def test_rates_of_one_kind_have_limits_farther_out_where_more_of_them_may_lie():
-    low, high = limits(new_questions([0.0] * 7 + [0.8], is_rate=True))
-    student_low, student_high = limits(new_questions([0.0] * 7 + [0.8]))
-    assert high > student_high + 0.05
+    side = rates([0] * 7 + [8], 10)
+    low, high = limits(new_questions_of_rates(side))
+    student_low, student_high = limits(new_questions(side.values))
+    assert high > student_high + 0.01
     assert low == pytest.approx(student_low)
+    falls = limits(new_questions_of_rates(rates([0] * 8, 10), side))
+    assert falls[0] == pytest.approx(-high), "of rates that are all 0 the lower limit is 0"
+    assert new_questions_of_rates(rates([0] * 5, 10)).note == "not estimable: all questions changed alike"
+    assert new_questions_of_rates(rates([1, 2], 10)).note == "2 questions, at least 5 are needed"
 
 
 def crossed(rows):
