@@ -110,7 +110,7 @@ WHOLE = [
 ]
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_kills_at_every_kind_of_instant_of_a_whole_run_lose_nothing_and_leave_the_same_files(place, tmp_path):  # noqa: F811
     command = ["run", "standin", *WHOLE, "--run", "killed"]
     service = Counting(seed=1, only_words=True)
@@ -119,7 +119,7 @@ def test_kills_at_every_kind_of_instant_of_a_whole_run_lose_nothing_and_leave_th
         for point, nth, _ in KILLS:
             process = [sys.executable, "-m", "tests.fakes.killed_run", point, str(nth), *command]
             killed = subprocess.run(
-                process, cwd=PROJECT, env=environment(place, **more), capture_output=True, timeout=200
+                process, cwd=PROJECT, env=environment(place, **more), capture_output=True, timeout=280
             )
             assert killed.returncode == -signal.SIGKILL, (point, nth, killed.stdout, killed.stderr)
         done = spillover(place, *command, **more)

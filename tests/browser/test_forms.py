@@ -21,7 +21,7 @@ from tests.cli.test_terminal import spillover
 from tests.conftest import PROJECT, make_data_folder
 from tests.serving.test_serve import QUICK, wait_for
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 OURS = ["demo", "demo_control", "standin"]
 PUBLISHED = sorted({file.stem for file in (PROJECT / "data" / "experiments").glob("*.yaml")} - {*OURS})
 MINE = "zebras"
