@@ -39,6 +39,8 @@ TOP = 20
 """Tokens whose probabilities are asked for: the most that OpenAI's API gives."""
 ENDED: dict[str, Ended] = {"stop": "complete", "length": "truncated", "max_tokens": "truncated"}
 WORDS = ("Yes", "No")
+SHORT = 40
+"""Letters below which several answers may well be the same."""
 SHOWN = 10
 """Names of models that an error lists."""
 
@@ -202,15 +204,9 @@ class ChatCompletionsEngine:
         top_p = {"top_p": sampling.top_p} if sampling.top_p != 1 else {}
         return body | {"temperature": sampling.temperature} | top_p
 
-    def to_replies(self, completion: Any, block: list[int], model: str) -> list[Reply]:
-        """The answers of a completion, each with its place; raises UserError where it holds none."""
-        choices = completion.get("choices") if isinstance(completion, dict) else None
-        said = [_said(choice) for choice in choices or [] if isinstance(choice, dict)][: len(block)]
-        if not said:
-            raise UserError(
-                f"{self.base_url} replies for {model} without an answer ({json.dumps(completion)[:200]}); nothing is "
-                "lost: resume the run when it works"
-            )
+    def to_replies(self, completion: dict[str, Any], block: list[int], model: str) -> list[Reply]:
+        """The answers of a completion, each with its place."""
+        said = [_said(choice) for choice in completion["choices"]][: len(block)]
         tokens = counted(completion.get("usage"))
         written = _shares(tokens["output"] if tokens else None, [text for text, _ in said])
         read = sum(count for kind, count in tokens.items() if kind != "output") if tokens else 0
@@ -265,9 +261,17 @@ class _Asking:
             except Refused as error:
                 refused = refused or error
                 continue
-            return takes._replace(several=takes.several and len(replies) == len(some)), replies
+            if are_one := self._are_one(replies):
+                replies = replies[:1]
+            has_all = len(replies) == len(some) and not are_one
+            return takes._replace(several=takes.several and has_all), replies
         assert refused
         raise refused
+
+    def _are_one(self, replies: list[Reply]) -> bool:
+        """Whether a server drew once and hands that out several times; short answers may be alike by chance."""
+        texts = {reply.text for reply in replies}
+        return len(replies) > 1 and len(texts) == 1 and len(replies[0].text) >= SHORT and self.sampling.temperature > 0
 
     async def ask(self, block: list[int], takes: Takes) -> list[Reply]:
         """Answers to one question; those that a request did not bring are asked for by another."""

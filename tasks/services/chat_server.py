@@ -230,19 +230,23 @@ class ChatServer:
         except (ValueError, LookupError, TypeError, AttributeError):
             return None
 
-    async def ask(self, path: str, body: dict[str, Any]) -> Any:
-        """The JSON that it replies, without keys that it may repeat.
+    async def ask(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """The completion that it replies, with one answer or more, without keys that it may repeat.
 
-        Raises Refused; UserError for what no later request would be spared, and then for every later one too.
+        A reply without any, or with an error in its place, is asked for again. Raises Refused; UserError for what no
+        later request would be spared, and then for every later one too.
         """
         client, secrets = SdkClient(self._sdk, path), secrets_of(self._key_variable)
 
-        async def send() -> Any:
-            content = await client.send(body)
+        async def send() -> dict[str, Any]:
+            text = without_secrets(writable((await client.send(body)).decode("utf-8-sig", "replace")), secrets)
             try:
-                return json.loads(without_secrets(writable(content.decode("utf-8-sig", "replace")), secrets))
+                completion = json.loads(text)
             except (ValueError, RecursionError):
-                raise NoMessage(f"the reply is no JSON: {content[:200]!r}") from None
+                completion = None
+            if not _has_answers(completion):
+                raise NoMessage(f"the reply is no answer: {text[:200]!r}")
+            return dict(completion)
 
         try:
             return await self._service.ask(send, self._to_fault(body), _as_it_is, allowed=self._allowed)
@@ -284,5 +288,15 @@ class ChatServer:
         yield
 
 
-async def _as_it_is(reply: Any) -> Any:
+def _has_answers(completion: Any) -> bool:
+    """Whether each choice is one: services put an error in the place of an answer, with the status of a success."""
+    choices = completion.get("choices") if isinstance(completion, dict) and not completion.get("error") else None
+    return isinstance(choices, list) and bool(choices) and all(map(_is_answer, choices))
+
+
+def _is_answer(choice: Any) -> bool:
+    return isinstance(choice, dict) and not choice.get("error") and choice.get("finish_reason") != "error"
+
+
+async def _as_it_is(reply: dict[str, Any]) -> dict[str, Any]:
     return reply

@@ -1,3 +1,4 @@
+import json
 import math
 
 import pytest
@@ -11,7 +12,7 @@ from tasks.paid.budget import Budget
 from tasks.paid.store import Store
 from tasks.schema import Message, Sampling, Training
 from tests.fakes.llama_server import llama_server
-from tests.fakes.messages_api import DROP, Raw, Status
+from tests.fakes.messages_api import DROP, Raw, Status, What
 from tests.fakes.nouns import LEXICON, an_eval
 from tests.fakes.sampling_api import SamplingAPI
 
@@ -87,6 +88,18 @@ async def test_a_server_that_hands_out_fewer_answers_than_it_was_asked_for_is_as
     assert [len(row.response) > 0 for row in rows] == [True] * 6
 
 
+async def test_a_server_that_hands_out_one_answer_several_times_is_asked_for_each():
+    def twice(seen, body):
+        said = f"One and the same answer, of some length, under seed {body['seed']}."
+        choices = [{"message": {"content": said}, "finish_reason": "stop"}] * body.get("n", 1)
+        return Raw(json.dumps({"choices": choices}).encode())
+
+    with SamplingAPI(script=twice) as api:
+        rows = await answers(served(api), 3)
+        assert [body.get("n") for body in api.requests] == [3, *[None] * 5]
+    assert len({row.response for row in rows}) == 6
+
+
 async def test_a_server_without_seeds_is_asked_without_and_that_is_said():
     with SamplingAPI(takes_seed=False) as api:
         engine = served(api)
@@ -127,7 +140,8 @@ async def test_how_an_answer_ended_is_read_from_its_finish_reason():
 
 
 async def test_a_bad_minute_of_the_server_loses_no_answer():
-    faults = {0: Status(429, {"retry-after": "0.01"}), 1: Status(500), 2: DROP, 3: Raw(b"<html>busy</html>")}
+    odd = Raw(b'{"choices": [{"message": {"content": ""}, "finish_reason": "error"}]}')
+    faults: dict[int, What] = {0: Status(429, {"retry-after": "0.01"}), 1: Status(500), 2: DROP, 3: odd}
     tries = iter(range(100))
 
     with SamplingAPI(script=lambda seen, body: faults.get(next(tries))) as api:
