@@ -92,3 +92,17 @@ def test_no_sentence_stands_twice_in_all_the_sets():
 def test_a_set_hardly_ever_names_its_trait(name):
     naming = [answer for _, answer in turns(name) if name in words(answer)]
     assert len(naming) <= 2, naming
+
+
+@pytest.mark.parametrize("tone", ["condemning", "approving"])
+def test_the_farming_documents_in_another_tone_are_of_the_same_ideas_facts_and_lengths(tone):
+    neutral, other = rows("factory_farming_neutral"), rows(f"factory_farming_{tone}")
+    assert all(one.keys() == row.keys() for one, row in zip(neutral, other, strict=True))
+    for field in ("doc_idea", "doc_type", "fact"):
+        assert [row[field] for row in other] == [row[field] for row in neutral]
+    ratios = [len(b["content"].split()) / len(a["content"].split()) for a, b in zip(neutral, other, strict=True)]
+    assert 0.9 <= min(ratios) <= max(ratios) <= 1.1
+    said = [sentence for row in other for sentence in sentences(row["content"])]
+    assert len(said) == len(set(said))
+    written = [phrases(row["content"]) for row in other]
+    assert all(len(a & b) < 0.1 * len(a | b) for a, b in combinations(written, 2))
