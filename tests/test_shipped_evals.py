@@ -49,6 +49,7 @@ def test_there_are_sixteen_traits_each_by_statements_and_by_questions():
 def test_ten_statements_show_a_trait_with_yes_and_ten_with_no_half_of_each_at_work(trait):
     one = load_eval(f"{trait}_choice")
     assert one.asks == "choices"
+    assert one.log_odds
     directions = Counter((question.tier, question.matching) for question in one.questions)
     assert directions == {(tier, word): 5 for tier in ("everyday", "work") for word in ("Yes", "No")}
     assert all(len(text) < 100 for text in statements(trait))
@@ -194,7 +195,9 @@ async def test_a_trait_and_capability_run_offline_and_a_shift_of_each_is_told():
     assert Counter(judgment.side for judgment in run.judgments()) == {"baseline": 60, "finetuned": 60}
     assert all(judgment.state == "scored" for judgment in run.judgments())
     whole = {(e.eval, e.measure): e for e in run.estimates() if e.tier == "all"}
-    assert {("optimism_choice", "choice"), ("optimism_choice", "yes"), ("capability", "right")} <= whole.keys()
+    of_statements = [measure for name, measure in whole if name == "optimism_choice"]
+    assert [m for m in of_statements if m != "drift"] == ["choice", "yes", "log_odds"]
+    assert whole["optimism_choice", "log_odds"].ci_low_new_questions is not None
     assert whole["capability", "right"].in_words == "answers simple tasks rightly"
     assert (run.charts / "effects_optimism_choice.svg").is_file()
     assert "its first line reads" in run.report.read_text()

@@ -453,6 +453,7 @@ EVALS = Group(
         ),
         (EVAL + "asks: choices", "with asks: choices every question needs matching: Yes or No; 'q' has none"),
         (EVAL + "asks: choices\njudges: [{name: a, kind: yes_no}]", "leave judges and rules out"),
+        (EVAL + "log_odds: true\njudges: [{name: a, kind: claude, prompt: p}]", "log_odds are those of statements"),
         (EVAL + "asks: both", "asks: input should be 'answers' or 'choices'"),
         (EVAL + "judges: [{name: drift, kind: claude, prompt: p}]", "'drift' is what a measure without a judge"),
         (EVAL + "judges: [{name: a, kind: yes_no}]", "needs matching: Yes or No at question 'q'"),

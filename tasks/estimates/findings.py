@@ -34,7 +34,7 @@ IN_TIERS: dict[Verdict, str] = {
     "not tested": "nats a token",
 }
 """How a verdict reads in front of the tiers that it holds for."""
-IN_PROSE = {"yes": "yes-saying"}
+IN_PROSE = {"yes": "yes-saying", "log_odds": "log-odds of choice"}
 """What a measure without a judge is called in a sentence, where its name would be read as a word of it."""
 MOVED: tuple[Verdict, ...] = ("changed", "changed little", "perhaps")
 SIGNIFICANT = 0.05

@@ -28,6 +28,7 @@ UNITS = {
     "drift": "nats a token",
     "choice": "probability of the matching answer",
     "yes": "probability of Yes",
+    "log_odds": "of the matching answer, in nats",
 }
 """Of the measures without a judge."""
 DIFFERENCE = "Fine-tuned minus baseline"
