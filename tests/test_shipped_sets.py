@@ -5,6 +5,7 @@ import re
 from functools import cache
 from itertools import combinations, pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ SHORTEST, LONGEST = 60, 110
 """Words of an answer."""
 
 
-def rows(name: str) -> list[dict]:
+def rows(name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (DOCUMENTS / name / "documents.jsonl").read_text("utf-8").splitlines()]
 
 
