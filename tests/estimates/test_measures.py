@@ -2,7 +2,7 @@
 
 import numpy
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 from tasks.definitions import choose_judges
 from tasks.estimates.effects import estimate
@@ -111,3 +111,51 @@ def test_a_margin_is_given_in_the_unit_of_its_measure_and_the_eval_s_share_holds
     margins = {e.measure: e.equivalence_margin for e in found if e.is_overall}
     assert margins == {"lexicon": 0.3, "other": 0.2, "high": 0.01, "choice": 0.02, "yes": 0.05}
     assert choose_judges(evaluation, ["other"]).equivalence_margins == {}
+
+
+# ---- log-odds ------------------------------------------------------------------------------------------
+
+
+def with_log_odds(before, after, **fields):
+    """The effects over all statements, by measure."""
+    evaluation = a_statement_eval().model_copy(update={"log_odds": True, **fields})
+    found = estimate(judgments_frame([]), [evaluation], yes_rows(list(before), list(after)))
+    return {e.measure: e for e in found if e.is_overall}
+
+
+def test_log_odds_are_the_mean_of_both_directions_and_vary_within_each():
+    effect = with_log_odds(BEFORE, AFTER)["log_odds"]
+    shifts = special.logit(AFTER) - special.logit(BEFORE)
+    yes, no = shifts[MATCHES_YES], shifts[~MATCHES_YES]
+    assert effect.difference == pytest.approx((yes.mean() - no.mean()) / 2)
+    found = stats.ttest_ind(yes, no, equal_var=False)  # the difference of the directions is twice their mean
+    interval = found.confidence_interval(0.95)
+    limits = effect.ci_low_new_questions, effect.ci_high_new_questions
+    assert limits == pytest.approx((interval.low / 2, interval.high / 2), rel=1e-6)
+    assert effect.p_new_questions == pytest.approx(found.pvalue, rel=1e-6)
+    assert effect.note_fixed_questions == "exact, since nothing is sampled"
+    assert (effect.scale_min, effect.scale_max, effect.equivalence_margin) == (None, None, 0.2)
+
+
+def test_saying_yes_more_does_not_widen_the_interval_of_log_odds():
+    noise = RANDOM.normal(0.5, 0.1, len(BEFORE)) * numpy.where(MATCHES_YES, 1, -1)
+    before = special.logit(BEFORE)
+    still, moved = (with_log_odds(BEFORE, special.expit(before + noise + shift))["log_odds"] for shift in (0, 3))
+    assert moved.difference == pytest.approx(still.difference)
+    assert moved.ci_low_new_questions == pytest.approx(still.ci_low_new_questions)
+    assert still.ci_low_new_questions > 0.4
+    whole = with_log_odds(BEFORE, special.expit(before + noise + 3))
+    assert whole["yes"].difference > 0.2
+    assert whole["choice"].ci_low_new_questions < 0, "probabilities are not told apart by direction"
+
+
+def test_log_odds_are_there_where_they_are_asked_for_with_a_margin_of_their_own():
+    assert "log_odds" not in with_log_odds(BEFORE, AFTER, log_odds=False)
+    assert with_log_odds(BEFORE, AFTER, equivalence_margins={"log_odds": 0.5})["log_odds"].equivalence_margin == 0.5
+
+
+def test_a_probability_of_nearly_one_has_finite_log_odds():
+    effect = with_log_odds([0.5] * len(BEFORE), [1.0] * len(BEFORE))["log_odds"]
+    assert effect.difference == pytest.approx(0, abs=1e-9)
+    sure = with_log_odds([0.5] * len(BEFORE), MATCHES_YES.astype(float))["log_odds"]
+    assert sure.difference == pytest.approx(36.7, abs=0.1)

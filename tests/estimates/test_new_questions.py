@@ -12,6 +12,7 @@ from tasks.estimates.new_questions import (
     new_questions,
     new_questions_and_groups,
     new_questions_and_seeds,
+    new_questions_in_strata,
     new_questions_of_rates,
     new_questions_slope,
     pooled_values,
@@ -194,3 +195,21 @@ def test_the_slope_of_several_seeds_is_crossed_with_them():
 def test_a_slope_that_cannot_be_estimated_says_why(ranks, values, note):
     found = new_questions_slope(ranks, [values])
     assert (found.low, found.note) == (None, note)
+
+
+def test_questions_of_strata_vary_within_them_and_their_seeds_are_crossed_with_them():
+    random = numpy.random.default_rng(8)
+    strata = ["a"] * 6 + ["b"] * 4
+    values = random.normal(0, 1, (3, 10)) + numpy.where(numpy.array(strata) == "a", 5, -5)
+    found = new_questions_in_strata(values.tolist(), strata)
+    means, of_seeds = values.mean(axis=0), values.mean(axis=1)
+    parts = numpy.array([6 * means[:6].var(ddof=1), 4 * means[6:].var(ddof=1)]) / 100
+    seeds = of_seeds.var(ddof=1) / 3
+    reach = (
+        parts.sum() * stats.t.ppf(0.975, parts.sum() ** 2 / (parts**2 / [5, 3]).sum()) + seeds * stats.t.ppf(0.975, 2)
+    ) / (parts.sum() + seeds)
+    half = reach * numpy.sqrt(parts.sum() + seeds)
+    assert (found.low, found.high) == pytest.approx((values.mean() - half, values.mean() + half))
+    alone = new_questions_in_strata(values[:1].tolist(), ["a"] * 9 + ["b"])
+    assert alone.low == pytest.approx(new_questions(values[0].tolist()).low), "one value of a stratum has no spread"
+    assert new_questions_in_strata([[1.0, 2.0]], ["a", "b"]).note == "2 questions, at least 5 are needed"
