@@ -52,6 +52,11 @@ DRAWN = 46
 """Arrows between rooms, as they stand; more of them is a change of the plan."""
 
 
+@pytest.fixture(autouse=True)
+def data():
+    """None of a test's own: modules are read where they are."""
+
+
 def name_of(file: Path) -> str:
     return ".".join(file.relative_to(PROJECT).with_suffix("").parts).removesuffix(".__init__")
 
