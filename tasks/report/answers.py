@@ -25,11 +25,30 @@ Place = tuple[str, str, str]
 """A question's eval, id and text."""
 
 
+class Said(NamedTuple):
+    """What a judge said of an answer, as a page shows it: plain values, since there are many thousands on one."""
+
+    judge: str
+    state: str
+    score: float | str
+    """Empty: none."""
+    first: float | str
+    """What is read first: the label, the score, or else the state."""
+    why: str
+    """The reasoning, or else the reply as it came."""
+
+    @classmethod
+    def of(cls, judgment: Judgment) -> "Said":
+        """What that judgment says."""
+        j, score = judgment, "" if judgment.score is None else judgment.score
+        return cls(j.judge, j.state, score, j.label or (j.state if j.score is None else j.score), j.reasoning or j.raw)
+
+
 class JudgedAnswer(NamedTuple):
     """A response and what the judges said of it."""
 
     response: Response
-    judgments: Sequence[Judgment]
+    judgments: Sequence[Said]
     text: Markup
     """The response, escaped, with marks around the words that were counted."""
 
@@ -92,7 +111,7 @@ class Reading(NamedTuple):
         """The states of what they said, each once."""
         return list(dict.fromkeys(judgment.state for judgment in self._judgments()))
 
-    def _judgments(self) -> Iterable[Judgment]:
+    def _judgments(self) -> Iterable[Said]:
         samples = (samples for column in self.columns for samples in column.answers.values())
         return (judgment for answers in samples for answer in answers.values() for judgment in answer.judgments)
 
@@ -184,7 +203,8 @@ def _answers(run: Run, evals: list[Eval], colours: dict[str, int]) -> dict[Side,
         for r in (r for r in responses if r.trained_share == SHARES[side]):
             said = judgments.get(r.answer_key(side), [])
             text = marked(r.response, _marks(r.response, said, judges, colours))
-            found[side][r.eval, r.question_id, asked[r.eval, r.question_id]][r.sample] = JudgedAnswer(r, said, text)
+            answer = JudgedAnswer(r, list(map(Said.of, said)), text)
+            found[side][r.eval, r.question_id, asked[r.eval, r.question_id]][r.sample] = answer
     return found
 
 

@@ -9,6 +9,7 @@ page may run is its own, which it names by its hash.
 import base64
 import hashlib
 from collections.abc import Sequence
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +24,12 @@ FOLDER = Path(__file__).parent
 
 def fill(template: str, **values: Any) -> str:
     """The page of a template that stands beside this file; jinja2's UndefinedError for a value that it lacks."""
+    return _environment().get_template(template).render(**values)
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    """What reads the templates, each of them once."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
         autoescape=True,
@@ -31,12 +38,12 @@ def fill(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False}  # a chart's channels have an order
-    environment.globals["script"] = script
+    environment.globals |= {"script": script, "zip": zip}
     environment.globals["mark_colours"] = COLOURS_OF_MARKS
     environment.filters["signed"] = signed
     environment.filters["score"] = number
     environment.filters["p"] = lambda p: "" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
-    return environment.get_template(template).render(**values)
+    return environment
 
 
 class Mark(NamedTuple):
