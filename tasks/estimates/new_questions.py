@@ -127,7 +127,9 @@ def _of_strata(values: list[float], strata: Sequence[str]) -> tuple[float, float
     return whole, whole**2 / squares if squares else float(len(values) - len(parts))
 
 
-def new_questions_and_groups(mine: list[list[float]], theirs: list[list[float]], strata: Sequence[str] = ()) -> Interval:
+def new_questions_and_groups(
+    mine: list[list[float]], theirs: list[list[float]], strata: Sequence[str] = ()
+) -> Interval:
     """The difference of two groups' means over other questions and other fine-tunes of both; rows as for seeds.
 
     The groups are asked the same questions, and are of any size but one each: their fine-tunes are no pairs. The
