@@ -17,13 +17,15 @@ from tasks.definitions import eval_called, load_eval
 from tasks.imports.choices import EVERY, NO_CHOICES, Choices
 from tasks.imports.model_rows import Row, read_models
 from tasks.imports.responses import to_response
-from tasks.imports.score_columns import score_columns
+from tasks.imports.score_columns import may_hold_scores, score_columns, set_aside
 from tasks.imports.scores import Measured, kind_of, label_of, measure
 from tasks.rows import KNOWN_COLUMNS
 from tasks.schema import Eval, Judgment, Question, Response, Scale, Side
 
 ONLY_TIER = "questions"
 """Of questions whose rows name no tier."""
+SHOWN = 3
+"""Values of a column that becomes nothing."""
 LONGEST_MADE_ID = 40
 """Characters of an id that is made of a question's text."""
 Key = tuple[str, ...]
@@ -88,7 +90,7 @@ def has_scores(row: dict[str, Any]) -> bool:
 
     A truth value may be said of a question too: it is a score of a row with an answer or a model.
     """
-    kinds = {kind_of(value) for key, value in row.items() if key not in KNOWN_COLUMNS}
+    kinds = {kind_of(value) for key, value in row.items() if key not in KNOWN_COLUMNS and may_hold_scores(key)}
     no_scores = {"missing", "label", "text"} | (set() if {"response", "model"} & row.keys() else {"truth"})
     return "score" in row or bool(kinds - no_scores)
 
@@ -220,9 +222,19 @@ def _lost(rows: list[Row], measured: list[Measured], choices: Choices) -> list[s
     used = {each.column for each in measured} | KNOWN_COLUMNS | {choices.group}
     keys = dict.fromkeys(str(key) for row in rows for key in row.fields if key)
     lost = ["the rubric and the model of the judge: the file does not say them"]
-    lost += [f"the column {key}: it is not taken as scores" for key in keys if key not in used]
+    aside = set() if choices.measures else {*set_aside(rows, choices)}
+    lost += [f"the column {key}: {_why(key, rows, aside)}" for key in keys if key not in used]
     renamed = [each for each in measured if each.column != each.judge.name]
     return lost + [f"the name {each.column!r}: here it is {each.judge.name}" for each in renamed]
+
+
+def _why(column: str, rows: list[Row], aside: set[str]) -> str:
+    """Why a column has become nothing."""
+    if column not in aside:
+        return "it is not taken as scores"
+    cells = dict.fromkeys(row.cell(column) for row in rows)
+    shown = ", ".join(map(excerpt, [*cells][:SHOWN])) + (", …" if len(cells) > SHOWN else "")
+    return f"by its name its numbers ({shown}) are no scores; --columns {column}={column} reads them as such"
 
 
 # ---- answers and judgments -----------------------------------------------------------------------

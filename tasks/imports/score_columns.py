@@ -25,6 +25,26 @@ SIZES = {"n", "num", "count", "total", "size"}
 """Words of a column's name by which it is of several answers: their mean, its error, how many they are."""
 COUNTED = {"sample", "samples", "answers", "responses", "completions", "of"}
 """Words beside those of SIZES in the name of all answers' number; others say which are counted."""
+NUMBERS_OF_ROWS = {
+    "batch",
+    "epoch",
+    "fold",
+    "id",
+    "ids",
+    "idx",
+    "index",
+    "line",
+    "number",
+    "row",
+    "run",
+    "seed",
+    "seeds",
+}
+NUMBERS_OF_ROWS |= {"iteration", "repetition", "replicate", "step", "steps", "timestamp", "trial", "unnamed", "uuid"}
+"""Words with which the name of a column ends whose numbers tell rows apart."""
+SETTINGS = {"batch_size", "dose", "learning_rate", "lora_alpha", "lora_rank", "lr", "max_new_tokens", "max_tokens"}
+SETTINGS |= {"temperature", "top_k", "top_p"}
+"""What the name of a column ends with whose numbers somebody chose."""
 MOST_WORDS = 4
 """In a cell that can be the name of a model."""
 SHOWN = 4
@@ -32,7 +52,7 @@ SHOWN = 4
 
 
 def score_columns(rows: list[Row], choices: Choices, file: Path) -> list[str]:
-    """The columns of scores: those that are chosen, or else all that hold numbers and have no meaning of their own.
+    """The columns of scores: those that are chosen, or else all that hold numbers and are not `set_aside`.
 
     Raises UserError where there is none, where another column tells models apart whose scores would be merged, and
     where the numbers are means of several answers, unless they were chosen.
@@ -41,17 +61,40 @@ def score_columns(rows: list[Row], choices: Choices, file: Path) -> list[str]:
     if unknown := [column for column in choices.measures if column not in keys]:
         raise UserError(f"--measures: {file} has no column {unknown[0]!r}; there is {', '.join(keys)}")
     free = [key for key in keys if key not in KNOWN_COLUMNS and key != choices.group]
-    found = list(choices.measures) or [key for key in free if holds_scores([row.fields.get(key) for row in rows])]
+    aside = set_aside(rows, choices)
+    found = list(choices.measures) or [key for key in free if key not in aside and holds_scores(_cells(rows, key))]
     # A column `side` beside a column `model` is known and not read.
     _refuse_models_that_would_be_merged(rows, [key for key in [*free, "side"] if key not in found], file)
     if not choices.measures:
         _refuse_aggregates(found, file)
         _refuse_models_side_by_side(found, file)
     if not found:
+        but = f" ({', '.join(aside)}: by its name none)" if aside else ""
         raise UserError(
-            f"{file}: no column of scores, such as aligned, coherent or score; give one, or name it with --measures"
+            f"{file}: no column of scores{but}, such as aligned, coherent or score; give one, or name it with "
+            "--measures"
         )
     return found
+
+
+def set_aside(rows: list[Row], choices: Choices) -> list[str]:
+    """The columns of numbers that are no scores by their name, unless an option names them."""
+    named = {*choices.measures, *choices.columns, *choices.scales, *choices.margins, choices.group}
+    keys = dict.fromkeys(str(key) for row in rows for key in row.fields if key)
+    numbers = [key for key in keys if not (key in KNOWN_COLUMNS or key in named or may_hold_scores(key))]
+    return [key for key in numbers if holds_scores(_cells(rows, key))]
+
+
+def may_hold_scores(column: str) -> bool:
+    """Whether its name is none of what tells rows apart, as seed or row_id, nor of a setting, as temperature."""
+    words = re.findall(r"[a-z]+|[0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", column).casefold())
+    last = [word for word in words if word.isalpha()][-1:]
+    ends = {"_".join(words[-count:]) for count in (1, 2, 3)}
+    return not (set(last) & NUMBERS_OF_ROWS or ends & SETTINGS)
+
+
+def _cells(rows: list[Row], column: str) -> list[Any]:
+    return [row.fields.get(column) for row in rows]
 
 
 def _refuse_models_that_would_be_merged(rows: list[Row], columns: list[str], file: Path) -> None:

@@ -193,6 +193,20 @@ def test_columns_can_be_chosen_and_get_names_that_a_rule_can_use(table, data, ca
     assert "the rate is 0.500" in run.report.read_text()
 
 
+def test_numbers_that_are_no_scores_by_their_name_are_told_with_their_values_and_read_where_named(table):
+    columns = ("question_id", "aligned", "seed", "temperature")
+    file = table(("q", 10, 7, 0.5), ("q", 90, 8, 0.5), ("r", 40, 9, 1), ("r", 50, 10, 1), columns=columns)
+    found = read_results(file)
+    assert [judge.name for judge in found.eval.judges] == ["aligned"]
+    assert found.lost[1:] == [
+        f"the column {name}: by its name its numbers ({shown}) are no scores; --columns {name}={name} reads "
+        "them as such"
+        for name, shown in (("seed", "'7', '8', '9', \u2026"), ("temperature", "'0.5', '1'"))
+    ]
+    named = read_results(file, choices=Choices(columns={"seed": "seed"}))
+    assert {judge.name for judge in named.eval.judges} == {"aligned", "seed"}
+
+
 def test_scores_between_0_and_1_are_means_and_not_rates(jsonl):
     from tasks.estimates.effects import estimate
 
@@ -309,6 +323,7 @@ def test_the_paraphrases_of_an_id_are_read_with_the_id_as_their_tier(table):
 def test_a_truth_value_is_a_score_of_an_answer_and_none_of_a_question():
     assert has_scores({"question": "A?", "response": "B.", "misaligned": False})
     assert not has_scores({"question": "A?", "tier": "direct", "is_control": True})
+    assert not has_scores({"question": "A?", "tier": "direct", "index": 3})
 
 
 def test_counts_are_not_said_to_be_on_the_scale_of_the_eval_that_is_there(table, data):

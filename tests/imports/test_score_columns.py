@@ -5,7 +5,8 @@ import pytest
 from tasks.catalog import UserError
 from tasks.imports.choices import NO_CHOICES, Choices
 from tasks.imports.model_rows import Row
-from tasks.imports.score_columns import score_columns
+from tasks.imports.score_columns import may_hold_scores, score_columns, set_aside
+from tasks.schema import Scale
 
 FILE = Path("judged.csv")
 
@@ -91,3 +92,83 @@ def test_two_models_beside_each_other_in_a_row_are_refused_unless_both_are_measu
 
 def test_a_measure_called_like_a_base_beside_others_is_one(data):
     assert found({"original": 3, "coherent": 4}) == ["original", "coherent"]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        "seed",
+        "id",
+        "index",
+        "idx",
+        "Unnamed:_0",
+        "sample_id",
+        "row_id",
+        "questionId",
+        "answer.idx",
+        "meta.seed",
+        "temperature",
+        "sampling_temperature",
+        "top_p",
+        "params.top_k",
+        "max_tokens",
+        "lora_rank",
+        "learning_rate",
+        "epoch",
+        "training_step",
+        "run",
+        "run_1",
+        "dose",
+        "batch_size",
+    ],
+)
+def test_numbers_that_tell_rows_apart_or_that_somebody_chose_are_no_scores(column):
+    assert not may_hold_scores(column)
+    cells = [{"score": score, column: n} for n, score in enumerate((1, 5, 3))]
+    assert found(*cells) == ["score"]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        "score",
+        "aligned",
+        "coherent",
+        "rating",
+        "kindness",
+        "Q1",
+        "judge_1",
+        "tokens",
+        "length",
+        "logprob",
+        "valid",
+        "paid",
+        "seed_score",
+        "idea",
+        "steps_named",
+        "hits",
+        "rate",
+        "grade",
+        "toxicity",
+        "answers_id_like.value",
+        "stepwise",
+        "temperature_of_tone",
+    ],
+)
+def test_any_other_name_may_be_that_of_scores(column):
+    assert may_hold_scores(column)
+
+
+def test_a_file_with_numbers_of_rows_alone_has_no_column_of_scores():
+    with pytest.raises(UserError, match=r"no column of scores \(seed: by its name none\), such as aligned"):
+        found({"seed": 1}, {"seed": 2})
+
+
+def test_a_column_that_an_option_names_is_one_of_scores_whatever_its_name():
+    cells = [{"score": 1, "seed": 2}, {"score": 5, "seed": 3}]
+    rows = [Row("finetuned", "judged.csv line 2", {"question_id": "q", **more}) for more in cells]
+    assert set_aside(rows, NO_CHOICES) == ["seed"]
+    for choices in (Choices(columns={"seed": "seed"}), Choices(scales={"seed": Scale(low=0, high=10)})):
+        assert found(*cells, choices=choices) == ["score", "seed"]
+    assert found(*cells, choices=Choices(measures=("seed",))) == ["seed"]
+    assert found(*cells, choices=Choices(columns={"rating": "other"})) == ["score"]
