@@ -224,7 +224,7 @@ FIELDS = Group(
         ("training: {learning_rate: -1e-4}", "training.learning_rate: input should be greater than 0 (found -0.0001)"),
         ("training: {learning_rate: nan}", "training.learning_rate: input should be a finite number"),
         ("training: {weight_decay: 1}", "training.weight_decay: input should be less than 1"),
-        ("training: {engine: tinkr}", "training.engine: input should be 'local' or 'tinker' (found 'tinkr')"),
+        ("training: {engine: tinkr}", "training.engine: input should be 'local', 'tinker' or 'served' (found 'tinkr')"),
         ("training: {optimizer: sgd}", "training.optimizer", "'adamw' or 'adamw_8bit'", "(found 'sgd')"),
         ("training: {schedule: linaer}", "training.schedule", "'linear', 'cosine' or 'constant'"),
         ("training: {rslora: maybe}", "training.rslora", "valid boolean", "(found 'maybe')"),
