@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from flows.cli.check import show_plan
 from flows.experiment import run_experiment
+from flows.verification import verify
 from tasks.catalog import UserError
 from tasks.runs import Run
 from tasks.schema import Experiment
@@ -34,6 +35,7 @@ async def test_two_names_are_a_whole_run_without_documents_and_a_second_asks_for
     page = first.report.read_text()
     assert "Nothing was trained here: <code>tuned</code> was asked as it is served by" in page
     assert json.loads(first.checkpoint.read_text())["path"] == "tuned"
+    assert [check for check in verify(first) if check.fault] == []
 
 
 @pytest.mark.usefixtures("prefect_server")
