@@ -1,7 +1,7 @@
 """Pictures of charts, and the script that draws one in a page; the network is asked for nothing.
 
-The only module that knows vl_convert. `python -m tasks.report.pictures` makes PNG and PDF of the SVGs that it reads, in
-a process beside: vl_convert lets no other thread of its own process run meanwhile.
+The only module that knows vl_convert. Started as a program of its own (START) it makes PNG and PDF of the SVGs that it
+reads: vl_convert lets no other thread of its process run meanwhile, so this is done in a process beside.
 """
 
 import signal
@@ -13,6 +13,9 @@ import vl_convert
 
 PIXELS_PER_INCH = 108
 """One and a half pixels a point: a chart as wide as a page has 1,650 of them."""
+
+START = [sys.executable, "-P", __file__]
+"""By its file, and with nothing of the current folder on its path: somebody's may have a `tasks` of its own."""
 
 
 def to_svg(spec: dict[str, Any], vega_lite: str) -> str:

@@ -5,7 +5,6 @@ with saving() as save:
 """
 
 import io
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -59,8 +58,7 @@ def saving(only_svg: bool = False) -> Iterator[Save]:
 def printer() -> Iterator[Callable[[str, Path], None]]:
     """Gives what writes PNG and PDF of an SVG, in a process beside that goes on meanwhile and ends with the block."""
     printing: list[Future[None]] = []
-    command = [sys.executable, "-m", pictures.__name__]
-    with Popen(command, stdin=PIPE, stdout=PIPE) as process, ThreadPoolExecutor(1) as thread:
+    with Popen(pictures.START, stdin=PIPE, stdout=PIPE) as process, ThreadPoolExecutor(1) as thread:
         yield lambda svg, path: printing.append(thread.submit(_print, process, svg, path))
     for done in printing:
         done.result()

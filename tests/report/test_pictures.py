@@ -1,6 +1,6 @@
 import signal
-import sys
 from subprocess import PIPE, Popen
+from typing import IO, cast
 
 from tasks.report import pictures
 
@@ -9,11 +9,12 @@ SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="20" height="10"><text y="
 
 def test_the_process_that_makes_pictures_answers_one_after_the_other_and_ctrl_c_ends_only_who_asks():
     request = b"%d\n" % len(SVG) + SVG
-    with Popen([sys.executable, "-m", pictures.__name__], stdin=PIPE, stdout=PIPE) as process:
+    with Popen(pictures.START, stdin=PIPE, stdout=PIPE) as process:
+        wanted, made = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
         for _ in range(2):
-            process.stdin.write(request)
-            process.stdin.flush()
-            png, pdf = (process.stdout.read(int(size)) for size in process.stdout.readline().split())
+            wanted.write(request)
+            wanted.flush()
+            png, pdf = (made.read(int(size)) for size in made.readline().split())
             assert (png[:4], pdf[:5]) == (b"\x89PNG", b"%PDF-")
             process.send_signal(signal.SIGINT)
     assert process.returncode == 0
