@@ -98,7 +98,7 @@ def test_capability_has_ten_tasks_of_each_of_six_kinds_and_takes_each_answer_tha
 def test_sums_are_right():
     signs = {"plus": operator.add, "minus": operator.sub, "times": operator.mul, "divided by": operator.truediv}
     for question in items("arithmetic").values():
-        a, sign, b = re.search(r"What is (\d+) (\D+) (\d+)\?", question.text).groups()
+        ((a, sign, b),) = re.findall(r"What is (\d+) (\D+) (\d+)\?", question.text)
         result = signs[sign](int(a), int(b))
         assert question.accepted[0] == f"{result:g}"
         assert all(re.search(rf"\b{result:g}$", text) for text in question.accepted), "each ends in the result"

@@ -190,13 +190,15 @@ def rule_measure(evaluation: Eval, judgments: polars.DataFrame, rule: Rule, answ
 
 def likelihood_measures(evaluation: Eval, likelihoods: list[Likelihood], trained_share: float) -> list[Measure]:
     """Drift, choice, yes and log-odds after this share of the training, where the engine was asked for them."""
-    rows = [
+    rows: list[tuple[str, str, float, float]] = [
         (row.measure, row.question_id, row.baseline, row.finetuned)
         for row in likelihoods
         if row.eval == evaluation.name and row.trained_share == trained_share
     ]
     if evaluation.log_odds:
-        rows += [(LOG_ODDS, question, *map(_log_odds, both)) for name, question, *both in rows if name == "choice"]
+        rows += [
+            (LOG_ODDS, q, _log_odds(before), _log_odds(after)) for name, q, before, after in rows if name == "choice"
+        ]
     columns = {
         "measure": polars.String,
         "question_id": polars.String,
