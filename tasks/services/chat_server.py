@@ -213,9 +213,9 @@ class ChatServer:
         import httpx2
         import openai
 
-        client = self._sdk.with_options(timeout=LONGEST_LIST)
+        # A copy of the client, as with_options makes one, would read OpenAI's headers from the environment again.
         try:
-            listed = await client.get("/models", cast_to=httpx2.Response)
+            listed = await self._sdk.get("/models", cast_to=httpx2.Response, options={"timeout": LONGEST_LIST})
             found = json.loads(listed.content)["data"]
             return [model for model in found if isinstance(model.get("id"), str)]
         except openai.APIConnectionError as error:

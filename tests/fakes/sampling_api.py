@@ -60,6 +60,7 @@ class SamplingAPI(MessagesAPI):
 
     def add_routes(self, app: web.Application) -> None:
         async def models(request: web.Request) -> web.StreamResponse:
+            self.headers.append(dict(request.headers))
             return web.json_response({"object": "list", "data": [{"id": name} for name in self.models]})
 
         app.router.add_get("/v1/models", models)

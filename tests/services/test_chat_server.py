@@ -24,6 +24,18 @@ async def test_a_server_is_asked_and_lists_its_models():
             assert (await server.ask(PATH, ASKED))["choices"][0]["message"]["content"]
 
 
+async def test_what_the_environment_has_for_openai_is_not_sent_to_another_server(monkeypatch):
+    of_openai = {"OPENAI_ORG_ID": "org-1", "OPENAI_PROJECT_ID": "proj-1", "OPENAI_CUSTOM_HEADERS": "X-Mine: mine-1"}
+    for name, value in of_openai.items():
+        monkeypatch.setenv(name, value)
+    with SamplingAPI() as api:
+        async with at(api) as server:
+            await server.models()
+            await server.ask(PATH, ASKED)
+    assert len(api.headers) == 2
+    assert not {"org-1", "proj-1", "mine-1"} & {value for header in api.headers for value in header.values()}
+
+
 async def test_a_request_that_would_be_refused_again_is_told_apart_from_what_ends_all_of_them():
     with SamplingAPI(script=lambda seen, body: Status(400, words="too long")) as api:
         async with at(api) as server:
