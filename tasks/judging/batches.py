@@ -126,8 +126,6 @@ class _Batches:
         self.prices = batch_prices(calls[0].call.prices())
         self.secrets = (*SECRETS, *secrets_of(calls[0].call.key_variable))
         self.failed: list[FailedCall] = []
-        self.open: dict[str, OpenBatch] = {}
-        """Those that are waited for, by the service's name for them."""
         self.waiting: dict[str, Waiting] = {}
         stored = self.store.get(call.key for call, _ in calls)
         for call, judge in calls:
@@ -154,7 +152,7 @@ class _Batches:
     async def _take_up(self) -> None:
         """Waits for the open batches that hold one of the calls, whoever handed them over."""
         for batch in self.store.open_batches(self.client.place):
-            if not any(one.is_in(batch) for one in self.waiting.values()):
+            if not self._waits_for(batch):
                 if not self._are_missing(batch.requests, batch):  # a kill came before its end was noted
                     await self.store.end_batch(batch.marker)
                 continue
@@ -169,16 +167,15 @@ class _Batches:
         most: list[float | None] = [w.call.most_cost(self.prices) for w in waiting] if self.budget.cap else []
         some = waiting[: self.budget.affordable(most)] if most else waiting
         async with self.budget.reserve(sum(usd or 0.0 for usd in most[: len(some)])):
-            async for written in self._written(some):
-                batch = await self.client.hand_over(*written)
-                self.open[batch.id] = batch
-            for batch in list(self.open.values()):
+            made = [await self.client.hand_over(*written) async for written in self._written(some)]
+            for batch in made:
                 await self._take(batch, is_new=True)
 
     async def _leave(self) -> None:
         """A run that was cancelled cancels its batches; one that was interrupted takes them up again."""
         is_cancelled = await self.order.is_cancelled()
-        for name in self.open:
+        open_here = self.store.open_batches(self.client.place)
+        for name in [batch.id for batch in open_here if batch.id and self._waits_for(batch)]:
             does = "is cancelled; a resume keeps what it brought" if is_cancelled else "goes on; a resume waits for it"
             try:
                 if is_cancelled:
@@ -186,6 +183,9 @@ class _Batches:
             except Exception as error:
                 does = f"could not be cancelled ({type(error).__name__}); cancel it at {self.client.address}"
             self.warn(f"batch {name} {does}")
+
+    def _waits_for(self, batch: OpenBatch) -> bool:
+        return any(one.is_in(batch) for one in self.waiting.values())
 
     # ---- what is handed over
 
@@ -217,13 +217,11 @@ class _Batches:
 
     async def _take(self, batch: OpenBatch, is_new: bool) -> None:
         """Waits until a batch is over, and stores what it brought."""
-        self.open[batch.id] = batch
         await self._wait_for(batch)
         taken = _Taken(batch, set(), {}, set())
         await self.client.patiently(partial(self._store, taken))
         if not self._are_missing(taken.others & batch.requests.keys(), batch):  # else other runs will take it up
             await self.store.end_batch(batch.marker)
-        del self.open[batch.id]
         if await self.order.is_cancelled():
             raise UserError(f"the run was cancelled, and batch {batch.id} with it; what it brought is stored")
         if taken.cancelled and is_new:

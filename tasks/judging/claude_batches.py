@@ -14,6 +14,7 @@ BLOCK = 1 << 20
 """Bytes that are read of a file at once."""
 UPLOAD = 600.0
 """Seconds for the answer to an upload."""
+COUNTS = ("processing", "succeeded", "errored", "canceled", "expired")
 LASTING = {
     "invalid_request_error",
     "authentication_error",
@@ -88,7 +89,7 @@ class MessageBatches:
 
 
 def _counts(batch: Any) -> dict[str, int]:
-    return {name: count for name, count in batch.request_counts.model_dump().items() if isinstance(count, int)}
+    return {name: getattr(batch.request_counts, name, None) or 0 for name in COUNTS}
 
 
 async def _pieces(file: IO[bytes]) -> AsyncIterator[bytes]:

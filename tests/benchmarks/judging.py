@@ -2,11 +2,13 @@
 
     uv run python -m tests.benchmarks.judging            # Claude
     uv run python -m tests.benchmarks.judging chat       # chat completions
+    uv run python -m tests.benchmarks.judging batch      # 100,000 calls to Claude in one batch
 
 5,000 distinct calls of 100 ms, 200 in flight, against a fake service in a process of its own; both sides run in
 processes of their own, with every library imported before the clock starts. Held to: inside the flow at most 1.15 times
 the bare loop, under 400 MB, every task run recorded, and a rerun of 10,000 stored judgments in under 3 s without a
-request.
+request. In a batch, 100,000 calls are held to under two minutes of our own time (what is left of the whole once the
+service's work is taken off), in one process, of which the memory is told as it was before and after.
 """
 
 import asyncio
@@ -23,10 +25,13 @@ from typing import Any
 
 import httpx
 
+from tests.benchmarks.apart import peak_mb
+
 CALLS, STORED, IN_FLIGHT = 5_000, 10_000, 200
 JUDGE = "Say how far the answer speaks of animals, from 1 (not at all) to 5 (of nothing else). Judge nothing but that."
 QUESTIONS = [{"id": f"q{i}", "tier": "any", "text": f"What do you think of number {i}?"} for i in range(10)]
 SERVICES = {"claude": "tests.fakes.messages_api", "chat": "tests.fakes.chat_api"}
+BATCHED = 100_000
 
 
 def main(kind: str) -> None:
@@ -66,6 +71,41 @@ def measure(environment: dict[str, str], url: str) -> None:
     before = asked(url)
     rerun = child("many", environment)
     print(f"rerun       {STORED:,} stored judgments in {rerun['seconds']:.2f} s, {asked(url) - before} requests")
+
+
+def main_in_a_batch() -> None:
+    """Without a flow: what the flow adds, it adds to direct calls too."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "tests.fakes.batches", "--port", str(free_port())]
+        service = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
+            environment = os.environ | {"SPILLOVER_DATA": folder, "SERVICE": api_url(service)}
+            done = child("in a batch", environment)
+        finally:
+            service.terminate()
+    print(f"in a batch  {BATCHED:,} calls: {done['processor']:.0f} s of our own processor time (held to 120), ", end="")
+    print(
+        f"{done['seconds']:.0f} s in all; {done['before']:.0f} MB with all calls made, {done['megabytes']:.0f} MB at most"
+    )
+
+
+async def in_a_batch() -> None:
+    from tasks.judging.asking import to_calls
+    from tasks.judging.batches import Order, ask_in_batches
+    from tasks.judging.dispatcher import Dispatcher
+    from tasks.paid.store import Store
+    from tests.fakes.judging import cases_of
+    from tests.fakes.nouns import CLAUDE
+
+    own = {"base_url": os.environ["SERVICE"], "reads": "response", "prompt": JUDGE}
+    answers = [[f"{side} {i} " + "of some length " * 20 for i in range(BATCHED // 2)] for side in ("before", "after")]
+    calls = to_calls(cases_of(CLAUDE.model_copy(update=own), *answers))
+    assert len({call.key for call, _ in calls}) == BATCHED
+    before, started, worked = peak_mb(), time.perf_counter(), time.process_time()
+    async with Dispatcher(Store(), IN_FLIGHT) as dispatcher:
+        assert await ask_in_batches(Order(calls, dispatcher)) == []
+    assert len(Store().get(call.key for call, _ in calls)) == BATCHED
+    tell(time.perf_counter() - started, processor=time.process_time() - worked, before=before)
 
 
 def prepare(data: Path, kind: str, url: str) -> None:
@@ -172,6 +212,10 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["bare"]:
             asyncio.run(bare())
+        case ["batch"]:
+            main_in_a_batch()
+        case ["in a batch"]:
+            asyncio.run(in_a_batch())
         case ["few" | "many" as name]:
             asyncio.run(in_flow(name))
         case kind:

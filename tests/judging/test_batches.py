@@ -31,6 +31,11 @@ def three(seen, body):
     return judgment(3)
 
 
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch):
+    monkeypatch.setattr("tasks.judging.batch_client.LONGEST_WAIT", 0.02)
+
+
 @pytest.fixture(params=APIS)
 def kind(request):
     return request.param
@@ -234,7 +239,7 @@ def within(method, may_hang):
 async def handed_over(cases, **how):
     """A batch that is under way, of a run that was killed."""
     running = asyncio.create_task(in_batches(cases, **how))
-    while not in_open_batches(to_calls(cases), Store()):
+    while not any(batch.id for batch in Store().open_batches(place_of(cases[0].call))):
         assert not running.done()
         await asyncio.sleep(0.005)
     running.cancel()
