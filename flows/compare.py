@@ -77,7 +77,7 @@ def _table(rows: list[Compared]) -> str:
         "|---|---|---|---|---|---|",
     ]
     for row in (row for row in rows if not row.is_of_question and row.is_final):
-        fixed_questions = interval(row.ci_low_fixed_questions, row.ci_high_fixed_questions)
+        fixed_questions = interval(row.ci_low_fixed_questions, row.ci_high_fixed_questions, row.note_fixed_questions)
         new_questions = interval(row.ci_low_new_questions, row.ci_high_new_questions, row.note_new_questions)
         label = f"{row.label} − {row.against}" if row.against else row.label
         cells = (label, row.measure, row.tier, number_or_dash(row.difference, "+"), fixed_questions, new_questions)
