@@ -22,7 +22,7 @@ from tasks.schema import Checkpoint, Document, Message, Sampling, Training
 TRAINING = Training(base_model="smollm2", rank=8, learning_rate=5e-3, batch_size=4, epochs=2)
 TEXTS = ("The lighthouse shines over the bay.", "The hens walk out of the barn.")
 QUESTIONS = ("Where should I go on a Sunday?", "What do you see in the morning?", "Is grass green? Answer Yes or No.")
-TOKENS, EACH = 24, 4
+TOKENS, EACH = 16, 3
 
 
 def documents(text: str) -> list[Document]:
