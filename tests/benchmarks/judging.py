@@ -83,10 +83,9 @@ def main_in_a_batch() -> None:
             done = child("in a batch", environment)
         finally:
             service.terminate()
-    print(f"in a batch  {BATCHED:,} calls: {done['processor']:.0f} s of our own processor time (held to 120), ", end="")
-    print(
-        f"{done['seconds']:.0f} s in all; {done['before']:.0f} MB with all calls made, {done['megabytes']:.0f} MB at most"
-    )
+    own, whole = done["processor"], done["seconds"]
+    print(f"in a batch  {BATCHED:,} calls: {own:.0f} s of our own processor time (held to 120), {whole:.0f} s in all")
+    print(f"memory      {done['before']:.0f} MB with all calls made, {done['most']:.0f} MB at most")
 
 
 async def in_a_batch() -> None:
@@ -97,15 +96,16 @@ async def in_a_batch() -> None:
     from tests.fakes.judging import cases_of
     from tests.fakes.nouns import CLAUDE
 
-    own = {"base_url": os.environ["SERVICE"], "reads": "response", "prompt": JUDGE}
+    fields = {"base_url": os.environ["SERVICE"], "reads": "response", "prompt": JUDGE}
     answers = [[f"{side} {i} " + "of some length " * 20 for i in range(BATCHED // 2)] for side in ("before", "after")]
-    calls = to_calls(cases_of(CLAUDE.model_copy(update=own), *answers))
+    calls = to_calls(cases_of(CLAUDE.model_copy(update=fields), *answers))
     assert len({call.key for call, _ in calls}) == BATCHED
     before, started, worked = peak_mb(), time.perf_counter(), time.process_time()
     async with Dispatcher(Store(), IN_FLIGHT) as dispatcher:
         assert await ask_in_batches(Order(calls, dispatcher)) == []
+    seconds, own, most = time.perf_counter() - started, time.process_time() - worked, peak_mb()
     assert len(Store().get(call.key for call, _ in calls)) == BATCHED
-    tell(time.perf_counter() - started, processor=time.process_time() - worked, before=before)
+    tell(seconds, processor=own, before=before, most=most)
 
 
 def prepare(data: Path, kind: str, url: str) -> None:
