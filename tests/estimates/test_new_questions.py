@@ -213,3 +213,15 @@ def test_questions_of_strata_vary_within_them_and_their_seeds_are_crossed_with_t
     alone = new_questions_in_strata(values[:1].tolist(), ["a"] * 9 + ["b"])
     assert alone.low == pytest.approx(new_questions(values[0].tolist()).low), "one value of a stratum has no spread"
     assert new_questions_in_strata([[1.0, 2.0]], ["a", "b"]).note == "2 questions, at least 5 are needed"
+
+
+@pytest.mark.parametrize(("each", "sd"), [(10, 1), (10, 3), (5, 1), (5, 3)])
+def test_the_interval_over_strata_that_lie_far_apart_covers_the_truth_as_often_as_it_says(each, sd):
+    """Of 1,000 simulated measurements of 95 % an error of 0.7 points is chance; one without strata always covers."""
+    random, strata = numpy.random.default_rng(21), ["Yes"] * each + ["No"] * each
+    centres, spreads = numpy.repeat([3.3, -2.7], each), numpy.repeat([1, sd], each)
+    draws = random.normal(centres, spreads, (1000, 2 * each)).tolist()
+    found = [new_questions_in_strata([values], strata) for values in draws]
+    assert numpy.mean([one.low <= 0.3 <= one.high for one in found]) == pytest.approx(0.95, abs=0.02)
+    plain = new_questions(draws[0])
+    assert plain.high - plain.low > 1.4 * numpy.mean([one.high - one.low for one in found])
