@@ -61,6 +61,8 @@ class BatchClient:
         self.address, self.place = self.provider.address_of(call.base_url), place_of(call)
         self._client = self.provider.client(call, CONNECTIONS)
         self.service = SERVICES[call.provider](self._client.sdk)
+        self._slept = 0.0
+        """Seconds in which a batch was waited for: no outage."""
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -92,7 +94,7 @@ class BatchClient:
 
     async def find(self, batch: OpenBatch) -> str:
         """The service's name of a batch whose making was not answered; empty where it has none."""
-        known = {other.id for other in self.store.open_batches(self.place)}
+        known = {other.id for other in self.store.open_batches()}
         for name in await self.patiently(partial(self.service.made_since, batch)):
             if name not in known and (self.service.HAS_MARKERS or await self._is_of(name, batch)):
                 return name
@@ -128,6 +130,7 @@ class BatchClient:
             if stage.is_over:
                 return
             await asyncio.sleep(wait)
+            self._slept += wait
 
     def _is_unknown(self, name: str) -> str:
         return (
@@ -137,22 +140,21 @@ class BatchClient:
 
     async def patiently(self, ask: Callable[[], Awaitable[Result]]) -> Result:
         """Asks until the service answers, for as long as an outage may last; UserError for what no try would mend."""
-        down_since, waits = 0.0, _waits(self.initial_backoff)
+        down_since: float | None = None
+        waits = _waits(self.initial_backoff)
         while True:
-            began = time.monotonic()
             try:
                 return await ask()
             except Exception as error:
                 fault = self.provider.fault(error, self.call)
             if not fault.is_transient:
                 raise UserError(f"{self.address} refused what concerns a batch ({fault.reason[:300]})") from None
-            now = time.monotonic()
-            if not down_since or now - began > LONGEST_WAIT:  # it was there for a while
-                down_since, waits = now, _waits(self.initial_backoff)
+            now = time.monotonic() - self._slept
+            down_since = now if down_since is None else down_since
             if now - down_since > self.max_outage:
                 raise ServiceDown(
-                    f"{self.address} has been down for over {self.max_outage:,.0f} s (judging.max_outage); nothing is "
-                    "lost: resume the run when it is back"
+                    f"{self.address} has been down for over {self.max_outage:,.0f} s (judging.max_outage; "
+                    f"{fault.reason[:200]}); nothing is lost: resume the run when it is back"
                 )
             await asyncio.sleep(min(LONGEST_WAIT, fault.retry_after or next(waits)))
 

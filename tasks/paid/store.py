@@ -180,11 +180,12 @@ class Store:
         """Commits that all it brought is stored; raises as `commit` does."""
         await self._write(_Commit([], [], Future(), ended=marker))
 
-    def open_batches(self, service: str) -> list[OpenBatch]:
-        """Those at this service, whichever run began them."""
+    def open_batches(self, service: str = "") -> list[OpenBatch]:
+        """Those at this service, or all, whichever run began them."""
         columns = batches.c.marker, batches.c.service, batches.c.requests, batches.c.newest, batches.c.id
+        wanted = select(*columns).order_by(batches.c.marker)
         with self._read(), self.engine.connect() as connection:
-            rows = connection.execute(select(*columns).where(batches.c.service == service).order_by(batches.c.marker))
+            rows = connection.execute(wanted.where(batches.c.service == service) if service else wanted)
             return [OpenBatch(marker, here, json.loads(held), *names) for marker, here, held, *names in rows]
 
     async def _write(self, wanted: _Commit) -> None:
