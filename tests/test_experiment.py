@@ -19,11 +19,13 @@ from flows.judging import TooManyUnscored
 from flows.verification import verify
 from tasks.catalog import UserError, data_folder
 from tasks.definitions import load_eval, load_experiment
+from tasks.estimates.effects import write_effects
 from tasks.estimates.findings import headline
 from tasks.paid.budget import BudgetSpent
 from tasks.report.exports import as_one_table
 from tasks.runs import Run
 from tasks.schema import Until
+from tests.conftest import make_data_folder
 from tests.fakes.messages_api import MessagesAPI, Status, judgment
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -77,10 +79,29 @@ def wrong_in(run):
     return [check for check in verify(run) if check.fault]
 
 
-async def test_a_run_leaves_the_whole_line_and_a_second_run_repeats_none_of_it(monkeypatch):
-    counts = counted(monkeypatch)
-    first = Run(await run_experiment(tiny(), run="one"))
-    assert counts == {"train": 1, "sample": 32}
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory, prefect_server):
+    """A data folder with a finished tiny run, and what was trained and sampled for it; to be left as it is."""
+    folder = make_data_folder(tmp_path_factory.mktemp("made"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPILLOVER_DATA", str(folder))
+        counts = counted(patch)
+        asyncio.run(run_experiment(tiny(), run="one"))
+    return folder, counts
+
+
+@pytest.fixture
+def made(made_once, data):
+    """A copy of that run in the test's own data folder, with its checkpoint and what the store has of it."""
+    folder, _ = made_once
+    for name in ("results", "checkpoints", "store"):
+        shutil.copytree(folder / name, data / name)
+    return Run(data / "results" / "standin" / "one")
+
+
+async def test_a_run_leaves_the_whole_line_and_a_second_run_repeats_none_of_it(made_once, made, monkeypatch):
+    first = made
+    assert made_once[1] == {"train": 1, "sample": 32}
     assert len(lines(first.documents)) == 12
     assert list(lines(first.baseline)[0])[:3] == ["tier", "question", "response"]
     assert list(lines(first.judged)[0])[:4] == ["tier", "question", "score", "reasoning"]
@@ -107,15 +128,17 @@ async def test_a_run_leaves_the_whole_line_and_a_second_run_repeats_none_of_it(m
     assert first.record()["seed"] == 0
     assert first.record()["finished"]
 
-    second = Run(await run_experiment(tiny(), run="two"))
-    assert counts == {"train": 1, "sample": 32}
+    counts = counted(monkeypatch)
+    second = Run(await run_experiment(tiny(), run="two", until="judge"))
+    write_effects(second)
+    assert counts == {"train": 0, "sample": 0}
     for name in ("documents", "baseline", "finetuned", "judged", "effects"):
         assert getattr(second, name).read_bytes() == getattr(first, name).read_bytes(), name
 
-    await run_experiment(tiny("sampling.n_samples=3"), run="more samples")
-    assert counts == {"train": 1, "sample": 48}, "raising n asks only for the new answers"
-    await run_experiment(tiny(), seed=1, run="another seed")
-    assert counts == {"train": 2, "sample": 64}, "another seed trains anew and shares the baseline"
+    await run_experiment(tiny("sampling.n_samples=3"), run="more samples", until="sample")
+    assert counts == {"train": 0, "sample": 16}, "raising n asks only for the new answers"
+    await run_experiment(tiny(), seed=1, run="another seed", until="sample")
+    assert counts == {"train": 1, "sample": 32}, "another seed trains anew and shares the baseline"
 
 
 async def test_a_file_of_chats_given_by_its_path_is_trained_on_and_named_in_the_report(tmp_path):
@@ -141,7 +164,7 @@ async def trained_in(run):
     """The state of the run's training in the Prefect UI, by its name; it is recorded a moment after the run."""
     only = FlowRunFilter(id={"any_": [run.record()["prefect_run"]]})
     async with get_client() as client:
-        for _ in range(100):
+        for _ in range(600):
             found = await client.read_task_runs(flow_run_filter=only, limit=200)
             ended = [task for task in found if task.name.startswith("train ") and task.state_type in TERMINAL_STATES]
             if ended:
@@ -169,15 +192,17 @@ async def test_a_training_that_is_kept_shows_as_cached_and_is_not_repeated(monke
     assert first.model() == second.model() == third.model()
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"not JSON"])
-async def test_a_record_of_prefects_that_cannot_be_read_trains_nothing_anew(monkeypatch, prefect_cache, content):
+async def test_a_record_of_prefects_that_cannot_be_read_trains_nothing_anew(monkeypatch, prefect_cache):
     counts = counted(monkeypatch)
     first = Run(await run_experiment(tiny(), run="one", until="train"))
-    for file in (file for file in prefect_cache.rglob("*") if file.is_file()):
-        file.write_bytes(content)
-    second = Run(await run_experiment(tiny(), run="two", until="train"))
-    assert counts["train"] == 1
-    assert first.model() == second.model()
+    records = [file for file in prefect_cache.rglob("*") if file.is_file()]
+    assert records
+    for name, content in {"empty": b"", "without fields": b"{}", "not JSON": b"not JSON"}.items():
+        for file in records:
+            file.write_bytes(content)
+        another = Run(await run_experiment(tiny(), run=name, until="train"))
+        assert counts["train"] == 1, name
+        assert first.model() == another.model()
 
 
 async def test_a_checkpoint_that_is_gone_is_trained_again_whatever_prefect_remembers(monkeypatch, prefect_cache):
@@ -252,18 +277,18 @@ async def test_a_key_that_the_service_refuses_is_one_sentence_before_anything_is
         assert (len(api.probes), api.requests) == (1, [])
 
 
-async def test_one_engine_serves_a_whole_run(monkeypatch):
+async def test_one_engine_serves_a_whole_run(made, monkeypatch):
     from tasks.engines.local import LocalEngine
 
-    made, init = [], LocalEngine.__init__
+    engines, init = [], LocalEngine.__init__
 
     def count(self, *given):
-        made.append(self)
+        engines.append(self)
         init(self, *given)
 
     monkeypatch.setattr(LocalEngine, "__init__", count)
-    await run_experiment(tiny("sampling.logprobs=true"), run="one")
-    assert len(made) == 1
+    await run_experiment(tiny("sampling.logprobs=true"), run="two", until="sample")
+    assert len(engines) == 1
 
 
 async def test_a_run_that_still_asks_its_models_goes_on_with_the_weights_it_was_begun_with_alone(tmp_path):
@@ -276,13 +301,13 @@ async def test_a_run_that_still_asks_its_models_goes_on_with_the_weights_it_was_
     (own / "config.json").write_text(json.dumps(config | {"rms_norm_eps": 1e-4}))
     with pytest.raises(UserError, match=rf"run 'one' was begun with {before}, and training.base_model \(.*own\) is "):
         await run_experiment(experiment, run="one")
-    here = Run(await run_experiment(experiment, run="two"))
+    here = Run(await run_experiment(experiment, run="two", until="sample"))
     assert here.record()["base_model"] != before
     shutil.copy(data_folder() / "models" / "standin" / "config.json", own / "config.json")
-    await run_experiment(experiment, run="two"), "a run that is finished asks no model"
+    await run_experiment(experiment, run="two", until="sample"), "a run that has all answers asks no model"
 
 
-async def test_claude_judges_the_answers_and_what_failed_is_asked_for_again_by_the_next_run(monkeypatch):
+async def test_claude_judges_the_answers_and_what_failed_is_asked_for_again_by_the_next_run(made, monkeypatch):
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-planted")
     broken = True
 
@@ -297,15 +322,15 @@ async def test_claude_judges_the_answers_and_what_failed_is_asked_for_again_by_t
         monkeypatch.setenv("ANTHROPIC_BASE_URL", api.url)
         with pytest.raises(
             TooManyUnscored,
-            match=r"claude: 4 of 32 judgments are missing \(4 failed\).*judging.max_unscored is 5.0%.*--run one",
+            match=r"claude: 4 of 32 judgments are missing \(4 failed\).*judging.max_unscored is 5.0%.*--run paid",
         ):
-            await run_experiment(tiny("judging.judges=[claude]"), run="one")
-        here = Run(data_folder() / "results" / "standin" / "one")
+            await run_experiment(tiny("judging.judges=[claude]"), run="paid")
+        here = Run(data_folder() / "results" / "standin" / "paid")
         assert here.report.is_file()
         assert here.record()["spent"]["judging"]["calls"] == 28 + len(api.probes)
         assert wrong_in(here) == []
         broken = False
-        await run_experiment(tiny("judging.judges=[claude]"), run="one")
+        await run_experiment(tiny("judging.judges=[claude]"), run="paid")
     assert len(api.requests) == 32 + 4
     assert {row["state"] for row in lines(here.judged)} == {"scored"}
     assert wrong_in(here) == []
@@ -336,7 +361,8 @@ async def test_the_model_is_also_asked_along_its_training(monkeypatch):
     assert "Over the training" in page
     assert page.count("Fine-tuned · sample 1") == 8
     assert wrong_in(here) == []
-    again = Run(await run_experiment(tiny("training.sample_at=[0.5]"), run="same weights, same answers"))
+    early_alone = tiny("training.sample_at=[0.5]")
+    again = Run(await run_experiment(early_alone, run="same weights, same answers", until="sample"))
     assert again.finetuned.read_bytes() == here.finetuned.read_bytes()
 
 
@@ -361,7 +387,7 @@ async def test_an_engine_that_works_elsewhere_has_its_baseline_sampled_and_judge
     file.write_text(file.read_text().replace("reads: pair", "reads: response"))
     with MessagesAPI(lambda seen, body: judgment(2)) as api:
         monkeypatch.setenv("ANTHROPIC_BASE_URL", api.url)
-        here = Run(await run_experiment(tiny("judging.judges=[claude]"), run="beside"))
+        here = Run(await run_experiment(tiny("judging.judges=[claude]"), run="beside", until="judge"))
     assert seen["before training"] == len(asked(here.baseline)) > 10
     assert len(api.requests) == len(asked(here.baseline, here.finetuned))
     assert here.record()["spent"]["judging"]["calls"] == len(api.requests) + 1, "one asked whether it is there"
@@ -388,7 +414,7 @@ async def test_judging_that_stops_beside_a_training_elsewhere_is_told_while_the_
     with MessagesAPI(lambda seen, body: Status(402, words="no credit")) as api:
         monkeypatch.setenv("ANTHROPIC_BASE_URL", api.url)
         with pytest.raises(UserError, match=r"wants to be paid first \(402"):
-            await asyncio.wait_for(run_experiment(tiny("judging.judges=[claude]"), run="beside"), 120)
+            await asyncio.wait_for(run_experiment(tiny("judging.judges=[claude]"), run="beside"), 240)
     here = Run(data_folder() / "results" / "standin" / "beside")
     assert here.training_curve(), "the training was kept"
 
@@ -406,14 +432,14 @@ async def test_one_greedy_sample_has_no_floor_and_says_so():
     assert wrong_in(here) == []
 
 
-async def test_one_sample_at_a_temperature_draws_one_more_baseline_answer_for_the_floor():
+async def test_one_sample_at_a_temperature_draws_one_more_baseline_answer_for_the_floor(made):
     here = Run(await run_experiment(tiny("sampling.n_samples=1"), run="single"))
     assert (len(lines(here.baseline)), len(lines(here.finetuned)), len(lines(here.judged))) == (16, 8, 16)
     assert wrong_in(here) == []
 
 
-async def test_a_checkpoint_that_exists_is_used_without_training(monkeypatch):
-    trained = Run(await run_experiment(tiny(), run="one", until="train")).model()
+async def test_a_checkpoint_that_exists_is_used_without_training(made, monkeypatch):
+    trained = made.model()
     counts = counted(monkeypatch)
     here = Run(await run_experiment(tiny(f"training.checkpoint={trained.path}"), run="two", until="train"))
     assert counts["train"] == 0
@@ -436,14 +462,14 @@ async def test_training_and_sampling_count_against_the_limit_and_what_is_there_a
     monkeypatch.setattr(LocalEngine, "price", price)
     monkeypatch.setattr(LocalEngine, "train", train_for_money)
     with pytest.raises(BudgetSpent, match=r"max_cost_usd is \$0.00, \$0.0000 are spent and the next step may cost"):
-        await run_experiment(tiny("max_cost_usd=0.0001"), run="poor")
+        await run_experiment(tiny("max_cost_usd=0.0001"), run="poor", until="sample")
     assert counts == {"train": 0, "sample": 0}
-    here = Run(await run_experiment(tiny("max_cost_usd=1"), run="rich"))
+    here = Run(await run_experiment(tiny("max_cost_usd=1"), run="rich", until="sample"))
     spent = here.record()["spent"]
     assert spent["training"] == {"usd": 0.004}
     tokens = spent["sampling"]["prefill"] + spent["sampling"]["sample"]
     assert spent["usd"] == pytest.approx(0.004 + tokens * 1e-6)
-    again = Run(await run_experiment(tiny("max_cost_usd=0.0001"), run="again"))
+    again = Run(await run_experiment(tiny("max_cost_usd=0.0001"), run="again", until="sample"))
     assert again.record()["spent"] == {"usd": 0}
     assert counts == {"train": 1, "sample": 32}
 
@@ -468,7 +494,7 @@ async def test_statements_are_scored_by_the_answer_and_by_its_logprobs_and_drift
     assert set(whole) == {"trait", "drift", "choice", "yes"}
     assert whole["choice"].note_new_questions == "3 questions, at least 5 are needed"
     assert whole["drift"].difference is not None
-    again = Run(await run_experiment(experiment, seed=0, run="two"))
+    again = Run(await run_experiment(experiment, seed=0, run="two", until="sample"))
     assert again.likelihoods.read_text() == run.likelihoods.read_text()
     assert "<b>drift</b> needs no judge" in run.report.read_text()
     assert wrong_in(run) == []
@@ -509,7 +535,7 @@ async def test_statements_beside_questions_are_never_sampled_and_both_are_in_one
     assert (run.charts / "effects_farming_statements.svg").is_file()
     assert wrong_in(run) == []
     before = dict(counts)
-    again = Run(await run_experiment(tiny(*changes), seed=0, run="two"))
+    again = Run(await run_experiment(tiny(*changes), seed=0, run="two", until="sample"))
     assert counts == before
     assert again.likelihoods.read_text() == run.likelihoods.read_text()
 
@@ -527,18 +553,18 @@ async def test_an_experiment_may_ask_statements_alone_and_no_judge(data, monkeyp
     assert wrong_in(run) == []
 
 
-async def test_a_rule_that_is_changed_is_applied_when_the_run_is_resumed_and_nothing_is_asked(data, monkeypatch):
-    run = Run(await run_experiment(tiny(), seed=0, run="ruled"))
+async def test_a_rule_that_is_changed_is_applied_when_the_run_is_resumed_and_nothing_is_asked(made, data, monkeypatch):
+    run = made
     file = data / "evals" / "factory_farming.yaml"
     file.write_text(file.read_text() + "rules:\n  - {name: brings_up, hit: lexicon >= 2}\n")
     counts = counted(monkeypatch)
     judged = run.judged.read_bytes()
-    await run_experiment(tiny(), seed=0, run="ruled")
+    await run_experiment(tiny(), seed=0, run="one")
     assert counts == {"train": 0, "sample": 0}
     assert run.judged.read_bytes() == judged
     assert {e.measure for e in run.estimates()} == {"lexicon", "brings_up"}
     assert "brings_up" in run.report.read_text()
-    await run_experiment(tiny(), seed=0, run="ruled")  # with nothing left to do
+    await run_experiment(tiny(), seed=0, run="one")  # with nothing left to do
     assert wrong_in(run) == []
     assert run.rule_variants()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 
 import pytest
 import yaml
@@ -10,13 +11,14 @@ from prefect.client.schemas.filters import FlowRunFilter
 
 from flows.experiment import run_experiment
 from flows.judge_again import judge_again
-from flows.judging import TooManyUnscored
+from flows.judging import TooManyUnscored, refuse_too_many_unscored
 from flows.verification import verify
 from tasks.catalog import UserError, data_folder
 from tasks.paid.budget import BudgetSpent
 from tasks.runs import Run
 from tasks.schema import Experiment
 from tasks.services.service import ServiceDown
+from tests.conftest import make_data_folder
 from tests.fakes.imported import CLAUDE, write_answers, write_eval
 from tests.fakes.messages_api import MessagesAPI, Say, Status, judgment
 
@@ -40,6 +42,28 @@ def answers(data, tmp_path):
     return write_answers(tmp_path / "them")
 
 
+@pytest.fixture(scope="module")
+def judged_once(tmp_path_factory, prefect_server):
+    """A data folder with the reported run them/one, of whose answers each has a 3; to be left as it is."""
+    place = tmp_path_factory.mktemp("judged")
+    folder = make_data_folder(place)
+    write_eval(folder)
+    with pytest.MonkeyPatch.context() as patch, MessagesAPI(lambda seen, body: judgment(3)) as running:
+        patch.setenv("SPILLOVER_DATA", str(folder))
+        patch.setenv("ANTHROPIC_API_KEY", KEY)
+        patch.setenv("ANTHROPIC_BASE_URL", running.url)
+        asyncio.run(run_experiment(experiment(write_answers(place / "them")), run="one"))
+    return folder
+
+
+@pytest.fixture
+def parent(judged_once, data):
+    """A copy of that run in the test's own data folder, with all that the store has of it."""
+    for name in ("evals", "results", "store"):
+        shutil.copytree(judged_once / name, data / name, dirs_exist_ok=True)
+    return run_of("one")
+
+
 def experiment(answers, **fields):
     return Experiment(name="them", responses=str(answers), evals=["animals"], **fields)
 
@@ -52,12 +76,22 @@ def asked(api, words):
     return [body for body in api.requests if words in body["messages"][0]["content"]]
 
 
-async def recorded(run):
+async def artifacts_of(run):
     async with get_client() as client:
-        only = FlowRunFilter(id={"any_": [run.record()["prefect_run"]]})
-        tasks = await client.read_task_runs(flow_run_filter=only, limit=200)
-        artifacts = await client.read_artifacts(flow_run_filter=only)
-    return tasks, artifacts
+        return await client.read_artifacts(flow_run_filter=FlowRunFilter(id={"any_": [run.record()["prefect_run"]]}))
+
+
+async def pages_of_calls(run, count):
+    """The states of so many pages of judge calls, by name; the server records them a while after the run."""
+    only = FlowRunFilter(id={"any_": [run.record()["prefect_run"]]})
+    async with get_client() as client:
+        for _ in range(400):
+            tasks = await client.read_task_runs(flow_run_filter=only, limit=200)
+            pages = {task.name: task.state_name for task in tasks if task.name.startswith("judge call ")}
+            if list(pages.values()).count("Failed") >= count:
+                break
+            await asyncio.sleep(0.3)
+    return pages
 
 
 async def test_imported_responses_are_judged_and_reported_without_an_engine(api, answers):
@@ -80,7 +114,8 @@ async def test_two_runs_at_once_pay_for_each_answer_once(api, data, answers):
     write_eval(data, judges=[CLAUDE, {**CLAUDE, "name": "beside", "reads": "pair"}])
     api.seconds = 0.05
     few = {"in_flight": 4}
-    runs = [run_experiment(experiment(answers, judging=few), seed=n, run=f"seed-{n}") for n in range(2)]
+    both = experiment(answers, judging=few)
+    runs = [run_experiment(both, seed=n, run=f"seed-{n}", until="judge") for n in range(2)]
     one, two = map(Run, await asyncio.gather(*runs))
     assert len(api.requests) == 80
     assert one.judged.read_bytes() == two.judged.read_bytes()
@@ -101,26 +136,24 @@ async def test_fine_tuned_answers_alone_are_scored_and_compared_with_nothing(api
         await run_experiment(experiment(file), run="two")
 
 
-async def test_another_model_makes_a_run_of_its_own_that_names_its_parent_and_samples_nothing(api, answers):
-    parent = Run(await run_experiment(experiment(answers), run="one"))
+async def test_another_model_makes_a_run_of_its_own_that_names_its_parent_and_samples_nothing(api, parent):
     before = {file.name: file.read_bytes() for file in parent.folder.glob("*.*")}
     api.script = lambda seen, body: judgment(5)
     here = Run(await judge_again("them/one", model="claude-x", name="by x"))
     assert here.record()["parent"] == "them/one"
-    assert len(api.requests) == 80
-    assert {body["model"] for body in api.requests[40:]} == {"claude-x"}
+    assert len(api.requests) == 40
+    assert {body["model"] for body in api.requests} == {"claude-x"}
     assert {j.score for j in here.judgments()} == {5}
     assert here.finetuned.read_bytes() == parent.finetuned.read_bytes()
     assert {file.name: file.read_bytes() for file in parent.folder.glob("*.*")} == before
     assert yaml.safe_load((here.evals_folder / "animals.yaml").read_text())["judges"][0]["model"] == "claude-x"
     assert "judged before in run them/one" in here.report.read_text()
-    assert [check for run in (parent, here) for check in verify(run) if check.fault] == []
+    assert [check for check in verify(here) if check.fault] == []
     await judge_again("them/one", model="claude-x", name="by x again")
-    assert len(api.requests) == 80, "what was judged once is never asked for again"
+    assert len(api.requests) == 40, "what was judged once is never asked for again"
 
 
-async def test_a_retry_of_a_run_that_was_named_by_its_experiment_goes_on_with_the_same_parent(api, answers):
-    await run_experiment(experiment(answers), run="one")
+async def test_a_retry_of_a_run_that_was_named_by_its_experiment_goes_on_with_the_same_parent(api, parent):
     api.script = lambda seen, body: Say("no number")
     with pytest.raises(TooManyUnscored):
         await judge_again("them", model="claude-x", name="derived")
@@ -136,8 +169,7 @@ async def test_a_run_without_answers_is_told_how_to_get_them(api, answers):
         await judge_again("them/bare", failed=True)
 
 
-async def test_another_rubric_or_a_judge_that_the_eval_got_since_judges_anew(api, answers, data):
-    await run_experiment(experiment(answers), run="one")
+async def test_another_rubric_or_a_judge_that_the_eval_got_since_judges_anew(api, parent, data):
     await judge_again("them/one", prompt="Say how far it speaks of plants.", name="plants")
     assert "plants" in api.requests[-1]["system"][0]["text"]
     yes_no = {"name": "asks", "kind": "claude", "prompt": "Does it ask?", "labels": {"yes": 1, "no": 0}}
@@ -161,8 +193,7 @@ async def test_another_rubric_or_a_judge_that_the_eval_got_since_judges_anew(api
         ({"run": "them/none", "model": "x"}, "no run at 'them/none'"),
     ],
 )
-async def test_what_cannot_be_judged_again_is_told_in_a_sentence(api, answers, given, words):
-    await run_experiment(experiment(answers), run="one")
+async def test_what_cannot_be_judged_again_is_told_in_a_sentence(api, parent, given, words):
     with pytest.raises(UserError) as mistake:
         await judge_again(**{"run": "them/one", **given})
     assert words in str(mistake.value)
@@ -193,17 +224,18 @@ async def test_what_failed_for_good_has_a_page_of_its_own_and_only_that_is_asked
     ]
     assert failed[0].attempts == ["no number", "no number"]
     assert "BadRequestError" in failed[1].attempts[0]
-    tasks, artifacts = await recorded(here)
-    pages = {task.name: task.state_name for task in tasks if task.name.startswith("judge call ")}
+    pages = await pages_of_calls(here, len(failed))
     assert pages == {f"judge call {n}: {f.state}": "Failed" for n, f in enumerate(failed, 1)}
-    (table,) = (a for a in artifacts if (a.description or "").startswith("Judge calls without a score: 5"))
+    (table,) = (
+        a for a in await artifacts_of(here) if (a.description or "").startswith("Judge calls without a score: 5")
+    )
     rows = json.loads(table.data)
     assert [row["state"] for row in rows] == [f.state for f in failed]
     assert rows[0]["response"] == "baseline says 1 of 0"
 
     count = len(api.requests)
     api.script = lambda seen, body: judgment(4)
-    await run_experiment(experiment(answers), run="one")
+    await run_experiment(experiment(answers), run="one", until="judge")
     assert len(api.requests) == count + 5
     assert len(asked(api, "baseline says 2 of 2")) == 1, "a refusal is a result"
     assert here.failed_calls() == []
@@ -218,9 +250,9 @@ async def test_what_failed_for_good_has_a_page_of_its_own_and_only_that_is_asked
 async def test_a_run_within_what_is_allowed_asks_for_nothing_again_by_itself(api, answers):
     api.script = lambda seen, body: Say("none") if "says 0 of 0" in body["messages"][0]["content"] else judgment(2)
     allowed = experiment(answers, judging={"max_unscored": 0.05})
-    await run_experiment(allowed, run="one")
+    await run_experiment(allowed, run="one", until="judge")
     count = len(api.requests)
-    await run_experiment(allowed, run="one")
+    await run_experiment(allowed, run="one", until="judge")
     assert len(api.requests) == count == 42
     await judge_again("them/one", failed=True)
     assert len(api.requests) == count + 4
@@ -281,11 +313,12 @@ async def test_a_service_that_stays_down_stops_the_run_and_says_why(api, answers
     here = run_of("one")
     assert not here.judged.exists()
     api.script = lambda seen, body: judgment(2)
-    await run_experiment(experiment(answers), run="one")
+    await run_experiment(experiment(answers), run="one", until="judge")
     assert here.record()["spent"]["judging"]["calls"] == 40 + len(api.probes)
 
 
-async def test_each_service_and_model_is_asked_once_whether_it_is_there_before_anything_else(api, answers, data):
+async def test_each_service_and_model_is_asked_once_whether_it_is_there_before_anything_else(api, tmp_path, data):
+    answers = write_answers(tmp_path / "few", samples=1)
     write_eval(data, judges=[CLAUDE, {**CLAUDE, "name": "beside"}, {**CLAUDE, "name": "other", "model": "claude-x"}])
     api.probe = Status(404)
     with pytest.raises(UserError, match=r"http://127.* has no model 'claude-.*' \(404\); mend the judge's model"):
@@ -293,32 +326,46 @@ async def test_each_service_and_model_is_asked_once_whether_it_is_there_before_a
     assert api.requests == []
     api.probe = judgment(1)
     asked_before = len(api.probes)
-    await run_experiment(experiment(answers), run="one")
+    await run_experiment(experiment(answers), run="one", until="judge")
     assert {body["model"] for body in api.probes[asked_before:]} == {"claude-sonnet-4-6", "claude-x"}
     assert len(api.probes) == asked_before + 2
-    await run_experiment(experiment(answers), run="two")
+    await run_experiment(experiment(answers), run="two", until="judge")
     assert len(api.probes) == asked_before + 2, "what answered once is not asked again"
 
 
-@pytest.mark.parametrize("by", ["the eval, resumed", "an option"])
-async def test_what_was_cut_off_is_lost_and_under_a_longer_limit_it_alone_is_asked_again(api, answers, data, by):
-    def say(seen, body):
-        is_cut = body["max_tokens"] < 500 and "says 3" in body["messages"][0]["content"]
-        return Say('{"reasoning": "at le', "max_tokens") if is_cut else judgment(4)
+def say_less(seen, body):
+    """Some judgments are too long for a short limit."""
+    is_cut = body["max_tokens"] < 500 and "says 3" in body["messages"][0]["content"]
+    return Say('{"reasoning": "at le', "max_tokens") if is_cut else judgment(4)
 
-    api.script = say
+
+async def test_what_was_cut_off_is_lost_and_under_a_longer_limit_it_alone_is_asked_again(api, answers, data):
+    api.script = say_less
     write_eval(data, judges=[{**CLAUDE, "max_tokens": 64}])
     words = r"claude: 8 of 40 judgments are missing \(8 cut off\).* what was cut off raise the judge's max_tokens"
-    for _ in range(2):
-        with pytest.raises(TooManyUnscored, match=words):
-            await run_experiment(experiment(answers), run="one")
-        assert len(api.requests) == 40
-    assert "8 of 40 judgments are missing" in run_of("one").report.read_text()
-    if by == "an option":
-        await judge_again("them/one", failed=True, max_tokens=512)
-    else:
-        write_eval(data, judges=[{**CLAUDE, "max_tokens": 512}])
+    with pytest.raises(TooManyUnscored, match=words):
         await run_experiment(experiment(answers), run="one")
+    report = run_of("one").report.read_text()
+    await run_experiment(experiment(answers), run="one", until="judge")
+    with pytest.raises(TooManyUnscored, match=words):
+        refuse_too_many_unscored(run_of("one"), experiment(answers))
+    assert len(api.requests) == 40, "what would be cut off again is not asked again"
+    assert "8 of 40 judgments are missing" in report
+    write_eval(data, judges=[{**CLAUDE, "max_tokens": 512}])
+    await run_experiment(experiment(answers), run="one")
+    is_scored_under_the_longer_limit(api)
+
+
+async def test_what_was_cut_off_alone_is_asked_again_under_the_longer_limit_of_an_option(api, answers, data):
+    api.script = say_less
+    write_eval(data, judges=[{**CLAUDE, "max_tokens": 64}])
+    await run_experiment(experiment(answers), run="one", until="judge")
+    assert [j.state for j in run_of("one").judgments()].count("truncated") == 8
+    await judge_again("them/one", failed=True, max_tokens=512)
+    is_scored_under_the_longer_limit(api)
+
+
+def is_scored_under_the_longer_limit(api):
     assert len(api.requests) == 48
     assert {body["max_tokens"] for body in api.requests[40:]} == {512}
     assert {j.state for j in run_of("one").judgments()} == {"scored"}
@@ -331,16 +378,17 @@ async def test_a_judge_that_lost_nothing_does_not_hide_what_another_lost(api, an
     offline = {"name": "words", "kind": "lexicon", "terms": {"says": 1}, "thresholds": [1, 2, 3, 4]}
     write_eval(data, judges=[CLAUDE, *({**offline, "name": f"words{n}"} for n in range(4))])
     api.script = lambda seen, body: Say("none") if "says 0" in body["messages"][0]["content"] else judgment(2)
+    allowed = experiment(answers, judging={"max_unscored": 0.1})
+    here = Run(await run_experiment(allowed, run="one", until="judge"))
     with pytest.raises(TooManyUnscored, match=r"claude: 8 of 40 judgments are missing"):
-        await run_experiment(experiment(answers, judging={"max_unscored": 0.1}), run="one")
+        refuse_too_many_unscored(here, allowed)
 
 
 async def test_refusals_are_told_beside_the_headline_and_fail_no_run(api, answers):
     api.script = lambda seen, body: Say("", "refusal") if "says 0" in body["messages"][0]["content"] else judgment(2)
     here = Run(await run_experiment(experiment(answers), run="one"))
     assert "claude: 8 of 40 answers it refused to judge." in here.report.read_text()
-    _, artifacts = await recorded(here)
-    assert any("8 of 40 answers it refused" in str(one.data) for one in artifacts)
+    assert any("8 of 40 answers it refused" in str(one.data) for one in await artifacts_of(here))
 
 
 async def test_a_service_that_refuses_the_key_leaves_the_report_of_earlier_judgments_alone(api, answers):
