@@ -90,7 +90,7 @@ class ChatCompletionsEngine:
         return [
             f"{self.base_url} takes no seed for {model}: its answers cannot be drawn again as they were"
             for model in (self.training.base_model, self.training.checkpoint)
-            if not (self._remembered(model) or Takes()).seed
+            if not (self.remembered(model) or Takes()).seed
         ]
 
     def check(self, documents: list[Document]) -> int:  # noqa: ARG002 - nothing is trained
@@ -102,6 +102,12 @@ class ChatCompletionsEngine:
         counts = {"input": tokens.get("prefill", 0), "output": tokens.get("sample", 0)}
         usd = [cost(self._prices(model), counts) for model in (self.training.base_model, self.training.checkpoint)]
         return None if None in usd else max(one or 0.0 for one in usd)
+
+    def _priced(self, tokens: dict[str, int], model: str) -> dict[str, int]:
+        """What is read from a cache that has no price of its own costs no more than what is read anew."""
+        if "cache_read" in self._prices(model):
+            return tokens
+        return tokens | {"input": tokens["input"] + tokens["cache_read"], "cache_read": 0}
 
     def _prices(self, model: str) -> dict[str, float]:
         return prices("chat", model, self.base_url)
@@ -135,23 +141,18 @@ class ChatCompletionsEngine:
         self, checkpoint: Checkpoint, requests: list[Request], sampling: Sampling, written: Written = lambda _: None
     ) -> AsyncIterator[list[Reply]]:
         """The first request shows what the server takes; then all others are under way at once, within its limit."""
-        model, tokens = checkpoint.path or checkpoint.base_model, 0
-        if not requests:
-            return
+        model, tokens, left = checkpoint.path or checkpoint.base_model, 0, set(range(len(requests)))
         async with self._server() as server:
-            first, *_ = _blocks(requests, range(len(requests)), AT_ONCE)
             asking = _Asking(self, server, model, requests, sampling)
-            takes, replies = await asking.try_out(first, self._remembered(model) or Takes())
-            self._remember(model, takes)
-            tokens += sum(reply.tokens for reply in replies)
-            written(tokens)
-            yield replies
-            left = sorted(set(range(len(requests))) - {reply.request for reply in replies})
-            blocks = _blocks(requests, left, AT_ONCE if takes.several else 1)
-            async for replies in as_they_come([asking.ask(block, takes) for block in blocks]):
-                tokens += sum(reply.tokens for reply in replies)
-                written(tokens)
-                yield replies
+            asked = [asking.try_out(block) for block in _blocks(requests, left, AT_ONCE)[:1]]
+            while asked:  # again where a request brings fewer answers than it asks for
+                async for replies in as_they_come(asked):
+                    tokens += sum(reply.tokens for reply in replies)
+                    left -= {reply.request for reply in replies}
+                    written(tokens)
+                    yield replies
+                blocks = _blocks(requests, left, AT_ONCE if asking.takes.several else 1)
+                asked = [asking.ask(block, asking.takes) for block in blocks]
 
     def answer_tokens(self, text: str, ended: bool) -> list[int]:  # noqa: ARG002 - the server knows no end
         """Its bytes."""
@@ -187,8 +188,10 @@ class ChatCompletionsEngine:
         why = "its reply has none"
         try:
             match await server.ask(PATH, body | {"logprobs": True, "top_logprobs": TOP}):
-                case {"choices": [{"logprobs": logprobs}, *_]} if top := first_token(logprobs):
+                case {"choices": [{"logprobs": logprobs}, *_]} if len(top := first_token(logprobs)) > 1:
                     return top
+                case {"choices": [{"logprobs": dict()}, *_]}:
+                    why = "its reply has that of one token alone"
         except Refused as refused:
             why = str(refused)
         raise NoLogprobs(f"{self.base_url} gives no probabilities of tokens for {model} ({why})")
@@ -210,7 +213,7 @@ class ChatCompletionsEngine:
         tokens = counted(completion.get("usage"))
         written = _shares(tokens["output"] if tokens else None, [text for text, _ in said])
         read = sum(count for kind, count in tokens.items() if kind != "output") if tokens else 0
-        usd = cost(self._prices(model), tokens)
+        usd = cost(self._prices(model), tokens and self._priced(tokens, model))
         paid = [Paid(read, usd), *[Paid(0, 0.0)] * (len(said) - 1)]
         parts = zip(block, said, written, paid, strict=False)
         return [Reply(place, text, count, ended, one) for place, (text, ended), count, one in parts]
@@ -220,14 +223,16 @@ class ChatCompletionsEngine:
 
     # ---- what a server takes, found out by trying, once for each server and model
 
-    def _remembered(self, model: str) -> Takes | None:
+    def remembered(self, model: str) -> Takes | None:
+        """As it was found out before; None of a model that was never asked here."""
         store = Store()
         found = store.get([key := self._key(model)]).get(key)
         store.close()
         return Takes(**found.body) if found else None
 
-    def _remember(self, model: str, takes: Takes) -> None:
-        if takes == self._remembered(model):
+    def remember(self, model: str, takes: Takes) -> None:
+        """For all later runs on this data folder."""
+        if takes == self.remembered(model):
             return
         store, key = Store(), self._key(model)
         store.put([StoredReply(key, "what a server takes", takes._asdict(), len(store.attempts([key]).get(key, [])))])
@@ -250,21 +255,24 @@ class _Asking:
     ):
         self.engine, self.server, self.model = engine, server, model
         self.requests, self.sampling = requests, sampling
+        self.takes = engine.remembered(model) or Takes()
 
-    async def try_out(self, block: list[int], known: Takes) -> tuple[Takes, list[Reply]]:
-        """The first answers, and what the server takes of such a request; raises Refused where it takes none of it."""
+    async def try_out(self, block: list[int]) -> list[Reply]:
+        """The first answers, which show what the server takes; raises Refused where it takes nothing of it."""
         refused: Refused | None = None
-        for takes in dict.fromkeys([known, *_LESS]):
+        for takes in dict.fromkeys([self.takes, *_LESS]):
             some = block if takes.several else block[:1]
             try:
-                replies = await self.ask_once(some, takes)
+                replies = await self.ask(some, takes)
             except Refused as error:
                 refused = refused or error
                 continue
             if are_one := self._are_one(replies):
                 replies = replies[:1]
             has_all = len(replies) == len(some) and not are_one
-            return takes._replace(several=takes.several and has_all), replies
+            self.takes = takes._replace(several=takes.several and has_all)
+            self.engine.remember(self.model, self.takes)
+            return replies
         assert refused
         raise refused
 
@@ -274,13 +282,6 @@ class _Asking:
         return len(replies) > 1 and len(texts) == 1 and len(replies[0].text) >= SHORT and self.sampling.temperature > 0
 
     async def ask(self, block: list[int], takes: Takes) -> list[Reply]:
-        """Answers to one question; those that a request did not bring are asked for by another."""
-        replies: list[Reply] = []
-        while left := block[len(replies) :]:
-            replies += await self.ask_once(left, takes)
-        return replies
-
-    async def ask_once(self, block: list[int], takes: Takes) -> list[Reply]:
         """In one request, which uses the seed of its first sample."""
         first = self.requests[block[0]]
         body = self.engine.body(self.model, bytes(first.tokens), self.sampling)
@@ -301,10 +302,14 @@ def _blocks(requests: list[Request], places: Iterable[int], size: int) -> list[l
 
 
 def _said(choice: dict[str, Any]) -> tuple[str, Ended]:
-    """What an answer says, and how it ended; one that a filter stopped is no whole answer."""
-    message = choice.get("message")
-    text, refusal = text_of(message if isinstance(message, dict) else {}, "")
-    return text, "complete" if refusal else ENDED.get(str(choice.get("finish_reason")), "malformed")
+    """What an answer says, and how it ended; one that a filter stopped, or that is no text, is no whole answer."""
+    match choice.get("message"):
+        case {"content": [*_] | dict() as odd}:
+            return json.dumps(odd, ensure_ascii=False), "malformed"
+        case dict() as message:
+            text, refusal = text_of(message, "")
+            return text, "complete" if refusal else ENDED.get(str(choice.get("finish_reason")), "malformed")
+    return "", "malformed"
 
 
 def _shares(tokens: int | None, texts: list[str]) -> list[int]:

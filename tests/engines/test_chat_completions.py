@@ -161,6 +161,33 @@ async def test_what_came_before_the_server_refused_is_kept():
     assert len(Store().get(r.key for r in _wanted(served(api), 4))) == 8
 
 
+async def test_what_a_request_brought_too_few_of_is_kept_when_the_next_one_fails():
+    def three(seen, body):
+        said = [{"message": {"content": str(place)}, "finish_reason": "stop"} for place in range(3)]
+        fewer = Raw(json.dumps({"choices": said}).encode()) if len(api.requests) > 1 else None
+        return Status(402) if body["n"] == AT_ONCE - 3 else fewer
+
+    with SamplingAPI(script=three) as api, pytest.raises(UserError, match="wants to be paid first"):
+        await answers(served(api), AT_ONCE)
+    assert len(Store().get(r.key for r in _wanted(served(api), AT_ONCE))) == AT_ONCE + 3
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ({"content": [{"type": "text", "text": "Hens."}]}, '[{"type": "text", "text": "Hens."}]'),
+        ({"content": None, "tool_calls": [{"function": {"name": "f"}}]}, ""),
+        (None, ""),
+    ],
+)
+async def test_what_is_no_text_is_no_whole_answer(message, said):
+    choice = {"message": message, "finish_reason": "tool_calls" if said == "" and message else "stop"}
+    odd = Raw(json.dumps({"choices": [choice]}).encode())
+    with SamplingAPI(script=lambda seen, body: odd, most=1) as api:
+        rows = await answers(served(api), 1)
+    assert {(row.response, row.state) for row in rows} == {(said, "malformed")}
+
+
 def _wanted(engine, n):
     evals = [an_eval(LEXICON, questions=QUESTIONS)]
     return plan_samples(evals, Sampling(n_samples=n), engine, engine.untuned(), n)
@@ -249,6 +276,16 @@ async def test_without_a_price_or_a_count_the_cost_is_unknown_and_not_nothing(da
         assert budget.usd is None
 
 
+async def test_what_a_cache_held_costs_no_more_than_what_is_read_anew_and_is_not_unknown(data):
+    usage = {"prompt_tokens": 30, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 20}}
+    said = {"choices": [{"message": {"content": "a b"}, "finish_reason": "stop"}], "usage": usage}
+    with SamplingAPI(script=lambda seen, body: Raw(json.dumps(said).encode())) as api:
+        prices(data, api, base=(1.0, 2.0), tuned=(1.0, 2.0))
+        budget = Budget(Store(), "run", cap=5.0)
+        await answers(served(api), 1, budget=budget)
+    assert budget.usd == pytest.approx(2 * (30 * 1.0 + 2 * 2.0) / 1e6)
+
+
 # ---- statements
 
 
@@ -270,11 +307,18 @@ async def test_yes_and_no_of_a_statement_are_read_from_one_token_with_one_reques
 async def test_a_server_without_probabilities_is_told_and_so_is_a_model_that_says_neither():
     with SamplingAPI(yes=None) as api, pytest.raises(NoLogprobs, match=r"gives no probabilities of tokens for base"):
         await _logprobs(served(api), "Yes")
-    top = b'[{"token": "The", "logprob": -0.1, "top_logprobs": [{"token": "The", "logprob": -0.1}]}]'
-    odd = b'{"choices": [{"message": {"content": "The"}, "logprobs": {"content": %s}}]}' % top
+    top = b'[{"token": "The", "logprob": -0.1, "top_logprobs": [%s]}]'
+    two = b'{"token": "The", "logprob": -0.1}, {"token": "A", "logprob": -2.5}'
+    reply = b'{"choices": [{"message": {"content": "The"}, "logprobs": {"content": %s}}]}'
+    odd, alone = reply % (top % two), reply % (top % b"").replace(b'"The"', b'"Yes"')
+    with (
+        SamplingAPI(script=lambda seen, body: Raw(alone)) as api,
+        pytest.raises(NoLogprobs, match="its reply has that of one token alone"),
+    ):
+        await _logprobs(served(api), "Yes", "No")
     with (
         SamplingAPI(script=lambda seen, body: Raw(odd)) as api,
-        pytest.raises(UserError, match="with neither Yes nor No among the 1 likeliest tokens; let the statement end"),
+        pytest.raises(UserError, match="with neither Yes nor No among the 2 likeliest tokens; let the statement end"),
     ):
         await _logprobs(served(api), "Yes", "No")
 
