@@ -65,6 +65,8 @@ def test_a_limit_on_the_cost_needs_the_price_of_every_judge_and_every_model():
     refuse_unknown_prices(judges[:1], Training(), get_engine(Training()))
     with pytest.raises(UserError, match=r"the price of 'unknown' is unknown; give input, output.*under 'claude'"):
         refuse_unknown_prices(judges, Training(), None)
+    with pytest.raises(UserError, match=r"the price of 'known' is unknown; give .* batch_input and batch_output in data"):
+        refuse_unknown_prices(judges[:1], Training(), None, in_batches=True)
 
 
 def imported(tmp_path, *sides):

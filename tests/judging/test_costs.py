@@ -39,3 +39,13 @@ def test_a_call_costs_its_rubric_its_answers_and_its_reply(judge, texts, answers
 def test_without_a_price_the_cost_is_unknown():
     judge = Judge(name="claude", kind="claude", prompt="Score it.", model="of-no-price")
     assert judging_cost(judge, an_eval(judge), calls=10, answer_tokens=300) == CostRange(None, None)
+
+
+def test_in_batches_it_costs_the_listed_prices_of_batches():
+    prices = "{input: 3, output: 15, batch_input: 1.5, batch_output: 7.5}"
+    (data_folder() / "prices.yaml").write_text(f"claude: {{claude-sonnet-4-6: {prices}}}\n")
+    directly = judging_cost(ALONE, an_eval(ALONE), calls=1000, answer_tokens=300)
+    in_batches = judging_cost(ALONE, an_eval(ALONE), calls=1000, answer_tokens=300, in_batches=True)
+    assert [usd * 2 for usd in in_batches if usd] == pytest.approx([*directly])
+    (data_folder() / "prices.yaml").write_text("claude: {claude-sonnet-4-6: {input: 3, output: 15}}\n")
+    assert judging_cost(ALONE, an_eval(ALONE), 10, 300, in_batches=True) == CostRange(None, None)

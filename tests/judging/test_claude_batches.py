@@ -1,0 +1,41 @@
+"""Results as the documentation of Message Batches has them; never compared with the service's own."""
+
+import json
+
+import pytest
+
+from tasks.judging.batch_services import Outcome
+from tasks.judging.claude_batches import MessageBatches, _to_outcome
+from tests.fakes.messages_api import message
+
+
+def result(**fields):
+    return _to_outcome({"custom_id": "k", "result": fields})
+
+
+def test_a_message_is_handed_on_as_a_direct_call_would_bring_it():
+    said = message("m", "a \u2028 line\ud83d")
+    assert json.loads(result(type="succeeded", message=said).content) == said
+
+
+@pytest.mark.parametrize(
+    ("kind", "may_pass"), [("api_error", True), ("overloaded_error", True), ("invalid_request_error", False)]
+)
+def test_an_error_says_whether_the_same_request_may_succeed_later(kind, may_pass):
+    outcome = result(type="errored", error={"type": "error", "error": {"type": kind, "message": "why"}})
+    assert outcome.fault
+    assert (outcome.fault.reason, outcome.fault.is_transient) == (f"{kind}: why", may_pass)
+
+
+def test_what_expired_was_cancelled_or_is_odd_is_no_reply():
+    assert result(type="expired").fault.reason == "expired in a batch"
+    assert result(type="canceled").is_cancelled
+    odd = _to_outcome({"custom_id": "k"})
+    assert isinstance(odd, Outcome)
+    assert odd.fault.is_transient
+    assert odd.content == b""
+
+
+def test_a_request_bears_the_key_of_its_call_which_is_as_long_as_may_be():
+    service = MessageBatches.__new__(MessageBatches)
+    assert json.loads(service.request("a" * 64, {"model": "m"})) == {"custom_id": "a" * 64, "params": {"model": "m"}}
