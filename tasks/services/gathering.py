@@ -1,7 +1,7 @@
 """Several requests at once, and what each brings as it comes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Coroutine, Iterable
 from typing import Any, TypeVar
 
 from tasks.catalog import UserError
@@ -9,7 +9,7 @@ from tasks.catalog import UserError
 Found = TypeVar("Found")
 
 
-async def as_they_come(asked: Iterable[Coroutine[Any, Any, Found]]) -> AsyncIterator[Found]:
+async def as_they_come(asked: Iterable[Coroutine[Any, Any, Found]]) -> AsyncGenerator[Found, None]:
     """What each brings, as it comes; what one of them raises is raised when all have ended: nothing paid is lost."""
     tasks = [asyncio.create_task(one) for one in asked]
     failed: UserError | None = None
