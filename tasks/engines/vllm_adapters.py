@@ -8,6 +8,7 @@ server, and none is taken for another. It is asked with the tokens that the loca
 template of the server's stands between training and sampling.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -21,6 +22,8 @@ from tasks.services.gathering import as_they_come
 
 PATH = "/completions"
 LOAD = "/load_lora_adapter"
+AS_HERE: dict[str, float] = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
+"""Else the server draws by the generation_config.json of the model, as with a top_k; the local engine does not."""
 ENDED: dict[str, Ended] = {"stop": "complete", "length": "truncated"}
 
 
@@ -87,33 +90,42 @@ class VllmAdaptersEngine(LocalEngine):
                 "max_tokens": sampling.max_tokens,
                 "temperature": sampling.temperature,
                 "top_p": sampling.top_p,
+                **AS_HERE,
                 "seed": request.seed % 2**31,
                 "stop_token_ids": self.stop(),
                 "return_token_ids": True,
             },
         )
-        tokens = [token for token in choice.get("token_ids") or [] if isinstance(token, int)]
+        if not isinstance(tokens := choice.get("token_ids"), list):
+            raise UserError(
+                f"sampling.base_url: {self.base_url} does not say which tokens an answer has (token_ids); take a newer "
+                "vLLM"
+            )
         ended = ENDED.get(str(choice.get("finish_reason")), "malformed")
         answer = tokens[:-1] if tokens and tokens[-1] in self.stop() else tokens
         return Reply(place, self.format.decode(answer), len(tokens), ended)
 
     async def logprobs(self, checkpoint: Checkpoint, texts: list[Text]) -> AsyncIterator[list[tuple[int, float]]]:
-        """By the probabilities of a prompt's tokens, of which the answer's are the last."""
+        """A request for each token of an answer, which allows no other there; the server says how likely it was."""
         async with self._server() as server:
             model = await self._named(server, checkpoint)
-            async for found in as_they_come(
-                [self._logprob(server, model, place, text) for place, text in enumerate(texts)]
-            ):
+            asked = [self._logprob(server, model, place, text) for place, text in enumerate(texts)]
+            async for found in as_they_come(asked):
                 yield [found]
 
     async def _logprob(self, server: ChatServer, model: str, place: int, text: Text) -> tuple[int, float]:
-        body = self._body(model, text.prompt + text.answer) | {"max_tokens": 1, "prompt_logprobs": 0}
-        of_answer = ((await self._choice(server, body)).get("prompt_logprobs") or [])[-len(text.answer) :]
-        try:
-            held = [of[str(token)]["logprob"] for of, token in zip(of_answer, text.answer, strict=True)]
-        except (LookupError, TypeError, ValueError):
-            raise NoLogprobs(f"{self.base_url} gives no probabilities of a prompt's tokens") from None
-        return place, sum(held)
+        whole, start = text.prompt + text.answer, len(text.prompt)
+        ends = range(start, len(whole))
+        return place, sum(await asyncio.gather(*(self._step(server, model, whole[:end], whole[end]) for end in ends)))
+
+    async def _step(self, server: ChatServer, model: str, before: list[int], token: int) -> float:
+        """Of one token; `prompt_logprobs` would say all at once, and ends vLLM 0.32 on a CPU where it has adapters."""
+        forced = {"max_tokens": 1, "allowed_token_ids": [token], "logprobs": 1}
+        choice = await self._choice(server, self._body(model, before) | forced)
+        match choice.get("logprobs"):
+            case {"token_logprobs": [float() | int() as logprob, *_]}:
+                return float(logprob)
+        raise NoLogprobs(f"{self.base_url} gives no probabilities of tokens")
 
     def _body(self, model: str, tokens: list[int]) -> dict[str, Any]:
         return {"model": model, "prompt": tokens, "add_special_tokens": False}

@@ -43,10 +43,20 @@ async def test_the_server_is_asked_with_the_tokens_that_the_local_engine_reads_a
     assert body["prompt"] == engine.render(QUESTION)
     assert body["stop_token_ids"] == engine.stop()
     assert (body["model"], body["max_tokens"], body["temperature"]) == ("standin", 5, 0.7)
+    assert (body["top_k"], body["min_p"], body["repetition_penalty"]) == (-1, 0.0, 1.0)
     assert sorted(replies) == [0, 1, 2]
     assert {reply.state for reply in replies.values()} == {"complete"}
     assert {reply.text for reply in replies.values()} == {engine.format.decode(api.answer)}
     assert {reply.tokens for reply in replies.values()} == {len(api.answer) + 1}
+
+
+async def test_an_older_server_that_does_not_say_which_tokens_an_answer_has_is_refused_and_its_answers_are_not_empty():
+    with VllmAPI("standin") as api:
+        api.says_tokens = False
+        with pytest.raises(
+            UserError, match=r"does not say which tokens an answer has \(token_ids\); take a newer vLLM"
+        ):
+            await drawn(engine := engine_at(api), engine.untuned())
 
 
 async def test_an_adapter_is_handed_over_once_by_its_folder_under_a_name_of_its_content(adapter):
@@ -88,12 +98,14 @@ async def test_an_adapter_that_the_server_cannot_read_is_one_sentence(adapter):
         assert api.asked == []
 
 
-async def test_logprobs_are_those_of_the_answers_tokens_in_a_prompt():
+async def test_logprobs_are_those_of_each_token_of_an_answer_where_no_other_is_allowed():
     with VllmAPI("standin") as api:
         engine = engine_at(api)
         text = Text(engine.render(QUESTION), engine.answer_tokens("Yes it does", False))
         found = [pair async for some in engine.logprobs(engine.untuned(), [text]) for pair in some]
-        assert api.asked[0]["prompt"] == text.prompt + text.answer
+        steps = sorted(api.asked, key=lambda body: len(body["prompt"]))
+    assert [body["allowed_token_ids"] for body in steps] == [[token] for token in text.answer]
+    assert [body["prompt"] for body in steps] == [text.prompt + text.answer[:n] for n in range(len(text.answer))]
     assert found == [(0, pytest.approx(-0.5 * len(text.answer)))]
 
 

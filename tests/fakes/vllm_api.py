@@ -22,6 +22,7 @@ class VllmAPI(MessagesAPI):
         super().__init__(lambda seen, body: "unused", **how)
         self.base, self.root, self.takes_adapters, self.refusal = base, base, takes_adapters, refusal
         self.answer = [300, 301, 302]
+        self.says_tokens = True
         self.loaded: list[tuple[str, str]] = []
         self.asked: list[dict[str, Any]] = []
 
@@ -57,8 +58,8 @@ class VllmAPI(MessagesAPI):
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         body = json.loads(await request.text())
         self.asked.append(body)
-        logprobs = [None, *({str(token): {"logprob": -0.5, "rank": 1}} for token in body["prompt"][1:])]
         end = body.get("stop_token_ids", [])[:1]
-        choice = {"index": 0, "text": "", "finish_reason": "stop", "token_ids": [*self.answer, *end]}
-        wanted = {"prompt_logprobs": logprobs} if "prompt_logprobs" in body else {}
+        tokens = {"token_ids": [*self.answer, *end]} if self.says_tokens else {}
+        choice = {"index": 0, "text": "", "finish_reason": "stop", **tokens}
+        wanted = {"logprobs": {"token_logprobs": [-0.5]}} if "logprobs" in body else {}
         return web.json_response({"object": "text_completion", "choices": [choice | wanted]})
