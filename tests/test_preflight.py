@@ -65,7 +65,7 @@ def test_a_limit_on_the_cost_needs_the_price_of_every_judge_and_every_model():
     refuse_unknown_prices(judges[:1], Training(), get_engine(Training()))
     with pytest.raises(UserError, match=r"the price of 'unknown' is unknown; give input, output.*under 'claude'"):
         refuse_unknown_prices(judges, Training(), None)
-    with pytest.raises(UserError, match=r"the price of 'known' is unknown; give .* batch_input and batch_output in data"):
+    with pytest.raises(UserError, match=r"the price of 'known' is unknown; give .* batch_input and batch_output"):
         refuse_unknown_prices(judges[:1], Training(), None, in_batches=True)
 
 

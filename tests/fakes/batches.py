@@ -150,8 +150,10 @@ class MessageBatchesAPI(MessagesAPI):
 
     async def _list(self, request: web.Request) -> web.StreamResponse:
         several, has_more = self.desk.page(request, "after_id")
-        ids = [batch.id for batch in several] or [None]
-        page = {"data": list(map(self._shown, several)), "has_more": has_more, "first_id": ids[0], "last_id": ids[-1]}
+        ends = (
+            {"first_id": several[0].id, "last_id": several[-1].id} if several else {"first_id": None, "last_id": None}
+        )
+        page = {"data": list(map(self._shown, several)), "has_more": has_more, **ends}
         return web.json_response(page)
 
     async def _retrieve(self, request: web.Request) -> web.StreamResponse:

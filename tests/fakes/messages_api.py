@@ -18,7 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from aiohttp import web
 
@@ -130,7 +130,7 @@ class MessagesAPI:
         self.seen: Counter[str] = Counter()
         self.in_flight = self.most_in_flight = 0
 
-    def __enter__(self) -> "MessagesAPI":
+    def __enter__(self) -> Self:
         ready = threading.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, args=(ready,), daemon=True)

@@ -171,7 +171,7 @@ async def test_an_answer_that_is_lost_on_its_way_is_asked_for_again_and_no_batch
 
 async def test_the_services_own_counts_are_shown(begin):
     _, judge = begin(looks=2, fate=lambda number, place: "errored" if number == 0 and place == 0 else "succeeded")
-    said = []
+    said: list[str] = []
     await in_batches(some_cases(3, judge), tell=said.append)
     assert "batch batch_0: processing 6" in said
     assert "batch batch_0: succeeded 5, errored 1" in said
@@ -179,8 +179,7 @@ async def test_the_services_own_counts_are_shown(begin):
 
 async def test_a_kill_at_any_moment_pays_nothing_twice_and_loses_nothing(begin, monkeypatch, tmp_path):
     """At each write to the store and each request, before it and after it."""
-    instants = iter(())
-    reached = [0]
+    instants, reached = 0, [0]
 
     async def may_hang():
         reached[0] += 1
@@ -189,10 +188,10 @@ async def test_a_kill_at_any_moment_pays_nothing_twice_and_loses_nothing(begin, 
 
     for owner, name in [(Store, "keep_batch"), (Store, "commit"), (Store, "end_batch")]:
         monkeypatch.setattr(owner, name, around(getattr(owner, name), may_hang))
-    for owner in (MessageBatches, FileBatches):
+    for service in (MessageBatches, FileBatches):
         for name in ("create", "stage"):
-            monkeypatch.setattr(owner, name, around(getattr(owner, name), may_hang))
-        monkeypatch.setattr(owner, "outcomes", within(owner.outcomes, may_hang))
+            monkeypatch.setattr(service, name, around(getattr(service, name), may_hang))
+        monkeypatch.setattr(service, "outcomes", within(getattr(service, "outcomes"), may_hang))  # noqa: B009
     api, judge = begin(fate=lambda number, place: "expired" if number == 0 and place % 2 else "succeeded")
     for instants in count(1):
         monkeypatch.setenv("SPILLOVER_STORE", f"sqlite:///{tmp_path}/{instants}.db")
@@ -270,7 +269,7 @@ async def test_what_a_batch_brings_for_another_run_stays_to_be_taken(begin):
 
 async def test_an_interrupted_run_leaves_its_batch_and_a_cancelled_one_cancels_it(begin):
     api, judge = begin(looks=10_000)
-    said = []
+    said: list[str] = []
     await handed_over(some_cases(3, judge), warn=said.append)
     assert said[-1] == "batch batch_0 goes on; a resume waits for it"
     assert not api.desk.batches["batch_0"].is_cancelled
@@ -290,7 +289,7 @@ async def test_an_interrupted_run_leaves_its_batch_and_a_cancelled_one_cancels_i
 
 async def test_a_run_that_is_told_to_end_after_a_cancel_cancels_its_batch_at_the_service(begin):
     api, judge = begin(looks=10_000)
-    said, over = [], asyncio.Event()
+    said, over = list[str](), asyncio.Event()
 
     async def is_cancelled():
         return over.is_set()

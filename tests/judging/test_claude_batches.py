@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from tasks.judging.batch_services import Outcome
 from tasks.judging.claude_batches import MessageBatches, _to_outcome
 from tests.fakes.messages_api import message
 
@@ -31,9 +30,8 @@ def test_what_expired_was_cancelled_or_is_odd_is_no_reply():
     assert result(type="expired").fault.reason == "expired in a batch"
     assert result(type="canceled").is_cancelled
     odd = _to_outcome({"custom_id": "k"})
-    assert isinstance(odd, Outcome)
-    assert odd.fault.is_transient
-    assert odd.content == b""
+    assert odd.fault
+    assert (odd.fault.is_transient, odd.content) == (True, b"")
 
 
 def test_a_request_bears_the_key_of_its_call_which_is_as_long_as_may_be():
