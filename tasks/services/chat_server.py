@@ -24,6 +24,7 @@ from tasks.catalog import UserError
 from tasks.services.retries import Fault
 from tasks.services.service import CallFailed, Service, allow_open_files
 from tasks.services.transport import (
+    TIMEOUT,
     NoMessage,
     SdkClient,
     count,
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 PATH = "/chat/completions"
 IN_FLIGHT = 64
 """Requests at once to a server that samples; fewer while it says that it is too many."""
+LONGEST_SAMPLE = 1800.0
+"""Seconds for a reply: no byte of it comes before its last token, and a small server has most requests wait in line."""
 LONGEST_LIST = 20.0
 """Seconds for a server's list of its models."""
 OPENROUTER = "openrouter.ai"
@@ -193,10 +196,14 @@ class ChatServer:
 
     def __init__(self, base_url: str, key_variable: str, who: str):
         """`who` names in the definition what asks, as "training". Raises UserError for a key not meant for it."""
+        import httpx2
+
         allow_open_files(IN_FLIGHT)
         self.base_url, self._key_variable, self._who = base_url, key_variable, who
         self._sdk = sdk_client(base_url, key_variable, IN_FLIGHT, who)
-        self._service = Service(base_url, IN_FLIGHT, warn=logging.getLogger(__name__).warning)
+        self._sdk.timeout = httpx2.Timeout(LONGEST_SAMPLE, connect=TIMEOUT)
+        warn = logging.getLogger(__name__).warning
+        self._service = Service(base_url, IN_FLIGHT, warn=warn, longest_reply=LONGEST_SAMPLE)
         self._stopped: UserError | None = None
 
     async def __aenter__(self) -> "ChatServer":

@@ -50,11 +50,15 @@ class Service:
         warn: Callable[[str], None] = lambda _: None,
         initial_backoff: float = 1.0,
         setting: str = "",
+        longest_reply: float = 0.0,
     ):
-        """Seconds: `initial_backoff` to a first retry, `max_outage` in all, which the `setting` of this name says."""
+        """Seconds: `initial_backoff` to a first retry, `max_outage` in all, which the `setting` of this name says.
+
+        `longest_reply` is for a service whose replies take longer than LONGEST_REPLY.
+        """
         self.limit = AdaptiveLimit(in_flight)
         self.breaker = CircuitBreaker(name, max_outage, 2 * initial_backoff, warn)
-        self._initial_backoff, self._setting = initial_backoff, setting
+        self._initial_backoff, self._setting, self._longest_reply = initial_backoff, setting, longest_reply
 
     async def ask(
         self,
@@ -76,7 +80,7 @@ class Service:
             async with slot, self._while_it_is_up(), allowed():
                 sent_at = time.monotonic()
                 try:
-                    async with asyncio.timeout(LONGEST_REPLY):
+                    async with asyncio.timeout(self._longest_reply or LONGEST_REPLY):
                         reply = await send()
                 except Exception as error:  # the SDK's, a timeout, no message, or a mistake of ours: to_fault knows
                     wait = self._wait_after(self._to_fault(error, to_fault), retries, faults, sent_at)
@@ -89,7 +93,7 @@ class Service:
     def _to_fault(self, error: Exception, to_fault: Callable[[Exception], Fault]) -> Fault:
         """Raises what is no fault of the service; calls that wait for the word of this one go on."""
         if isinstance(error, TimeoutError):
-            return Fault(f"no whole reply within {LONGEST_REPLY:,.0f} s", is_transient=True)
+            return Fault(f"no whole reply within {self._longest_reply or LONGEST_REPLY:,.0f} s", is_transient=True)
         try:
             return to_fault(error)
         except Exception:

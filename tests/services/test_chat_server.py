@@ -52,6 +52,15 @@ async def test_a_request_that_would_be_refused_again_is_told_apart_from_what_end
             assert len(api.requests) == count
 
 
+async def test_an_answer_that_takes_longer_than_a_judges_reply_may_is_waited_for(monkeypatch):
+    monkeypatch.setattr("tasks.services.service.LONGEST_REPLY", 0.2)
+    monkeypatch.setattr("tasks.services.transport.TIMEOUT", 0.2)
+    with SamplingAPI(seconds=0.6) as api:
+        async with at(api) as server:
+            assert await server.ask(PATH, ASKED)
+    assert len(api.requests) == 1
+
+
 async def test_a_page_in_the_place_of_an_answer_is_asked_for_again():
     with SamplingAPI(script=lambda seen, body: None if seen else Raw(b"<html>one moment</html>")) as api:
         async with at(api) as server:
