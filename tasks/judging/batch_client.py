@@ -71,15 +71,21 @@ class BatchClient:
     async def check(self) -> None:
         """Raises UserError where the service has no batches; one that has too much to do is asked when it matters."""
         try:
-            await self.service.newest()
+            await self._newest()
+        except Exception as error:
+            self.provider.fault(error, self.call)
+
+    async def _newest(self) -> str:
+        try:
+            return await self.service.newest()
         except Exception as error:
             if (status := getattr(error, "status_code", None)) in NO_BATCHES:
                 raise UserError(f"{self.address} takes no batches ({status}): set judging.batch to false") from None
-            self.provider.fault(error, self.call)
+            raise
 
     async def hand_over(self, file: IO[bytes], requests: dict[str, int]) -> OpenBatch:
         """What is about to be made is stored first, and its name before it counts."""
-        batch = OpenBatch(uuid4().hex, self.place, requests, await self.patiently(self.service.newest))
+        batch = OpenBatch(uuid4().hex, self.place, requests, await self.patiently(self._newest))
         await self.store.keep_batch(batch)
         tries = count()
 

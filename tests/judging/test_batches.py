@@ -334,6 +334,8 @@ async def test_a_service_that_takes_no_batches_is_refused_in_one_sentence(begin)
     api, judge = begin(has_batches=False)
     with pytest.raises(UserError, match=r"takes no batches \(404\): set judging.batch to false$"):
         await check_batches([judge], Store())
+    with pytest.raises(UserError, match=r"takes no batches \(404\): set judging.batch to false$"):
+        await in_batches(some_cases(1, judge))
     _, judge = begin()
     await check_batches([judge], Store())
     assert api.requests == api.probes == []
