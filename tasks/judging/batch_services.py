@@ -27,6 +27,8 @@ class Stage(NamedTuple):
     """The service's own, in words: `processing 3, succeeded 2`."""
     refusal: str = ""
     """Why the service did none of it; empty where it did."""
+    is_cancelled: bool = False
+    """Whether it is over because it was cancelled: then what brought nothing was not tried."""
 
 
 class Outcome(NamedTuple):
@@ -83,29 +85,31 @@ def in_words(counts: dict[str, int]) -> str:
 async def each_line(streamed: Any) -> AsyncIterator[dict[str, Any]]:
     """The JSON objects in the lines of a response of an SDK, as they arrive.
 
-    Raises NoMessage where the response breaks off, or a line is no object.
+    Raises NoMessage where the response breaks off and, once all others have come, where a line is no object.
     """
     import httpx2
 
-    rest = b""
+    rest, odd = b"", b""
     try:
         async with streamed as response:
             async for piece in response.iter_bytes():
                 *lines, rest = (rest + piece).split(b"\n")  # and at nothing else: a reply may hold other line ends
-                for line in lines:
-                    if line.strip():
-                        yield _to_object(line)
+                for line in filter(bytes.strip, lines):
+                    if held := _to_object(line):
+                        yield held
+                    odd = odd if held else line
     except httpx2.TransportError as error:
         raise NoMessage(f"the results of a batch broke off ({type(error).__name__})") from None
-    if rest.strip():
-        yield _to_object(rest)
+    if held := _to_object(rest):
+        yield held
+    if odd := odd if held else rest.strip() or odd:
+        raise NoMessage(f"a line of the results of a batch is none: {odd[:200]!r}")
 
 
 def _to_object(line: bytes) -> dict[str, Any]:
+    """Empty for what is none."""
     try:
         held = json.loads(line)
     except (ValueError, RecursionError):
         held = None
-    if not isinstance(held, dict):
-        raise NoMessage(f"a line of the results of a batch is none: {line[:200]!r}")
-    return held
+    return held if isinstance(held, dict) else {}

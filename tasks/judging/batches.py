@@ -9,7 +9,8 @@ calls next waits for it instead. Expired, failed and missing requests cost nothi
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import IO, NamedTuple
@@ -20,6 +21,7 @@ from prefect.cache_policies import NO_CACHE
 from tasks.catalog import UserError
 from tasks.judging.asking import JudgeCall, gather_all, reads_left
 from tasks.judging.batch_client import BatchClient, place_of
+from tasks.judging.batch_services import Outcome
 from tasks.judging.calls import Call, FailedCall, JudgeReply, to_answer, to_reply
 from tasks.judging.claude import SECRETS
 from tasks.judging.dispatcher import Dispatcher
@@ -30,7 +32,7 @@ from tasks.paid.store import OpenBatch, Spending, Store
 from tasks.schema import Judge
 from tasks.services.chat_server import secrets_of
 from tasks.services.retries import Fault
-from tasks.services.transport import Received, without_secrets
+from tasks.services.transport import NoMessage, Received, without_secrets
 
 STORED_AT_ONCE = 1_000
 """Replies in one commit, and in memory."""
@@ -152,7 +154,7 @@ class _Batches:
     async def _take_up(self) -> None:
         """Waits for the open batches that hold one of the calls, whoever handed them over."""
         for batch in self.store.open_batches(self.client.place):
-            if not self._waits_for(batch):
+            if not self._waiting_in(batch):
                 if not self._are_missing(batch.requests, batch):  # a kill came before its end was noted
                     await self.store.end_batch(batch.marker)
                 continue
@@ -167,15 +169,16 @@ class _Batches:
         most: list[float | None] = [w.call.most_cost(self.prices) for w in waiting] if self.budget.cap else []
         some = waiting[: self.budget.affordable(most)] if most else waiting
         async with self.budget.reserve(sum(usd or 0.0 for usd in most[: len(some)])):
-            made = [await self.client.hand_over(*written) async for written in self._written(some)]
+            async with aclosing(self._written(some)) as files:
+                made = [await self.client.hand_over(*written) async for written in files]
             for batch in made:
                 await self._take(batch, is_new=True)
 
-    async def _leave(self) -> None:
+    async def _leave(self, but: str = "") -> None:
         """A run that was cancelled cancels its batches; one that was interrupted takes them up again."""
         is_cancelled = await self.order.is_cancelled()
         open_here = self.store.open_batches(self.client.place)
-        for name in [batch.id for batch in open_here if batch.id and self._waits_for(batch)]:
+        for name in [batch.id for batch in open_here if batch.id not in ("", but) and self._waiting_in(batch)]:
             does = "is cancelled; a resume keeps what it brought" if is_cancelled else "goes on; a resume waits for it"
             try:
                 if is_cancelled:
@@ -184,12 +187,12 @@ class _Batches:
                 does = f"could not be cancelled ({type(error).__name__}); cancel it at {self.client.address}"
             self.warn(f"batch {name} {does}")
 
-    def _waits_for(self, batch: OpenBatch) -> bool:
-        return any(one.is_in(batch) for one in self.waiting.values())
+    def _waiting_in(self, batch: OpenBatch) -> list[Waiting]:
+        return [one for one in self.waiting.values() if one.is_in(batch)]
 
     # ---- what is handed over
 
-    async def _written(self, waiting: list[Waiting]) -> AsyncIterator[tuple[IO[bytes], dict[str, int]]]:
+    async def _written(self, waiting: list[Waiting]) -> AsyncGenerator[tuple[IO[bytes], dict[str, int]], None]:
         """As many batches as it takes, each in a file, with the key and the attempt of each request."""
         done = 0
         while done < len(waiting):
@@ -217,12 +220,15 @@ class _Batches:
 
     async def _take(self, batch: OpenBatch, is_new: bool) -> None:
         """Waits until a batch is over, and stores what it brought."""
-        await self._wait_for(batch)
+        was_cancelled = await self._wait_for(batch)
         taken = _Taken(batch, set(), {}, set())
         await self.client.patiently(partial(self._store, taken))
+        if was_cancelled:
+            taken.cancelled.update({one.call.key for one in self._waiting_in(batch)} - taken.faults.keys())
         if not self._are_missing(taken.others & batch.requests.keys(), batch):  # else other runs will take it up
             await self.store.end_batch(batch.marker)
         if await self.order.is_cancelled():
+            await self._leave(but=batch.id)
             raise UserError(f"the run was cancelled, and batch {batch.id} with it; what it brought is stored")
         if taken.cancelled and is_new:
             raise UserError(
@@ -230,17 +236,18 @@ class _Batches:
                 "asked; what it brought is stored: resume the run to ask for the rest"
             )
         missing = Fault("the batch brought no reply to it", is_transient=True)
-        for one in [one for one in self.waiting.values() if one.is_in(batch)]:
+        for one in self._waiting_in(batch):
             if one.call.key not in taken.cancelled:
                 self._count_fault(one, taken.faults.get(one.call.key, missing))
 
-    async def _wait_for(self, batch: OpenBatch) -> None:
-        """Until it is over; cancels it where the run was cancelled.
+    async def _wait_for(self, batch: OpenBatch) -> bool:
+        """Until it is over, and whether the service says that it was cancelled; cancels it where the run was.
 
         Raises UserError where the service did none of it.
         """
-        is_cancelled = False
+        is_cancelled = was_cancelled = False
         async for stage in self.client.stages(batch.id):
+            was_cancelled = stage.is_cancelled
             if stage.refusal:
                 await self.store.end_batch(batch.marker)
                 raise UserError(
@@ -249,24 +256,33 @@ class _Batches:
                 )
             if not stage.is_over and not is_cancelled and (is_cancelled := await self.order.is_cancelled()):
                 await self.client.patiently(partial(self.client.service.cancel, batch.id))
+        return was_cancelled
 
     async def _store(self, taken: "_Taken") -> None:
         """Commits the replies in blocks as they arrive; begun anew, what was committed is no longer waited for."""
         paid: dict[str, Received] = {}
-        async for outcome in self.client.service.outcomes(taken.batch.id):
-            one = self.waiting.get(outcome.key)
-            if one is None or not one.is_in(taken.batch):
-                taken.others.update([outcome.key] if outcome.content else [])
-            elif outcome.is_cancelled:
-                taken.cancelled.add(outcome.key)
-            elif isinstance(read := outcome.fault or self._read(one, outcome.content), Fault):
-                taken.faults[outcome.key] = read
-            else:
-                paid[outcome.key] = read
-            if len(paid) >= STORED_AT_ONCE:
-                await self._commit(paid)
-                paid = {}
+        try:
+            async for outcome in self.client.service.outcomes(taken.batch.id):
+                self._sort(outcome, taken, paid)
+                if len(paid) >= STORED_AT_ONCE:
+                    await self._commit(paid)
+                    paid = {}
+        except NoMessage:
+            await self._commit(paid)  # what was whole, before it is asked for once more
+            raise
         await self._commit(paid)
+
+    def _sort(self, outcome: Outcome, taken: "_Taken", paid: dict[str, Received]) -> None:
+        """To what is paid and waited for, or to what else the batch brought."""
+        one = self.waiting.get(outcome.key)
+        if one is None or not one.is_in(taken.batch):
+            taken.others.update([outcome.key] if outcome.content else [])
+        elif outcome.is_cancelled:
+            taken.cancelled.add(outcome.key)
+        elif isinstance(read := outcome.fault or self._read(one, outcome.content), Fault):
+            taken.faults[outcome.key] = read
+        else:
+            paid[outcome.key] = read
 
     def _read(self, one: Waiting, content: bytes) -> Received | Fault:
         """What a direct call would have read, or have met."""

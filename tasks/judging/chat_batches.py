@@ -71,7 +71,8 @@ class FileBatches:
         counts = in_words({"processing": waiting, "succeeded": done, "errored": failed})
         errors = batch.errors.data if batch.errors and batch.errors.data else []
         refusal = "; ".join(str(error.message) for error in errors[:2]) or "it said no more"
-        return Stage(batch.status in OVER, counts, refusal if batch.status == "failed" else "")
+        refused = refusal if batch.status == "failed" else ""
+        return Stage(batch.status in OVER, counts, refused, is_cancelled=batch.status == "cancelled")
 
     async def outcomes(self, name: str) -> AsyncIterator[Outcome]:
         """From the file of replies and that of errors, each of which may not be there."""
@@ -97,11 +98,17 @@ def _to_outcome(line: dict[str, Any]) -> Outcome:
         case {"response": {"status_code": 200, "body": body}}:
             return Outcome(key, json.dumps(body).encode())
         case {"response": {"status_code": int(status), "body": body}}:
-            words = body.get("error", {}).get("message") if isinstance(body, dict) else body
             may_pass = status in RETRIED or status >= 500
-            return Outcome(key, fault=Fault(f"{status} in a batch: {words}", may_pass, status))
+            return Outcome(key, fault=Fault(f"{status} in a batch: {_said(body)}", may_pass, status))
         case {"error": {"code": "batch_cancelled"}}:
             return Outcome(key, fault=Fault("the batch was cancelled", is_transient=True), is_cancelled=True)
         case {"error": {"code": code, "message": words}}:
             return Outcome(key, fault=Fault(f"{code}: {words}", is_transient=True))
     return Outcome(key, fault=Fault(f"an odd result in a batch: {json.dumps(line)[:200]}", is_transient=True))
+
+
+def _said(body: Any) -> str:
+    match body:
+        case {"error": {"message": str(words)}}:
+            return words
+    return json.dumps(body)[:200]
