@@ -81,6 +81,8 @@ async def test_an_adapter_of_here_is_sampled_there_and_kept_apart_from_what_was_
     assert {row.model for row in finetuned} == {f"{tuned} sampled by vLLM"}
     assert {body["model"] for body in api.asked} == {"standin", name}
     assert run.likelihoods.is_file()
+    drawn_by = f"The answers of both models were drawn by the vLLM server at <code>{api.address}</code>"
+    assert drawn_by in run.report.read_text()
 
 
 def test_check_says_that_nothing_is_trained_and_what_the_answers_cost(data, capsys):

@@ -10,11 +10,12 @@ never more: they are what answers are stored by, and what the most that a reques
 import json
 import math
 from collections.abc import AsyncIterator, Iterable
+from difflib import get_close_matches
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tasks.catalog import UserError, suggestion
+from tasks.catalog import UserError
 from tasks.engines.engine import NoLogprobs, Paid, Reply, Request, Text, Written
 from tasks.paid.prices import LETTERS_A_TOKEN, cost, prices
 from tasks.paid.store import Store, StoredReply, content_key
@@ -80,8 +81,10 @@ class ChatCompletionsEngine:
             is_known = any(name == known or name.startswith(f"{known}:") for known in names)
             if not is_known and not name.startswith("tinker://"):
                 more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+                close = get_close_matches(name, names, n=1)
+                near = f"; did you mean {close[0]}?" if close else ""
                 raise UserError(
-                    f"training.{field}: {self.base_url} has no model {name!r}{suggestion(name, names)}; it has "
+                    f"training.{field}: {self.base_url} has no model {name!r}{near}; it has "
                     f"{', '.join(names[:SHOWN])}{more}"
                 )
 

@@ -206,6 +206,16 @@ async def test_a_name_that_the_server_lacks_is_refused_with_those_that_there_are
         assert api.requests == []
 
 
+async def test_of_hundreds_of_models_ten_are_named():
+    many = [f"lab/model-{number}" for number in range(300)]
+    with (
+        SamplingAPI(many) as api,
+        pytest.raises(UserError, match=r"no model 'base'; it has .* and 290 more$") as refused,
+    ):
+        await served(api).preflight()
+    assert "model-20" not in str(refused.value)
+
+
 async def test_no_server_is_one_sentence():
     engine = get_engine(Training(engine="served", base_url="http://127.0.0.1:9/v1", **NAMES))
     with pytest.raises(UserError, match=r"no server answers at http://127.0.0.1:9/v1 .*; start it, or mend training"):
