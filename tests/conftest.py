@@ -44,7 +44,7 @@ def prefect_server() -> Iterator[None]:
     """A server for flows that run in this process; it takes 20 seconds to start, so there is one for all tests."""
     from prefect.testing.utilities import prefect_test_harness
 
-    with prefect_test_harness(server_startup_timeout=90):
+    with prefect_test_harness(server_startup_timeout=280):
         yield
 
 
