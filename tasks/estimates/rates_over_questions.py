@@ -22,7 +22,7 @@ _ANSWERS = 1 / LIKENESS - 1
 _HITS, _MISSES = MEANS[:, None] * _ANSWERS, (1 - MEANS[:, None]) * _ANSWERS
 """Of the beta distributions of rates: what a question is known to give before it is asked."""
 REMEMBERED = 256
-"""Pairs of hits and misses: most questions have as many answers as others."""
+"""Likelihoods, and pairs of hits and misses, of which those of other questions are often the same."""
 
 
 class RatesOverQuestions(NamedTuple):
@@ -39,11 +39,8 @@ class RatesOverQuestions(NamedTuple):
 
         At each mean the likelihood is that of the likeness at which it is largest.
         """
-        profile = _highest(_logs(cells))
-        likeliest = int(profile.argmax())
-        roots = numpy.sqrt(2 * (profile[likeliest] - profile))
-        roots[:likeliest] *= -1
-        return cls(math.fsum(cell.mean for cell in cells) / len(cells), numpy.maximum.accumulate(roots))
+        counts = Counter((round(cell.mean * cell.n), cell.n) for cell in cells)
+        return cls(math.fsum(cell.mean for cell in cells) / len(cells), _roots(frozenset(counts.items())))
 
     def limits(self, z: float) -> tuple[float, float]:
         """The lowest and the highest mean whose deviance is z² at most."""
@@ -56,13 +53,20 @@ class RatesOverQuestions(NamedTuple):
         return max(0.0, self.mean - low), max(0.0, high - self.mean)
 
 
-def _logs(cells: list[Cell]) -> numpy.ndarray:
-    """The log likelihood at each of MEANS, and of LIKENESS within it: the hits of each question are beta-binomial."""
-    counts = Counter((round(cell.mean * cell.n), cell.n) for cell in cells)
-    logs = -len(cells) * _log_beta(0, 0)
-    for (hits, n), questions in counts.items():
+@lru_cache(REMEMBERED)
+def _roots(counts: frozenset[tuple[tuple[int, int], int]]) -> numpy.ndarray:
+    """Of so many questions with these hits of so many answers; the hits of each are beta-binomial.
+
+    A mean rate has an interval of its own, and a part in that of the difference.
+    """
+    logs = -sum(questions for _, questions in counts) * _log_beta(0, 0)
+    for (hits, n), questions in counts:
         logs += questions * _log_beta(hits, n - hits)
-    return logs
+    profile = _highest(logs)
+    likeliest = int(profile.argmax())
+    roots = numpy.sqrt(2 * (profile[likeliest] - profile))
+    roots[:likeliest] *= -1
+    return numpy.maximum.accumulate(roots)
 
 
 @lru_cache(REMEMBERED)
