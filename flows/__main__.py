@@ -59,6 +59,8 @@ def run(
     if not seeds:
         chosen = ["--seed", str(check_seed(seed, "--seed"))] if seed is not None else []
         start(experiment, shlex.join([*command, *chosen]), run, seed, until)
+    if seeds and (experiment.responses or experiment.training.checkpoint):
+        raise UserError(f"--seeds: {experiment.name} trains nothing, so that every seed is the same run; leave it out")
     # Each is a run like any other, under a name with its seed, and goes on by its own command.
     for each in parse_seeds(seeds):
         start(experiment, shlex.join([*command, "--seed", str(each)]), f"{run or 'seed'}-{each}", each, until)

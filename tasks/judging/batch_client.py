@@ -27,6 +27,7 @@ from tasks.judging.providers import PROVIDERS
 from tasks.paid.store import OpenBatch, Store
 from tasks.services.retries import LONGEST_WAIT
 from tasks.services.service import ServiceDown
+from tasks.services.transport import NoMessage
 
 SERVICES: dict[str, Callable[[Any], BatchService]] = {"claude": MessageBatches, "chat": FileBatches}
 """By the provider of a call; each is given the client of its SDK."""
@@ -78,10 +79,13 @@ class BatchClient:
     async def _newest(self) -> str:
         try:
             return await self.service.newest()
+        except AttributeError:  # the SDKs hand on a page of HTML as a text, which has nothing of a list
+            said = "what answered is no list of them"
         except Exception as error:
-            if (status := getattr(error, "status_code", None)) in NO_BATCHES:
-                raise UserError(f"{self.address} takes no batches ({status}): set judging.batch to false") from None
-            raise
+            if (status := getattr(error, "status_code", None)) not in NO_BATCHES:
+                raise
+            said = str(status)
+        raise UserError(f"{self.address} takes no batches ({said}): set judging.batch to false")
 
     async def hand_over(self, file: IO[bytes], requests: dict[str, int]) -> OpenBatch:
         """What is about to be made is stored first, and its name before it counts."""
@@ -124,6 +128,8 @@ class BatchClient:
         async def look() -> Stage:
             try:
                 return await self.service.stage(name)
+            except AttributeError:  # as above
+                raise NoMessage(f"what answered for batch {name} is none") from None
             except Exception as error:
                 if getattr(error, "status_code", None) == 404:
                     raise UserError(self._is_unknown(name)) from None

@@ -3,7 +3,9 @@ import re
 from types import SimpleNamespace
 
 import pytest
+from typer.testing import CliRunner
 
+from flows.__main__ import app
 from flows.cli.run import is_disk_full, run_in_terminal
 from flows.cli.terminal import live_progress
 from tasks.catalog import UserError
@@ -51,3 +53,9 @@ def test_a_slip_is_refused_before_there_is_a_run_or_a_folder(data, override, nam
     with pytest.raises(UserError, match=re.escape(words)):
         run_in_terminal(experiment, None, name, "report", "http://127.0.0.1:9", "spillover run standin --run")
     assert not (data / "results").exists()
+
+
+def test_seeds_of_what_trains_nothing_are_refused_for_they_would_all_be_one_run():
+    done = CliRunner().invoke(app, ["run", "demo", "training.checkpoint=adapter", "--seeds", "0-2"])
+    assert isinstance(done.exception, UserError)
+    assert str(done.exception) == "--seeds: demo trains nothing, so that every seed is the same run; leave it out"

@@ -102,7 +102,7 @@ class Desk:
             request.transport.close()
         return web.json_response(body)
 
-    async def stream(self, lines: list[dict[str, Any]], request: web.Request) -> web.StreamResponse:
+    async def stream(self, lines: list[Any], request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         response.content_type = "application/x-jsonl"
         await response.prepare(request)

@@ -1,15 +1,16 @@
 """What services may say, in and out of their documentation."""
 
 import pytest
+from aiohttp import web
 
 from tasks.catalog import UserError
 from tasks.judging.asking import to_calls
-from tasks.judging.batches import Order, ask_in_batches
+from tasks.judging.batches import Order, ask_in_batches, check_batches
 from tasks.judging.dispatcher import Dispatcher
 from tasks.judging.judgments import judge_all
 from tasks.paid.store import Store
 from tests.fakes.batches import ChatBatchesAPI, MessageBatchesAPI
-from tests.fakes.judging import some_cases
+from tests.fakes.judging import KEY, some_cases
 from tests.fakes.messages_api import judgment
 from tests.fakes.nouns import CLAUDE
 
@@ -48,14 +49,10 @@ async def test_an_error_in_a_batch_that_is_written_otherwise_is_one_all_the_same
     assert "400 in a batch" in rows[0].raw
 
 
-async def test_a_line_that_is_broken_costs_no_other_its_reply():
+async def test_a_line_that_is_broken_costs_no_other_its_reply(monkeypatch):
     with MessageBatchesAPI(three) as api:
         stream = api.desk.stream
-
-        async def with_a_broken_line(lines, request):
-            return await stream(["half of {", *lines], request)
-
-        api.desk.stream = with_a_broken_line
+        monkeypatch.setattr(api.desk, "stream", lambda lines, request: stream(["half of {", *lines], request))
         with pytest.raises(UserError, match=r"a line of the results of a batch is none: .*half of"):
             await in_batches(cases_at(api), max_outage=0.05)
         assert len(Store().get(call.key for call, _ in to_calls(cases_at(api)))) == 4
@@ -65,7 +62,7 @@ async def test_calls_that_a_cancelled_batch_says_nothing_of_are_not_asked_again(
     class SaysNothing(ChatBatchesAPI):
         async def _content(self, request):
             batch = self.desk.batches["batch_0"]
-            batch.outcomes = [outcome for outcome in batch.outcomes if outcome[1] != "canceled"]
+            batch.outcomes = [outcome for outcome in batch.outcomes or [] if outcome[1] != "canceled"]
             return await super()._content(request)
 
         async def _create(self, request):
@@ -81,7 +78,7 @@ async def test_calls_that_a_cancelled_batch_says_nothing_of_are_not_asked_again(
 
 async def test_a_cancelled_run_cancels_all_its_batches(monkeypatch):
     monkeypatch.setattr("tasks.judging.claude_batches.MessageBatches.MOST_REQUESTS", 2)
-    said = []
+    said: list[str] = []
 
     async def is_cancelled():
         return len(api.desk.batches) == 2
@@ -91,3 +88,53 @@ async def test_a_cancelled_run_cancels_all_its_batches(monkeypatch):
             await in_batches(cases_at(api), is_cancelled, said.append)
         assert [batch.is_cancelled for batch in api.desk.batches.values()] == [True, True]
     assert said == ["batch batch_1 is cancelled; a resume keeps what it brought"]
+
+
+async def test_results_come_from_the_service_that_has_the_batch_whatever_host_it_names(monkeypatch):
+    monkeypatch.setenv("SPILLOVER_JUDGE_KEY", KEY)
+
+    class Elsewhere(MessageBatchesAPI):
+        def _shown(self, batch):
+            shown = super()._shown(batch)
+            return shown | {"results_url": shown["results_url"] and f"http://127.0.0.1:9/{batch.id}"}
+
+    with Elsewhere(three) as api:
+        assert {row.score for row in await in_batches(cases_at(api))} == {3}
+
+
+async def test_results_that_are_kept_no_longer_are_asked_for_again():
+    class Archived(MessageBatchesAPI):
+        def _shown(self, batch):
+            return super()._shown(batch) | {"archived_at": "2026-12-26T09:00:00Z" if batch.number == 0 else None}
+
+        async def _results(self, request):
+            if request.match_info["id"] == "batch_0":
+                raise web.HTTPNotFound
+            return await super()._results(request)
+
+    with Archived(three) as api:
+        assert {row.score for row in await in_batches(cases_at(api))} == {3}
+        assert len(api.desk.batches) == 2
+
+
+@pytest.mark.parametrize("api_of", [ChatBatchesAPI, MessageBatchesAPI])
+async def test_a_service_that_answers_with_a_page_of_its_own_takes_no_batches(api_of, monkeypatch):
+    monkeypatch.setattr(api_of, "_list", a_page)
+    with api_of(three) as api, pytest.raises(UserError, match=r"takes no batches \(.*\): set judging.batch to false$"):
+        await check_batches([cases_at(api)[0].judge], Store())
+
+
+@pytest.mark.parametrize("api_of", [ChatBatchesAPI, MessageBatchesAPI])
+async def test_a_page_in_the_place_of_a_batch_is_an_outage(api_of, monkeypatch):
+    retrieve, pages = api_of._retrieve, iter([a_page])
+
+    async def now_and_then(api, request):
+        return await next(pages, retrieve)(api, request)
+
+    monkeypatch.setattr(api_of, "_retrieve", now_and_then)
+    with api_of(three) as api:
+        assert {row.score for row in await in_batches(cases_at(api))} == {3}
+
+
+async def a_page(api, request):
+    return web.Response(text="<html>Welcome</html>", content_type="text/html")
