@@ -16,7 +16,7 @@ from uuid import UUID
 
 import httpx
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import Artifact, StateType
@@ -41,8 +41,11 @@ MAX_TASK_RUNS = 200
 LONGEST_CELL = 300
 LONGEST_NAME = 200
 """Characters of a flow run's name that ends in what changed."""
-MAX_DRAWS = 100
-"""Ids that are drawn for the artifact that shall come first: of ten others it takes eleven on average."""
+HALF = UUID(int=1 << 127)
+"""Ids are drawn from 0 to twice this."""
+MAX_DRAWS = 1_000
+"""Ids that are drawn so that one artifact comes first: each has an even chance, and of ten others five need one."""
+FIELDS = set(ArtifactCreate.model_fields)
 FAILED_CALLS = "Judge calls without a score:"
 WHAT_CHANGED = "What changed:"
 
@@ -106,23 +109,37 @@ def _flow_run() -> UUID | None:
 async def _show_first(markdown: str, title: str, more: str) -> None:
     """A text that stands before all other artifacts: both UIs sort them by their ids, which the server draws.
 
-    So one is made until its id is the largest; an earlier attempt's with this title goes.
+    So ids are drawn anew until its own is the largest; an earlier attempt's with this title goes.
     """
     flow_run = _flow_run()
     found = await _artifacts(flow_run)
-    earlier = [artifact.id for artifact in found if (artifact.description or "").startswith(title)]
-    last = max((artifact.id for artifact in found if artifact.id not in earlier), default=UUID(int=0))
-    wanted = ArtifactCreate(type="markdown", description=f"{title} {more}", data="", flow_run_id=flow_run)
+    earlier = [artifact for artifact in found if (artifact.description or "").startswith(title)]
+    others = [artifact for artifact in found if artifact not in earlier]
     async with get_client() as client:
         for old in earlier:
-            await client.delete_artifact(old)
-        mine = (await client.create_artifact(wanted)).id
+            await client.delete_artifact(old.id)
+        wanted = ArtifactCreate(type="markdown", description=f"{title} {more}", data="", flow_run_id=flow_run)
+        mine = await client.create_artifact(wanted)
         for _ in range(MAX_DRAWS):
-            if mine > last:
+            last = max(others, key=_id, default=mine)
+            if last.id <= mine.id:
                 break
-            await client.delete_artifact(mine)
-            mine = (await client.create_artifact(wanted)).id
-        await client.update_artifact(mine, ArtifactUpdate(data=markdown))
+            if last.id > HALF:  # else no id of ours might ever be larger
+                others[others.index(last)] = await _with_another_id(client, last)
+            else:
+                mine = await _with_another_id(client, mine)
+        await client.update_artifact(mine.id, ArtifactUpdate(data=markdown))
+
+
+def _id(artifact: Artifact) -> UUID:
+    return artifact.id
+
+
+async def _with_another_id(client: PrefectClient, artifact: Artifact) -> Artifact:
+    """The same artifact, made anew before the old one goes."""
+    made = await client.create_artifact(ArtifactCreate.model_validate(artifact.model_dump(include=FIELDS)))
+    await client.delete_artifact(artifact.id)
+    return made
 
 
 async def mark_cancelled(run: Run | None, why: str) -> None:

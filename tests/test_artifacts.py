@@ -48,6 +48,8 @@ async def test_what_changed_is_the_flow_runs_name_its_state_and_its_first_artifa
     async def shown() -> str:
         for _ in range(2):
             await link_to_report(reported_run)
+            for number in range(6):  # of as many as a run has, one has an id that hardly any is larger than
+                await show_table([{"number": number}], f"Table {number} of some")
             await show_results(reported_run, reported_run.experiment(), reported_run.evals())
         return ended(reported_run)
 
@@ -65,5 +67,8 @@ async def test_what_changed_is_the_flow_runs_name_its_state_and_its_first_artifa
     assert "data:image/svg+xml;base64," in str(first.data)
     assert sorted((other.description or "").split(",")[0] for other in others) == [
         "Effects of standin by tier",
+        *[f"Table {number} of some" for number in range(6)],
         "The report",
     ]
+    tables = {other.description: other.data for other in others}
+    assert tables["Table 4 of some"] == '[{"number": 4}]', "what got another id says the same"
