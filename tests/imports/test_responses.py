@@ -72,7 +72,7 @@ def test_imported_responses_make_an_experiment_of_their_own(data, tmp_path):
     experiment = to_experiment(file, ["animals"], ["claude"], in_flight=7)
     assert (experiment.name, experiment.responses) == ("their_answers_v2", str(file))
     assert (experiment.judging.judges, experiment.judging.in_flight) == (["claude"], 7)
-    with pytest.raises(UserError, match=r"need --eval, the evals that ask their questions: .*animals, capability, factory_farming"):
+    with pytest.raises(UserError, match=r"need --eval, the evals that ask their questions: .*animals, capability, fa"):
         to_experiment(file, [], [])
 
 
