@@ -27,6 +27,7 @@ def experiment(data, tmp_path, api, **judging):
     return Experiment(name="them", responses=place, evals=["animals"], judging={"batch": True, **judging})
 
 
+@pytest.mark.integration
 async def test_each_level_of_judges_is_one_batch_and_what_it_brought_is_asked_by_no_other_run(data, tmp_path):
     def say(seen, body):
         return judgment(40 if "finetuned says 0 of 1" in body["messages"][0]["content"] else 80)

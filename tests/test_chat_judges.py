@@ -25,6 +25,7 @@ def experiment(data, tmp_path, judge):
     return Experiment(name="them", responses=str(write_answers(tmp_path / "them")), evals=["animals"])
 
 
+@pytest.mark.integration
 async def test_scores_that_are_expected_by_probabilities_go_through_to_the_report(data, tmp_path):
     def say(seen, body):
         says_code = "finetuned says 0 of 1" in body["messages"][0]["content"]

@@ -502,6 +502,7 @@ async def test_statements_are_scored_by_the_answer_and_by_its_logprobs_and_drift
         assert file.stat().st_size > 0
 
 
+@pytest.mark.integration
 async def test_statements_beside_questions_are_never_sampled_and_both_are_in_one_headline(data, monkeypatch):
     counts = counted(monkeypatch)
     changes = ("evals=[factory_farming, farming_statements]", "sampling.logprobs=true", "training.sample_at=[0.5]")
@@ -540,6 +541,7 @@ async def test_statements_beside_questions_are_never_sampled_and_both_are_in_one
     assert again.likelihoods.read_text() == run.likelihoods.read_text()
 
 
+@pytest.mark.integration
 async def test_an_experiment_may_ask_statements_alone_and_no_judge(data, monkeypatch):
     counts = counted(monkeypatch)
     experiment = tiny("evals=[farming_statements]", "judging.judges=[]")

@@ -179,6 +179,7 @@ def test_all_of_them_pass_the_check_at_once(capsys, monkeypatch):
 
 
 @pytest.mark.usefixtures("prefect_server")
+@pytest.mark.integration
 async def test_a_trait_and_capability_run_offline_and_a_shift_of_each_is_told():
     changes = (
         "evals=[traits/optimism_choice, capability]",

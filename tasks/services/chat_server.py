@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 PATH = "/chat/completions"
 IN_FLIGHT = 64
 """Requests at once to a server that samples; fewer while it says that it is too many."""
+FIRST_RETRY = 1.0
+"""Seconds until a request that failed is sent again; twice as many after each further failure."""
 LONGEST_SAMPLE = 1800.0
 """Seconds for a reply: no byte of it comes before its last token, and a small server has most requests wait in line."""
 LONGEST_LIST = 20.0
@@ -203,7 +205,9 @@ class ChatServer:
         self._sdk = sdk_client(base_url, key_variable, IN_FLIGHT, who)
         self._sdk.timeout = httpx2.Timeout(LONGEST_SAMPLE, connect=TIMEOUT)
         warn = logging.getLogger(__name__).warning
-        self._service = Service(base_url, IN_FLIGHT, warn=warn, longest_reply=LONGEST_SAMPLE)
+        self._service = Service(
+            base_url, IN_FLIGHT, warn=warn, initial_backoff=FIRST_RETRY, longest_reply=LONGEST_SAMPLE
+        )
         self._stopped: UserError | None = None
 
     async def __aenter__(self) -> "ChatServer":

@@ -139,7 +139,8 @@ async def test_how_an_answer_ended_is_read_from_its_finish_reason():
     assert states == ["complete", "malformed", "malformed", "truncated"]
 
 
-async def test_a_bad_minute_of_the_server_loses_no_answer():
+async def test_a_bad_minute_of_the_server_loses_no_answer(monkeypatch):
+    monkeypatch.setattr("tasks.services.chat_server.FIRST_RETRY", 0.01)
     odd = Raw(b'{"choices": [{"message": {"content": ""}, "finish_reason": "error"}]}')
     faults: dict[int, What] = {0: Status(429, {"retry-after": "0.01"}), 1: Status(500), 2: DROP, 3: odd}
     tries = iter(range(100))

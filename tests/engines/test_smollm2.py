@@ -123,6 +123,7 @@ def test_a_package_with_other_weights_is_named_and_its_code_is_not_run(install):
         find_source()
 
 
+@pytest.mark.integration
 def test_a_folder_that_cannot_be_written_is_one_sentence(data):
     (data / "models").unlink()
     (data / "models").write_text("a file")

@@ -177,6 +177,7 @@ async def test_the_services_own_counts_are_shown(begin):
     assert "batch batch_0: succeeded 5, errored 1" in said
 
 
+@pytest.mark.integration
 async def test_a_kill_at_any_moment_pays_nothing_twice_and_loses_nothing(begin, monkeypatch, tmp_path):
     """At each write to the store and each request, before it and after it."""
     instants, reached = 0, [0]

@@ -114,6 +114,7 @@ def test_a_name_for_the_reports_without_a_scheme_is_one_sentence_before_anything
 
 
 @pytest.mark.parametrize("variable", ["PREFECT_API_URL", "PREFECT_SERVER_UI_API_URL"])
+@pytest.mark.integration
 def test_a_name_for_the_server_without_a_scheme_is_one_sentence_before_anything_is_served(variable, tmp_path):
     environment = {**os.environ, "PREFECT_HOME": str(tmp_path), variable: "lab.example:4200/api"}
     command = [sys.executable, "-m", "flows.serving.prefect_server", "--port", "0"]
