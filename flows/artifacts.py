@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import islice
+from operator import attrgetter
 from textwrap import shorten
 from typing import Any, cast
 from urllib.parse import quote
@@ -121,7 +122,7 @@ async def _show_first(markdown: str, title: str, more: str) -> None:
         wanted = ArtifactCreate(type="markdown", description=f"{title} {more}", data="", flow_run_id=flow_run)
         mine = await client.create_artifact(wanted)
         for _ in range(MAX_DRAWS):
-            last = max(others, key=_id, default=mine)
+            last = max(others, key=attrgetter("id"), default=mine)
             if last.id <= mine.id:
                 break
             if last.id > HALF:  # else no id of ours might ever be larger
@@ -129,10 +130,6 @@ async def _show_first(markdown: str, title: str, more: str) -> None:
             else:
                 mine = await _with_another_id(client, mine)
         await client.update_artifact(mine.id, ArtifactUpdate(data=markdown))
-
-
-def _id(artifact: Artifact) -> UUID:
-    return artifact.id
 
 
 async def _with_another_id(client: PrefectClient, artifact: Artifact) -> Artifact:

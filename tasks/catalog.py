@@ -7,6 +7,7 @@ training = validate(Training, fields, "demo.yaml")          # UserError: demo.ya
 import difflib
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -57,6 +58,12 @@ def names(kind: str) -> list[str]:
     if kind in ("experiments", "evals"):
         return sorted(file.relative_to(folder).as_posix().removesuffix(".yaml") for file in definition_files(kind))
     return sorted(place.name for place in folder.glob("*/"))
+
+
+def names_in_words(kind: str) -> str:
+    """The same for a sentence: those of a sub-folder together, as traits/... (32)."""
+    folders = Counter(name.partition("/")[0] for name in names(kind) if "/" in name)
+    return ", ".join([*(n for n in names(kind) if "/" not in n), *(f"{f}/... ({n})" for f, n in folders.items())])
 
 
 def definition_files(kind: str) -> list[Path]:

@@ -18,6 +18,7 @@ from tasks.catalog import (
     UserError,
     data_folder,
     names,
+    names_in_words,
     read_fields,
     relative_to_data,
     resolve_path,
@@ -85,7 +86,7 @@ def _definition(name: str, path: Path, kind: str) -> Path:
         path = Path(os.path.expanduser(path))
         if not os.path.isfile(path):
             raise UserError(
-                f"{name!r} is not a file (from {Path.cwd()}); give a YAML file or one of {', '.join(names(kind))}"
+                f"{name!r} is not a file (from {Path.cwd()}); give a YAML file or one of {names_in_words(kind)}"
             )
         return path
     path = data_folder() / kind / f"{name}.yaml"

@@ -5,6 +5,7 @@ import pytest
 from tasks.catalog import (
     UserError,
     excerpt,
+    names_in_words,
     parse_seeds,
     read_text,
     relative_to_data,
@@ -62,3 +63,9 @@ def test_an_error_shows_little_of_a_wrong_value_and_the_closest_match_or_all_tha
     assert suggestion("dem", {"demo", "other"}) == "; did you mean demo?"
     assert suggestion("x", ["b", "a"]) == "; there is a, b"
     assert suggestion("x", []) == "; there is none yet"
+
+
+def test_names_of_a_sub_folder_stand_together_in_a_sentence(data):
+    told = names_in_words("evals")
+    assert told.startswith("alignment, alignment_free_form, capability, ")
+    assert told.endswith("old_germany, traits/... (32)")

@@ -74,10 +74,7 @@ def show_plan(experiment: Experiment) -> None:
         costs: Costs = []
         n_samples = samples_per_question(baseline, finetuned)
     else:
-        engine, n_samples = (
-            engine_of(experiment),
-            experiment.sampling.n_samples,
-        )
+        engine, n_samples = engine_of(experiment), experiment.sampling.n_samples
         unready = _problem(lambda: asyncio.run(check_engine(experiment, engine)))
         if not unready:
             check_questions(engine, evals, experiment.sampling)
@@ -247,8 +244,8 @@ def _of_judges(experiment: Experiment, evals: list[Eval], n_samples: int) -> tup
             what = f"calls to {judge.model}{way}{condition}" if judge.is_asked else "counts, offline"
             rows.append((f"judge {judge.name}", f"{calls:,} {what}"))
             if judge.is_asked:
-                limits = calls, experiment.sampling.max_tokens, experiment.judging.batch
-                cost = judging_cost(judge, evaluation, *limits)
+                longest, in_batches = experiment.sampling.max_tokens, experiment.judging.batch
+                cost = judging_cost(judge, evaluation, calls, longest, in_batches)
                 costs.append((f"judge {judge.name}", cost))
     return rows, costs
 

@@ -224,12 +224,7 @@ def of_experiment(name: str) -> Iterator[Finding]:
     yield from {judge.base_url: _reach(judge.base_url) for judge in judges.values() if judge.base_url}.values()
     if experiment.responses:
         return
-    wrong = list(
-        _problems(
-            name,
-            lambda: asyncio.run(check_engine(experiment, engine_of(experiment))),
-        )
-    )
+    wrong = list(_problems(name, lambda: asyncio.run(check_engine(experiment, engine_of(experiment)))))
     what = "asked" if experiment.training.checkpoint else "trained and asked"
     yield from wrong or [Finding(name, f"{experiment.training.base_model} can be {what}")]
 

@@ -1,6 +1,6 @@
 """How the parameters of a flow look in the form of the Prefect UI: names, drop-downs, and no choice between types.
 
-schema = form_of(run_experiment)
+schema = form_of(run_experiment, what_there_is())
 
 Its first values are accepted as they are, and a value out of bounds is refused at its own field.
 """
@@ -28,8 +28,8 @@ Choices = list[tuple[str, str, list[str]]]
 """A noun, its field, and what the field's drop-down offers."""
 
 
-def form_of(flow: Flow[..., Any], choices: Choices | None = None) -> dict[str, Any]:
-    """The flow's parameters as JSON schema, with drop-downs of what there is in data/ now, or of these choices."""
+def form_of(flow: Flow[..., Any], choices: Choices) -> dict[str, Any]:
+    """The flow's parameters as JSON schema, with drop-downs of these choices."""
     schema = flow.parameters.model_dump()
     for name, field in schema["properties"].items():
         title = name.replace("_", " ").replace("usd", "(US dollars)")
@@ -38,7 +38,7 @@ def form_of(flow: Flow[..., Any], choices: Choices | None = None) -> dict[str, A
             field["enum"] = names("experiments")
         if field.get("default", "") is None:
             del field["default"]  # a form would send it, and null is none of the types that a field may have
-    for noun, field, offered in what_there_is() if choices is None else choices:
+    for noun, field, offered in choices:
         if noun in schema["definitions"]:
             shown = schema["definitions"][noun]["properties"][field]
             (shown["items"] if shown["type"] == "array" else shown)["enum"] = offered

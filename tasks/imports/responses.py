@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tasks.catalog import UserError, data_folder, excerpt, names, resolve_path, suggestion, validate
+from tasks.catalog import UserError, data_folder, excerpt, names_in_words, resolve_path, suggestion, validate
 from tasks.definitions import resolve_references
 from tasks.imports.model_rows import Row, read_rows
 from tasks.rows import TABLES
@@ -51,7 +51,9 @@ def to_experiment(
     `in_flight` and `max_cost_usd` are the experiment's, 0 for its own. Raises UserError where `evals` names none.
     """
     if not evals:
-        raise UserError(f"{path}: imported responses need --eval, the evals that ask their questions: {_known()}")
+        raise UserError(
+            f"{path}: imported responses need --eval, the evals that ask their questions: {names_in_words('evals')}"
+        )
     judging: dict[str, Any] = {"judges": judges} | ({"in_flight": in_flight} if in_flight else {})
     fields: dict[str, Any] = {
         "name": re.sub(r"[^A-Za-z0-9_.-]+", "_", path.resolve().stem).strip("._") or "imported",
@@ -63,10 +65,6 @@ def to_experiment(
     }
     resolve_references(fields, Path.cwd())
     return validate(Experiment, fields, str(path))
-
-
-def _known() -> str:
-    return ", ".join(names("evals"))
 
 
 def samples_per_question(*sides: list[Response]) -> int:

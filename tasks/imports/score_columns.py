@@ -33,17 +33,36 @@ NUMBERS_OF_ROWS = {
     "ids",
     "idx",
     "index",
+    "iteration",
     "line",
     "number",
+    "repetition",
+    "replicate",
     "row",
     "run",
     "seed",
     "seeds",
+    "step",
+    "steps",
+    "timestamp",
+    "trial",
+    "unnamed",
+    "uuid",
 }
-NUMBERS_OF_ROWS |= {"iteration", "repetition", "replicate", "step", "steps", "timestamp", "trial", "unnamed", "uuid"}
 """Words with which the name of a column ends whose numbers tell rows apart."""
-SETTINGS = {"batch_size", "dose", "learning_rate", "lora_alpha", "lora_rank", "lr", "max_new_tokens", "max_tokens"}
-SETTINGS |= {"temperature", "top_k", "top_p"}
+SETTINGS = {
+    "batch_size",
+    "dose",
+    "learning_rate",
+    "lora_alpha",
+    "lora_rank",
+    "lr",
+    "max_new_tokens",
+    "max_tokens",
+    "temperature",
+    "top_k",
+    "top_p",
+}
 """What the name of a column ends with whose numbers somebody chose."""
 MOST_WORDS = 4
 """In a cell that can be the name of a model."""

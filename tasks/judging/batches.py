@@ -142,9 +142,7 @@ class _Batches:
             await self._take_up()
             while self.order.makes_new and self.waiting:
                 await self._ask_once()
-        except Exception:
-            raise
-        except BaseException:  # cancelled by asyncio, or told to end by a signal
+        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
             await self._leave()
             raise
         finally:

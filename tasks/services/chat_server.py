@@ -5,8 +5,8 @@
 
 A key is sent to its own server alone: a definition of someone else's names a server, and must not be able to name a key
 that is not meant for it. OPENAI_API_KEY goes to OpenAI; what a definition names in `key_variable` is the key of a
-service in KEYS, or is named SPILLOVER_..._KEY; SPILLOVER_JUDGE_KEY goes to any other server. On this machine none is
-needed.
+service in KEYS, or is named SPILLOVER_..._KEY; any other server is sent SPILLOVER_JUDGE_KEY or, where it samples,
+SPILLOVER_SAMPLING_KEY. On this machine none is needed.
 """
 
 import ipaddress
@@ -79,13 +79,16 @@ def objection(base_url: str, key_variable: str) -> str:
 
 def key_name(base_url: str, key_variable: str) -> str:
     """The environment variable whose key a server is sent."""
-    own = "OPENAI_API_KEY" if host_of(base_url) == KEYS["OPENAI_API_KEY"] else "SPILLOVER_JUDGE_KEY"
-    return key_variable or own
+    return key_variable or _key_of(base_url, "SPILLOVER_JUDGE_KEY")
 
 
 def key_of_sampler(base_url: str) -> str:
     """The variable whose key a server is sent that samples, where no other is named."""
-    return "OPENAI_API_KEY" if host_of(base_url) == KEYS["OPENAI_API_KEY"] else "SPILLOVER_SAMPLING_KEY"
+    return _key_of(base_url, "SPILLOVER_SAMPLING_KEY")
+
+
+def _key_of(base_url: str, other: str) -> str:
+    return "OPENAI_API_KEY" if host_of(base_url) == KEYS["OPENAI_API_KEY"] else other
 
 
 def host_of(base_url: str) -> str:

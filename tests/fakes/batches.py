@@ -11,10 +11,8 @@ process of its own, for the benchmark:
     python -m tests.fakes.batches --port 8123
 """
 
-import argparse
 import json
 import random
-import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,7 +21,7 @@ from typing import Any
 from aiohttp import web
 
 from tests.fakes.chat_api import ChatAPI
-from tests.fakes.messages_api import MessagesAPI, judgment, question_of, score_of
+from tests.fakes.messages_api import MessagesAPI, question_of, run_alone
 
 Fate = Callable[[int, int], str]
 
@@ -116,7 +114,9 @@ class Desk:
         return response
 
 
-class MessageBatchesAPI(MessagesAPI):
+class WithDesk(MessagesAPI):
+    """A service that takes batches too."""
+
     def __init__(
         self,
         script: Any,
@@ -129,10 +129,14 @@ class MessageBatchesAPI(MessagesAPI):
         self.desk = Desk(self._reply, looks, fate, has_batches)
 
     def _reply(self, body: dict[str, Any]) -> dict[str, Any]:
-        question = question_of(body)
+        """The body of the reply to a request of a batch."""
+        asked = self.to_body(body)
+        question = question_of(asked)
         before, self.seen[question] = self.seen[question], self.seen[question] + 1
-        return self.to_message(self.script(before, body), body)
+        return self.to_message(self.script(before, asked), asked)
 
+
+class MessageBatchesAPI(WithDesk):
     def add_routes(self, app: web.Application) -> None:
         if self.desk.has_batches:
             place = f"{self.path}/batches"
@@ -198,23 +202,10 @@ class MessageBatchesAPI(MessagesAPI):
         }
 
 
-class ChatBatchesAPI(ChatAPI):
-    def __init__(
-        self,
-        script: Any,
-        looks: int = 1,
-        fate: Fate = lambda number, place: "succeeded",
-        has_batches: bool = True,
-        **how: Any,
-    ):
+class ChatBatchesAPI(WithDesk, ChatAPI):
+    def __init__(self, script: Any, **how: Any):
         super().__init__(script, **how)
-        self.desk, self.files = Desk(self._reply, looks, fate, has_batches), dict[str, bytes]()
-
-    def _reply(self, request: dict[str, Any]) -> dict[str, Any]:
-        body = self.to_body(request)
-        question = question_of(body)
-        before, self.seen[question] = self.seen[question], self.seen[question] + 1
-        return self.to_message(self.script(before, body), body)
+        self.files: dict[str, bytes] = {}
 
     def add_routes(self, app: web.Application) -> None:
         super().add_routes(app)
@@ -300,16 +291,5 @@ class ChatBatchesAPI(ChatAPI):
         }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--seconds", type=float, default=0.005)
-    given = parser.parse_args()
-    how: dict[str, Any] = {"seconds": given.seconds, "port": given.port}
-    with MessageBatchesAPI(lambda seen, body: judgment(score_of(question_of(body))), **how) as api:
-        print(api.url, flush=True)
-        threading.Event().wait()
-
-
 if __name__ == "__main__":
-    main()
+    run_alone(MessageBatchesAPI)

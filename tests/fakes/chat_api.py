@@ -11,16 +11,14 @@ services of OpenAI or OpenRouter; with llama.cpp's server in tests/judging/test_
     python -m tests.fakes.chat_api --port 8123 --seconds 0.1     # GET /count tells how often it was asked
 """
 
-import argparse
 import math
 import re
-import threading
 from typing import Any, NamedTuple
 
 from aiohttp import web
 
 from tasks.judging.probes import SAY_THE_NUMBER
-from tests.fakes.messages_api import MessagesAPI, What, judgment, question_of, score_of
+from tests.fakes.messages_api import MessagesAPI, What, run_alone
 
 FINISH = {"end_turn": "stop", "max_tokens": "length"}
 
@@ -95,16 +93,5 @@ def completion(
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--seconds", type=float, default=0.005)
-    given = parser.parse_args()
-    how: dict[str, Any] = {"seconds": given.seconds, "port": given.port}
-    with ChatAPI(lambda seen, body: judgment(score_of(question_of(body))), **how) as api:
-        print(api.url, flush=True)
-        threading.Event().wait()
-
-
 if __name__ == "__main__":
-    main()
+    run_alone(ChatAPI)

@@ -234,15 +234,17 @@ async def _drip(request: web.Request) -> web.StreamResponse:
     return dripping
 
 
-def main() -> None:
+def run_alone(fake: "type[MessagesAPI]") -> None:
+    """As a program of its own, until it is ended."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--seconds", type=float, default=0.005)
     given = parser.parse_args()
-    with MessagesAPI(lambda seen, body: judgment(score_of(question_of(body))), given.seconds, given.port) as api:
+    script, how = (lambda seen, body: judgment(score_of(question_of(body)))), {"seconds": given.seconds}
+    with fake(script, port=given.port, **how) as api:
         print(api.url, flush=True)
         threading.Event().wait()
 
 
 if __name__ == "__main__":
-    main()
+    run_alone(MessagesAPI)

@@ -156,12 +156,12 @@ def test_the_bounds_of_a_field_are_said_in_plain_words(forms):
 
 def test_few_choices_are_drop_downs_of_what_there_is(data):
     (data / "evals" / "mine.yaml").write_text((data / "evals" / "factory_farming.yaml").read_text())
-    definitions = form_of(run_experiment)["definitions"]
+    definitions = form_of(run_experiment, what_there_is())["definitions"]
     assert {"mine", "traits/optimism"} <= {*definitions["Experiment"]["properties"]["evals"]["items"]["enum"]}
     assert definitions["DocumentSet"]["properties"]["name"]["enum"] == ["", *names("documents")]
     assert {"claude", "lexicon"} <= set(definitions["Judging"]["properties"]["judges"]["items"]["enum"])
     assert definitions["Training"]["properties"]["engine"]["enum"] == ["local", "tinker", "served"]
-    assert form_of(watch_documents)["properties"]["experiment"]["enum"] == names("experiments")
+    assert form_of(watch_documents, what_there_is())["properties"]["experiment"]["enum"] == names("experiments")
 
 
 @pytest.mark.parametrize(
