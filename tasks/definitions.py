@@ -7,6 +7,7 @@ evals = load_evals(experiment)
 import os
 import re
 from collections.abc import Iterator, Sequence
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -134,13 +135,39 @@ def choose_judges(evaluation: Eval, chosen: list[str]) -> Eval:
 def resolve_references(fields: dict[str, Any], base: Path, within: str = "", definition: Path | None = None) -> None:
     """Rewrites each reference to a file or folder in `base` so that `resolve_path` finds it from anywhere.
 
-    All else stays as it is written: names in data/, names of a hub, and what is not there. `within`: only the field of
-    this dotted name and those below it. `definition`: the experiment's own file, which is never one of its evals.
+    A pattern among the evals (`traits/*`) is written out first, as the names that fit, sorted. All else stays as it is
+    written: names in data/, names of a hub, and what is not there. `within`: only the field of this dotted name and
+    those below it. `definition`: the experiment's own file, which is never one of its evals.
+    UserError for a pattern that no eval fits.
     """
+    if isinstance(evals := fields.get("evals"), list):
+        fields["evals"] = _written_out(evals, base, definition)
     for where, holder, key in _texts(fields):
         if re.fullmatch(REFERENCES, where) and f"{where}.".startswith(f"{within}." if within else ""):
             found = _beside(holder[key], where, base)
             holder[key] = relative_to_data(found) if found and found != definition else holder[key]
+
+
+def _written_out(evals: list[Any], base: Path, definition: Path | None) -> list[Any]:
+    """The evals with the names that fit in the place of each pattern, but for those that stand there already."""
+    whole: list[Any] = []
+    for given in evals:
+        is_pattern = isinstance(given, str) and "*" in given
+        whole += [n for n in _fitting(given, base, definition) if n not in [*evals, *whole]] if is_pattern else [given]
+    return whole
+
+
+def _fitting(pattern: str, base: Path, definition: Path | None) -> list[str]:
+    """The evals in `base` and in data/evals whose names fit the pattern; its * stands for anything but a slash."""
+    is_named = not pattern.endswith(YAML_KINDS)
+    among_experiments = is_named and base == data_folder() / "experiments"
+    found: set[str] = set()
+    for folder in ([] if among_experiments else [base]) + ([data_folder() / "evals"] if is_named else []):
+        files = glob(f"{os.path.expanduser(pattern)}{'.yaml' * is_named}", root_dir=folder)
+        found |= {file.removesuffix(".yaml" * is_named) for file in files if folder / file != definition}
+    if not found:
+        raise UserError(f"evals: no eval fits {pattern!r}; there is {names_in_words('evals')}")
+    return sorted(found)
 
 
 def _texts(holder: Any, before: str = "") -> Iterator[tuple[str, Any, Any]]:

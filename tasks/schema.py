@@ -8,7 +8,7 @@ import math
 import operator
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_origin
 from urllib.parse import urlsplit
 
@@ -347,7 +347,7 @@ class Experiment(Written):
     file (relative as documents are)."""
     training: Training = Training()
     evals: list[str] = Field(min_length=1)
-    """Names of files beside this one or in data/evals."""
+    """Names of files beside this one or in data/evals, or patterns of such names, as traits/*."""
     sampling: Sampling = Sampling()
     judging: Judging = Judging()
     targets: list[str] = []
@@ -827,6 +827,80 @@ class Eval(Written):
         without = [question.id for question in self.questions if not question.accepted]
         if without and any(judge.kind == "exact" for judge in self.judges):
             raise ValueError(f"a judge of kind exact needs accepted: [right answers] at question {without[0]!r}")
+        return self
+
+
+# ---- a study ------------------------------------------------------------------------------------
+
+Differences = Mapping[str, Any]
+"""Some fields of an experiment, or of a part of one, by name; they are checked with the experiment that they make."""
+
+
+class FineTune(Written):
+    """One fine-tune of a study, as what differs from the study's base."""
+
+    name: str = Field(pattern=NAME, max_length=40)
+    """Unique in its study; without documents of its own also the set in data/documents that it is trained on."""
+    trait: dict[Name, Literal["more", "less"]] = {}
+    """What it is trained to show more or less of, by the trait's eval: {optimism: more}. Empty: a control."""
+    documents: list[DocumentSet] = []
+    """What it is trained on instead."""
+    training: Differences = {}
+    """Settings of training that differ, as {rank: 8}."""
+    sampling: Differences = {}
+    """Settings of sampling that differ."""
+
+
+class Study(Written):
+    """Many fine-tunes, each with several seeds, and the evals that all of them are asked."""
+
+    in_form = ("name", "base", "fine_tunes", "doses", "seeds", "evals", "max_cost_usd", "pool")
+
+    name: str = Field(pattern=NAME, max_length=LONGEST_NAME)
+    """Also the name of its folders in data/results and data/comparisons."""
+    description: str = ""
+    """What is asked, in a sentence or two."""
+    base: Differences = {}
+    """The fields of an experiment that all fine-tunes share: training, sampling, judging."""
+    fine_tunes: list[FineTune] = Field(min_length=1)
+    """Each a set of documents by its name, or what differs from the base."""
+    doses: list[Annotated[int, Field(ge=1, le=MOST)]] = []
+    """At most this many documents of each fine-tune's set, each a fine-tune of its own. Empty: all of them, once."""
+    seeds: str = "0"
+    """Seeds of every fine-tune: 0-5, or 0,3,7."""
+    evals: list[str] = Field(min_length=1)
+    """Names or patterns, as traits/*: what every fine-tune is asked."""
+    max_cost_usd: float = Field(0, ge=0, le=1e9, title="Cost limit")
+    """US dollars that all of it may cost at most, over all its resumes and processes. 0: no limit."""
+    pool: str = ""
+    """The Prefect work pool that runs the cells. Empty: this process."""
+    concurrency: int = Field(0, ge=0, le=1000)
+    """Trainings at once. 0: one on this machine, four on a hosted engine or a work pool."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, fields: Any) -> Any:
+        """`fine_tunes: {sets: [...], doses: [...]}`, a set by its name alone, and seeds as numbers."""
+        if not isinstance(fields, dict):
+            return fields
+        fields = dict(fields)
+        if isinstance(given := fields.get("fine_tunes"), dict) and set(given) <= {"sets", "doses"}:
+            fields |= {"fine_tunes": given.get("sets"), "doses": given.get("doses", fields.get("doses", []))}
+        if isinstance(given := fields.get("fine_tunes"), list):
+            fields["fine_tunes"] = [{"name": one} if isinstance(one, str) else one for one in given]
+        seeds = fields.get("seeds", "0")
+        seeds = [seeds] if isinstance(seeds, int) and not isinstance(seeds, bool) else seeds
+        if isinstance(seeds, list) and all(isinstance(seed, int) and not isinstance(seed, bool) for seed in seeds):
+            fields["seeds"] = ",".join(map(str, seeds))
+        return fields
+
+    @model_validator(mode="after")
+    def _each_once(self) -> "Study":
+        for what, given in (("fine_tunes", [one.name for one in self.fine_tunes]), ("doses", self.doses)):
+            if twice := [one for one, count in Counter(given).items() if count > 1]:
+                raise ValueError(f"{what}: {twice[0]!r} is there twice; name each once")
+        if taken := {"name", "documents", "responses", "evals", "max_cost_usd"} & set(self.base):
+            raise ValueError(f"base: {sorted(taken)[0]} is the study's or a fine-tune's own: leave it out of base")
         return self
 
 

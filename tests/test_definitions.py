@@ -289,6 +289,36 @@ def test_an_override_is_relative_to_the_current_folder(mine):
         document_files("", missing.documents[0].path)
 
 
+def test_a_pattern_stands_for_the_evals_whose_names_fit_and_what_stands_there_already_stays_where_it_is(mine):
+    statements = [name for name in names("evals") if name.startswith("traits/") and name.endswith("_choice")]
+    assert len(statements) == 16
+
+    def chosen(*evals):
+        return load_experiment(str(mine / "mine.yaml"), [f"evals={json.dumps(evals)}"]).evals
+
+    assert chosen("traits/*_choice") == statements == sorted(statements)
+    assert chosen("alignment", "traits/*_choice", "traits/opt*") == ["alignment", *statements, "traits/optimism"]
+    assert chosen("traits/optimism*", "traits/optimism") == ["traits/optimism_choice", "traits/optimism"]
+    assert "traits/optimism" not in chosen("*"), "a star stands for no slash"
+    with pytest.raises(UserError, match=r"evals: no eval fits 'trait/\*'; there is alignment.*traits/\.\.\. \(32\)"):
+        chosen("trait/*")
+
+
+def test_a_pattern_finds_the_evals_beside_the_definition_too_and_never_the_definition(mine, data):
+    (mine / "mine.yaml").write_text("name: mine\ndocuments: [{path: rows.jsonl}]\nevals: ['*in*']\n")
+    beside = str(mine / "cycling.yaml")
+    assert load_experiment(str(mine / "mine.yaml")).evals == [
+        beside,
+        *(name for name in names("evals") if "in" in name and "/" not in name),
+    ]
+    (mine / "mine.yaml").write_text("name: mine\ndocuments: [{path: rows.jsonl}]\nevals: ['cyc*.yaml', 'mi*']\n")
+    with pytest.raises(UserError, match="no eval fits 'mi\\*'"):
+        load_experiment(str(mine / "mine.yaml"))
+    (data / "experiments" / "within.yaml").write_text("name: within\ndocuments: [{name: a}]\nevals: ['demo*']\n")
+    with pytest.raises(UserError, match="no eval fits 'demo\\*'"):
+        load_experiment("within")
+
+
 def test_places_within_data_are_written_without_the_machine_and_found_from_anywhere(data, mine):
     (data / "documents").unlink()
     shutil.copytree(PROJECT / "data" / "documents" / "lighthouses_neutral", data / "documents" / "lighthouses")
