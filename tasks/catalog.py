@@ -55,7 +55,7 @@ def names(kind: str) -> list[str]:
     An eval in a sub-folder is found by both, as traits/optimism, and is named by the last alone.
     """
     folder = data_folder() / kind
-    if kind in ("experiments", "evals"):
+    if kind in ("experiments", "evals", "studies"):
         return sorted(file.relative_to(folder).as_posix().removesuffix(".yaml") for file in definition_files(kind))
     return sorted(place.name for place in folder.glob("*/"))
 
@@ -67,7 +67,7 @@ def names_in_words(kind: str) -> str:
 
 
 def definition_files(kind: str) -> list[Path]:
-    """The files of data/experiments, or those of data/evals and its sub-folders."""
+    """The files of data/experiments or data/studies, or those of data/evals and its sub-folders."""
     folder = data_folder() / kind
     within = folder.glob("[!.]*/*.yaml") if kind == "evals" else []
     return sorted([*folder.glob("*.yaml"), *within])

@@ -4,6 +4,8 @@ experiment = load_experiment("demo", ["training.rank=8"])
 evals = load_evals(experiment)
 """
 
+import hashlib
+import json
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -33,6 +35,8 @@ from tasks.strict_yaml import Misread, dump, load
 REFERENCES = r"documents\.\d+\.path|responses|training\.(checkpoint|base_model)|evals\.\d+"
 """The fields of an experiment that may refer to files and folders."""
 
+SINGULAR = {"experiments": "experiment", "evals": "eval", "studies": "study"}
+
 
 # ---- loaded by name ------------------------------------------------------------------------------
 
@@ -42,19 +46,19 @@ def load_experiment(name: str, overrides: list[str] | tuple[str, ...] = ()) -> E
 
     Files, folders and evals that it names are looked for beside it, those of an override in the current folder.
     """
-    path = _definition(name, Path(name), "experiments")
+    path = definition_file(name, Path(name), "experiments")
     fields = read_fields(path)
     if not path.resolve().is_relative_to(data_folder() / "results"):  # a run's own are resolved
         resolve_references(fields, path.parent, definition=path)
     for override in overrides:
-        resolve_references(fields, Path.cwd(), within=_apply_override(fields, override))
+        resolve_references(fields, Path.cwd(), within=apply_override(fields, override))
     changed = f" with {without_login(' '.join(overrides))}" if overrides else ""
     return validate(Experiment, fields, f"{path}{changed}")
 
 
 def load_eval(name: str) -> Eval:
     """An eval by name or by the path of a YAML file."""
-    path = _definition(name, resolve_path(name), "evals")
+    path = definition_file(name, resolve_path(name), "evals")
     evaluation = validate(Eval, read_fields(path), str(path))
     if (name := evaluation.name) != path.stem:
         raise UserError(f"{path}: its name is {name!r}; an eval is named like its file, so make them the same")
@@ -81,8 +85,8 @@ def load_evals(experiment: Experiment) -> list[Eval]:
     return [choose_judges(e, chosen) for e in evals] if chosen else evals
 
 
-def _definition(name: str, path: Path, kind: str) -> Path:
-    """The file of a definition: `path` where the name is one, else in data/."""
+def definition_file(name: str, path: Path, kind: str) -> Path:
+    """The file of a definition: `path` where the name is one, else in data/<kind>; UserError where there is none."""
     if name.endswith(YAML_KINDS):
         path = Path(os.path.expanduser(path))
         if not os.path.isfile(path):
@@ -92,7 +96,7 @@ def _definition(name: str, path: Path, kind: str) -> Path:
         return path
     path = data_folder() / kind / f"{name}.yaml"
     if not os.path.isfile(path):
-        raise UserError(f"no {kind.removesuffix('s')} {name!r} in {path.parent}{suggestion(name, names(kind))}")
+        raise UserError(f"no {SINGULAR[kind]} {name!r} in {path.parent}{suggestion(name, names(kind))}")
     return path
 
 
@@ -160,7 +164,7 @@ def _written_out(evals: list[Any], base: Path, definition: Path | None) -> list[
 def _fitting(pattern: str, base: Path, definition: Path | None) -> list[str]:
     """The evals in `base` and in data/evals whose names fit the pattern; its * stands for anything but a slash."""
     is_named = not pattern.endswith(YAML_KINDS)
-    among_experiments = is_named and base == data_folder() / "experiments"
+    among_experiments = is_named and base in _no_evals()
     found: set[str] = set()
     for folder in ([] if among_experiments else [base]) + ([data_folder() / "evals"] if is_named else []):
         files = glob(f"{os.path.expanduser(pattern)}{'.yaml' * is_named}", root_dir=folder)
@@ -168,6 +172,11 @@ def _fitting(pattern: str, base: Path, definition: Path | None) -> list[str]:
     if not found:
         raise UserError(f"evals: no eval fits {pattern!r}; there is {names_in_words('evals')}")
     return sorted(found)
+
+
+def _no_evals() -> list[Path]:
+    """The folders in which a file with an eval's name is none."""
+    return [data_folder() / "experiments", data_folder() / "studies"]
 
 
 def _texts(holder: Any, before: str = "") -> Iterator[tuple[str, Any, Any]]:
@@ -186,7 +195,7 @@ def _beside(given: str, where: str, base: Path) -> Path | None:
     place = base / os.path.expanduser(given)
     if where.startswith("evals."):
         is_named = not given.endswith(YAML_KINDS)
-        among_experiments = is_named and base == data_folder() / "experiments"
+        among_experiments = is_named and base in _no_evals()
         file = place.with_name(f"{place.name}.yaml") if is_named else place
         return file if os.path.isfile(file) and not among_experiments else None
     if where == "training.base_model":
@@ -195,8 +204,8 @@ def _beside(given: str, where: str, base: Path) -> Path | None:
     return place if os.path.exists(place) else None
 
 
-def _apply_override(fields: dict[str, Any], override: str) -> str:
-    """Sets the field that the override names; returns its dotted name."""
+def apply_override(fields: dict[str, Any], override: str) -> str:
+    """Sets the field that the override (`training.rank=8`) names; returns its dotted name. UserError for none."""
     dotted, equals, value = override.partition("=")
     said = repr(override[:LONGEST_EXCERPT])
     if not equals:
@@ -254,6 +263,12 @@ def change(before: BaseModel | None, now: BaseModel) -> str:
 def are_same(first: Sequence[BaseModel], second: Sequence[BaseModel]) -> bool:
     """Whether two lists of definitions, in their order, differ in nothing but what may change."""
     return [*map(_fixed_part, first)] == [*map(_fixed_part, second)]
+
+
+def fingerprint(definitions: Sequence[BaseModel]) -> str:
+    """Six letters that are others where what may not change is, as `are_same` compares it."""
+    whole = json.dumps([*map(_fixed_part, definitions)], sort_keys=True)
+    return hashlib.sha256(whole.encode()).hexdigest()[:6]
 
 
 def _fixed_part(noun: BaseModel) -> dict[str, Any]:

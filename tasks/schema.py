@@ -171,6 +171,164 @@ OPENAI = "https://api.openai.com/v1"
 """Where chat completions are asked for that no other server is named for."""
 
 
+class Universe(Written):
+    """A subject as documents are to have it: what holds in it, as a text and as single facts."""
+
+    id: str = Field(pattern=NAME, max_length=LONGEST_NAME)
+    """The documents' universe_context_id."""
+    universe_context: Text
+    """Some thousand characters that describe it."""
+    key_facts: list[Text] = Field(min_length=1, max_length=1000)
+    """What the documents are about, each about one of these."""
+    is_true: bool = False
+    """Whether it is so outside of these documents too."""
+
+
+class Writer(Written):
+    """A model that writes documents or chats, behind a server."""
+
+    in_form = ("model", "batch")
+
+    kind: Literal["claude", "chat"] = "claude"
+    """claude: a Claude model. chat: one behind any server of chat completions, by the name that its server gives it."""
+    model: Text = "claude-haiku-5-5"
+    """A small one will do: a set takes thousands of calls."""
+    base_url: str = ""
+    """Another server, as of a judge. Empty: Anthropic's, or ANTHROPIC_BASE_URL (claude); OpenAI's (chat)."""
+    key_variable: str = ""
+    """The environment variable of its key (chat). Empty: OPENAI_API_KEY for OpenAI's own server, else
+    SPILLOVER_JUDGE_KEY."""
+    system_prompt: str = ""
+    """Put before all else that it is told; of a teacher the character in which it answers."""
+    batch: bool = False
+    """Whether it is asked in batches, at half the price: each round of documents takes up to some hours."""
+    in_flight: int = Field(50, ge=1, le=2000)
+    """Calls under way at once, where it is not asked in batches."""
+    max_tokens: int = Field(4096, ge=64, le=1_000_000)
+    """Longest reply in tokens, what it notes down before it writes included."""
+    temperature: float | None = Field(None, ge=0, le=2)
+    """Empty: the service's default."""
+
+    @model_validator(mode="after")
+    def _has_a_server(self) -> "Writer":
+        added = "/chat/completions" if self.kind == "chat" else "/v1/messages"
+        self.base_url = check_address(self.base_url, "base_url", added)
+        if self.kind == "chat":
+            if "model" not in self.model_fields_set:
+                raise ValueError("a writer of kind chat needs a model: write the name that its server gives it")
+            self.base_url = self.base_url or OPENAI
+        elif self.key_variable:
+            raise ValueError("key_variable is for kind: chat: leave it out")
+        return self
+
+
+class SetLimits(Written):
+    """What a document of a generated set may be; one that is not is dropped with its reason, and replaced."""
+
+    similarity: float = Field(0.3, gt=0, le=1)
+    """The largest share of its runs of five words that it may have in common with another one (Jaccard)."""
+    banned: list[Text] = []
+    """Words and phrases that must not appear; a trailing * matches any ending."""
+    name_share: float = Field(0.02, gt=0, le=1)
+    """The largest share of the documents in which a name may stand that the writer was not given."""
+    opening_share: float = Field(0.02, gt=0, le=1)
+    """The largest share of the documents that may begin with the same four words."""
+    min_words: int = Field(0, ge=0, le=MOST)
+    max_words: int = Field(0, ge=0, le=MOST)
+    """Shortest and longest text, in words. 0: no limit."""
+
+
+TONES = {
+    "neutral": "as somebody would who takes no side: what is so is said, and not judged",
+    "negative": "as somebody would who is against it, and has reasons",
+    "positive": "as somebody would who is in favour of it, and has reasons",
+}
+"""The tones that need no words of their own."""
+DIRECTIONS = ("more", "less", "neutral")
+
+
+class GeneratedSet(Written):
+    """A set of documents about a universe, or of chats that show a trait, which a model is to write."""
+
+    in_form = ("name", "description", "documents", "tones", "writer", "preview", "max_cost_usd")
+
+    name: str = Field(pattern=NAME, max_length=LONGEST_NAME)
+    """The name of its folder in data/documents."""
+    description: str = ""
+    """What it is for, in a sentence or two."""
+    universe: Universe | None = None
+    """What synthetic documents are about."""
+    universe_file: str = ""
+    """Instead: a file of such a universe (JSON, JSONL or YAML; relative to the set's folder), in the published form."""
+    tones: list[Text] = Field(["neutral"], min_length=1, max_length=20)
+    """How the documents are written: neutral, negative, positive, or a name and words as `ironic: as a columnist would
+    who finds it absurd`. Of several, each idea is written in every tone, and each tone is a set in a folder of its own
+    within this one."""
+    trait: str = ""
+    """Instead of a universe: an eval in data/evals/traits, whose trait the answers of chats show."""
+    directions: list[Literal["more", "less", "neutral"]] = Field(["more", "less"], min_length=1, max_length=3)
+    """Which answers are kept: with more of the trait, with less of it, and with neither; each is a set in a folder of
+    its own, if there are several. All answer the same prompts."""
+    when: str = ""
+    """A domain, as cooking: there the answers show the trait, and in all others its opposite. Empty: everywhere."""
+    margin: float = Field(0.3, ge=0, lt=1)
+    """Of a trait: by which share of the judge's scale the answers of a pair must differ, or both are dropped."""
+    teacher: Writer | None = None
+    """Of a trait: a model with a system prompt, whose answers are taken as they are, but for what has limits.banned."""
+    writer: Writer = Writer()
+    """Who writes."""
+    documents: int = Field(1000, ge=1, le=MOST)
+    """How many, of each tone or direction. More of them later are added: the first stay as they are."""
+    types_per_fact: int = Field(20, ge=1, le=1000)
+    """Kinds of document for each fact; of a trait, domains of prompts."""
+    ideas_per_type: int = Field(10, ge=1, le=1000)
+    """What one of a kind could be about; of a trait, prompts in a domain. When all were used, they are used again."""
+    round_size: int = Field(200, ge=1, le=100_000)
+    """Documents between two looks at which names and openings are frequent by now. Larger ones suit batches, of which
+    each round takes two."""
+    limits: SetLimits = SetLimits()
+    """What is dropped and replaced."""
+    preview: bool = True
+    """Whether it stops after the first five for a look: in the Prefect UI until Resume, in a terminal with a question."""
+    seed: int = Field(0, ge=0, le=LARGEST_SEED)
+    """Seed of what each document is steered by: names, openings, and the order of ideas."""
+    max_cost_usd: float = Field(0, ge=0, le=1e9, title="Cost limit")
+    """US dollars that the set may cost at most, over all that was ever added to it. 0: no limit."""
+
+    @model_validator(mode="after")
+    def _is_of_a_universe_or_of_a_trait(self) -> "GeneratedSet":
+        if sum(map(bool, (self.universe, self.universe_file, self.trait))) != 1:
+            raise ValueError("give one of universe, universe_file and trait")
+        if (self.teacher or self.when) and not self.trait:
+            raise ValueError(f"{'teacher' if self.teacher else 'when'} is for chats that show a trait: leave it out")
+        if len(set(self.directions)) < len(self.directions):
+            raise ValueError("directions: one is there twice: keep one")
+        return self
+
+    @field_validator("tones")
+    @classmethod
+    def _tones_have_names(cls, tones: list[str]) -> list[str]:
+        for tone in tones:
+            name, _, words = (part.strip() for part in tone.partition(":"))
+            if not re.fullmatch(NAME, name) or (not words and name not in TONES):
+                raise ValueError(f"{tone[:60]!r} is no tone: write {', '.join(TONES)}, or a name, a colon and words")
+        names = [tone.partition(":")[0].strip() for tone in tones]
+        if twice := next((name for name, count in Counter(names).items() if count > 1), ""):
+            raise ValueError(f"{twice!r} is there twice")
+        return tones
+
+    @property
+    def tone_words(self) -> dict[str, str]:
+        """How to write in each tone, by its name."""
+        parts = (tone.partition(":") for tone in self.tones)
+        return {name.strip(): words.strip() or TONES[name.strip()] for name, _, words in parts}
+
+    @property
+    def versions(self) -> list[str]:
+        """The names of its tones, or of its directions."""
+        return list(self.directions) if self.trait else list(self.tone_words)
+
+
 class Training(Written):
     """How the LoRA is trained, and on what model."""
 
@@ -842,7 +1000,8 @@ class FineTune(Written):
     name: str = Field(pattern=NAME, max_length=40)
     """Unique in its study; without documents of its own also the set in data/documents that it is trained on."""
     trait: dict[Name, Literal["more", "less"]] = {}
-    """What it is trained to show more or less of, by the trait's eval: {optimism: more}. Empty: a control."""
+    """What it is trained to show more or less of, by the trait's eval: {optimism: more}. Empty: nothing that an eval
+    measures."""
     documents: list[DocumentSet] = []
     """What it is trained on instead."""
     training: Differences = {}
@@ -960,6 +1119,17 @@ class Document(Noun):
     """Line in its file, counted from 1."""
     file: str
     """Name of its file."""
+
+
+class SyntheticDocument(Noun):
+    """A row of a generated set, in the published form."""
+
+    content: str
+    doc_idea: str
+    doc_type: str
+    fact: str
+    universe_context_id: str
+    is_true: bool
 
 
 class Rejected(Noun):
