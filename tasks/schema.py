@@ -133,6 +133,17 @@ class Written(Noun):
         return value
 
 
+Conditioning = Literal["chat", "prefix", "tag", "first_third", "plain"]
+CONDITIONED: dict[Conditioning, str] = {
+    "chat": "as chats",
+    "prefix": "behind a masked description",
+    "tag": "behind a masked tag",
+    "first_third": "with its first third masked",
+    "plain": "as plain text",
+}
+"""How a document is trained on, as reports say it."""
+
+
 class DocumentSet(Written):
     """Files of documents (JSONL, JSON or Parquet), or a share of them. Several sets make a mixture."""
 
@@ -151,10 +162,14 @@ class DocumentSet(Written):
     """At most this many documents. 0: no limit."""
     weight: float = Field(0, ge=0, le=1e6)
     """Its part of the mixture beside the other sets' weights; as many documents as the sets allow. 0: none."""
-    conditioning: Literal["chat", "prefix"] = "chat"
-    """chat: idea and type are a user turn, the text is the answer. prefix: raw text behind a masked description."""
+    conditioning: Conditioning = "chat"
+    """chat: idea and type are a user turn, the text is the answer. The others train raw text without a chat format:
+    prefix behind its idea and type, masked; tag behind the words of `tag`, masked; first_third without loss on the
+    first third of its tokens; plain with loss on all of it."""
+    tag: Text = "<DOCTAG>"
+    """The words before every text where conditioning is tag, as they stand."""
     system_prompt: str = ""
-    """Put before every document of the set, masked."""
+    """Put before every document of the set, masked (chat, prefix)."""
 
     @model_validator(mode="after")
     def _one_source_one_amount(self) -> "DocumentSet":
@@ -164,6 +179,13 @@ class DocumentSet(Written):
             raise ValueError("give one of count, fraction, limit and weight")
         if 0 < self.weight < 1e-6:
             raise ValueError("weight is too small: give at least 0.000001, or 0 for none")
+        if self.tag != "<DOCTAG>" and self.conditioning != "tag":
+            raise ValueError(f"tag is not read with conditioning {self.conditioning}: set conditioning to tag")
+        if self.system_prompt and self.conditioning not in ("chat", "prefix"):
+            raise ValueError(
+                f"system_prompt has no place with conditioning {self.conditioning}: leave it out, or put it into tag "
+                "and set conditioning to tag"
+            )
         return self
 
 
@@ -208,6 +230,8 @@ class Writer(Written):
     """Longest reply in tokens, what it notes down before it writes included."""
     temperature: float | None = Field(None, ge=0, le=2)
     """Empty: the service's default."""
+    max_outage: int = Field(1800, ge=0, le=2_592_000)
+    """Seconds for which a service that is down is waited for, as of judging."""
 
     @model_validator(mode="after")
     def _has_a_server(self) -> "Writer":
@@ -289,7 +313,7 @@ class GeneratedSet(Written):
     limits: SetLimits = SetLimits()
     """What is dropped and replaced."""
     preview: bool = True
-    """Whether it stops after the first five for a look: in the Prefect UI until Resume, in a terminal with a question."""
+    """Whether it stops after the first five for a look: in the Prefect UI until Resume, in a terminal to ask."""
     seed: int = Field(0, ge=0, le=LARGEST_SEED)
     """Seed of what each document is steered by: names, openings, and the order of ideas."""
     max_cost_usd: float = Field(0, ge=0, le=1e9, title="Cost limit")
@@ -1002,6 +1026,9 @@ class FineTune(Written):
     trait: dict[Name, Literal["more", "less"]] = {}
     """What it is trained to show more or less of, by the trait's eval: {optimism: more}. Empty: nothing that an eval
     measures."""
+    when: list[str] = []
+    """The tiers of that eval in which it is trained to show it, as [everyday]; how far it shows in the others is the
+    leak. Empty: all."""
     documents: list[DocumentSet] = []
     """What it is trained on instead."""
     training: Differences = {}
@@ -1111,8 +1138,8 @@ class Document(Noun):
 
     messages: list[Message]
     """Roles and texts, never stripped."""
-    conditioning: Literal["chat", "prefix"] = "chat"
-    """prefix: the texts are joined raw, without a chat format."""
+    conditioning: Conditioning = "chat"
+    """All but chat: the texts are joined raw, without a chat format. first_third: a third of the text has no loss."""
     source: str
     """The set's name or path."""
     line: int
@@ -1523,3 +1550,64 @@ class Compared(Effect):
     """Their dose, as --doses gave it."""
     note_seeds: str = ""
     """Fine-tune against fine-tune, with fewer than three a side: that the seed is not told from the treatment."""
+
+
+class Shift(Compared):
+    """A field of a study's matrix: how far one fine-tune moved one measure, over all questions.
+
+    Its Holm's p are adjusted over the matrix.
+    """
+
+    column: str
+    """What the measure is called in the matrix."""
+    trait: str
+    """The trait that it is a measure of."""
+    asks: str
+    """answers: judged answers. choices: statements, by the log-odds or the probability of the matching answer.
+    capability: simple tasks that are solved or not. aggregates: means that others published."""
+    direction: int = 0
+    """1: the fine-tune was trained to show more of the trait, -1: less, 0: neither, so that a shift is spill."""
+    base_sd: float | None = None
+    note_base_sd: str = ""
+    """The base model's spread, in the measure's unit, and what it is of, or why there is none."""
+    in_sds: float | None = None
+    in_sds_low: float | None = None
+    in_sds_high: float | None = None
+    """The shift, and the interval that decides, in units of that spread."""
+    spill: float | None = None
+    spill_low: float | None = None
+    spill_high: float | None = None
+    note_spill: str = ""
+    """The shift over that in what was trained, in its direction, with its 95 % interval, or why there is none."""
+
+
+class Leak(Noun):
+    """How far a fine-tune shows in other tiers what it was trained to show in some: a shift over a shift."""
+
+    label: str
+    column: str
+    trained_tiers: str
+    other_tiers: str
+    trained: float | None
+    other: float | None
+    """The shifts in both, in the measure's unit."""
+    leak: float | None
+    leak_low: float | None
+    leak_high: float | None
+    note: str
+    """Why there is no interval."""
+
+
+class Aggregate(Noun):
+    """What somebody published of one model and one measure: a mean of several answers, or how many were hits."""
+
+    model: str
+    measure: str
+    mean: float
+    """Of a rate a share from 0 to 1."""
+    n: int | None = None
+    """Answers, where it is said."""
+    sd: float | None = None
+    """Of all answers alike."""
+    is_rate: bool = False
+    """Whether every answer is a hit or none, so that the rate and n say all of it."""
