@@ -259,7 +259,7 @@ async def test_a_changed_definition_under_a_used_name_is_refused():
 async def test_a_missing_key_is_one_sentence_before_anything_is_trained(monkeypatch):
     counts = counted(monkeypatch)
     with pytest.raises(
-        UserError, match=r"ANTHROPIC_API_KEY is not set and the judge 'claude'.*judging.judges=\[lexicon\]"
+        UserError, match=r"the judge 'claude' asks Claude, and ANTHROPIC_API_KEY is not set.*judging.judges=\[lexicon\]"
     ):
         await run_experiment(tiny("judging.judges=[claude]"), run="one")
     assert counts == {"train": 0, "sample": 0}

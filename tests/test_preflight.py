@@ -27,7 +27,7 @@ def results(data):
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["judging.judges=[claude]"], "ANTHROPIC_API_KEY is not set and the judge 'claude'"),
+        (["judging.judges=[claude]"], "the judge 'claude' asks Claude, and ANTHROPIC_API_KEY is not set"),
         (["training.warmup=5000"], r"training\.warmup: 5000 steps, and \d+ documents make"),
         (["training.held_out=5000"], r"training\.held_out"),
         (["training.checkpoint=nowhere"], "no adapter in 'nowhere'"),

@@ -38,6 +38,15 @@ class JudgeCall(NamedTuple):
     call: Call
     judge: Judge
 
+    @property
+    def max_reads(self) -> int:
+        """Replies to it that are read."""
+        return MAX_READS
+
+    def state_of(self, reply: JudgeReply) -> State:
+        """What a reply to it amounts to."""
+        return parse_reply(reply, self.judge).state
+
 
 def to_calls(cases: Iterable[Case]) -> list[JudgeCall]:
     """What judges are asked: the same text is judged once, by the judge that may reply at the greatest length."""
@@ -64,12 +73,12 @@ def reads_left(judge_call: JudgeCall, reply: JudgeReply | None, ask_again: bool)
     A reply that was cut off is asked for anew under a longer limit; one that ended by itself serves any.
     """
     if reply is None:
-        return MAX_READS
-    state = parse_reply(reply, judge_call.judge).state
+        return judge_call.max_reads
+    state = judge_call.state_of(reply)
     is_longer = state == "truncated" and judge_call.call.max_tokens > reply.max_tokens
     if is_longer or (ask_again and state in UNSCORED_STATES):
-        return MAX_READS
-    return max(0, MAX_READS - reply.attempt - 1) if state == "unreadable" else 0
+        return judge_call.max_reads
+    return max(0, judge_call.max_reads - reply.attempt - 1) if state == "unreadable" else 0
 
 
 async def ask_judges(
@@ -98,14 +107,14 @@ async def _ask_until_readable(
     judge_call: JudgeCall, stored: StoredReply | None, dispatcher: Dispatcher, ask_again: bool
 ) -> FailedCall | None:
     """Asks until a reply can be read or MAX_READS are used up; what is stored counts, unless it is asked again."""
-    call, judge = judge_call
+    call = judge_call.call
     reply = to_reply(stored) if stored else None
     for _ in range(reads_left(judge_call, reply, ask_again)):
         try:
             reply = await dispatcher.send(call, reply)
         except CallFailed as error:
-            return FailedCall(call.key, error.errors)
-        if parse_reply(reply, judge).state != "unreadable":
+            return FailedCall(call.key, error.errors, error.is_refused)
+        if judge_call.state_of(reply) != "unreadable":
             break
     return None
 

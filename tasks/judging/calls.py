@@ -32,6 +32,10 @@ class Call:
     """
 
     kind: ClassVar[str] = "judgment"
+    stage: ClassVar[str] = "judging"
+    """What its cost is counted under."""
+    section: ClassVar[str] = "judging"
+    """The part of a definition that says how it is asked."""
     retries: ClassVar[RetryPolicy] = RetryPolicy()
 
     provider: str
@@ -164,3 +168,5 @@ class FailedCall(NamedTuple):
 
     key: str
     errors: list[str]
+    is_refused: bool = False
+    """Whether the same call would be refused again."""

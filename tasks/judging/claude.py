@@ -44,17 +44,23 @@ ALWAYS_COUNTED = {"input", "output"}
 
 def check_key(judge: Judge) -> None:
     """Raises UserError where no key is set, or the address is none: the SDK would notice only at the first call."""
-    if not judge.base_url:
+    if problem := objection(judge.base_url):
+        offline = ", or choose an offline judge (judging.judges=[lexicon])" if problem.endswith("export it") else ""
+        raise UserError(f"the judge {judge.name!r} {problem}{offline}")
+
+
+def objection(base_url: str, _: str = "") -> str:
+    """Why a server cannot be asked, in words that follow who asks it; nothing where it can.
+
+    Raises UserError where ANTHROPIC_BASE_URL is no address.
+    """
+    if not base_url:
         address_in_environment("ANTHROPIC_BASE_URL", PATH)
-    for name in _key_names(judge.base_url):
-        if problem := unsendable(name):
-            raise UserError(f"the judge {judge.name!r} {problem}")
-    if judge.base_url or os.environ.get("ANTHROPIC_API_KEY") or os.environ.get("ANTHROPIC_AUTH_TOKEN"):
-        return
-    raise UserError(
-        f"ANTHROPIC_API_KEY is not set and the judge {judge.name!r} asks Claude: export it, or choose an offline judge "
-        "(judging.judges=[lexicon])"
-    )
+    if problem := next(filter(None, map(unsendable, _key_names(base_url))), ""):
+        return problem
+    if base_url or os.environ.get("ANTHROPIC_API_KEY") or os.environ.get("ANTHROPIC_AUTH_TOKEN"):
+        return ""
+    return "asks Claude, and ANTHROPIC_API_KEY is not set: export it"
 
 
 def _key_names(base_url: str) -> tuple[str, ...]:

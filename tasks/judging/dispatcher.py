@@ -86,7 +86,7 @@ class Dispatcher:
             if not failed.is_busy:
                 raise UserError(
                     f"{call.address} does not answer a first call for {call.model} ({failed}); nothing is spent: start "
-                    "the service, or mend the judge's base_url or model"
+                    "the service, or mend its base_url or model"
                 ) from None
 
     async def _try_until_answered(self, call: Call, previous: JudgeReply | None) -> StoredReply:
@@ -122,7 +122,7 @@ class Dispatcher:
 
     def _spending(self, call: Call, received: Received) -> Spending:
         counts = {"calls": 1, **(received.tokens or {})}
-        return self.budget.spending("judging", call.model, counts, cost(self._prices(call), received.tokens))
+        return self.budget.spending(call.stage, call.model, counts, cost(self._prices(call), received.tokens))
 
     def _asked(self, call: Call) -> _Asked:
         place = call.provider, call.base_url, call.key_variable
@@ -130,10 +130,8 @@ class Dispatcher:
             provider = PROVIDERS[call.provider]
             allow_open_files((len(self._services) + 1) * self.in_flight)
             client = provider.client(call, self.in_flight)
-            name = provider.address_of(call.base_url)
-            service = Service(
-                name, self.in_flight, self.max_outage, self.warn, self.initial_backoff, "judging.max_outage"
-            )
+            name, setting = provider.address_of(call.base_url), f"{call.section}.max_outage"
+            service = Service(name, self.in_flight, self.max_outage, self.warn, self.initial_backoff, setting)
             self._services[place] = _Asked(provider, client, service)
         return self._services[place]
 

@@ -39,6 +39,9 @@ class Provider(Protocol):
     def check_key(self, judge: Judge) -> None:
         """Raises UserError where the judge cannot be asked, because of a key or an address."""
 
+    def objection(self, base_url: str, key_variable: str, /) -> str:
+        """Why a server cannot be asked with the key in this variable, in words that follow who asks; or nothing."""
+
     def address_of(self, base_url: str) -> str:
         """Where the calls go, in words."""
 

@@ -247,5 +247,5 @@ def test_an_address_in_the_environment_that_is_none_is_refused_in_a_sentence(mon
 def test_only_the_service_of_anthropic_needs_a_key(monkeypatch):
     monkeypatch.delenv("ANTHROPIC_API_KEY")
     check_key(CLAUDE.model_copy(update={"base_url": "http://127.0.0.1:8000"}))
-    with pytest.raises(UserError, match="ANTHROPIC_API_KEY is not set and the judge 'claude' asks Claude"):
+    with pytest.raises(UserError, match="the judge 'claude' asks Claude, and ANTHROPIC_API_KEY is not set"):
         check_key(CLAUDE)
