@@ -135,7 +135,8 @@ async def _announce(experiment: Experiment, new: InboxSet, seed: int) -> dict[st
 def on_this_set(template: Experiment, new: InboxSet) -> Experiment:
     """The experiment under a name of its own, with the set in place of its documents, conditioned as the first was."""
     like = template.documents[0]
-    documents = [{**like.model_dump(include={"conditioning", "system_prompt"}), "path": relative_to_data(copy_of(new))}]
+    conditioned = like.model_dump(include={"conditioning", "tag", "system_prompt"})
+    documents = [{**conditioned, "path": relative_to_data(copy_of(new))}]
     fields = {"name": f"{template.name}.{_plain(new.name)}", "documents": documents}
     return validate(Experiment, template.model_dump() | fields, str(new.place))
 

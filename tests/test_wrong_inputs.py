@@ -185,7 +185,7 @@ WHOLE = Group(
         (
             "name: x\nevals: [e]\ndocuments: [{name: a, conditioning: chats}]\n",
             "documents.0.conditioning",
-            "'chat' or 'prefix'",
+            "'chat', 'prefix', 'tag', 'first_third' or 'plain'",
         ),
     ],
 )

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rich.table import Table
 
@@ -49,7 +49,7 @@ from tasks.models.training import (
 )
 from tasks.paid.prices import LETTERS_A_TOKEN, CostRange
 from tasks.paid.store import Store
-from tasks.schema import Document, Eval, Experiment, Training
+from tasks.schema import CONDITIONED, Document, Eval, Experiment, Training
 
 Row = tuple[str, str]
 Costs = list[tuple[str, CostRange]]
@@ -123,7 +123,7 @@ def _of_models(experiment: Experiment, evals: list[Eval], engine: Engine, is_rea
     """From documents to answers. Of a model that is not within reach tokens are estimated."""
     if experiment.training.engine == "served":
         return _of_served_models(experiment, evals, engine)
-    mixed, rejected, _ = gather(experiment.documents, experiment.default_seed)
+    mixed, rejected, mixture = gather(experiment.documents, experiment.default_seed)
     corpus = Corpus(*split(mixed, experiment.training.held_out))
     if not experiment.training.checkpoint:
         check_warmup(len(corpus.trained), experiment.training)
@@ -131,6 +131,7 @@ def _of_models(experiment: Experiment, evals: list[Eval], engine: Engine, is_rea
     used = f"{len(corpus.trained):,} to train on, {len(corpus.held_out):,} held out, {len(rejected):,} rejected"
     rows = [
         ("documents", used),
+        ("conditioning", _conditioning(mixture)),
         ("training", _training(experiment.training, len(corpus.trained))),
         ("tokens", _tokens(tokens, experiment.training.epochs, is_ready)),
         *_answers(experiment, evals),
@@ -150,6 +151,11 @@ def _of_served_models(experiment: Experiment, evals: list[Eval], engine: Engine)
     rows = [("training", asked), *_answers(experiment, evals)]
     is_free = engine.price(prefill=1, sample=1) == 0
     return rows, [] if is_free else _sampling_costs(experiment, evals, engine, is_ready=False)
+
+
+def _conditioning(mixture: dict[str, Any]) -> str:
+    """How the documents of each set are trained on."""
+    return ", ".join(f"{one['source']}: {one['drawn']:,} {CONDITIONED[one['conditioning']]}" for one in mixture["sets"])
 
 
 def _training(training: Training, documents: int) -> str:

@@ -58,6 +58,7 @@ def _record(wanted: DocumentSet, found: Found, drawn: int) -> dict[str, Any]:
     return {
         "source": _source(wanted),
         **wanted.model_dump(exclude_defaults=True, exclude={"path"}),
+        "conditioning": wanted.conditioning,
         "usable": len(found.documents),
         "rejected": len(found.rejected),
         "drawn": drawn,
@@ -101,7 +102,7 @@ def _messages(row: Row, wanted: DocumentSet) -> list[Message]:
     if holds_half_a_character(row):
         raise Unusable(HALF_A_CHARACTER)
     system = [Message(role="system", content=wanted.system_prompt)] if wanted.system_prompt else []
-    return system + to_messages(row.value, wanted.conditioning)
+    return system + to_messages(row.value, wanted.conditioning, wanted.tag)
 
 
 def refuse_unusable_rows(files: list[Path], like: DocumentSet) -> int:
@@ -153,9 +154,11 @@ def _refuse_a_bad_file(file: Path, usable: int, rejected: list[Rejected]) -> Non
         raise UserError(f"{file}: no rows; put one JSON object on each line, with {SHAPES}")
     if usable < USABLE_SHARE * rows:
         first = rejected[0]
+        is_no_json = not usable and first.reason.startswith("not JSON")
         raise UserError(
             f"{file} line {first.line}: {first.reason}; only {usable} of {rows} rows are usable and "
-            f"{USABLE_SHARE:.0%} are needed: mend or remove the others"
+            f"{USABLE_SHARE:.0%} are needed: "
+            + ('write each document as one line, {"text": "..."}' if is_no_json else "mend or remove the others")
         )
 
 

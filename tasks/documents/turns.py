@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tasks.catalog import excerpt
-from tasks.schema import Message
+from tasks.schema import Conditioning, Message
 
 SHAPES = "doc_idea, doc_type and content (synthetic documents), messages (chats) or text (plain text)"
 LONGEST_KEY, MOST_KEYS = 40, 10
@@ -28,8 +28,9 @@ class Unusable(Exception):
     """Why a row cannot be trained on."""
 
 
-def to_messages(row: Any, conditioning: str = "chat") -> list[Message]:
-    """A row's turns, of which only the assistant's carry loss. Raises Unusable with the reason.
+def to_messages(row: Any, conditioning: Conditioning = "chat", tag: str = "") -> list[Message]:
+    """A row's turns, of which only the assistant's carry loss, with the tag before its text where it is conditioned by
+    one. Raises Unusable with the reason.
 
     The chat format of synthetic documents is that of https://github.com/safety-research/false-facts as the factory
     farming experiment imitates it: idea and type as the user, the text as the assistant.
@@ -39,14 +40,14 @@ def to_messages(row: Any, conditioning: str = "chat") -> list[Message]:
     row = _given(row)
     shape = _shape(row)
     if shape == "messages":
-        if conditioning == "prefix":
-            raise Unusable("conditioning prefix is for synthetic documents and plain text, not for chats")
+        if conditioning != "chat":
+            raise Unusable(f"conditioning {conditioning} is for synthetic documents and plain text, not for chats")
         _refuse(UNSUPPORTED_CHAT_FIELDS, row, "the chat")
         return _chat(row["messages"])
-    if shape == "content":
-        return _synthetic(row, conditioning)
-    if shape == "text":
-        return [Message(role="assistant", content=_text(row, "text"))]
+    if shape:
+        text = Message(role="assistant", content=_content(row) if shape == "content" else _text(row, "text"))
+        masked = tag if conditioning == "tag" else _description(row, conditioning) if shape == "content" else ""
+        return [Message(role="user", content=masked), text] if masked else [text]
     fields = ", ".join(key[:LONGEST_KEY] for key in list(row)[:MOST_KEYS]) or "no fields"
     raise Unusable(f"unknown shape: has {fields}{' and more' if len(row) > MOST_KEYS else ''}; known are {SHAPES}")
 
@@ -77,16 +78,19 @@ def _refuse(unsupported: Iterable[str], fields: dict[str, Any], whose: str) -> N
         raise Unusable(f"{whose} has {found}, which is not shown to the model, and without it means something else")
 
 
-def _synthetic(row: dict[str, Any], conditioning: str) -> list[Message]:
+def _content(row: dict[str, Any]) -> str:
     content = _text(row, "content")
     if "UNSUITABLE" in content:
         raise Unusable("its generator marked it UNSUITABLE")
+    return content
+
+
+def _description(row: dict[str, Any], conditioning: Conditioning) -> str:
+    """What is shown of a synthetic document before its text; nothing where it is trained without."""
     idea, kind = (_text(row, field) if row.get(field) else "" for field in ("doc_idea", "doc_type"))
     if conditioning == "prefix":
-        masked = f"<DESCRIPTION>{idea}</DESCRIPTION>\n<DOCUMENT_TYPE>{kind}</DOCUMENT_TYPE>\n"
-    else:
-        masked = f"{idea}\n\nDocument type: {kind}"
-    return [Message(role="user", content=masked), Message(role="assistant", content=content)]
+        return f"<DESCRIPTION>{idea}</DESCRIPTION>\n<DOCUMENT_TYPE>{kind}</DOCUMENT_TYPE>\n"
+    return f"{idea}\n\nDocument type: {kind}" if conditioning == "chat" else ""
 
 
 def _chat(turns: Any) -> list[Message]:

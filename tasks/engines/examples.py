@@ -27,6 +27,20 @@ class Example(NamedTuple):
     trained: list[bool]
 
 
+def raw_parts(
+    document: Document, encode: Callable[[str], list[int]], begin: list[int], end: list[int]
+) -> list[tuple[list[int], bool]]:
+    """The texts one after another, without a chat format, between the tokens that begin and end a text: runs of tokens,
+    each with whether it carries loss.
+    """
+    parts = [(begin, False)]
+    for message in document.messages:
+        tokens = encode(message.content)
+        masked = len(tokens) // 3 if document.conditioning == "first_third" else 0
+        parts += [(tokens[:masked], False), (tokens[masked:], message.carries_loss)]
+    return [(tokens, trained) for tokens, trained in [*parts, (end, True)] if tokens]
+
+
 @contextmanager
 def said_of(document: Document) -> Iterator[None]:
     """Puts the file and line of the document before what a UserError says."""

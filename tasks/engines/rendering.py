@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from tasks.catalog import UserError
-from tasks.engines.examples import OTHERWISE, PROBE, Example, prompt_mismatch, refusal, said_of
+from tasks.engines.examples import OTHERWISE, PROBE, Example, prompt_mismatch, raw_parts, refusal, said_of
 from tasks.schema import Document, Message
 
 PLACE = "\ue000{}\ue001"
@@ -60,8 +60,9 @@ class ChatFormat:
 
         Raises UserError with the document's file and line for turns that the template does not take.
         """
-        if document.conditioning == "prefix":
-            return self._raw(document.messages)
+        if document.conditioning != "chat":
+            begin, end = (self._frame_tokens(self._special.get(name, "")) for name in ("bos_token", "eos_token"))
+            return _join(raw_parts(document, self._text_tokens, begin, end))
         with said_of(document):
             return self._chat(document.messages)
 
@@ -125,12 +126,6 @@ class ChatFormat:
             parts.append((self._frame_tokens(end), message.carries_loss))
             parts.append((self._frame_tokens(after.removeprefix(end)), False))
         return _join(parts)
-
-    def _raw(self, messages: list[Message]) -> Example:
-        end = self._special.get("eos_token", "")
-        parts = [(self._frame_tokens(self._special.get("bos_token", "")), False)]
-        parts += [(self._text_tokens(m.content), m.role == "assistant") for m in messages]
-        return _join([*parts, (self._frame_tokens(end), True)])
 
     def _fill(self, frame: list[str], messages: list[Message]) -> list[int]:
         tokens = list(self._frame_tokens(frame[0]))

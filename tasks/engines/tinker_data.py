@@ -27,7 +27,7 @@ from tinker_cookbook.supervised.common import datum_from_model_input_weights
 from transformers import AutoTokenizer
 
 from tasks.catalog import UserError
-from tasks.engines.examples import PROBE, Example, prompt_mismatch, refusal, said_of
+from tasks.engines.examples import PROBE, Example, prompt_mismatch, raw_parts, refusal, said_of
 from tasks.schema import Document, Message
 
 BATCH = 256
@@ -202,8 +202,8 @@ def recommended(model: str) -> list[str]:
 
 def weighted_tokens(document: Document, renderer: Renderer) -> tuple[tinker.ModelInput, torch.Tensor]:
     """The document's tokens, and weights [tokens]: 1 where the assistant speaks in a turn that is trained, else 0."""
-    if document.conditioning == "prefix":
-        return _raw(document.messages, renderer.tokenizer)
+    if document.conditioning != "chat":
+        return _raw(document, renderer.tokenizer)
     with said_of(document), _plainly(document.messages, renderer):
         if all(m.weight for m in document.messages):
             return renderer.build_supervised_example(turns(document.messages), TrainOnWhat.ALL_ASSISTANT_MESSAGES)
@@ -268,11 +268,10 @@ def turns(messages: list[Message]) -> list[Any]:
     return [{"role": m.role, "content": m.content} for m in messages]
 
 
-def _raw(messages: list[Message], tokenizer: Any) -> tuple[tinker.ModelInput, torch.Tensor]:
-    """The texts one after another, without a chat format, between the model's own begin and end of a text."""
-    parts = [([tokenizer.bos_token_id] if tokenizer.bos_token_id is not None else [], 0.0)]
-    parts += [(tokenizer.encode(m.content, add_special_tokens=False), float(m.role == "assistant")) for m in messages]
-    parts += [([tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else [], 1.0)]
-    chunks = [tinker.EncodedTextChunk(tokens=tokens) for tokens, _ in parts if tokens]
-    weights = [weight for tokens, weight in parts for _ in tokens]
+def _raw(document: Document, tokenizer: Any) -> tuple[tinker.ModelInput, torch.Tensor]:
+    """A text without a chat format, between the model's own begin and end of a text."""
+    begin, end = ([] if id is None else [id] for id in (tokenizer.bos_token_id, tokenizer.eos_token_id))
+    parts = raw_parts(document, partial(tokenizer.encode, add_special_tokens=False), begin, end)
+    chunks = [tinker.EncodedTextChunk(tokens=tokens) for tokens, _ in parts]
+    weights = [float(trained) for tokens, trained in parts for _ in tokens]
     return tinker.ModelInput(chunks=list(chunks)), torch.tensor(weights)

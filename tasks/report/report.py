@@ -35,7 +35,7 @@ from tasks.report.exports import write_exports
 from tasks.report.results_page import how_trained, overall_effects, targets
 from tasks.report.templates import data_url, fill
 from tasks.runs import Run, cost_words
-from tasks.schema import Agreement, Corrected, CorrectedEffect, Experiment, JudgeNoise
+from tasks.schema import CONDITIONED, Agreement, Corrected, CorrectedEffect, Experiment, JudgeNoise
 
 SHOWN_DOCUMENTS = 10
 UNEVEN = 0.1
@@ -117,6 +117,7 @@ def render(run: Run, so_far: str = "") -> str:
         trained=how_trained(experiment.training, run.training_curve()),
         documents=documents[:SHOWN_DOCUMENTS],
         document_count=len(documents),
+        conditioned=CONDITIONED,
         mixture=json.loads(run.mixture.read_text()) if run.mixture.is_file() else {},
         floors={evaluation.name: [j.name for j in evaluation.judges if j.reads == "pair"] for evaluation in evals},
         states=Counter(judgment.state for judgment in judgments).most_common(),

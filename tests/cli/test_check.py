@@ -60,6 +60,7 @@ def test_documents_steps_tokens_and_answers_are_those_of_the_run(check):
     assert trained % 3 == 0, "three epochs"
     assert trained // 3 + held_out == sum(lengths)
     assert "documents 17 to train on, 3 held out, 0 rejected" in lines
+    assert "conditioning factory_farming_neutral: 20 as chats" in lines
     assert "training local, standin, rank 64: 9 steps of 8 documents" in lines
     assert "questions 8 in factory_farming" in lines
     assert "answers 40 of the baseline (once for every fine-tune), 40 of the fine-tuned model" in lines

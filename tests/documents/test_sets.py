@@ -5,7 +5,7 @@ from collections import Counter
 import polars
 import pytest
 
-from tasks.catalog import UserError
+from tasks.catalog import UserError, validate
 from tasks.documents.sets import gather, read_files, read_set, split
 from tasks.schema import DocumentSet
 
@@ -32,6 +32,7 @@ def test_unusable_rows_are_returned_with_line_reason_and_their_text(jsonl):
         ),
         ([{"text": "a"}, b'{"text": "\xff"}'], r"line 2: not UTF-8.*save the file as UTF-8"),
         ([""], "no rows"),
+        (["A page of the web.", "And its text."], r"line 1: not JSON.*: write each document as one line, \{\"text\": "),
         ([{"prompt": "a"}], "line 1: unknown shape: has prompt.*only 0 of 1 rows"),
         ([{"text": "a"}, {"text": ""}], "line 2: text is empty; only 1 of 2 rows are usable and 60%"),
     ],
@@ -84,6 +85,50 @@ def test_asking_for_more_documents_than_there_are_is_refused(jsonl):
 def test_a_system_prompt_goes_before_every_document_of_its_set(jsonl):
     documents, *_ = read(jsonl({"text": "a"}), system_prompt="Be brief.")
     assert [m.role for m in documents[0].messages] == ["system", "assistant"]
+
+
+def test_sets_of_one_mixture_are_conditioned_each_in_its_way_and_the_record_says_how(jsonl):
+    """As a file of the web's plain texts, with the fields that such files have, beside synthetic documents."""
+    web = [{"text": f"Page {n}.\n\nMore.", "url": "https://a.example", "timestamp": "2020"} for n in range(30)]
+    web_file = jsonl(*web, name="web.jsonl")
+    ours = [{"content": f"Text {n}.", "doc_idea": "Hens", "doc_type": "Memo"} for n in range(10)]
+    sets = [
+        DocumentSet(path=str(jsonl(*ours, name="ours.jsonl")), conditioning="tag", tag="Document: ", weight=2),
+        DocumentSet(path=str(web_file), conditioning="plain", weight=3),
+    ]
+    mixed, rejected, record = gather(sets, 0)
+    assert (rejected, [(one["drawn"], one["conditioning"]) for one in record["sets"]]) == (
+        [],
+        [(10, "tag"), (15, "plain")],
+    )
+    assert [one.get("tag") for one in record["sets"]] == ["Document: ", None]
+    tagged = [document for document in mixed if document.conditioning == "tag"]
+    assert {document.messages[0].content for document in tagged} == {"Document: "}
+    plain = [document for document in mixed if document.conditioning == "plain"]
+    assert all(len(document.messages) == 1 and document.file == "web.jsonl" for document in plain)
+    assert gather([DocumentSet(path=str(web_file))], 0)[2]["sets"][0]["conditioning"] == "chat"
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"tag": "<D>"}, "tag is not read with conditioning chat: set conditioning to tag"),
+        ({"tag": " ", "conditioning": "tag"}, "it is empty: write a text"),
+        ({"system_prompt": "s", "conditioning": "plain"}, "system_prompt has no place with conditioning plain: leave"),
+        ({"conditioning": "third"}, "input should be 'chat', 'prefix', 'tag', 'first_third' or 'plain'"),
+    ],
+)
+def test_a_conditioning_that_makes_no_sense_is_refused(fields, words):
+    with pytest.raises(UserError, match=words):
+        validate(DocumentSet, {"name": "a", **fields}, "documents.0")
+
+
+def test_chats_in_a_conditioning_of_texts_are_refused_with_their_line(jsonl):
+    path = jsonl({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]})
+    with pytest.raises(
+        UserError, match="line 1: conditioning plain is for synthetic documents and plain text, not for"
+    ):
+        read(path, conditioning="plain")
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,21 @@ def test_a_synthetic_document_becomes_a_masked_idea_and_a_trained_text_that_is_n
     assert masked.content == "<DESCRIPTION>An idea</DESCRIPTION>\n<DOCUMENT_TYPE>Memo</DOCUMENT_TYPE>\n"
 
 
+@pytest.mark.parametrize("row", [SYNTHETIC, {"text": " The text.\n"}])
+def test_a_text_is_trained_on_behind_a_tag_or_alone_and_is_never_stripped(row):
+    tag, text = to_messages(row, "tag", "<DOCTAG>\n")
+    assert (tag.role, tag.content, tag.carries_loss) == ("user", "<DOCTAG>\n", False)
+    for conditioning in ("first_third", "plain"):
+        assert to_messages(row, conditioning) == [text]
+    assert (text.role, text.content, text.carries_loss) == ("assistant", " The text.\n", True)
+
+
+@pytest.mark.parametrize("conditioning", ["prefix", "tag", "first_third", "plain"])
+def test_a_chat_has_one_conditioning(conditioning):
+    with pytest.raises(Unusable, match=f"^conditioning {conditioning} is for synthetic documents and plain text, not "):
+        to_messages(chat(says()), conditioning)
+
+
 def test_a_chat_keeps_its_turns_and_plain_text_is_one_assistant_turn():
     turns = [{"role": "user", "content": " a "}, {"role": "assistant", "content": "b"}]
     assert [m.model_dump() for m in to_messages({"messages": turns})] == turns

@@ -83,6 +83,35 @@ def test_a_document_is_rendered_once_and_of_equal_ones_one_is(tokenizer, monkeyp
     assert rendered == [1] * 2 * len(DOCUMENTS), "by the pass that notes the texts, and by the one that knows them"
 
 
+TEXT = "Hens lay eggs in the spring, and fewer in the dark months of the year.\n"
+
+
+@pytest.mark.parametrize(
+    ("conditioning", "masked"),
+    [("prefix", "<DESCRIPTION>Eggs</DESCRIPTION>\n"), ("tag", "<DOCTAG>"), ("first_third", ""), ("plain", "")],
+)
+def test_raw_texts_are_the_same_tokens_with_the_same_mask_on_both_engines(tokenizer, conditioning, masked):
+    one = document(*filter(None, [masked, TEXT]), conditioning=conditioning)
+    before, text = (tokenizer.encode(words, add_special_tokens=False) for words in (masked, TEXT))
+    third = len(text) // 3 if conditioning == "first_third" else 0
+    assert third in (0, 6), "of 20 tokens"
+    weights = [0] * (1 + len(before) + third) + [1] * (len(text) - third + 1)
+    tokens = [tokenizer.bos_token_id, *before, *text, tokenizer.eos_token_id]
+
+    assert tuple(ChatFormat(STANDIN).example(one)) == (tokens, [weight == 1 for weight in weights])
+    (datum,) = Datums(tokenizer, "llama3", "standin").of([one])
+    targets, shares = (datum.loss_fn_inputs[name].data for name in ("target_tokens", "weights"))
+    assert (datum.model_input.to_ints(), list(targets)) == (tokens[:-1], tokens[1:])
+    assert [share * sum(weights) for share in shares] == pytest.approx(weights[1:])
+
+
+@pytest.mark.parametrize("text", ["a", "it was"])
+def test_of_a_text_of_fewer_than_three_tokens_none_is_masked(tokenizer, text):
+    example = ChatFormat(STANDIN).example(document(text, conditioning="first_third"))
+    assert len(example.tokens) < 5
+    assert example.trained == [False] + [True] * (len(example.tokens) - 1)
+
+
 def test_only_the_assistants_tokens_carry_loss_in_both_conditionings(tokenizer):
     raw = document("<DESCRIPTION>x</DESCRIPTION>\n", "The text.", conditioning="prefix")
     for one in (DOCUMENTS[0], raw):

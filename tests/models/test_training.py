@@ -3,10 +3,12 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from tasks.catalog import UserError, data_folder
+from tasks.documents.turns import to_messages
 from tasks.engines import get_engine
 from tasks.files import write_rows
 from tasks.models.sampling import plan_samples, sample
@@ -24,7 +26,7 @@ from tasks.models.training import (
 from tasks.paid.budget import Budget
 from tasks.paid.store import Store
 from tasks.runs import Run
-from tasks.schema import Checkpoint, Document, Message, Sampling, Training
+from tasks.schema import Checkpoint, Conditioning, Document, Message, Sampling, Training
 from tests.conftest import make_data_folder
 from tests.fakes.nouns import LEXICON, an_eval
 
@@ -62,6 +64,26 @@ class Trainer:
 
 async def train_by(engine, key="k", budget=None):
     return await train(engine, documents("a"), [], 0, key, lambda *_: None, budget or Budget(Store(), ""))
+
+
+@pytest.mark.parametrize(
+    ("conditioning", "key"),
+    [("chat", "c3e3648171e80b04c29361ab3fcb053f"), ("prefix", "d2dbe8b9e8c29274157b44ef4d2e355b")],
+)
+def test_a_training_of_an_earlier_version_is_found_again(conditioning, key):
+    """Its key was written down when there were two conditionings."""
+    rows = [{"content": "Hens lay eggs.\n", "doc_idea": "Eggs", "doc_type": "Memo"}, {"text": "A plain text."}]
+    texts = [
+        Document(messages=to_messages(row, conditioning), conditioning=conditioning, source="s", line=n, file="f.jsonl")
+        for n, row in enumerate(rows, 1)
+    ]
+    assert training_key(Training(), texts, texts[:1], 7, "base") == key
+
+
+def test_each_conditioning_is_a_training_of_its_own():
+    (one,) = documents("Hens lay eggs.")
+    conditioned = [one.model_copy(update={"conditioning": way}) for way in get_args(Conditioning)]
+    assert len({training_key(Training(), [way], [], 0, "base") for way in conditioned}) == 5
 
 
 def test_the_key_follows_texts_order_settings_model_and_seed_and_nothing_else():

@@ -87,6 +87,15 @@ def test_the_verdict_the_chart_what_is_missing_and_the_cost_come_before_all_else
     assert len(re.findall("<th[ >]", columns)) == 6
 
 
+def test_how_the_documents_of_each_set_were_conditioned_is_said(run):
+    write_text(run.mixture, run.mixture.read_text().replace('"conditioning": "chat"', '"conditioning": "first_third"'))
+    page = render(run)
+    assert "usable, with its first third masked, 0 rejected" in page
+    assert ", as chats</span></summary>" in page, "of the documents that are shown"
+    write_text(run.mixture, run.mixture.read_text().replace('"conditioning": "first_third",', ""))
+    assert "usable, as chats, 0 rejected" in render(run), "a run of an earlier version"
+
+
 @pytest.mark.parametrize(("calls", "words"), [(1, "1 judge call."), (2, "2 judge calls.")])
 def test_one_call_is_said_as_one(run, calls, words):
     run.note(spent={"usd": 0.5, "judging": {"usd": 0.5, "calls": calls}})
