@@ -11,8 +11,10 @@ end before its results show whose it is.
 """
 
 import asyncio
+import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import aclosing
 from functools import partial
 from itertools import count
 from typing import IO, Any, TypeVar
@@ -24,7 +26,7 @@ from tasks.judging.calls import Call
 from tasks.judging.chat_batches import FileBatches
 from tasks.judging.claude_batches import MessageBatches
 from tasks.judging.providers import PROVIDERS
-from tasks.paid.store import OpenBatch, Store
+from tasks.paid.store import BatchRequest, OpenBatch, Store
 from tasks.services.retries import LONGEST_WAIT
 from tasks.services.service import ServiceDown
 from tasks.services.transport import NoMessage
@@ -41,7 +43,35 @@ Result = TypeVar("Result")
 
 def place_of(call: Call) -> str:
     """A batch asks one model of one service, and belongs to one key."""
-    return f"{call.provider} {PROVIDERS[call.provider].address_of(call.base_url)} {call.key_variable} {call.model}"
+    address = PROVIDERS[call.provider].address_of(call.base_url)
+    return json.dumps([call.provider, address, call.base_url, call.key_variable, call.model])
+
+
+def _call_to(place: str) -> Call:
+    """A call that goes there, and asks nothing."""
+    provider, _, base_url, key_variable, model = json.loads(place)
+    return Call(provider, model, "", "", "", base_url=base_url, key_variable=key_variable)
+
+
+async def is_to_be_taken_up(batch: OpenBatch, store: Store) -> bool:
+    """Whether it is over, or meets what its user must mend; a service that is down, or looked for, is asked later."""
+    try:
+        async with aclosing(BatchClient(_call_to(batch.service), store, max_outage=0)) as client:
+            return not batch.id or (await client.stage(batch.id)).is_over
+    except ServiceDown:
+        return False
+    except UserError:
+        return True
+
+
+async def cancel(batch: OpenBatch, store: Store) -> None:
+    """Cancels it at its service, unless it is over; what it brought is taken by the next run that asks for it.
+
+    Raises UserError where the service refuses that, or is down.
+    """
+    async with aclosing(BatchClient(_call_to(batch.service), store, max_outage=0)) as client:
+        if batch.id and not (await client.stage(batch.id)).is_over:
+            await client.patiently(partial(client.service.cancel, batch.id))
 
 
 class BatchClient:
@@ -65,7 +95,7 @@ class BatchClient:
         self._slept = 0.0
         """Seconds in which a batch was waited for: no outage."""
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Closes the connections."""
         await self._client.close()
 
@@ -85,9 +115,9 @@ class BatchClient:
             if (status := getattr(error, "status_code", None)) not in NO_BATCHES:
                 raise
             said = str(status)
-        raise UserError(f"{self.address} takes no batches ({said}): set judging.batch to false")
+        raise UserError(f"{self.address} takes no batches ({said}): set {self.call.section}.batch to false")
 
-    async def hand_over(self, file: IO[bytes], requests: dict[str, int]) -> OpenBatch:
+    async def hand_over(self, file: IO[bytes], requests: dict[str, BatchRequest]) -> OpenBatch:
         """What is about to be made is stored first, and its name before it counts."""
         batch = OpenBatch(uuid4().hex, self.place, requests, await self.patiently(self._newest))
         await self.store.keep_batch(batch)
@@ -122,8 +152,19 @@ class BatchClient:
             pass
         return await self.patiently(first_key) in batch.requests
 
-    async def stages(self, name: str) -> AsyncIterator[Stage]:
+    async def stages(self, name: str) -> AsyncGenerator[Stage, None]:
         """How far a batch is, now and again until it is over. Raises UserError where the service does not know it."""
+        for wait in _waits(FIRST_LOOK * self.initial_backoff, 1.5):
+            stage = await self.stage(name)
+            self.tell(f"batch {name}: {stage.counts}")
+            yield stage
+            if stage.is_over:
+                return
+            await asyncio.sleep(wait)
+            self._slept += wait
+
+    async def stage(self, name: str) -> Stage:
+        """How far a batch is. Raises UserError where the service does not know it."""
 
         async def look() -> Stage:
             try:
@@ -135,14 +176,7 @@ class BatchClient:
                     raise UserError(self._is_unknown(name)) from None
                 raise
 
-        for wait in _waits(FIRST_LOOK * self.initial_backoff, 1.5):
-            stage = await self.patiently(look)
-            self.tell(f"batch {name}: {stage.counts}")
-            yield stage
-            if stage.is_over:
-                return
-            await asyncio.sleep(wait)
-            self._slept += wait
+        return await self.patiently(look)
 
     def _is_unknown(self, name: str) -> str:
         return (
@@ -165,7 +199,7 @@ class BatchClient:
             down_since = now if down_since is None else down_since
             if now - down_since > self.max_outage:
                 raise ServiceDown(
-                    f"{self.address} has been down for over {self.max_outage:,.0f} s (judging.max_outage; "
+                    f"{self.address} has been down for over {self.max_outage:,.0f} s ({self.call.section}.max_outage; "
                     f"{fault.reason[:200]}); nothing is lost: resume the run when it is back"
                 )
             await asyncio.sleep(min(LONGEST_WAIT, fault.retry_after or next(waits)))

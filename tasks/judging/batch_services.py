@@ -38,8 +38,10 @@ class Outcome(NamedTuple):
     """Of its call."""
     content: bytes = b""
     """The body that a direct call would have brought, if it has one: then it is paid."""
+    error: Exception | None = None
+    """The error of the SDK that a direct call would have met; such a request is not billed."""
     fault: Fault | None = None
-    """What went wrong; such a request is not billed."""
+    """What went wrong otherwise, as that the batch expired; not billed either."""
     is_cancelled: bool = False
     """Whether it was not tried, because the batch was cancelled before."""
 

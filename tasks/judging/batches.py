@@ -4,16 +4,17 @@
 
 What is asked, its key, what is stored and when a reply is asked for once more are those of asking.py. That a batch is
 open stands in the store before the service has it, and until all that it brought is stored: whoever asks for one of its
-calls next waits for it instead. Expired, failed and missing requests cost nothing and go into a further batch.
+calls next waits for it instead. Expired, failed and missing requests cost nothing and go into a further batch. An order
+that does not wait leaves what is not over, and says what it left.
 """
 
 import asyncio
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import IO, NamedTuple
+from typing import IO
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -21,14 +22,13 @@ from prefect.cache_policies import NO_CACHE
 from tasks.catalog import UserError
 from tasks.judging.asking import JudgeCall, gather_all, reads_left
 from tasks.judging.batch_client import BatchClient, place_of
-from tasks.judging.batch_services import Outcome
+from tasks.judging.batch_services import Outcome, Stage
 from tasks.judging.calls import Call, FailedCall, JudgeReply, to_answer, to_reply
 from tasks.judging.claude import SECRETS
 from tasks.judging.dispatcher import Dispatcher
-from tasks.judging.judgments import parse_reply
 from tasks.judging.providers import to_probe
 from tasks.paid.prices import batch_prices, cost
-from tasks.paid.store import OpenBatch, Spending, Store
+from tasks.paid.store import BatchRequest, OpenBatch, Spending, Store, StoredReply
 from tasks.schema import Judge
 from tasks.services.chat_server import secrets_of
 from tasks.services.retries import Fault
@@ -36,14 +36,15 @@ from tasks.services.transport import NoMessage, Received, without_secrets
 
 STORED_AT_ONCE = 1_000
 """Replies in one commit, and in memory."""
+BEFORE = Fault("an earlier batch brought no reply to it", is_transient=True)
+MISSING = Fault("the batch brought no reply to it", is_transient=True)
 
 
 @dataclass
 class Waiting:
     """A call that has no reply that settles it yet."""
 
-    call: Call
-    judge: Judge
+    asked: JudgeCall
     reply: JudgeReply | None
     """The last one, which could not be read."""
     reads: int
@@ -51,13 +52,35 @@ class Waiting:
     faults: list[Fault] = field(default_factory=list)
 
     @property
+    def call(self) -> Call:
+        """What is asked."""
+        return self.asked.call
+
+    @property
     def attempt(self) -> int:
         """Which reply is asked for, counted from 0."""
         return self.reply.attempt + 1 if self.reply else 0
 
+    @property
+    def request(self) -> BatchRequest:
+        """What of it stands in the store while a batch asks it."""
+        return BatchRequest(self.attempt, self.call.max_tokens, len(self.faults))
+
     def is_in(self, batch: OpenBatch) -> bool:
         """Whether it is among what the batch asks."""
-        return batch.requests.get(self.call.key) == self.attempt
+        request = batch.requests.get(self.call.key)
+        return request is not None and request.attempt == self.attempt
+
+    def read(self, answer: StoredReply) -> None:
+        """Takes a reply in. One that was cut off by a batch's shorter limit is asked for anew, under its own."""
+        self.reply, self.faults = to_reply(answer), []
+        match self.asked.state_of(self.reply):
+            case "truncated" if self.call.max_tokens > self.reply.max_tokens:
+                self.reads = self.asked.max_reads
+            case "unreadable":
+                self.reads -= 1
+            case _:
+                self.reads = 0
 
 
 class Order:
@@ -72,13 +95,16 @@ class Order:
         is_cancelled: Callable[[], Awaitable[bool]] | None = None,
         ask_again: frozenset[str] = frozenset(),
         makes_new: bool = True,
+        waits: bool = True,
     ):
         """`tell` is given the service's counts, `is_cancelled` says whether the run was; `ask_again` as in ask_judges.
 
-        Without `makes_new` only what open batches hold is waited for.
+        Without `makes_new` only what open batches hold is taken; without `waits` what is not over is left.
         """
         self.calls, self.dispatcher, self.on_answer, self.tell = calls, dispatcher, on_answer, tell
-        self.ask_again, self.makes_new = ask_again, makes_new
+        self.ask_again, self.makes_new, self.waits = ask_again, makes_new, waits
+        self.left_open: list[str] = []
+        """The markers of the batches that were not over, in the end."""
         self._is_cancelled = is_cancelled
         self.judges = ", ".join(dict.fromkeys(f"{judge.name} ({judge.model})" for _, judge in calls))
 
@@ -91,7 +117,8 @@ async def ask_in_batches(order: Order) -> list[FailedCall]:
     """Has every call answered in the store; returns those without a reply.
 
     One batch at a time to each service and model, or several where one cannot hold them. Raises UserError for what no
-    later batch would be spared, and where the run was cancelled; what came is stored.
+    later batch would be spared, and where the run was cancelled; what came is stored. Where `order.left_open` names
+    batches, the calls in them are still to be answered.
     """
     groups: dict[str, list[JudgeCall]] = {}
     for judge_call in order.calls:
@@ -114,7 +141,7 @@ async def check_batches(judges: Iterable[Judge], store: Store) -> None:
         try:
             await client.check()
         finally:
-            await client.close()
+            await client.aclose()
 
 
 class _Batches:
@@ -128,25 +155,28 @@ class _Batches:
         self.prices = batch_prices(calls[0].call.prices())
         self.secrets = (*SECRETS, *secrets_of(calls[0].call.key_variable))
         self.failed: list[FailedCall] = []
+        self.left_open: list[str] = []
         self.waiting: dict[str, Waiting] = {}
         stored = self.store.get(call.key for call, _ in calls)
-        for call, judge in calls:
-            reply = to_reply(stored[call.key]) if call.key in stored else None
-            if reads := reads_left(JudgeCall(call, judge), reply, call.key in order.ask_again):
-                self.waiting[call.key] = Waiting(call, judge, reply, reads)
+        for asked in calls:
+            key = asked.call.key
+            reply = to_reply(stored[key]) if key in stored else None
+            if reads := reads_left(asked, reply, key in order.ask_again):
+                self.waiting[key] = Waiting(asked, reply, reads)
             else:
                 order.on_answer()
 
     async def ask(self) -> list[FailedCall]:
         try:
             await self._take_up()
-            while self.order.makes_new and self.waiting:
+            while self.order.makes_new and self.waiting and not self.left_open:
                 await self._ask_once()
         except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
             await self._leave()
             raise
         finally:
-            await self.client.close()
+            await self.client.aclose()
+        self.order.left_open += self.left_open
         return self.failed
 
     async def _take_up(self) -> None:
@@ -190,8 +220,8 @@ class _Batches:
 
     # ---- what is handed over
 
-    async def _written(self, waiting: list[Waiting]) -> AsyncGenerator[tuple[IO[bytes], dict[str, int]], None]:
-        """As many batches as it takes, each in a file, with the key and the attempt of each request."""
+    async def _written(self, waiting: list[Waiting]) -> AsyncGenerator[tuple[IO[bytes], dict[str, BatchRequest]], None]:
+        """As many batches as it takes, each in a file, with what stands in the store of each request."""
         done = 0
         while done < len(waiting):
             with tempfile.TemporaryFile() as file:
@@ -199,9 +229,9 @@ class _Batches:
                 yield file, requests
             done += len(requests)
 
-    def _write(self, waiting: list[Waiting], file: IO[bytes]) -> dict[str, int]:
+    def _write(self, waiting: list[Waiting], file: IO[bytes]) -> dict[str, BatchRequest]:
         """Writes as many as one batch may hold."""
-        service, requests = self.client.service, dict[str, int]()
+        service, requests = self.client.service, dict[str, BatchRequest]()
         opening, between, closing = service.FRAME
         file.write(opening)
         for one in waiting[: service.MOST_REQUESTS]:
@@ -210,51 +240,60 @@ class _Batches:
             if requests and size > service.MOST_BYTES:
                 break
             file.write(between * bool(requests) + request)
-            requests[one.call.key] = one.attempt
+            requests[one.call.key] = one.request
         file.write(closing)
         return requests
 
     # ---- what comes back
 
     async def _take(self, batch: OpenBatch, is_new: bool) -> None:
-        """Waits until a batch is over, and stores what it brought."""
-        was_cancelled = await self._wait_for(batch)
-        taken = _Taken(batch, set(), {}, set())
+        """Stores what a batch brought, once it is over; where nothing waits, one that is not is left."""
+        if (last := await self._last_stage(batch)) is None:
+            self.left_open.append(batch.marker)
+            return
+        for one in self._waiting_in(batch):
+            one.faults = one.faults or [BEFORE] * batch.requests[one.call.key].tries
+        taken = _Taken(batch)
         await self.client.patiently(partial(self._store, taken))
-        if was_cancelled:
+        if last.is_cancelled:
             taken.cancelled.update({one.call.key for one in self._waiting_in(batch)} - taken.faults.keys())
         if not self._are_missing(taken.others & batch.requests.keys(), batch):  # else other runs will take it up
             await self.store.end_batch(batch.marker)
         if await self.order.is_cancelled():
             await self._leave(but=batch.id)
             raise UserError(f"the run was cancelled, and batch {batch.id} with it; what it brought is stored")
+        if taken.mistake:
+            raise taken.mistake
         if taken.cancelled and is_new:
             raise UserError(
                 f"batch {batch.id} was cancelled at {self.client.address} with {len(taken.cancelled):,} calls not "
                 "asked; what it brought is stored: resume the run to ask for the rest"
             )
-        missing = Fault("the batch brought no reply to it", is_transient=True)
         for one in self._waiting_in(batch):
             if one.call.key not in taken.cancelled:
-                self._count_fault(one, taken.faults.get(one.call.key, missing))
+                self._count_fault(one, taken.faults.get(one.call.key, MISSING))
 
-    async def _wait_for(self, batch: OpenBatch) -> bool:
-        """Until it is over, and whether the service says that it was cancelled; cancels it where the run was.
+    async def _last_stage(self, batch: OpenBatch) -> Stage | None:
+        """Of a batch that is over; nothing where it is not, and nothing waits. Cancels it where the run was cancelled.
 
         Raises UserError where the service did none of it.
         """
-        is_cancelled = was_cancelled = False
-        async for stage in self.client.stages(batch.id):
-            was_cancelled = stage.is_cancelled
-            if stage.refusal:
-                await self.store.end_batch(batch.marker)
-                raise UserError(
-                    f"{self.client.address} refused a batch ({stage.refusal[:300]}); mend that, or set judging.batch "
-                    "to false"
-                )
-            if not stage.is_over and not is_cancelled and (is_cancelled := await self.order.is_cancelled()):
-                await self.client.patiently(partial(self.client.service.cancel, batch.id))
-        return was_cancelled
+        is_cancelled = False
+        async with aclosing(self.client.stages(batch.id)) as stages:
+            async for stage in stages:
+                if stage.refusal:
+                    await self.store.end_batch(batch.marker)
+                    raise UserError(
+                        f"{self.client.address} refused a batch ({stage.refusal[:300]}); mend that, or set "
+                        f"{self.client.call.section}.batch to false"
+                    )
+                if stage.is_over:
+                    return stage
+                if not is_cancelled and (is_cancelled := await self.order.is_cancelled()):
+                    await self.client.patiently(partial(self.client.service.cancel, batch.id))
+                if not is_cancelled and not self.order.waits:
+                    break
+        return None
 
     async def _store(self, taken: "_Taken") -> None:
         """Commits the replies in blocks as they arrive; begun anew, what was committed is no longer waited for."""
@@ -263,12 +302,12 @@ class _Batches:
             async for outcome in self.client.service.outcomes(taken.batch.id):
                 self._sort(outcome, taken, paid)
                 if len(paid) >= STORED_AT_ONCE:
-                    await self._commit(paid)
+                    await self._commit(paid, taken.batch)
                     paid = {}
         except NoMessage:
-            await self._commit(paid)  # what was whole, before it is asked for once more
+            await self._commit(paid, taken.batch)  # what was whole, before it is asked for once more
             raise
-        await self._commit(paid)
+        await self._commit(paid, taken.batch)
 
     def _sort(self, outcome: Outcome, taken: "_Taken", paid: dict[str, Received]) -> None:
         """To what is paid and waited for, or to what else the batch brought."""
@@ -277,29 +316,41 @@ class _Batches:
             taken.others.update([outcome.key] if outcome.content else [])
         elif outcome.is_cancelled:
             taken.cancelled.add(outcome.key)
-        elif isinstance(read := outcome.fault or self._read(one, outcome.content), Fault):
+        elif isinstance(read := outcome.fault or self._read(one, outcome, taken), Fault):
             taken.faults[outcome.key] = read
         else:
             paid[outcome.key] = read
 
-    def _read(self, one: Waiting, content: bytes) -> Received | Fault:
+    def _read(self, one: Waiting, outcome: Outcome, taken: "_Taken") -> Received | Fault:
         """What a direct call would have read, or have met."""
         try:
-            return self.client.provider.parse(content, one.call)
+            if outcome.error:
+                raise outcome.error
+            return self.client.provider.parse(outcome.content, one.call)
         except Exception as error:
-            return self.client.provider.fault(error, one.call)
+            try:
+                return self.client.provider.fault(error, one.call)
+            except UserError as mistake:  # raised once all else that came is stored
+                taken.mistake = taken.mistake or mistake
+                return MISSING
 
-    async def _commit(self, paid: dict[str, Received]) -> None:
+    async def _commit(self, paid: dict[str, Received], batch: OpenBatch) -> None:
         """Replies and their cost together; then each settles its call, or is asked for once more."""
         if not paid:
             return
-        answers = {key: to_answer(self.waiting[key].call, read, self.waiting[key].reply) for key, read in paid.items()}
+        answers = {key: self._to_answer(key, read, batch) for key, read in paid.items()}
         await self.store.commit(answers.values(), [self._spending(list(paid.values()))])
         for key, answer in answers.items():
             one = self.waiting[key]
-            one.reply, one.reads, one.faults = to_reply(answer), one.reads - 1, []
-            if one.reads == 0 or parse_reply(one.reply, one.judge).state != "unreadable":
+            one.read(answer)
+            if one.reads == 0:
                 self._settle(one)
+
+    def _to_answer(self, key: str, read: Received, batch: OpenBatch) -> StoredReply:
+        """As it is stored: with the limit on its length under which the batch asked for it, whatever it is by now."""
+        one, longest = self.waiting[key], batch.requests[key].max_tokens
+        call = one.call if one.call.max_tokens == longest else replace(one.call, max_tokens=longest)
+        return to_answer(call, read, one.reply)
 
     def _spending(self, paid: list[Received]) -> Spending:
         """Of all of them; what one of them cost may not be known, and then the sum is not."""
@@ -308,19 +359,21 @@ class _Batches:
             for kind, tokens in (read.tokens or {}).items():
                 counts[kind] = counts.get(kind, 0) + tokens
         known = [value for value in usd if value is not None]
-        return self.budget.spending("judging", self.model, counts, sum(known) if len(known) == len(usd) else None)
+        return self.budget.spending(
+            self.client.call.stage, self.model, counts, sum(known) if len(known) == len(usd) else None
+        )
 
     def _are_missing(self, keys: Iterable[str], batch: OpenBatch) -> bool:
         """Whether the store lacks a reply to one of these calls of a batch."""
         keys = list(keys)
         stored = self.store.get(keys)
-        return any(key not in stored or stored[key].attempt < batch.requests[key] for key in keys)
+        return any(key not in stored or stored[key].attempt < batch.requests[key].attempt for key in keys)
 
     def _count_fault(self, one: Waiting, fault: Fault) -> None:
         """Not billed: it is asked for in the next batch, unless its tries are used up."""
         one.faults.append(fault._replace(reason=without_secrets(fault.reason, self.secrets)))
         if one.call.retries.wait_after(one.faults, initial_backoff=1.0, jitter=1.0) is None:
-            self.failed.append(FailedCall(one.call.key, [met.reason for met in one.faults]))
+            self.failed.append(FailedCall(one.call.key, [met.reason for met in one.faults], not fault.is_transient))
             self._settle(one)
 
     def _settle(self, one: Waiting) -> None:
@@ -328,14 +381,17 @@ class _Batches:
         self.order.on_answer()
 
 
-class _Taken(NamedTuple):
+@dataclass
+class _Taken:
     """What a batch brought beside the replies that are waited for."""
 
     batch: OpenBatch
-    others: set[str]
+    others: set[str] = field(default_factory=set)
     """Keys of other replies: of calls of other runs, or stored by now."""
-    faults: dict[str, Fault]
-    cancelled: set[str]
+    faults: dict[str, Fault] = field(default_factory=dict)
+    cancelled: set[str] = field(default_factory=set)
+    mistake: UserError | None = None
+    """What its user must mend before any call is asked again, such as a credit that is used up."""
 
 
 @task(

@@ -10,7 +10,7 @@ from typing import IO, Any
 from tasks.judging.batch_services import Outcome, Stage, each_line, in_words
 from tasks.paid.store import OpenBatch
 from tasks.services.retries import Fault
-from tasks.services.transport import RETRIED, NoMessage
+from tasks.services.transport import NoMessage
 
 ENDPOINT = "/v1/chat/completions"
 MARKER = "spillover"
@@ -98,8 +98,7 @@ def _to_outcome(line: dict[str, Any]) -> Outcome:
         case {"response": {"status_code": 200, "body": body}}:
             return Outcome(key, json.dumps(body).encode())
         case {"response": {"status_code": int(status), "body": body}}:
-            may_pass = status in RETRIED or status >= 500
-            return Outcome(key, fault=Fault(f"{status} in a batch: {_said(body)}", may_pass, status))
+            return Outcome(key, error=_error(status, body))
         case {"error": {"code": "batch_cancelled"}}:
             return Outcome(key, fault=Fault("the batch was cancelled", is_transient=True), is_cancelled=True)
         case {"error": {"code": code, "message": words}}:
@@ -107,8 +106,11 @@ def _to_outcome(line: dict[str, Any]) -> Outcome:
     return Outcome(key, fault=Fault(f"an odd result in a batch: {json.dumps(line)[:200]}", is_transient=True))
 
 
-def _said(body: Any) -> str:
-    match body:
-        case {"error": {"message": str(words)}}:
-            return words
-    return json.dumps(body)[:200]
+def _error(status: int, body: Any) -> Exception:
+    """As the SDK raises it of a direct call."""
+    import httpx2
+    import openai
+
+    said = body.get("error", body) if isinstance(body, dict) else body
+    response = httpx2.Response(status, request=httpx2.Request("POST", ENDPOINT))
+    return openai.APIStatusError(json.dumps(said)[:200], response=response, body=said)

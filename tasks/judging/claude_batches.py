@@ -18,15 +18,19 @@ UPLOAD = 600.0
 STREAMED = {"X-Stainless-Raw-Response": "stream"}
 """Has the SDK hand over a response as it arrives."""
 COUNTS = ("processing", "succeeded", "errored", "canceled", "expired")
-LASTING = {
-    "invalid_request_error",
-    "authentication_error",
-    "permission_error",
-    "not_found_error",
-    "request_too_large",
-    "billing_error",
+STATUS = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
 }
-"""Errors that the same request would meet again."""
+"""How a direct call is answered, by the kind of its error: https://platform.claude.com/docs/en/api/errors."""
 
 
 class MessageBatches:
@@ -114,10 +118,19 @@ def _to_outcome(line: dict[str, Any]) -> Outcome:
     match line.get("result"):
         case {"type": "succeeded", "message": message}:
             return Outcome(key, json.dumps(message).encode())
-        case {"type": "errored", "error": {"error": {"type": str(kind), "message": str(words)}}}:
-            return Outcome(key, fault=Fault(f"{kind}: {words}", is_transient=kind not in LASTING))
+        case {"type": "errored", "error": {"error": {"type": str(kind), "message": str(words)}} as body}:
+            return Outcome(key, error=_error(STATUS.get(kind, 500), f"{kind}: {words}", body))
         case {"type": "canceled"}:
             return Outcome(key, fault=Fault("the batch was cancelled", is_transient=True), is_cancelled=True)
         case {"type": str(kind)}:
             return Outcome(key, fault=Fault(f"{kind} in a batch", is_transient=True))
     return Outcome(key, fault=Fault(f"an odd result in a batch: {json.dumps(line)[:200]}", is_transient=True))
+
+
+def _error(status: int, words: str, body: dict[str, Any]) -> Exception:
+    """As the SDK raises it of a direct call."""
+    import anthropic
+    import httpx2
+
+    response = httpx2.Response(status, request=httpx2.Request("POST", PATH))
+    return anthropic.APIStatusError(words, response=response, body=body)

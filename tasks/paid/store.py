@@ -105,6 +105,17 @@ class Spending(NamedTuple):
     usd: float | None
 
 
+class BatchRequest(NamedTuple):
+    """What is asked of one call in a batch."""
+
+    attempt: int
+    """Which reply to it, counted from 0."""
+    max_tokens: int
+    """The longest that the reply may be."""
+    tries: int = 0
+    """Batches before this one that brought no reply to it."""
+
+
 class OpenBatch(NamedTuple):
     """Calls that were handed to a service together, of which not all that came back is stored yet."""
 
@@ -112,8 +123,8 @@ class OpenBatch(NamedTuple):
     """Its own name for it."""
     service: str
     """Where it is, in words that are the same for each call to that service and model."""
-    requests: dict[str, int]
-    """The key of each call, and which attempt is asked for."""
+    requests: dict[str, BatchRequest]
+    """By the key of each call."""
     newest: str
     """The service's newest batch just before this one; empty where there was none."""
     id: str = ""
@@ -186,7 +197,7 @@ class Store:
         wanted = select(*columns).order_by(batches.c.marker)
         with self._read(), self.engine.connect() as connection:
             rows = connection.execute(wanted.where(batches.c.service == service) if service else wanted)
-            return [OpenBatch(marker, here, json.loads(held), *names) for marker, here, held, *names in rows]
+            return [OpenBatch(marker, here, _to_requests(held), *names) for marker, here, held, *names in rows]
 
     async def _write(self, wanted: _Commit) -> None:
         self._waiting.append(wanted)
@@ -320,6 +331,10 @@ class Store:
         from sqlalchemy.dialects.postgresql import insert as insert_into_postgresql
 
         return insert_into_postgresql(answers).on_conflict_do_nothing()
+
+
+def _to_requests(held: str) -> dict[str, BatchRequest]:
+    return {key: BatchRequest(*request) for key, request in json.loads(held).items()}
 
 
 def store_file() -> Path:

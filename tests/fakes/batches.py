@@ -5,8 +5,8 @@
 
 A script gives the replies, as it does to direct calls. A batch is over once it was looked at more than `looks` times;
 `fate` says what becomes of a request, by the number of its batch and its place in it: succeeded, errored, wrong (for
-good), expired, missing. Made from the services' documentation; never compared with the services themselves. As a
-process of its own, for the benchmark:
+good), no credit, no key, expired, missing. Made from the services' documentation; never compared with the services
+themselves. As a process of its own, for the benchmark:
 
     python -m tests.fakes.batches --port 8123
 """
@@ -24,6 +24,13 @@ from tests.fakes.chat_api import ChatAPI
 from tests.fakes.messages_api import MessagesAPI, question_of, run_alone
 
 Fate = Callable[[int, int], str]
+ERRORS = {
+    "errored": ("api_error", 500, ""),
+    "wrong": ("invalid_request_error", 400, ""),
+    "no credit": ("billing_error", 429, "insufficient_quota"),
+    "no key": ("authentication_error", 401, "invalid_api_key"),
+}
+"""How a fate is told: Anthropic's kind of error, and the status and the code of OpenAI's."""
 
 
 @dataclass
@@ -42,7 +49,7 @@ class Batch:
             return Counter(processing=len(self.requests))
         done = Counter(fate for _, fate, _ in self.outcomes)
         return Counter({name: done[name] for name in ("succeeded", "expired", "canceled")}) | Counter(
-            errored=done["errored"] + done["wrong"] + done["missing"]
+            errored=done["missing"] + sum(done[fate] for fate in ERRORS)
         )
 
 
@@ -178,8 +185,8 @@ class MessageBatchesAPI(WithDesk):
     def _result(self, fate: str, said: Any) -> dict[str, Any]:
         if fate == "succeeded":
             return {"type": fate, "message": said}
-        if fate in ("errored", "wrong"):
-            kind = "api_error" if fate == "errored" else "invalid_request_error"
+        if fate in ERRORS:
+            kind, *_ = ERRORS[fate]
             error = {"type": "error", "error": {"type": kind, "message": "scripted"}, "request_id": "req_1"}
             return {"type": "errored", "error": error}
         return {"type": fate}
@@ -263,8 +270,8 @@ class ChatBatchesAPI(WithDesk, ChatAPI):
         if fate in ("expired", "canceled"):
             code = {"expired": "batch_expired", "canceled": "batch_cancelled"}[fate]
             return line | {"error": {"code": code, "message": "scripted"}}
-        status = {"succeeded": 200, "errored": 500, "wrong": 400}[fate]
-        body = said if status == 200 else {"error": {"message": "scripted", "type": "scripted"}}
+        _, status, code = ERRORS.get(fate, ("", 200, ""))
+        body = said if status == 200 else {"error": {"message": "scripted", "type": "scripted", "code": code}}
         return line | {"response": {"status_code": status, "request_id": "req_1", "body": body}}
 
     def _shown(self, batch: Batch) -> dict[str, Any]:

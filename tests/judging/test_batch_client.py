@@ -6,7 +6,7 @@ import pytest
 
 from tasks.judging.asking import to_calls
 from tasks.judging.batch_client import BatchClient
-from tasks.paid.store import OpenBatch, Store
+from tasks.paid.store import BatchRequest, OpenBatch, Store
 from tasks.services.service import ServiceDown
 from tasks.services.transport import NoMessage
 from tests.fakes.batches import MessageBatchesAPI
@@ -36,16 +36,18 @@ async def test_a_service_that_lets_every_try_hang_for_long_is_down_all_the_same(
     async with asyncio.timeout(60):
         with pytest.raises(ServiceDown, match=r"\(judging.max_outage; .*no byte came\); nothing is lost"):
             await client.patiently(hang)
-    await client.close()
+    await client.aclose()
 
 
 async def test_a_batch_of_another_model_is_not_waited_for_to_see_whether_it_is_ours():
     with MessageBatchesAPI(lambda seen, body: judgment(3), looks=10**9) as api:
         api.desk.begin([("of another model", {})])
         store = Store()
-        await store.keep_batch(OpenBatch("1", "claude, another model", {"of another model": 0}, "", "batch_0"))
+        await store.keep_batch(
+            OpenBatch("1", "claude, another model", {"of another model": BatchRequest(0, 9)}, "", "batch_0")
+        )
         client = BatchClient(a_call(api.url), store, initial_backoff=0.001)
-        batch = OpenBatch("2", client.place, {"k": 0}, "")
+        batch = OpenBatch("2", client.place, {"k": BatchRequest(0, 9)}, "")
         async with asyncio.timeout(60):
             assert await client.find(batch) == ""
-        await client.close()
+        await client.aclose()

@@ -46,7 +46,7 @@ async def test_an_error_in_a_batch_that_is_written_otherwise_is_one_all_the_same
     with Otherwise(three, fate=lambda number, place: "wrong") as api:
         rows = await in_batches(cases_at(api))
     assert {row.state for row in rows} == {"failed"}
-    assert "400 in a batch" in rows[0].raw
+    assert "400 APIStatusError" in rows[0].raw
 
 
 async def test_a_line_that_is_broken_costs_no_other_its_reply(monkeypatch):

@@ -67,6 +67,15 @@ async def in_batches(cases, budget=None, again=(), makes_new=True, is_cancelled=
     return judge_all(cases, store, failed), dispatcher.budget
 
 
+async def without_waiting(cases):
+    """The judgments that are there once nothing is left but to wait, and how many batches are open."""
+    store = Store()
+    async with Dispatcher(store, 10, initial_backoff=0.001) as dispatcher:
+        order = Order(to_calls(cases), dispatcher, waits=False)
+        failed = await ask_in_batches(order)
+    return judge_all(cases, store, failed), len(order.left_open)
+
+
 def open_batches(judge, *cases):
     return in_open_batches(to_calls(some_cases(50, judge)), Store())
 
@@ -97,6 +106,65 @@ async def test_what_was_asked_directly_is_in_no_batch(begin):
     await in_batches(some_cases(4, judge))
     assert [len(batch.requests) for batch in api.desk.batches.values()] == [2]
     assert len(api.requests) == 6
+
+
+@pytest.mark.parametrize(
+    ("fate", "sentence"),
+    [
+        ("no credit", r"wants to be paid first \(.*scripted\); add credit there and resume the run"),
+        ("no key", "set a key"),
+    ],
+)
+async def test_out_of_credit_and_a_refused_key_end_the_run_as_they_do_directly_and_what_came_is_kept(
+    begin, fate, sentence
+):
+    api, judge = begin(fate=lambda number, place: fate if number == 0 and place % 2 else "succeeded")
+    with pytest.raises(UserError, match=sentence):
+        await in_batches(some_cases(10, judge))
+    assert len(api.desk.batches) == 1
+    assert len(Store().get(call.key for call, _ in to_calls(some_cases(10, judge)))) == 10
+    assert open_batches(judge) == []
+    rows, _ = await in_batches(some_cases(10, judge))
+    assert {row.score for row in rows} == {3}
+    assert set(api.desk.paid.values()) == {1}
+
+
+async def test_a_reply_that_a_batch_cut_off_is_asked_for_anew_by_a_run_that_allows_a_longer_one(begin):
+    def say(seen, body):
+        longest = body.get("max_tokens") or body["max_completion_tokens"]
+        return judgment(3) if longest > 50 else Say('{"reasoning": "so', "max_tokens" if "system" in body else "length")
+
+    api, judge = begin(say, looks=50)
+    await handed_over(some_cases(2, judge.model_copy(update={"max_tokens": 40})))
+    api.desk.looks = 0
+    longer = some_cases(2, judge.model_copy(update={"max_tokens": 60}))
+    rows, _ = await in_batches(longer)
+    assert {row.score for row in rows} == {3}
+    kept = Store().attempts([longer[0].call.key])[longer[0].call.key]
+    assert [reply.body["max_tokens"] for reply in kept] == [40, 60]
+    assert [len(batch.requests) for batch in api.desk.batches.values()] == [4, 4]
+
+
+async def test_an_order_that_does_not_wait_leaves_its_batch_and_takes_it_up_once_it_is_over(begin):
+    api, judge = begin(looks=2)
+    cases = some_cases(3, judge)
+    for _ in range(2):
+        rows, left = await without_waiting(cases)
+        assert ({row.state for row in rows}, left) == ({"failed"}, 1)
+    rows, left = await without_waiting(cases)
+    assert ({row.score for row in rows}, left) == ({3}, 0)
+    assert len(api.desk.batches) == 1
+    assert set(api.desk.paid.values()) == {1}
+
+
+async def test_what_never_comes_has_failed_after_the_tries_of_a_direct_call_whoever_takes_the_batches_up(begin):
+    api, judge = begin(looks=1, fate=lambda number, place: "expired")
+    left, runs = 1, 0
+    while left:
+        rows, left = await without_waiting(some_cases(2, judge))
+        runs += 1
+    assert {row.state for row in rows} == {"failed"}
+    assert (len(api.desk.batches), runs) == (MAX_TRIES, MAX_TRIES + 1)
 
 
 @pytest.mark.parametrize("fate", ["missing", "expired", "errored"])

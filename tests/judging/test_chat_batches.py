@@ -2,7 +2,7 @@
 
 import json
 
-import pytest
+import openai
 
 from tasks.judging.chat_batches import _to_outcome
 from tests.fakes.batches import ChatBatchesAPI
@@ -19,10 +19,11 @@ def test_a_completion_is_handed_on_as_a_direct_call_would_bring_it():
     assert json.loads(line(response={"status_code": 200, "request_id": "r", "body": said}).content) == said
 
 
-@pytest.mark.parametrize(("status", "may_pass"), [(400, False), (429, True), (500, True)])
-def test_a_status_says_whether_the_same_request_may_succeed_later(status, may_pass):
-    fault = line(response={"status_code": status, "body": {"error": {"message": "why"}}}).fault
-    assert (fault.reason, fault.is_transient, fault.status) == (f"{status} in a batch: why", may_pass, status)
+def test_an_error_is_the_one_that_a_direct_call_would_meet():
+    body = {"error": {"message": "why", "code": "insufficient_quota"}}
+    error = line(response={"status_code": 429, "body": body}).error
+    assert isinstance(error, openai.APIStatusError)
+    assert (error.status_code, error.code, error.body) == (429, "insufficient_quota", body["error"])
 
 
 def test_what_expired_or_was_cancelled_is_no_reply():
@@ -32,8 +33,6 @@ def test_what_expired_or_was_cancelled_is_no_reply():
 
 
 async def test_a_batch_that_the_service_refuses_whole_is_told_with_its_reason():
-    import openai
-
     from tasks.judging.chat_batches import FileBatches
 
     with ChatBatchesAPI(lambda seen, body: judgment(1)) as api:

@@ -2,6 +2,7 @@
 
 import json
 
+import anthropic
 import pytest
 
 from tasks.judging.claude_batches import MessageBatches, _to_outcome
@@ -18,12 +19,13 @@ def test_a_message_is_handed_on_as_a_direct_call_would_bring_it():
 
 
 @pytest.mark.parametrize(
-    ("kind", "may_pass"), [("api_error", True), ("overloaded_error", True), ("invalid_request_error", False)]
+    ("kind", "status"), [("overloaded_error", 529), ("billing_error", 402), ("invalid_request_error", 400), ("?", 500)]
 )
-def test_an_error_says_whether_the_same_request_may_succeed_later(kind, may_pass):
-    outcome = result(type="errored", error={"type": "error", "error": {"type": kind, "message": "why"}})
-    assert outcome.fault
-    assert (outcome.fault.reason, outcome.fault.is_transient) == (f"{kind}: why", may_pass)
+def test_an_error_is_the_one_that_a_direct_call_would_meet(kind, status):
+    body = {"type": "error", "error": {"type": kind, "message": "why"}}
+    error = result(type="errored", error=body).error
+    assert isinstance(error, anthropic.APIStatusError)
+    assert (error.status_code, error.body, str(error)) == (status, body, f"{kind}: why")
 
 
 def test_what_expired_was_cancelled_or_is_odd_is_no_reply():

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event
 
 from tasks.catalog import UserError
-from tasks.paid.store import OpenBatch, Spending, Store, StoredReply, StoreFailed, content_key
+from tasks.paid.store import BatchRequest, OpenBatch, Spending, Store, StoredReply, StoreFailed, content_key
 from tests.fakes.postgresql import serve_postgresql
 
 
@@ -118,7 +118,7 @@ async def test_replies_that_arrive_together_are_committed_together_and_a_caller_
 
 
 async def test_what_waits_for_a_lock_is_committed_though_nobody_listens_any_more(data, monkeypatch):
-    monkeypatch.setattr("tasks.paid.store.BUSY_SECONDS", 0)
+    monkeypatch.setattr("tasks.paid.database.BUSY_SECONDS", 0)
     store = Store()
     store.warn = lambda words: _closed()
     with sqlite3.connect(data / "store" / "answers.db", check_same_thread=False) as other:
@@ -191,7 +191,7 @@ def test_what_stands_behind_an_at_sign_within_a_password_is_not_shown():
 
 
 def test_a_store_that_cannot_be_made_smaller_is_one_sentence_and_keeps_its_answers(tmp_path, monkeypatch):
-    monkeypatch.setattr("tasks.paid.store.BUSY_SECONDS", 0)
+    monkeypatch.setattr("tasks.paid.database.BUSY_SECONDS", 0)
     file = tmp_path / "answers.db"
     store = Store(f"sqlite:///{file}")
     store.put([StoredReply("k", "response", {})])
@@ -206,9 +206,9 @@ def test_a_store_that_cannot_be_made_smaller_is_one_sentence_and_keeps_its_answe
 
 async def test_a_batch_is_open_until_all_that_it_brought_is_stored():
     store = Store()
-    begun = OpenBatch("m1", "claude opus", {"k1": 0, "k2": 1}, newest="b0")
+    begun = OpenBatch("m1", "claude opus", {"k1": BatchRequest(0, 9), "k2": BatchRequest(1, 9, 2)}, newest="b0")
     await store.keep_batch(begun)
-    await store.keep_batch(OpenBatch("m2", "another service", {"k3": 0}, newest=""))
+    await store.keep_batch(OpenBatch("m2", "another service", {"k3": BatchRequest(0, 9)}, newest=""))
     assert Store().open_batches("claude opus") == [begun]
     await store.keep_batch(begun._replace(id="b1"))
     assert Store().open_batches("claude opus") == [begun._replace(id="b1")]
