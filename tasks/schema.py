@@ -269,6 +269,8 @@ TONES = {
 }
 """The tones that need no words of their own."""
 DIRECTIONS = ("more", "less", "neutral")
+TAUGHT = "taught"
+"""What the answers of a teacher are called, which have no direction."""
 
 
 class GeneratedSet(Written):
@@ -298,7 +300,10 @@ class GeneratedSet(Written):
     margin: float = Field(0.3, ge=0, lt=1)
     """Of a trait: by which share of the judge's scale the answers of a pair must differ, or both are dropped."""
     teacher: Writer | None = None
-    """Of a trait: a model with a system prompt, whose answers are taken as they are, but for what has limits.banned."""
+    """Of a trait: a model with a system prompt, whose answers to the prompts are taken as they are, within the limits,
+    instead of pairs; its prompts are of the domain of `when`, if there is one."""
+    answer_pattern: str = ""
+    """Of a teacher: a regular expression that the whole of an answer must match, as [0-9, ]+. Empty: any."""
     writer: Writer = Writer()
     """Who writes."""
     documents: int = Field(1000, ge=1, le=MOST)
@@ -327,7 +332,20 @@ class GeneratedSet(Written):
             raise ValueError(f"{'teacher' if self.teacher else 'when'} is for chats that show a trait: leave it out")
         if len(set(self.directions)) < len(self.directions):
             raise ValueError("directions: one is there twice: keep one")
+        if self.teacher and self.directions != ["more", "less"]:
+            raise ValueError("directions: a teacher's answers have none: leave it out")
+        if self.answer_pattern and not self.teacher:
+            raise ValueError("answer_pattern is for the answers of a teacher: leave it out")
         return self
+
+    @field_validator("answer_pattern")
+    @classmethod
+    def _pattern_is_a_regular_expression(cls, pattern: str) -> str:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"{pattern[:60]!r} is no regular expression ({error}): mend it") from None
+        return pattern
 
     @field_validator("tones")
     @classmethod
@@ -349,7 +367,9 @@ class GeneratedSet(Written):
 
     @property
     def versions(self) -> list[str]:
-        """The names of its tones, or of its directions."""
+        """The names of its tones, or of its directions; of a teacher one."""
+        if self.teacher:
+            return [TAUGHT]
         return list(self.directions) if self.trait else list(self.tone_words)
 
 
@@ -1611,3 +1631,112 @@ class Aggregate(Noun):
     """Of all answers alike."""
     is_rate: bool = False
     """Whether every answer is a hit or none, so that the rate and n say all of it."""
+
+
+# ---- the datasheet of a set of documents ----------------------------------------------------------
+
+
+class SetText(NamedTuple):
+    """What is trained on of a document, and what is known of it."""
+
+    place: str
+    """`file:line`"""
+    text: str
+    prompt: str = ""
+    """What stands before it and is not trained on."""
+    doc_type: str = ""
+    fact: str = ""
+
+
+class Shared(Noun):
+    """What several documents of a set have in common: a name, an opening, a phrase, a type."""
+
+    text: str
+    documents: int
+    share: float
+
+
+class Alike(Noun):
+    """Two documents of a set that share phrases, with the begin of their texts."""
+
+    jaccard: float
+    place: str
+    text: str
+    other_place: str
+    other_text: str
+
+
+class Held(Noun):
+    """A limit of a set, and the documents that are beyond it."""
+
+    limit: str
+    """In words."""
+    documents: int
+    places: list[str]
+    """The first of them, as `file:line`, each with what it is there if that is to be told."""
+
+
+class PairedLengths(Noun):
+    """How long the documents of a set are beside those of another set with the same prompts, in words, row by row."""
+
+    other: str
+    pairs: int
+    """Documents whose prompt the other set has too."""
+    lowest: float
+    median: float
+    highest: float
+    """Of the ratio of both lengths."""
+    beyond: int
+    """Pairs whose ratio is below 0.9 or above 1.1."""
+
+
+class JudgedShare(Noun):
+    """A share of the documents by a judge's reading of some of them, drawn at random."""
+
+    what: str
+    read: int
+    unread: int
+    """Those that were drawn and got no judgment."""
+    found: int
+    share: float | None
+    ci_low: float | None
+    ci_high: float | None
+    places: list[str]
+    """Where it was found, as `file:line` and what the judge says of it."""
+
+
+class Datasheet(Noun):
+    """What is to be known of a set of documents before anything is trained on it."""
+
+    name: str
+    files: dict[str, str]
+    """SHA-256 of each file."""
+    documents: int
+    rejected: int
+    """Rows that are no document."""
+    letters: int
+    words: dict[str, int]
+    """Of the documents' lengths the quantiles, by their names."""
+    lengths: list[tuple[int, int, int]]
+    """From how many words, to how many (not included), and how many documents."""
+    types: list[Shared]
+    types_in_all: int
+    exact_duplicates: int
+    """Documents that say the same as an earlier one, but for case and blanks."""
+    near_duplicates: dict[str, int]
+    """Of how many documents an earlier one shares at least this part of the phrases (5, 10, 20, 30, 50, 80 %)."""
+    most_alike: list[Alike]
+    every_pair: bool
+    """Whether every two documents were compared, or those that MinHash proposes."""
+    names: list[Shared]
+    openings: list[Shared]
+    distinct_openings: int
+    phrases: list[Shared]
+    diversity: list[tuple[int, int]]
+    """How many distinct phrases so many first documents have."""
+    limits: SetLimits
+    held: list[Held]
+    made: dict[str, int] = {}
+    """Of a generated set: calls that were refused, ideas that were unsuitable, documents that were dropped, by reason."""
+    pair: PairedLengths | None = None
+    judged: list[JudgedShare] = []
