@@ -59,19 +59,23 @@ def _roots(counts: frozenset[tuple[tuple[int, int], int]]) -> numpy.ndarray:
 
     A mean rate has an interval of its own, and a part in that of the difference.
     """
-    logs = -sum(questions for _, questions in counts) * _log_beta(0, 0)
+    logs = -sum(questions for _, questions in counts) * log_beta(0, 0)
     for (hits, n), questions in counts:
-        logs += questions * _log_beta(hits, n - hits)
-    profile = _highest(logs)
-    likeliest = int(profile.argmax())
-    roots = numpy.sqrt(2 * (profile[likeliest] - profile))
-    roots[:likeliest] *= -1
-    return numpy.maximum.accumulate(roots)
+        logs += questions * log_beta(hits, n - hits)
+    return signed_roots(logs[None])[0]
+
+
+def signed_roots(logs: numpy.ndarray) -> numpy.ndarray:
+    """The `roots` of several likelihoods, a row each, from their logarithms (likelihoods, MEANS, LIKENESS)."""
+    profiles = _highest(logs.reshape(-1, len(LIKENESS))).reshape(len(logs), -1)
+    likeliest = profiles.argmax(axis=1)[:, None]
+    roots = numpy.sqrt(2 * (numpy.take_along_axis(profiles, likeliest, axis=1) - profiles))
+    return numpy.maximum.accumulate(numpy.where(numpy.arange(len(MEANS)) < likeliest, -roots, roots), axis=1)
 
 
 @lru_cache(REMEMBERED)
-def _log_beta(hits: int, misses: int) -> numpy.ndarray:
-    """Of each beta distribution, after these answers to a question."""
+def log_beta(hits: int, misses: int) -> numpy.ndarray:
+    """Of each beta distribution (MEANS, LIKENESS), after these answers to a question."""
     gammaln = special.gammaln
     return gammaln(_HITS + hits) + gammaln(_MISSES + misses) - gammaln(_ANSWERS + hits + misses)
 

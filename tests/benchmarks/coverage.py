@@ -1,257 +1,231 @@
 """How often the intervals hold the truth, and how often the tests find an effect where there is none.
 
-uv run python -m tests.benchmarks.coverage [replicates]
+uv run python -m tests.benchmarks.coverage [--replicates N] [--seed N] [--only WORDS] [--out FILE]
 
-Answers are drawn from a known truth: each question has a mean before, a difference and a spread. Gaussian scores
-are taken as they are; ordinal ones fall into 1 to 5 by thresholds; rates are hits. Then follow the grids of
-coverage_grids.py. Some of it runs with fewer replicates in tests/estimates/test_coverage.py.
+Answers are drawn from a known truth. Every cell of the parts below is printed as it is done, and after each part its
+worst; what is done stands in FILE (by default in the folder of temporary files) and is not done again by the same code,
+so an interrupted benchmark goes on. --only: the parts whose titles hold these words. Some of it runs with fewer
+replicates in tests/estimates/test_coverage.py.
 """
 
+import argparse
+import json
+import multiprocessing
+import os
 import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from hashlib import sha256
+from itertools import groupby
+from pathlib import Path
 from typing import NamedTuple
+from zlib import crc32
 
 import numpy
-from scipy import special
 
-from tasks.estimates.fixed_questions import fixed_questions, superiority_fixed_questions
-from tasks.estimates.intervals import Cell, Interval
-from tasks.estimates.new_questions import (
-    Rates,
-    new_questions,
-    new_questions_of_rates,
-    new_questions_slope,
-    pooled_values,
-)
-from tests.benchmarks.coverage_grids import GRIDS
-from tests.benchmarks.simulation import Draw, hits, rates, simulate, terms
+from tasks.estimates.new_questions import ENOUGH_FOR_RATES
+from tests.benchmarks.coverage_draws import COVERED, NO_EFFECT, REPORTED, STRATA, Drawn
+from tests.benchmarks.coverage_grids import CROSSED, FIXED_RATES, GROUPS, METHODS, MOVER, SKEWED
+from tests.benchmarks.simulation import IN_USE, Found, Simulated
 
-REPLICATES = 5_000
-THRESHOLDS = numpy.array([-0.2, 0.8, 1.8, 2.8])
-"""Between the scores 1 to 5, on the latent scale: most answers of a baseline near 0 score 1 or 2."""
+REPLICATES = 8_000
+SEED = 2026
+"""None of those with which a method was chosen."""
+PROJECT = Path(__file__).parents[2]
+Results = dict[str, dict[str, Found]]
+"""By cell and method."""
+Run = Callable[[Callable[["Asked"], dict[str, Found]], list["Asked"]], Iterable[dict[str, Found]]]
+"""`map`, here or in several processes."""
 
 
-class Question(NamedTuple):
-    before: float
-    difference: float
-    spread: float
+class Part(NamedTuple):
+    """Cells that are told together."""
+
+    title: str
+    cells: Mapping[str, Simulated]
+    is_outside: Callable[[Found], bool] = lambda _: False
+    """Whether this may not be found of the method in use."""
+    summary: Callable[[Results], Iterable[str]] = lambda _: ()
+    """What is said at the end."""
 
 
-# ---- truths --------------------------------------------------------------------------------------
+class Asked(NamedTuple):
+    """A cell that is to be simulated."""
+
+    part: str
+    cell: str
+    replicates: int
+    seed: int
 
 
-def questions(rng: numpy.random.Generator, count: int, effect: float, between: float) -> list[Question]:
-    """Questions of unequal means, differences and spreads."""
-    return [Question(rng.normal(0, 0.5), rng.normal(effect, between), rng.uniform(0.4, 1.6)) for _ in range(count)]
+# ---- what is said at the end ---------------------------------------------------------------------
 
 
-def gaussian(rng: numpy.random.Generator, mean: float, spread: float, n: int) -> Cell:
-    values = rng.normal(mean, spread, n)
-    return Cell(n, float(values.mean()), float(values.var(ddof=1)), 0)
+def worst(results: Results, name: str = "all") -> str:
+    """The cell whose method in use covers least, of these."""
+    cell, found = min(results.items(), key=lambda item: item[1][IN_USE].coverage)
+    return f"worst of {name}, {len(results)} cells: {found[IN_USE].coverage:.1%}, {cell}"
 
 
-def ordinal(rng: numpy.random.Generator, mean: float, spread: float, n: int) -> Cell:
-    values = 1 + numpy.searchsorted(THRESHOLDS, rng.normal(mean, spread, n)).astype(float)
-    return Cell(n, float(values.mean()), float(values.var(ddof=1)), 0)
+def _by(values: Iterable[object], field: str) -> Callable[[Results], Iterable[str]]:
+    """The worst of the cells that have each of these values."""
+    return lambda results: [
+        worst({cell: found for cell, found in results.items() if f"{field}{value}," in cell}, f"{field}{value}")
+        for value in values
+    ]
 
 
-def ordinal_mean(mean: float, spread: float) -> float:
-    return 1 + float(special.ndtr((mean - THRESHOLDS) / spread).sum())
+def of_fixed_rates(results: Results) -> list[str]:
+    """Where the limits cover least and most, and how far apart they are where MOVER's cover."""
+    hits = {str(cell): cell.fewest_hits() for cell in FIXED_RATES}
+    enough = {cell: found for cell, found in results.items() if hits[cell] >= 5}
+    far = {cell: found for cell, found in enough.items() if found[IN_USE].coverage > 0.975}
+    said = [worst(results), f"with 5 hits and more {len(far)} cover above 97.5 %: {', '.join(far) or 'none'}"]
+    for name, some in (("all", results), ("5 hits and more", enough)):
+        ratios = {cell: width_ratio(found) for cell, found in some.items() if found[MOVER].coverage >= 0.935}
+        if ratios:
+            widest, wide = max(ratios, key=lambda cell: ratios[cell]), sum(ratio > 1.15 for ratio in ratios.values())
+            said.append(f"widest where MOVER covers, {name}: {ratios[widest]:.2f}, {widest}; {wide} above 1.15")
+    cells = [found[MOVER].coverage for found in results.values()]
+    return [*said, f"MOVER below 93.5 % in {sum(c < 0.935 for c in cells)}, {min(cells):.1%} at worst"]
 
 
-def gaussian_difference(question: Question) -> float:
-    return question.difference
+def of_skewed(results: Results) -> list[str]:
+    """The worst of all, of those that are skewed, and of those that are not called approximate."""
+    skewed = {cell: found for cell, found in results.items() if "a=2.0" not in cell}
+    many = {cell: f for cell, f in results.items() if any(f"questions={n}," in cell for n in (20, 24, 50))}
+    return [worst(results), worst(skewed, "skewed"), worst(many, f"{ENOUGH_FOR_RATES} questions and more")]
 
 
-def ordinal_difference(question: Question) -> float:
-    before, after = question.before, question.before + question.difference
-    return ordinal_mean(after, question.spread) - ordinal_mean(before, question.spread)
+def of_methods(results: Results) -> list[str]:
+    """A table: coverage and mean width, a line for each method and a column for each cell."""
+    methods = next(iter(results.values()))
+    cells = [[f"{found[name].coverage:.1%}, {found[name].width:.2f}" for found in results.values()] for name in methods]
+    header = ["", *results]
+    rows = [[name, *row] for name, row in zip(methods, cells, strict=True)]
+    return [f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows)]
 
 
-KINDS = {"gaussian": (gaussian, gaussian_difference), "ordinal": (ordinal, ordinal_difference)}
+def width_ratio(found: dict[str, Found]) -> float:
+    """How far apart the limits in use are, of those of the other method."""
+    own, other = found.values()
+    return own.width / other.width
 
 
-def expected(kind: str, effect: float, between: float) -> float:
-    """The mean difference over all questions of the kind, from a hundred thousand of them."""
-    if kind == "gaussian":
-        return effect
-    many = questions(numpy.random.default_rng(1), 100_000, effect, between)
-    columns = numpy.array(many)
-    before, after = (
-        1 + special.ndtr((means[:, None] - THRESHOLDS) / columns[:, 2:]).sum(axis=1)
-        for means in (columns[:, 0], columns[:, 0] + columns[:, 1])
-    )
-    return float((after - before).mean())
+# ---- the parts -----------------------------------------------------------------------------------
 
 
-# ---- draws ---------------------------------------------------------------------------------------
+def _named(cells: Iterable[Simulated]) -> dict[str, Simulated]:
+    return {str(cell): cell for cell in cells}
 
 
-def pairs(rng: numpy.random.Generator, kind: str, asked: list[Question], n: int) -> list[tuple[Cell, Cell]]:
-    cell = KINDS[kind][0]
-    return [(cell(rng, q.before, q.spread, n), cell(rng, q.before + q.difference, q.spread, n)) for q in asked]
+PARTS = [
+    Part(
+        "scores: 93 to 97 % covered",
+        {name: Drawn(draw) for name, draw in COVERED.items()},
+        lambda found: not 0.93 <= found.coverage <= 0.97,
+    ),
+    Part(
+        "no effect: at most 6 % found",
+        {name: Drawn(draw) for name, draw in NO_EFFECT.items()},
+        lambda found: found.rejected > 0.06,
+    ),
+    Part("others, as they are", {name: Drawn(draw) for name, draw in REPORTED.items()}),
+    Part("log-odds in strata", _named(STRATA), summary=lambda results: [worst(results)]),
+    Part(
+        "rates of these questions: 93.5 % covered",
+        _named(FIXED_RATES),
+        lambda found: found.coverage < 0.935,
+        of_fixed_rates,
+    ),
+    Part(
+        f"rates skewed over new questions: fewer than {ENOUGH_FOR_RATES} are called approximate",
+        _named(SKEWED),
+        summary=of_skewed,
+    ),
+    Part("methods for one mean rate over new questions", _named(METHODS), summary=of_methods),
+    Part("questions crossed with seeds", _named(CROSSED), summary=_by((2, 3, 6), "seeds=")),
+    Part(
+        "groups of fine-tunes that are no pairs",
+        _named(GROUPS),
+        summary=_by(("1, theirs=3", "2, theirs=2", "2, theirs=6", "3, theirs=3", "6, theirs=6"), "mine="),
+    ),
+]
+CELLS = {(part.title, name): cell for part in PARTS for name, cell in part.cells.items()}
 
 
-def for_new_questions(kind: str, count: int, n: int, effect: float, between: float = 0.4) -> Draw:
-    truth = expected(kind, effect, between)
-
-    def draw(rng: numpy.random.Generator) -> tuple[Interval, float]:
-        cells = pairs(rng, kind, questions(rng, count, effect, between), n)
-        return new_questions([after.mean - before.mean for before, after in cells]), truth
-
-    return draw
+# ---- all of them ---------------------------------------------------------------------------------
 
 
-def for_fixed_questions(kind: str, count: int, n: int, effect: float, between: float = 0.4) -> Draw:
-    asked = questions(numpy.random.default_rng(7), count, effect, between)
-    truth = sum(map(KINDS[kind][1], asked)) / count
-
-    def draw(rng: numpy.random.Generator) -> tuple[Interval, float]:
-        return fixed_questions(terms(pairs(rng, kind, asked, n)), is_rate=False), truth
-
-    return draw
+def simulated(asked: Asked) -> dict[str, Found]:
+    """Each cell has draws of its own, the same in every run with this seed."""
+    rng = numpy.random.default_rng([asked.seed, crc32(f"{asked.part}{asked.cell}".encode())])
+    return CELLS[asked.part, asked.cell].simulate(rng, asked.replicates)
 
 
-def for_unequal_answers(count: int) -> Draw:
-    """Rates of Beta(0.3, 0.7) and half of that, to questions of 2 to 60 answers."""
-    rng = numpy.random.default_rng(7)
-    sizes, rates = rng.integers(2, 61, (2, count)), rng.beta(0.3, 0.7, count) * numpy.array([[1.0], [0.5]])
-
-    def draw(rng: numpy.random.Generator) -> tuple[Interval, float]:
-        before, after = (
-            [hits(rng, p, int(n)) for p, n in zip(*side, strict=True)] for side in zip(rates, sizes, strict=True)
-        )
-        return fixed_questions(terms(list(zip(before, after, strict=True))), is_rate=True), (rates[1] - rates[0]).mean()
-
-    return draw
+def code() -> str:
+    """A hash of what decides the results."""
+    files = sorted([*(PROJECT / "tasks/estimates").glob("*.py"), *Path(__file__).parent.glob("coverage_*.py")])
+    return sha256(b"".join(file.read_bytes() for file in [*files, Path(__file__).parent / "simulation.py"])).hexdigest()
 
 
-def for_new_questions_pooled(before: float, after: float, count: int, n: int) -> Draw:
-    """Rates that differ from question to question, of unequal numbers of answers."""
-
-    def draw(rng: numpy.random.Generator) -> tuple[Interval, float]:
-        cells = []
-        for _ in range(count):
-            size, scale = int(rng.integers(n // 2, n + 1)), 1 + rng.uniform(-0.8, 0.8)
-            cells.append((hits(rng, before * scale, size), hits(rng, after * scale, size)))
-        sides = [Rates(list(side), pooled_values(list(side))) for side in zip(*cells, strict=True)]
-        return new_questions_of_rates(sides[1], sides[0]), after - before
-
-    return draw
-
-
-def for_a_rare_kind_of_question(share: float, count: int, n: int) -> Draw:
-    """A rate of 80 % of the answers to a share of the questions, and of 1 % to the others."""
-
-    def draw(rng: numpy.random.Generator) -> tuple[Interval, float]:
-        asked = numpy.where(rng.random(count) < share, 0.8, 0.01)
-        return new_questions_of_rates(rates(rng, asked, n)), share * 0.8 + (1 - share) * 0.01
-
-    return draw
+def all_found(every: list[Asked], file: Path, run: Run) -> Iterator[tuple[Asked, dict[str, Found]]]:
+    """Of each cell what the file has of this code, or what is simulated now and kept there."""
+    lines = [json.loads(line) for line in file.read_text().splitlines()] if file.is_file() else []
+    kept = {Asked(*line["asked"]): line["found"] for line in lines if line["code"] == code()}
+    print(f"{sum(asked in kept for asked in every)} of {len(every)} cells are in {file}", file=sys.stderr)
+    new = iter(run(simulated, [asked for asked in every if asked not in kept]))
+    with file.open("a") as out:
+        for asked in every:
+            if asked in kept:
+                yield asked, {name: Found(*values) for name, values in kept[asked].items()}
+                continue
+            found = next(new)
+            out.write(json.dumps({"code": code(), "asked": asked, "found": found}) + "\n")
+            out.flush()
+            yield asked, found
 
 
-def for_paired_rates(count: int, n: int, rise: float) -> Draw:
-    """Rates that differ much between questions, before and after in the same way, by logits; the mean is estimated."""
-
-    def both(rng: numpy.random.Generator, size: int) -> tuple[numpy.ndarray, numpy.ndarray]:
-        before, moved = rng.normal(-2, 1.8, size), rng.normal(rise, 0.4, size)
-        return special.expit(before), special.expit(before + moved)
-
-    many = both(numpy.random.default_rng(1), 1_000_000)
-    truth = float((many[1] - many[0]).mean())
-
-    def draw(rng: numpy.random.Generator) -> tuple[Interval, float]:
-        before, after = both(rng, count)
-        return new_questions_of_rates(rates(rng, after, n), rates(rng, before, n)), truth
-
-    return draw
+def line(name: str, found: dict[str, Found]) -> str:
+    """A cell by the method in use, and how far apart another's limits are; several others stand in a table."""
+    own, *others = found.items()
+    _, (coverage, rejected, estimated, width) = own
+    said = f"{coverage:6.1%} covered, {rejected:5.1%} found, {estimated:.0%} with an interval, {width:.3g} wide"
+    if len(others) == 1:
+        said += f", {width_ratio(found):.2f} x {others[0][0]}, which covers {others[0][1].coverage:.1%}"
+    return f"  {said}: {name}"
 
 
-def for_the_slope(each: int, n: int, slope: float) -> Draw:
-    """Four tiers whose differences fall along a line, and vary the less the farther they are."""
-
-    def draw(rng: numpy.random.Generator) -> tuple[Interval, float]:
-        ranks = [rank for rank in range(4) for _ in range(each)]
-        asked = [questions(rng, 1, 1 + slope * rank, 0.6 - 0.15 * rank)[0] for rank in ranks]
-        differences = [after.mean - before.mean for before, after in pairs(rng, "gaussian", asked, n)]
-        return new_questions_slope(ranks, [differences]), slope
-
-    return draw
-
-
-def for_superiority(count: int, n: int, effect: float) -> Draw:
-    """Gaussian scores, of which only the order is looked at."""
-    asked = questions(numpy.random.default_rng(7), count, effect, 0.4)
-    truth = sum(float(special.ndtr(q.difference / q.spread / 2**0.5)) for q in asked) / count
-
-    def placements(mine: numpy.ndarray, other: numpy.ndarray) -> Cell:
-        below = (other[None, :] < mine[:, None]).mean(axis=1)
-        return Cell(len(mine), float(below.mean()), float(below.var(ddof=1)), 0)
-
-    def draw(rng: numpy.random.Generator) -> tuple[Interval, float]:
-        cells = []
-        for q in asked:
-            before, after = rng.normal(q.before, q.spread, n), rng.normal(q.before + q.difference, q.spread, n)
-            cells.append((placements(before, after), placements(after, before)))
-        return superiority_fixed_questions(cells), truth
-
-    return draw
-
-
-COVERED: dict[str, Draw] = {
-    "new questions, gaussian, 8 x 10": for_new_questions("gaussian", 8, 10, 0.5),
-    "new questions, gaussian, 20 x 5": for_new_questions("gaussian", 20, 5, 0.5),
-    "new questions, ordinal, 8 x 10": for_new_questions("ordinal", 8, 10, 0.5),
-    "new questions, ordinal, 20 x 10": for_new_questions("ordinal", 20, 10, 0.5),
-    "these questions, gaussian, 1 x 10": for_fixed_questions("gaussian", 1, 10, 0.5),
-    "these questions, gaussian, 8 x 10": for_fixed_questions("gaussian", 8, 10, 0.5),
-    "these questions, ordinal, 2 x 10": for_fixed_questions("ordinal", 2, 10, 0.5),
-    "these questions, ordinal, 8 x 10": for_fixed_questions("ordinal", 8, 10, 0.5),
-    "these questions, ordinal, 8 x 40": for_fixed_questions("ordinal", 8, 40, 0.5),
-}
-"""Their intervals must cover the truth in 93 to 97 %."""
-NO_EFFECT: dict[str, Draw] = {
-    "no effect, new questions, gaussian, 8 x 10": for_new_questions("gaussian", 8, 10, 0.0),
-    "no effect, new questions, ordinal, 8 x 10": for_new_questions("ordinal", 8, 10, 0.0, 0.0),
-    "no effect, these questions, gaussian, 8 x 10": for_fixed_questions("gaussian", 8, 10, 0.0, 0.0),
-    "no effect, these questions, ordinal, 8 x 10": for_fixed_questions("ordinal", 8, 10, 0.0, 0.0),
-}
-"""Here an effect may be found in at most 6 %."""
-REPORTED: dict[str, Draw] = {
-    "rates of unequal numbers of answers, 8 x 2 to 60": for_unequal_answers(8),
-    "rates of unequal numbers of answers, 24 x 2 to 60": for_unequal_answers(24),
-    "pooled rates 5 % and 20 %, new questions, 12 x 10 to 20": for_new_questions_pooled(0.05, 0.20, 12, 20),
-    **{
-        f"rates of 80 % for a tenth of the questions, else 1 %, new questions, {count} x 50": (
-            for_a_rare_kind_of_question(0.1, count, 50)
-        )
-        for count in (8, 24, 50)
-    },
-    **{
-        f"paired rates, new questions, {count} x {n}": for_paired_rates(count, n, 1.0)
-        for count, n in ((5, 50), (8, 10), (24, 10))
-    },
-    "slope, 4 tiers x 2 questions": for_the_slope(2, 10, -0.3),
-    "slope, 4 tiers x 5 questions": for_the_slope(5, 10, -0.3),
-    "superiority, 8 x 10": for_superiority(8, 10, 0.5),
-}
-"""Reported, whatever it is."""
+def report(found: Iterable[tuple[Asked, dict[str, Found]]], parts: dict[str, Part]) -> list[str]:
+    """Prints each cell as it comes, and its part's summary; returns the cells that are outside of what they may be."""
+    outside = []
+    for title, some in groupby(found, lambda each: each[0].part):
+        print(f"\n{title}", flush=True)
+        results: Results = {}
+        for asked, of_cell in some:
+            results[asked.cell] = of_cell
+            print(line(asked.cell, of_cell), flush=True)
+        outside += [name for name, of_cell in results.items() if parts[title].is_outside(of_cell[IN_USE])]
+        print("".join(f"  {said}\n" for said in parts[title].summary(results)), end="", flush=True)
+    return outside
 
 
 def main() -> None:
-    replicates = int(sys.argv[1]) if len(sys.argv) > 1 else REPLICATES
-    print(f"{replicates:,} replicates of each; coverage of the nominal 95 %, p < 0.05, with an interval")
-    worst = []
-    for title, group in (("93 to 97 %", COVERED), ("at most 6 % found", NO_EFFECT), ("reported", REPORTED)):
-        print(f"\n{title}")
-        for name, draw in group.items():
-            found = simulate(draw, replicates)
-            print(f"  {name:56} {found.coverage:6.1%} {found.rejected:6.1%} {found.estimated:6.1%}", flush=True)
-            worst += [name] if group is COVERED and not 0.93 <= found.coverage <= 0.97 else []
-            worst += [name] if group is NO_EFFECT and found.rejected > 0.06 else []
-    for title, grid in GRIDS.items():
-        print(f"\n{title}", flush=True)
-        grid(replicates)
-    sys.exit(f"\noutside: {', '.join(worst)}" if worst else 0)
+    parser = argparse.ArgumentParser(description="Coverage of the intervals, simulated.")
+    parser.add_argument("--replicates", type=int, default=REPLICATES)
+    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--out", type=Path, default=Path(tempfile.gettempdir()) / "spillover-coverage.jsonl")
+    options = parser.parse_args()
+    parts = {part.title: part for part in PARTS if options.only in part.title}
+    drawn = (options.replicates, options.seed)
+    every = [Asked(title, name, *drawn) for title, part in parts.items() for name in part.cells]
+    print(f"{options.replicates:,} replicates of each, seed {options.seed}; the nominal 95 %, and p < 0.05")
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # a process for each core is enough
+    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as workers:
+        outside = report(all_found(every, options.out, workers.map), parts)
+    sys.exit("\n  ".join(["\noutside:", *outside]) if outside else 0)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What the simulations of coverage share: one replicate, many of them, and cells of rates."""
+"""What the simulations of coverage share: what is found, a cell of a grid, one replicate, and cells of rates."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy
 
@@ -9,8 +9,12 @@ from tasks.estimates.intervals import Cell, Interval, Term, rate_cell
 from tasks.estimates.new_questions import Rates
 
 ROUNDING = 1e-9
+IN_USE = "in use"
+"""The method that Spillover has; others stand beside it by their names."""
 Draw = Callable[[numpy.random.Generator], tuple[Interval, float]]
 """One replicate: an interval, and the truth that it should hold."""
+Limits = tuple[numpy.ndarray, numpy.ndarray]
+"""Below and above, of each replicate; NaN where there is no interval."""
 
 
 class Found(NamedTuple):
@@ -25,8 +29,15 @@ class Found(NamedTuple):
     """The mean distance of both limits."""
 
 
-def simulate(draw: Draw, replicates: int, seed: int = 0) -> Found:
-    rng = numpy.random.default_rng(seed)
+class Simulated(Protocol):
+    """A cell of a grid: a truth from which answers are drawn."""
+
+    def simulate(self, rng: numpy.random.Generator, replicates: int) -> dict[str, Found]:
+        """What each method found, by its name."""
+
+
+def simulate(draw: Draw, replicates: int, rng: numpy.random.Generator) -> Found:
+    """One replicate after the other."""
     covered = rejected = estimated = 0
     width = 0.0
     for _ in range(replicates):
@@ -38,6 +49,14 @@ def simulate(draw: Draw, replicates: int, seed: int = 0) -> Found:
         width += interval.high - interval.low
         rejected += interval.p is not None and interval.p < 0.05
     return Found(covered / estimated, rejected / estimated, estimated / replicates, width / estimated)
+
+
+def score(limits: Limits, truth: float) -> Found:
+    """All replicates at once; p is below 0.05 where the limits leave 0 out."""
+    has = ~numpy.isnan(limits[0])
+    low, high = (side[has] for side in limits)
+    held, away = (low - ROUNDING <= truth) & (truth <= high + ROUNDING), (low > 0) | (high < 0)
+    return Found(float(held.mean()), float(away.mean()), float(has.mean()), float((high - low).mean()))
 
 
 def hits(rng: numpy.random.Generator, rate: float, n: int) -> Cell:
