@@ -24,7 +24,8 @@ from tasks.engines.served import HOSTED
 from tasks.engines.smollm2 import NAME as SMOLLM2
 from tasks.engines.smollm2 import find_source, is_made
 from tasks.judging.providers import check_key
-from tasks.paid.store import Store, store_file, store_is_shared
+from tasks.paid.database import store_file
+from tasks.paid.store import Store, store_is_shared
 from tasks.services.chat_server import KEYS as OF_SERVICES
 
 KEYS = {

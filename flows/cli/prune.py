@@ -8,7 +8,8 @@ from flows.serving.history import old_records
 from flows.unused import Unused, unused_answers, unused_checkpoints
 from tasks.catalog import UserError
 from tasks.locks import alone
-from tasks.paid.store import Store, store_file, store_is_shared
+from tasks.paid.database import store_file
+from tasks.paid.store import Store, store_is_shared
 
 GOING_ON = "a run, or something else that works with the data folder, is going on; prune when it has ended"
 NOTHING = "There is nothing to remove."

@@ -19,40 +19,36 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import cached_property, partial
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import (
     Column,
-    Engine,
+    Connection,
     Float,
     Integer,
     MetaData,
     String,
     Table,
     Text,
-    create_engine,
     delete,
-    event,
     func,
     insert,
     select,
     text,
 )
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from tasks.catalog import UserError, data_folder
+from tasks.catalog import UserError
+from tasks.paid.database import default_url, open_database, passes, reason_of
 
 LOOK_UP_AT_ONCE = 5_000
-EXAMPLE = "postgresql://user:password@host/database"
 FIRST_TABLES = 7_355_608
 """Number of the lock under which a PostgreSQL store makes its tables."""
-BUSY_SECONDS = 30
-"""For so long SQLite waits for a program that has locked the database; then the writer warns and waits on."""
 LONGEST_WAIT = 1800.0
 """Seconds for which the writer waits for a database that is locked, or whose server is away."""
+
+Result = TypeVar("Result")
 
 _in_one_form = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
@@ -150,9 +146,9 @@ class Store:
     """data/store/answers.db, or the SQLAlchemy URL in SPILLOVER_STORE. Safe to share between processes."""
 
     def __init__(self, url: str = ""):
-        self.url = url or os.environ.get("SPILLOVER_STORE") or _default_url()
-        self.engine = _engine(self.url)
-        self._create_tables()
+        self.url = url or os.environ.get("SPILLOVER_STORE") or default_url()
+        self.engine = open_database(self.url)
+        self.create_tables()
         self._waiting: deque[_Commit] = deque()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="answer store")
         self._failure = ""
@@ -199,6 +195,28 @@ class Store:
             rows = connection.execute(wanted.where(batches.c.service == service) if service else wanted)
             return [OpenBatch(marker, here, _to_requests(held), *names) for marker, here, held, *names in rows]
 
+    async def change(self, change: Callable[[Connection], Result]) -> Result:
+        """What `change` returns: it is called in a transaction of its own, in the writer's turn; raises as `commit`.
+
+        Whoever is cancelled meanwhile has it happen all the same.
+        """
+        return await asyncio.shield(asyncio.wrap_future(self._writer.submit(self._change, change)))
+
+    def _change(self, change: Callable[[Connection], Result]) -> Result:
+        results: list[Result] = []
+
+        def write() -> None:
+            with self.engine.begin() as connection:
+                results.append(change(connection))
+
+        try:
+            self._when_free(write)
+        except SQLAlchemyError as error:
+            self._failure = self._failure or reason_of(error)
+        if self._failure:
+            raise self._failed()
+        return results[-1]
+
     async def _write(self, wanted: _Commit) -> None:
         self._waiting.append(wanted)
         self._writer.submit(self._commit_waiting)
@@ -215,7 +233,7 @@ class Store:
             for commit in (c for c in arrived if c.batch or c.ended):
                 self._when_free(partial(self._change_batch, commit.batch, commit.ended))
         except Exception as error:  # whatever it is: each caller that waits gets an error of its own
-            self._failure = self._failure or _reason(error)
+            self._failure = self._failure or reason_of(error)
         for commit in arrived:
             if self._failure:
                 commit.done.set_exception(self._failed())
@@ -231,10 +249,10 @@ class Store:
                 return
             except OperationalError as error:
                 waited = time.monotonic() - started
-                if not _passes(error) or waited > LONGEST_WAIT:
+                if not passes(error) or waited > LONGEST_WAIT:
                     raise
                 with suppress(RuntimeError):  # the event loop may be closed: what is paid is committed all the same
-                    self.warn(f"the answer store cannot be written ({_reason(error)}); waited {waited:,.0f} s for it")
+                    self.warn(f"the answer store cannot be written ({reason_of(error)}); waited {waited:,.0f} s for it")
                 time.sleep(min(1.0, 0.05 + waited))
 
     def _failed(self) -> StoreFailed:
@@ -295,7 +313,7 @@ class Store:
                     connection.execute(text("VACUUM"))
         except SQLAlchemyError as error:
             raise StoreFailed(
-                f"the answer store {self.name} could not be made smaller ({_reason(error)}); mend that and try again"
+                f"the answer store {self.name} could not be made smaller ({reason_of(error)}); mend that and try again"
             ) from None
 
     @contextmanager
@@ -305,12 +323,15 @@ class Store:
             yield
         except (SQLAlchemyError, ValueError) as error:
             raise StoreFailed(
-                f"the answer store {self.name} could not be read ({_reason(error)}); restore it from a copy, or set "
+                f"the answer store {self.name} could not be read ({reason_of(error)}); restore it from a copy, or set "
                 "SPILLOVER_STORE"
             ) from None
 
-    def _create_tables(self) -> None:
-        """`metadata.create_all` looks first and then creates: of two processes that begin at once, one would fail."""
+    def create_tables(self) -> None:
+        """Those that are not there yet.
+
+        `metadata.create_all` looks first and then creates: of two processes that begin at once, one would fail.
+        """
         with self.engine.begin() as connection:
             if self.engine.dialect.name == "postgresql":  # whose IF NOT EXISTS fails too where two come at once
                 connection.execute(select(func.pg_advisory_xact_lock(FIRST_TABLES)))
@@ -337,11 +358,6 @@ def _to_requests(held: str) -> dict[str, BatchRequest]:
     return {key: BatchRequest(*request) for key, request in json.loads(held).items()}
 
 
-def store_file() -> Path:
-    """Of the data folder's own store, whether or not it is there yet."""
-    return data_folder() / "store" / "answers.db"
-
-
 def store_is_shared() -> bool:
     """Whether the store is one that SPILLOVER_STORE names, and so may be that of other data folders too."""
     return bool(os.environ.get("SPILLOVER_STORE"))
@@ -350,81 +366,3 @@ def store_is_shared() -> bool:
 def content_key(**parts: Any) -> str:
     """A hash of everything that an answer depends on: the same parts give the same key in any process."""
     return hashlib.sha256(_in_one_form(parts).encode()).hexdigest()
-
-
-def _default_url() -> str:
-    """In a folder that only its user can read: answers may be confidential."""
-    folder = store_file().parent
-    is_new = not folder.is_dir()
-    folder.mkdir(parents=True, exist_ok=True)
-    if is_new or _is_ours_and_open(folder):
-        folder.chmod(0o700)
-    return f"sqlite:///{store_file()}"
-
-
-def _engine(url: str) -> Engine:
-    """Raises UserError for an address that is none, or leads to no database, before anything is spent."""
-    try:
-        parts = make_url(url)
-    except (ArgumentError, ValueError):
-        raise UserError(f"SPILLOVER_STORE is no address; write it as {EXAMPLE}") from None
-    if parts.get_backend_name() not in ("sqlite", "postgresql"):
-        raise UserError(f"SPILLOVER_STORE: {parts.get_backend_name()} is not supported; use SQLite or {EXAMPLE}")
-    if "@" in (parts.host or ""):  # which would be shown, as part of what does not answer
-        raise UserError("SPILLOVER_STORE: an @ in its user or password must be written as %40")
-    is_file = parts.get_backend_name() == "sqlite"
-    place = parts.database if is_file else parts.host
-    try:
-        engine = _sqlite(parts) if is_file else _postgresql(parts)
-        engine.connect().close()
-    except (OperationalError, OSError, ArgumentError) as error:
-        raise UserError(f"SPILLOVER_STORE: no database answers at {place}: {_reason(error)}") from None
-    except DatabaseError as error:
-        remedy = "move it away, or set SPILLOVER_STORE" if is_file else f"write the address as {EXAMPLE}"
-        raise UserError(f"{place} is no store of answers ({_reason(error)}); {remedy}") from None
-    return engine
-
-
-def _sqlite(address: URL) -> Engine:
-    if address.host:
-        raise ArgumentError(f"a file has no host, write sqlite:////{address.database}")
-    _keep_private(address.database)
-    engine = create_engine(address.set(drivername="sqlite"))
-    event.listen(engine, "connect", _prepare_sqlite)
-    return engine
-
-
-def _postgresql(address: URL) -> Engine:
-    return create_engine(address.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
-
-
-def _keep_private(database: str | None) -> None:
-    """Only its user can read the file, a new one from the start; SQLite gives the files beside it the same mode."""
-    if not database or database == ":memory:" or not (file := Path(database)).parent.is_dir():
-        return
-    if not file.exists():
-        os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
-    elif _is_ours_and_open(file):
-        file.chmod(0o600)
-
-
-def _is_ours_and_open(place: Path) -> bool:
-    """Whether users outside of its group may read it; the group may share it on purpose."""
-    found = place.stat()
-    return found.st_uid == os.getuid() and bool(found.st_mode & 0o007)
-
-
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    for pragma in (f"busy_timeout={BUSY_SECONDS * 1000}", "journal_mode=WAL", "synchronous=NORMAL"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _passes(error: OperationalError) -> bool:
-    """Whether a later try may succeed: SQLite is locked by another program, or the connection was lost."""
-    return "locked" in str(error.orig) or error.connection_invalidated
-
-
-def _reason(error: Exception) -> str:
-    """The first line of what the database itself says."""
-    cause = (error.orig if isinstance(error, DBAPIError) else None) or error
-    return (str(cause).splitlines() or [type(cause).__name__])[0]

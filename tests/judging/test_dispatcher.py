@@ -115,7 +115,7 @@ async def test_a_store_that_fails_stops_all_calls_and_costs_at_most_those_under_
 
 
 async def test_a_store_that_another_program_has_locked_is_waited_for_while_the_calls_go_on(serve, monkeypatch):
-    monkeypatch.setattr("tasks.paid.store.BUSY_SECONDS", 0)
+    monkeypatch.setattr("tasks.paid.database.BUSY_SECONDS", 0)
     api = serve(lambda seen, body: judgment(2))
     said: list[str] = []
     Store().put([])

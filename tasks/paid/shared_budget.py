@@ -1,0 +1,156 @@
+"""What several runs may cost together, in however many processes: what is reserved stands in the store.
+
+    budget = SharedBudget(store, run="5f0c...", account="a31e...", cap=20.0)
+    async with budget.reserve(0.02):                # waits while calls in flight, of any run, could still use it up
+        ...
+
+A run has one row, with what its calls in flight may cost. A row is a lease: the process that holds it renews it, and
+what a process reserved that is gone counts no longer.
+"""
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from itertools import accumulate
+
+import psutil
+from sqlalchemy import Column, Connection, Float, String, Table, func, insert, select, update
+
+from tasks.paid.budget import Budget, CostUnknown
+from tasks.paid.store import Store, metadata, spending
+
+LEASE = 300.0
+"""Seconds for which a reservation counts that nobody renews: its process may be on a machine that cannot be asked."""
+LOOK_AGAIN = 0.5
+"""Seconds between two looks at whether other runs have freed something."""
+
+reservations = Table(
+    "reservations",
+    metadata,
+    Column("run", String(64), primary_key=True),
+    Column("account", String(64), nullable=False, index=True),
+    Column("usd", Float, nullable=False),
+    Column("holder", String(300), nullable=False),
+    Column("until", Float, nullable=False),
+)
+
+
+class SharedBudget(Budget):
+    """The budget of one run among those of an account; `cap` is what all of them may cost, 0 is no limit."""
+
+    def __init__(self, store: Store, run: str, account: str, cap: float = 0.0, resume: str = ""):
+        super().__init__(store, run, cap, resume)
+        self.account, self._turn = account, asyncio.Lock()
+
+    async def join(self) -> None:
+        """Has what the run spends count among the account's; to be called before anything is spent."""
+        self.store.create_tables()
+        await self.store.change(self._write_down)
+
+    def affordable(self, costs: list[float | None]) -> int:
+        """How many of these, from the first on, can be paid now beside what all runs hold; at least one."""
+        if not self.cap:
+            return max(1, len(costs))
+        with self.store.engine.begin() as connection:
+            left = self.cap - (spent_by(connection, self.account) or 0.0) - reserved_by(connection, self.account)
+        return max(1, sum(total <= left for total in accumulate(cost or 0.0 for cost in costs)))
+
+    @asynccontextmanager
+    async def reserve(self, most: float | None) -> AsyncIterator[None]:
+        """Sets `most` US dollars of the account aside while a call is in flight.
+
+        Waits where calls in flight of any run could use them up; raises as `Budget.reserve` does.
+        """
+        if not self.cap:
+            yield
+            return
+        await self._wait_and_reserve(most or 0.0)
+        renewing = asyncio.create_task(self._renew())
+        try:
+            yield
+        finally:
+            renewing.cancel()
+            await self.store.change(partial(self._add, -(most or 0.0)))
+
+    async def _wait_and_reserve(self, usd: float) -> None:
+        async with self._turn:
+            while not await self._is_reserved(usd):  # noqa: ASYNC110 - other processes free it, and no event tells
+                await asyncio.sleep(LOOK_AGAIN)
+
+    async def _is_reserved(self, usd: float) -> bool:
+        asked = asyncio.create_task(self.store.change(partial(self._reserve, usd)))
+        try:
+            return await asyncio.shield(asked)
+        except asyncio.CancelledError:
+            if await asked:
+                await self.store.change(partial(self._add, -usd))
+            raise
+
+    def _reserve(self, usd: float, connection: Connection) -> bool:
+        """Whether it is reserved by now; raises where waiting would not help."""
+        self._write_down(connection)  # first: from a write on, SQLite lets nobody else write
+        spent, reserved = spent_by(connection, self.account), reserved_by(connection, self.account)
+        if spent is None:
+            raise CostUnknown(
+                f"max_cost_usd is ${self.cap:,.2f} for all runs of the study, and what one of them spent is not known, "
+                "for want of a price or of a count of tokens; nothing is lost: without a limit nothing is asked again"
+            )
+        if spent + reserved + usd <= self.cap:
+            self._add(usd, connection)
+            return True
+        if reserved <= 1e-9:
+            raise self._is_spent(spent, usd)
+        return False
+
+    def _add(self, usd: float, connection: Connection) -> None:
+        """In the writer's thread alone, so that no two of these meet."""
+        self._reserved = max(0.0, self._reserved + usd)
+        self._write_down(connection)
+
+    def _write_down(self, connection: Connection) -> None:
+        """Its row says what it has reserved, by whom, and until when."""
+        if connection.dialect.name == "postgresql":
+            connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(self.account))))
+        values = {"usd": self._reserved, "holder": _this_process(), "until": time.time() + LEASE}
+        mine = update(reservations).where(reservations.c.run == self.run).values(account=self.account, **values)
+        if not connection.execute(mine).rowcount:
+            connection.execute(insert(reservations).values(run=self.run, account=self.account, **values))
+
+    async def _renew(self) -> None:
+        """As long as a call is in flight, however long it takes."""
+        while True:
+            await asyncio.sleep(LEASE / 3)
+            await self.store.change(self._write_down)
+
+
+def spent_by(connection: Connection, account: str) -> float | None:
+    """US dollars that the runs of an account have spent; None where a part has no known price."""
+    runs = select(reservations.c.run).where(reservations.c.account == account)
+    sums = select(func.sum(spending.c.usd), func.count(), func.count(spending.c.usd)).where(spending.c.run.in_(runs))
+    usd, rows, known = connection.execute(sums).one()
+    return float(usd or 0.0) if rows == known else None
+
+
+def reserved_by(connection: Connection, account: str) -> float:
+    """US dollars that calls in flight may cost, without those of processes that are gone."""
+    columns = reservations.c.usd, reservations.c.holder, reservations.c.until
+    rows = connection.execute(select(*columns).where(reservations.c.account == account, reservations.c.usd > 0))
+    return sum(usd for usd, holder, until in rows if until > time.time() and not _is_gone(holder))
+
+
+def _this_process() -> str:
+    return f"{socket.gethostname()} {os.getpid()} {psutil.Process().create_time():.2f}"
+
+
+def _is_gone(holder: str) -> bool:
+    """Whether it was a process of this machine and has ended; of another machine only its lease tells."""
+    host, pid, began = holder.rsplit(" ", 2)
+    if host != socket.gethostname():
+        return False
+    with suppress(psutil.NoSuchProcess):
+        return f"{psutil.Process(int(pid)).create_time():.2f}" != began
+    return True

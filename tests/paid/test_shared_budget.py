@@ -1,0 +1,126 @@
+import asyncio
+import subprocess
+import sys
+
+import pytest
+
+from tasks.paid import shared_budget
+from tasks.paid.budget import BudgetSpent, CostUnknown
+from tasks.paid.shared_budget import SharedBudget, reserved_by, spent_by
+from tasks.paid.store import Store
+
+PAY = """
+import asyncio, sys
+from tasks.paid.budget import BudgetSpent
+from tasks.paid.shared_budget import SharedBudget
+from tasks.paid.store import Store
+
+async def main(run, most, usd, calls):
+    budget = SharedBudget(Store(), run, "study", cap=1.0)
+    await budget.join()
+    async def one():
+        async with budget.reserve(most):
+            await asyncio.sleep(0.01)
+            await budget.record("judging", "m", {}, usd)
+    done = await asyncio.gather(*(one() for _ in range(calls)), return_exceptions=True)
+    print(sum(isinstance(error, BudgetSpent) for error in done), sum(error is None for error in done))
+
+asyncio.run(main(sys.argv[1], 0.1, 0.04, 40))
+"""
+"""What a process of a run does: forty calls, each of which may cost 0.1 and costs 0.04, under a cap of 1."""
+HOLD = PAY.partition("async def main")[0] + (
+    """
+async def main():
+    budget = SharedBudget(Store(), "killed", "study", cap=1.0)
+    await budget.join()
+    async with budget.reserve(0.9):
+        print("holds", flush=True)
+        await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+)
+
+
+def start(code, *arguments):
+    return subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True)
+
+
+async def a_budget(run, cap=1.0):
+    budget = SharedBudget(Store(), run, "study", cap, resume="spillover study s max_cost_usd=...")
+    await budget.join()
+    return budget
+
+
+async def pay(budget, most, usd):
+    async with budget.reserve(most):
+        await budget.record("judging", "m", {"calls": 1}, usd)
+
+
+def test_two_processes_together_never_pass_the_cap_of_their_account():
+    processes = [start(PAY, name) for name in ("one", "other")]
+    said = [[*map(int, process.communicate()[0].split())] for process in processes]
+    paid = sum(done for _, done in said)
+    with Store().engine.begin() as connection:
+        assert spent_by(connection, "study") == pytest.approx(0.04 * paid)
+        assert reserved_by(connection, "study") == pytest.approx(0)
+    assert [sum(counts) for counts in said] == [40, 40]
+    assert paid == 23, "0.92 are spent, and a call that may cost 0.1 is not begun"
+
+
+async def test_what_a_killed_process_had_reserved_is_free_again_and_what_a_living_one_has_is_not(monkeypatch):
+    monkeypatch.setattr(shared_budget, "LOOK_AGAIN", 0.01)
+    process = start(HOLD)
+    assert process.stdout
+    assert process.stdout.readline() == "holds\n"
+    budget = await a_budget("one")
+    waiting = asyncio.create_task(pay(budget, 0.5, 0.5))
+    await asyncio.sleep(0.2)
+    assert not waiting.done()
+    assert budget.affordable([0.04, 0.04, 0.04]) == 2
+    process.kill()
+    process.communicate()
+    await waiting
+    assert budget.usd == 0.5
+
+
+async def test_a_lease_of_another_machine_counts_until_it_runs_out(monkeypatch):
+    elsewhere = await a_budget("elsewhere")
+    monkeypatch.setattr(shared_budget, "_this_process", lambda: "another-host 1 1.00")
+    async with elsewhere.reserve(0.8):
+        with elsewhere.store.engine.begin() as connection:
+            assert reserved_by(connection, "study") == pytest.approx(0.8)
+            monkeypatch.setattr(shared_budget.time, "time", lambda: 4e9)
+            assert reserved_by(connection, "study") == 0
+
+
+async def test_what_any_run_of_the_account_spent_counts_and_the_error_names_the_command_that_goes_on():
+    first, second = await a_budget("first"), await a_budget("second")
+    await pay(first, 0.7, 0.7)
+    with pytest.raises(BudgetSpent, match=r"max_cost_usd is \$1.00, \$0.7000 are spent .* `spillover study s"):
+        await pay(second, 0.4, 0.4)
+    await pay(second, 0.3, 0.3)
+    assert (first.usd, second.usd) == (0.7, 0.3), "each knows its own"
+    await pay(await a_budget("third", cap=0), 5.0, 5.0)
+
+
+async def test_spending_without_a_price_stops_all_runs_under_a_cap():
+    await pay(await a_budget("first", cap=0), None, None)
+    with pytest.raises(CostUnknown, match="for want of a price"):
+        await pay(await a_budget("second"), 0.1, 0.1)
+
+
+async def test_a_call_that_is_cancelled_while_it_waits_or_holds_leaves_nothing_reserved():
+    budget = await a_budget("one")
+    calls = [asyncio.create_task(pay_slowly(budget)) for _ in range(5)]
+    await asyncio.sleep(0.1)
+    for call in calls:
+        call.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+    with budget.store.engine.begin() as connection:
+        assert reserved_by(connection, "study") == 0
+
+
+async def pay_slowly(budget):
+    async with budget.reserve(0.4):
+        await asyncio.sleep(60)
