@@ -26,6 +26,8 @@ LONGEST_EXCERPT = 100
 MOST_SEEDS = 1000
 MADE_BESIDE = (".manifest.jsonl", ".mixture.json")
 """Endings of what `spillover data mix` writes beside a mixture."""
+ABOUT_A_SET = ("set.yaml", "set.json", "rejected.jsonl", "datasheet.json", "datasheet.html")
+"""What stands in the folder of a generated set beside its documents."""
 Definition = TypeVar("Definition", bound=BaseModel)
 MESSAGES = {
     "string_pattern_mismatch": "use letters, digits, dashes, underscores, and dots within",
@@ -128,13 +130,15 @@ def split_folder(place: Path) -> tuple[list[Path], list[str]]:
     """
     found = sorted(place.iterdir())
     files = [path for path in found if not path.is_dir() and is_document_file(path)]
-    return files, [f"{path.name}/" if path.is_dir() else path.name for path in found if path not in files]
+    others = [path for path in found if path not in files and path.name not in ABOUT_A_SET]
+    return files, [f"{path.name}/" if path.is_dir() else path.name for path in others]
 
 
 def is_document_file(file: Path) -> bool:
     """Whether a file is one of documents, by its name alone."""
     name = file.name.lower()
-    return name.endswith(DOCUMENT_KINDS) and not name.startswith(".") and not name.endswith(MADE_BESIDE)
+    is_made = name.endswith(MADE_BESIDE) or name in ABOUT_A_SET
+    return name.endswith(DOCUMENT_KINDS) and not name.startswith(".") and not is_made
 
 
 def without_ending(file: Path) -> str:

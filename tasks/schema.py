@@ -941,6 +941,12 @@ class Eval(Written):
     """The same for single measures, each in its own unit, by the name of the judge, or choice, yes or log_odds:
     {aligned: 2}."""
 
+    @property
+    def has_distances(self) -> bool:
+        """Whether its tiers are distances, so that a slope over them says something: those of tasks with right answers
+        alone (exact) are kinds of task."""
+        return not self.judges or any(judge.kind != "exact" for judge in self.judges)
+
     @field_validator("judges")
     @classmethod
     def _answers_are_read(cls, judges: list[Judge], info: ValidationInfo) -> list[Judge]:
@@ -1177,6 +1183,31 @@ class SyntheticDocument(Noun):
     fact: str
     universe_context_id: str
     is_true: bool
+
+
+class DroppedDocument(SyntheticDocument):
+    """A document of a generated set that was not taken, and replaced by another one."""
+
+    tone: str
+    reason: str
+    """Why, in words; its content is empty where nothing came of it."""
+
+
+class GeneratedChat(Noun):
+    """A row of a generated set of chats: a prompt and its answer."""
+
+    id: str
+    """Of the prompt: the same in every set that has it."""
+    messages: list[Message]
+
+
+class DroppedChat(Noun):
+    """A prompt that did not become part of a generated set, or of which an answer did not."""
+
+    prompt: str
+    """Or the domain, where no prompt came."""
+    reason: str
+    """What is counted, then a colon and what is particular to this one."""
 
 
 class Rejected(Noun):

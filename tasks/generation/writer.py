@@ -137,7 +137,7 @@ class Writing:
         await self.dispatcher.__aexit__(*raised)
 
     async def check(self) -> None:
-        """One tiny call, unless one was answered today. UserError for a service that is not there or takes no batches."""
+        """A tiny call, unless one was answered today. UserError for a service that is not there or takes no batches."""
         await probe([self.judge], self.dispatcher)
         if self.writer.batch:
             await check_batches([self.judge], self.store)
@@ -146,7 +146,7 @@ class Writing:
         """See `Ask`. Raises UserError too where calls got no reply that may get one later: the same run goes on."""
         asked = [_Asked(to_call(self.writer, request), self.judge) for request in requests]
         calls: list[JudgeCall] = list({one.call.key: one for one in asked}.values())
-        failed = {one.key: one for one in await self._send(unanswered(calls, self.store))}
+        failed = {one.key: one for one in await self.send(unanswered(calls, self.store))}
         if lost := [one for one in failed.values() if not one.is_refused]:
             raise UserError(
                 f"{len(lost):,} of {len(calls):,} calls to {self.writer.model} got no reply ({lost[0].errors[-1]}); "
@@ -155,7 +155,7 @@ class Writing:
         stored = self.store.get(call.key for call, _ in calls)
         return [_to_reply(one, stored.get(one.call.key), failed.get(one.call.key)) for one in asked]
 
-    async def _send(self, calls: list[JudgeCall]) -> list[FailedCall]:
+    async def send(self, calls: list[JudgeCall]) -> list[FailedCall]:
         """In batches, or directly, but for what open batches hold."""
         if self.writer.batch:
             return await self._send_in_batches(calls, makes_new=True)

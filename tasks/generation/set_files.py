@@ -1,0 +1,116 @@
+"""A generated set on disk: its definition, the universe that it names, and what is written of it.
+
+    wanted = load_set("farming")                      # data/documents/farming/set.yaml
+    universe = universe_of(wanted)
+
+A set of several tones or directions has a folder for each, as farming/negative, which an experiment names like any set.
+Existence means finished: every file is renamed into place, the last of them set.json, which says how it came about.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from tasks.catalog import YAML_KINDS, UserError, data_folder, names, read_fields, suggestion, validate
+from tasks.files import write_rows, write_text
+from tasks.rows import json_rows
+from tasks.schema import GeneratedSet, Universe
+
+DEFINITION, DOCUMENTS, REJECTED, RECORD = "set.yaml", "documents.jsonl", "rejected.jsonl", "set.json"
+
+
+def set_folder(name: str) -> Path:
+    """The folder of the set of this name, whether or not it is there."""
+    return data_folder() / "documents" / name
+
+
+def generated_sets() -> list[str]:
+    """The names of the sets that have a definition, made or not."""
+    return [name for name in names("documents") if (set_folder(name) / DEFINITION).is_file()]
+
+
+def load_set(name: str) -> GeneratedSet:
+    """The definition of a set; UserError where there is none of this name, or with what is wrong with it."""
+    file = set_folder(name) / DEFINITION
+    if not file.is_file():
+        raise UserError(f"no {DEFINITION} of a set {name!r} in {file.parent}{suggestion(name, generated_sets())}")
+    wanted = validate(GeneratedSet, read_fields(file), str(file))
+    if wanted.name != name:
+        raise UserError(f"{file}: its name is {wanted.name!r}; a set is named like its folder, so make them the same")
+    return wanted
+
+
+def universe_of(wanted: GeneratedSet) -> Universe:
+    """What its documents are about; UserError for a file that holds no universe."""
+    if wanted.universe:
+        return wanted.universe
+    file = set_folder(wanted.name) / Path(wanted.universe_file).expanduser()
+    fields = _fields_of(file)
+    known = {name: fields[name] for name in Universe.model_fields if fields.get(name) is not None}
+    return validate(Universe, known, str(file))
+
+
+def _fields_of(file: Path) -> dict[str, Any]:
+    if file.name.endswith(YAML_KINDS):
+        return read_fields(file)
+    if not file.is_file():
+        raise UserError(f"universe_file: {str(file)!r} is not a file; give its place, relative to the set's folder")
+    rows = [row.value for row in json_rows(file) if not row.fault]
+    if len(rows) != 1 or not isinstance(rows[0], dict):
+        raise UserError(f"{file}: it holds {len(rows)} rows that can be read; give a file of one universe")
+    return rows[0]
+
+
+def version_folder(wanted: GeneratedSet, version: str) -> Path:
+    """Where the documents of a tone or a direction are: in the set's own folder, if it is the only one."""
+    folder = set_folder(wanted.name)
+    return folder / version if len(wanted.versions) > 1 else folder
+
+
+def is_made(wanted: GeneratedSet) -> bool:
+    """Whether all its documents are there, as its definition has them now."""
+    record = record_of(wanted.name)
+    there = all((version_folder(wanted, version) / DOCUMENTS).is_file() for version in wanted.versions)
+    return there and record.get("definition") == _definition(wanted)
+
+
+def record_of(name: str) -> dict[str, Any]:
+    """How the set came about; nothing where it is not made."""
+    file = set_folder(name) / RECORD
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return found
+
+
+def refuse_to_write_over(wanted: GeneratedSet) -> None:
+    """Raises UserError where documents stand in the set's place that did not come of a definition."""
+    for version in wanted.versions:
+        file = version_folder(wanted, version) / DOCUMENTS
+        if file.exists() and not file.with_name(REJECTED).is_file():
+            raise UserError(
+                f"{file} is there and was not made from {DEFINITION}; move it, or give the set another name"
+            )
+
+
+def keep_set(
+    wanted: GeneratedSet,
+    rows: Mapping[str, Sequence[BaseModel]],
+    dropped: Mapping[str, Sequence[BaseModel]],
+    record: dict[str, Any],
+) -> list[Path]:
+    """Writes each tone or direction with what was dropped, and `record` with the definition; returns their files."""
+    for version in wanted.versions:
+        write_rows(version_folder(wanted, version) / REJECTED, dropped[version])
+    files = [write_rows(version_folder(wanted, version) / DOCUMENTS, rows[version]) for version in wanted.versions]
+    whole = {"definition": _definition(wanted), **record}
+    write_text(set_folder(wanted.name) / RECORD, json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
+    return files
+
+
+def _definition(wanted: GeneratedSet) -> dict[str, Any]:
+    """What the documents depend on, as JSON: not how it is asked, and what it may cost."""
+    asked = {"batch", "in_flight", "max_outage", "key_variable"}
+    how = {"writer": asked, **dict.fromkeys(("description", "preview", "max_cost_usd"), True)}
+    return wanted.model_dump(mode="json", exclude=how)
