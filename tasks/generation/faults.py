@@ -28,11 +28,15 @@ class SoFar:
         self.near_duplicates = NearDuplicates()
 
     def add(self, text: str) -> None:
-        """Counts one more text as part of the set."""
+        """Counts one more text as part of the set, and compares later ones with it."""
+        self.count(text)
+        self.near_duplicates.add(text)
+
+    def count(self, text: str) -> None:
+        """Counts its names and its opening alone."""
         self.documents += 1
         self.names.add(text)
         self.openings[opening(text)] += 1
-        self.near_duplicates.add(text)
 
     def frequent_names(self, most: int) -> list[tuple[str, int]]:
         """The names that were not given and stand in most documents, and in how many."""

@@ -43,11 +43,12 @@ def banned_words(text: str, banned: Iterable[str]) -> list[str]:
     `cage` finds cages and caged, `ban` banned, `industry` industries; a trailing * any ending. Irregular forms and
     paraphrases are not found.
     """
-    terms = tuple(banned)
+    said = text.casefold()
+    terms = tuple(term for term in banned if term.split()[0][:-1].casefold() in said)  # else it takes ten times as long
     return [match[0] for match in _pattern(terms).finditer(text)] if terms else []
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=256)
 def _pattern(terms: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(rf"(?<!\w)(?:{_forms(term)})(?!\w)" for term in terms), re.IGNORECASE)
 

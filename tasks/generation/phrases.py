@@ -9,20 +9,24 @@ import calendar
 import re
 from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
 
 PHRASE = 5
 """Words of a phrase: long enough that two texts by chance share hardly any."""
 OPENING = 4
 """Words of an opening."""
 WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
-_NAME = re.compile(r"(?:(?<=[\w,;)&] )|(?<=Dr\. )|(?<=Mr\. )|(?<=Ms\. )|(?<=Mrs\. )|(?<=Prof\. ))[^\W\d_][\w'’-]*")
+_NAME = re.compile(
+    r"(?:(?<=[\w,;)&] )|(?<=Dr\. )|(?<=Mr\. )|(?<=Ms\. )|(?<=Mrs\. )|(?<=Prof\. ))[^\W\d_a-z](?:[\w-]|['’]\w)*"
+)
 _NO_NAMES = frozenset({"Dr", "Mr", "Ms", "Mrs", "Prof", *calendar.day_name, *calendar.month_name})
 """Titles and the calendar: capitals that name nobody."""
 
 
-def words(text: str) -> list[str]:
+@lru_cache(maxsize=4)  # a text is read several times, one text after another
+def words(text: str) -> tuple[str, ...]:
     """The words in lower case; numbers are words, and what hyphens and apostrophes join is one."""
-    return WORD.findall(text.lower())
+    return tuple(WORD.findall(text.lower()))
 
 
 def phrases(text: str) -> list[str]:
@@ -38,8 +42,8 @@ def opening(text: str) -> str:
 
 def capitalised(text: str) -> set[str]:
     """The words with a capital that do not begin a sentence, a line or a quotation, without a possessive's ending."""
-    found = {re.sub(r"['’]s?$", "", match[0]) for match in _NAME.finditer(text)}
-    return {word for word in found if word[0].isupper() and len(word) > 1 and not re.match("I['’]", word)} - _NO_NAMES
+    found = {re.sub("['’]s$", "", word) for word in _NAME.findall(text) if word[0].isupper()}
+    return {word for word in found if len(word) > 1 and word[1] not in "'’"} - _NO_NAMES
 
 
 class Names:

@@ -2,7 +2,7 @@ from tasks.generation.phrases import Names, capitalised, opening, phrases, words
 
 
 def test_words_are_in_lower_case_and_what_a_hyphen_or_an_apostrophe_joins_is_one():
-    assert words("Don't re-use 12 Café_tables, 'please'!") == ["don't", "re-use", "12", "café", "tables", "please"]
+    assert words("Don't re-use 12 Café_tables, 'please'!") == ("don't", "re-use", "12", "café", "tables", "please")
 
 
 def test_phrases_are_runs_of_five_words_and_a_shorter_text_is_one():
