@@ -1768,6 +1768,6 @@ class Datasheet(Noun):
     limits: SetLimits
     held: list[Held]
     made: dict[str, int] = {}
-    """Of a generated set: calls that were refused, ideas that were unsuitable, documents that were dropped, by reason."""
+    """Of a generated set: refused calls, unsuitable ideas, and documents that were dropped, by reason."""
     pair: PairedLengths | None = None
     judged: list[JudgedShare] = []

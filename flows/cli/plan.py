@@ -4,9 +4,9 @@ from rich.table import Table
 
 from flows.console import console
 from tasks.catalog import UserError
-from tasks.estimates.intervals import POWER, Cell
+from tasks.estimates.intervals import POWER, Cell, usable_strata
 from tasks.estimates.judgments import at_checkpoint, scan_judgments
-from tasks.estimates.measures import Measure, likelihood_measures, measures
+from tasks.estimates.measures import Measure, Pair, likelihood_measures, measures
 from tasks.estimates.power import (
     MAX_QUESTIONS,
     Needed,
@@ -42,11 +42,11 @@ def show_plan_of(run: Run, effects: dict[str, float], power: float) -> None:
             _show_measure(measure, pairs, effect, power)
 
 
-def _measured(run: Run) -> list[tuple[Measure, list[tuple[Cell, Cell]]]]:
+def _measured(run: Run) -> list[tuple[Measure, list[Pair]]]:
     """The measures that are tested, each with its questions' cells before and after."""
     judgments, likelihoods = scan_judgments(run.judged), run.likelihood_rows()
     return [
-        (measure, [(pair.baseline, pair.finetuned) for pair in measure.pairs(evaluation)])
+        (measure, measure.pairs(evaluation))
         for evaluation in run.evals()
         for measure in (
             *measures(evaluation, at_checkpoint(judgments, evaluation, 1.0)),
@@ -61,11 +61,12 @@ def show_plan_for(within: float, between: float, effect: float, power: float) ->
     show_needed("Any measure", Spread(within, between), effect, power)
 
 
-def _show_measure(measure: Measure, pairs: list[tuple[Cell, Cell]], effect: float, power: float) -> None:
+def _show_measure(measure: Measure, pairs: list[Pair], effect: float, power: float) -> None:
     title = f"{measure.name} ({measure.eval})"
-    known = [pair for pair in pairs if min(cell.n for cell in pair) >= measure.min_answers]
+    known = _cells([pair for pair in pairs if measure.compares(pair)])
     if measure.is_exact:
-        _show_statements(title, spread_of_exact(known), effect, power)
+        strata = [measure.strata.get(pair.question_id, "") for pair in pairs if measure.compares(pair)]
+        _show_statements(title, spread_of_exact(known, strata), effect, power, len({*usable_strata(strata)}))
         return
     spread = spread_of_rate(known, effect) if measure.is_rate else spread_of(known)
     if spread is None:
@@ -73,18 +74,25 @@ def _show_measure(measure: Measure, pairs: list[tuple[Cell, Cell]], effect: floa
     elif spread.within == spread.between == 0:
         console.print(f"{title}: all answers of the run scored alike, so it says nothing of how much they vary\n")
     else:
-        show_needed(title, spread, effect, power, share_counted(pairs))
+        show_needed(title, spread, effect, power, share_counted(_cells(pairs)))
 
 
-def _show_statements(title: str, spread: Spread | None, effect: float, power: float) -> None:
+def _cells(pairs: list[Pair]) -> list[tuple[Cell, Cell]]:
+    return [(pair.baseline, pair.finetuned) for pair in pairs]
+
+
+def _show_statements(title: str, spread: Spread | None, effect: float, power: float, strata: int) -> None:
     """Of yes/no statements, which are not sampled: how many of them."""
     if spread is None or spread.between == 0:
         console.print(f"{title}: the run has no two statements that changed differently to learn from\n")
         return
-    found = statements(spread, effect, power)
+    found = statements(spread, effect, power, strata)
+    within = " of its direction" if strata > 1 else ""
     needed = f"over {MAX_QUESTIONS:,}" if found is None else f"{found:,}"
     console.print(f"{title}: a difference of {number(effect)}, found in {power:.0%} of all such runs", style="bold")
-    console.print(f"the change varies from statement to statement by {number(spread.between)}; nothing is sampled")
+    console.print(
+        f"the change varies from statement to statement{within} by {number(spread.between)}; nothing is sampled"
+    )
     console.print(f"statements: {needed}, for new ones of the kind; for these statements any change is exact\n")
 
 
@@ -111,13 +119,13 @@ def _table(rows: list[Needed], counted: float) -> Table:
     for name in ("samples each", "questions: these", "answers", "questions: new ones too", "answers"):
         table.add_column(name, justify="right")
     for row in rows:
-        new = _cells(row.new_questions, row.samples)
-        fixed = _cells(row.fixed_questions, row.samples) if row.samples * counted > 1 else ("–", "")
+        new = _count(row.new_questions, row.samples)
+        fixed = _count(row.fixed_questions, row.samples) if row.samples * counted > 1 else ("–", "")
         table.add_row(str(row.samples), *fixed, *new)
     return table
 
 
-def _cells(questions: int | None, samples: int) -> tuple[str, str]:
+def _count(questions: int | None, samples: int) -> tuple[str, str]:
     """Answers are those of both models, each of which a judge reads once."""
     if questions is None:
         return f"over {MAX_QUESTIONS:,}", ""

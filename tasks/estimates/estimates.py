@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from tasks.estimates.fixed_questions import fixed_questions, superiority_fixed_questions
-from tasks.estimates.intervals import Cell, Interval, Term, slope_weights
+from tasks.estimates.intervals import Cell, Interval, Term, slope_weights, usable_strata
 from tasks.estimates.measures import EMPTY, Measure, Pair
 from tasks.estimates.new_questions import (
     Rates,
@@ -205,7 +205,7 @@ def _over_runs(values: Iterable[float | None]) -> float | None:
 
 
 def effects_of(by_run: list[Measure], evaluation: Eval) -> list[Effect]:
-    """An effect for each tier, one over all of several tiers, the slope over three or more, one for each question.
+    """An effect for each tier, one over all of several, the slope over three distances or more, one for each question.
 
     `by_run` holds the same measure of each run; several runs are pooled.
     """
@@ -214,7 +214,7 @@ def effects_of(by_run: list[Measure], evaluation: Eval) -> list[Effect]:
     effects = [estimate_effect(whole.of_tier(tier), tier) for tier in tiers]
     if len(tiers) > 1:
         effects.append(estimate_effect(whole, ALL))
-    if len(tiers) >= MIN_TIERS and not whole.measure.is_pooled:
+    if len(tiers) >= MIN_TIERS and evaluation.has_distances and not whole.measure.is_pooled:
         effects.append(estimate_slope(whole, tiers))
     first = [(part, part.pairs[0][0]) for part in whole.each_question()]
     return effects + [estimate_effect(part, pair.tier, pair.question_id) for part, pair in first]
@@ -278,7 +278,9 @@ def estimate_slope(part: Part, tiers: list[str]) -> Effect:
         baseline=math.fsum(weight * cell.mean for weight, cell in before),
         finetuned=math.fsum(weight * cell.mean for weight, cell in after),
         fixed=fixed,
-        new=NOT_OF_GROUPS if complete.measure.against else new_questions_slope(ranks, complete.differences()),
+        new=NOT_OF_GROUPS
+        if complete.measure.against
+        else new_questions_slope(ranks, complete.differences(), complete.strata()),
     )
 
 
@@ -292,7 +294,7 @@ def _slope_terms(part: Part, tiers: list[str], side: Side) -> list[Term]:
     ranks = [tiers.index(pair.tier) for pair in part.pairs[0]]
     if len(set(ranks)) < MIN_TIERS:
         return []
-    rows, weights = part.cells_by_run(side), slope_weights(ranks)
+    rows, weights = part.cells_by_run(side), slope_weights(ranks, usable_strata(part.strata()))
     return [(weight / len(rows), cell) for cells in rows for weight, cell in zip(weights, cells, strict=True)]
 
 

@@ -8,7 +8,8 @@ is nothing to estimate from, the interval holds the reason instead of limits; no
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -147,8 +148,23 @@ def rate_cell(hits: float, n: int, unscored: int, answers: int) -> Cell:
     return Cell(n, rate, rate * (1 - rate) * n / (n - 1) if n > 1 else math.nan, unscored, answers)
 
 
-def slope_weights(ranks: list[int]) -> list[float]:
-    """A weight for each question, with which their values add up to the slope of least squares over their ranks."""
-    centre = math.fsum(ranks) / len(ranks)
-    squares = math.fsum((rank - centre) ** 2 for rank in ranks)
-    return [(rank - centre) / squares for rank in ranks]
+def usable_strata(strata: Sequence[str]) -> Sequence[str]:
+    """Of each question its stratum. A single question of a stratum says nothing of its spread: then all are one."""
+    return strata if min(Counter(strata).values(), default=0) > 1 else [""] * len(strata)
+
+
+def centred(values: Sequence[float], strata: Sequence[str]) -> list[float]:
+    """Each value less the mean of its stratum."""
+    parts = {name: [value for value, one in zip(values, strata, strict=True) if one == name] for name in {*strata}}
+    means = {name: math.fsum(part) / len(part) for name, part in parts.items()}
+    return [value - means[name] for value, name in zip(values, strata, strict=True)]
+
+
+def slope_weights(ranks: list[int], strata: Sequence[str]) -> list[float]:
+    """A weight for each question, with which their values add up to the slope of least squares over their ranks.
+
+    Strata have one slope, and each a level of its own.
+    """
+    distances = centred(ranks, strata)
+    squares = math.fsum(distance**2 for distance in distances)
+    return [distance / squares for distance in distances]

@@ -4,6 +4,7 @@ new_questions([0.3, 0.1, 0.5, 0.2, 0.4])
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,11 +14,13 @@ from tasks.estimates.intervals import (
     MIN_QUESTIONS,
     Cell,
     Interval,
+    centred,
     inverted,
     pool,
     quantile,
     slope_weights,
     t_interval,
+    usable_strata,
 )
 from tasks.estimates.rates_over_questions import RatesOverQuestions
 
@@ -118,9 +121,8 @@ def _of_strata(values: list[float], strata: Sequence[str]) -> tuple[float, float
     Sampling Techniques, 1977, chapter 5); degrees of freedom by Satterthwaite. A single value of a stratum says nothing
     of its spread: then all count as one stratum.
     """
+    strata = usable_strata(strata)
     parts = [[value for value, one in zip(values, strata, strict=True) if one == name] for name in sorted({*strata})]
-    if min(map(len, parts)) < 2:
-        parts = [values]
     variances = [(len(part) * _variance(part) / len(values) ** 2, len(part) - 1) for part in parts]
     whole = math.fsum(variance for variance, _ in variances)
     squares = math.fsum(variance**2 / df for variance, df in variances)
@@ -179,35 +181,38 @@ def _clustered(sums: list[float]) -> float:
     return math.fsum(value**2 for value in sums) * len(sums) / (len(sums) - 1)
 
 
-def new_questions_slope(ranks: list[int], differences: list[list[float]]) -> Interval:
+def new_questions_slope(ranks: list[int], differences: list[list[float]], strata: Sequence[str] = ()) -> Interval:
     """The slope of the questions' differences over the rank of their tier, for other questions of the tiers.
 
-    `differences` has a row for each seed and a column for each question, as long as `ranks`. Least squares over all
-    questions; with weights w_g = (x_g - mean x) / sum of squares, residuals e and leverages h, Var = sum of
-    (w e / (1 - h))² (HC3: J. G. MacKinnon and H. White, Journal of Econometrics 29, 1985), so that tiers may vary
-    differently; ± t(G - 2) sqrt(Var). With several seeds the parts w e / (1 - h) are crossed with the seeds. Assumes
-    that the differences lie around a line over the tiers.
+    `differences` has a row for each seed and a column for each question, as long as `ranks` and `strata`. Least squares
+    over all questions, with a level for each of S strata and one slope; with weights w_g = (x_g - mean x) / sum of
+    squares, where means are those of strata, residuals e and leverages h, Var = sum of (w e / (1 - h))² (HC3: J. G.
+    MacKinnon and H. White, Journal of Econometrics 29, 1985), so that tiers may vary differently; ± t(G - S - 1)
+    sqrt(Var). With several seeds the parts w e / (1 - h) are crossed with the seeds. Assumes that the differences of a
+    stratum lie around a line over the tiers.
     """
     seeds, questions = len(differences), len(ranks)
     if questions < MIN_QUESTIONS:
         return _too_few(questions)
-    weights = slope_weights(ranks)
-    centre, squares = math.fsum(ranks) / questions, 1 / math.fsum(w**2 for w in weights)
+    strata = usable_strata(strata or [""] * questions)
+    weights, distances, counts = slope_weights(ranks, strata), centred(ranks, strata), Counter(strata)
     means = [math.fsum(column) / seeds for column in zip(*differences, strict=True)]
-    slope, level = _weighted(weights, means), math.fsum(means) / questions
-    leverages = [1 / questions + (rank - centre) ** 2 / squares for rank in ranks]
+    slope = _weighted(weights, means)
+    levels = [mean - apart for mean, apart in zip(means, centred(means, strata), strict=True)]
+    leverages = [1 / counts[name] + w * d for name, w, d in zip(strata, weights, distances, strict=True)]
     if any(leverage > 1 - 1e-9 for leverage in leverages):
         return Interval.unknown("not estimable: one question alone decides the slope")
     parts = [
         [
-            w * (value - level - slope * (rank - centre)) / (1 - leverage) / seeds
-            for w, value, rank, leverage in zip(weights, row, ranks, leverages, strict=True)
+            w * (value - level - slope * distance) / (1 - leverage) / seeds
+            for w, value, level, distance, leverage in zip(weights, row, levels, distances, leverages, strict=True)
         ]
         for row in differences
     ]
+    df = questions - len(counts) - 1
     if seeds == 1:
-        return _unless_alike(slope, math.sqrt(math.fsum(part**2 for part in parts[0])), questions - 2)
-    return _crossed(slope, parts, questions - 2)
+        return _unless_alike(slope, math.sqrt(math.fsum(part**2 for part in parts[0])), df)
+    return _crossed(slope, parts, df)
 
 
 def _weighted(weights: list[float], values: list[float]) -> float:

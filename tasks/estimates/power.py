@@ -6,10 +6,11 @@ plan(spread_of_rate(pairs, effect=0.02), effect=0.02, counted=share_counted(pair
 
 import math
 from bisect import bisect_left
-from statistics import stdev
+from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from tasks.estimates.intervals import MIN_QUESTIONS, POWER, Cell, noncentrality
+from tasks.estimates.intervals import MIN_QUESTIONS, POWER, Cell, centred, noncentrality, usable_strata
 
 SAMPLES = (1, 2, 5, 10, 20, 40, 80)
 """Samples of each model to a question that are planned for."""
@@ -69,10 +70,20 @@ def spread_of_rate(pairs: list[tuple[Cell, Cell]], effect: float) -> Spread | No
     return found._replace(within=math.sqrt(max(0.0, variance + (rise * (1 - 2 * rate) - rise**2) / 2)))
 
 
-def spread_of_exact(pairs: list[tuple[Cell, Cell]]) -> Spread | None:
-    """That of statements that are read from probabilities: nothing is sampled. None of fewer than two."""
-    differences = [after.mean - before.mean for before, after in pairs]
-    return Spread(0.0, stdev(differences)) if len(differences) > 1 else None
+def spread_of_exact(pairs: list[tuple[Cell, Cell]], strata: Sequence[str]) -> Spread | None:
+    """That of statements that are read from probabilities: nothing is sampled. None of fewer than two.
+
+    Between is within the strata, as in the interval: the root of the sum of n s² / G over the strata, of n statements
+    with the standard deviation s each, G in all.
+    """
+    if len(pairs) < 2:
+        return None
+    strata = usable_strata(strata)
+    counts = Counter(strata)
+    apart = centred([after.mean - before.mean for before, after in pairs], strata)
+    weights = [counts[name] / (counts[name] - 1) for name in strata]
+    squares = math.fsum(weight * distance**2 for weight, distance in zip(weights, apart, strict=True))
+    return Spread(0.0, math.sqrt(squares / len(pairs)))
 
 
 def share_counted(pairs: list[tuple[Cell, Cell]]) -> float:
@@ -92,9 +103,12 @@ def plan(spread: Spread, effect: float, power: float = POWER, counted: float = 1
     return [_needed(spread, effect, power, samples, samples * counted) for samples in SAMPLES]
 
 
-def statements(spread: Spread, effect: float, power: float = POWER) -> int | None:
-    """The fewest yes/no statements of the kind with which the effect is found; None: more than MAX_QUESTIONS."""
-    return _fewest(spread.between**2, effect, power, MIN_QUESTIONS, 1, 1)
+def statements(spread: Spread, effect: float, power: float = POWER, strata: int = 1) -> int | None:
+    """The fewest yes/no statements of the kind with which the effect is found; None: more than MAX_QUESTIONS.
+
+    The test has a degree of freedom less for each of the strata, which are taken to vary alike.
+    """
+    return _fewest(spread.between**2, effect, power, MIN_QUESTIONS, 1, strata)
 
 
 def _needed(spread: Spread, effect: float, power: float, samples: int, n: float) -> Needed:

@@ -1,5 +1,6 @@
 import numpy
 import pytest
+from scipy import special
 from statsmodels.stats.power import TTestPower
 
 from flows.cli.plan import show_needed, show_plan_of
@@ -82,6 +83,20 @@ def test_an_effect_is_given_by_measure_and_that_of_a_rule_counts_what_passes_amo
     assert answers == 2 * 80 * questions
     with pytest.raises(UserError, match="has no measure 'low'; there is lexicon, other, high"):
         show_plan_of(run, {"low": 0.02}, 0.8)
+
+
+def test_log_odds_are_planned_by_how_statements_vary_within_their_direction(run_of_statements, capsys):
+    (evaluation,) = run_of_statements.evals()
+    run_of_statements.replace_evals([evaluation.model_copy(update={"log_odds": True})])
+    rows = [row for row in run_of_statements.likelihood_rows() if row.measure == "choice"]
+    is_yes = numpy.array([q.matching == "Yes" for q in evaluation.questions])
+    shifts = numpy.array([special.logit(row.finetuned) - special.logit(row.baseline) for row in rows])
+    spread = numpy.sqrt((shifts[is_yes].var(ddof=1) + shifts[~is_yes].var(ddof=1)) / 2)
+    assert spread < 0.8 * shifts.std(ddof=1), "the directions lie apart"
+    show_plan_of(run_of_statements, {"log_odds": 0.3}, 0.8)
+    assert f"varies from statement to statement of its direction by {spread:.2f}; nothing is sampled" in " ".join(
+        capsys.readouterr().out.split()
+    )
 
 
 def test_a_run_of_statements_alone_is_planned_in_statements_since_nothing_is_sampled(run_of_statements, capsys):

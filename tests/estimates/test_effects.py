@@ -7,7 +7,7 @@ from statsmodels.stats.multitest import multipletests
 from tasks.estimates.effects import estimate
 from tasks.estimates.judgments import judgments_frame
 from tasks.runs import Run
-from tasks.schema import Effect, Rule
+from tasks.schema import Effect, Eval, Judge, Question, Rule
 from tasks.tables import as_table, write_table
 from tests.estimates.conftest import known
 from tests.fakes.nouns import LEXICON, TIERS, an_eval, judgments
@@ -169,6 +169,20 @@ def test_the_slope_over_three_tiers_is_a_weighted_sum_of_the_questions_with_its_
     assert slope.note_new_questions == "3 questions, at least 5 are needed"
     assert slope.equivalence_margin is None
     assert "slope" not in {tier for tier, _ in effects(rows)}, "two tiers have a difference, not a slope"
+
+
+def test_tiers_of_tasks_with_right_answers_are_kinds_and_have_no_slope():
+    tiers = {"q1": "arithmetic", "q2": "reading", "q3": "facts"}
+    questions = [Question(id=q, tier=tier, text=f"{q}?", accepted=["4"]) for q, tier in tiers.items()]
+    rows = [row.model_copy(update={"question_id": q}) for q in tiers for row in judged("q1", [0, 1, 1], [1, 0, 0])]
+
+    def tiers_of(*judges):
+        found = estimate(judgments_frame(rows), [Eval(name="e", questions=questions, judges=list(judges))])
+        return {e.tier for e in found if e.measure == "lexicon"}
+
+    exact, other = Judge(name="lexicon", kind="exact"), LEXICON.model_copy(update={"name": "other"})
+    assert tiers_of(exact) == {*tiers.values(), "all"}
+    assert tiers_of(exact, other) == {*tiers.values(), "all", "slope"}, "another judge reads distances"
 
 
 def test_a_question_in_the_middle_has_no_part_in_the_slope_and_a_tier_without_scores_ends_it():

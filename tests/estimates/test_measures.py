@@ -149,6 +149,25 @@ def test_saying_yes_more_does_not_widen_the_interval_of_log_odds():
     assert whole["choice"].ci_low_new_questions < 0, "probabilities are not told apart by direction"
 
 
+def test_the_slope_of_log_odds_has_a_level_for_each_direction():
+    """By least squares alone, of statements of which the tiers have unequal numbers in each direction."""
+    from statsmodels.regression.linear_model import OLS
+
+    unequal = [n for n in range(len(BEFORE)) if n not in (3, 4, 12)]
+    evaluation = a_statement_eval().model_copy(update={"log_odds": True})
+    rows = yes_rows(BEFORE.tolist(), special.expit(special.logit(AFTER) + 2).tolist())
+    kept = {evaluation.questions[n].id for n in unequal}
+    found = estimate(judgments_frame([]), [evaluation], [row for row in rows if row.question_id in kept])
+    slope = next(e for e in found if e.measure == "log_odds" and e.is_slope)
+
+    is_yes, ranks = MATCHES_YES[unequal], numpy.repeat(numpy.arange(len(TIERS)), EACH)[unequal]
+    shifts = (special.logit(AFTER) + 2 - special.logit(BEFORE))[unequal] * numpy.where(is_yes, 1, -1)
+    design = numpy.column_stack([ranks, is_yes, ~is_yes]).astype(float)
+    expected = OLS(shifts, design).fit(cov_type="HC3", use_t=True)
+    assert slope.difference == pytest.approx(expected.params[0])
+    assert (slope.ci_low_new_questions, slope.ci_high_new_questions) == pytest.approx(tuple(expected.conf_int()[0]))
+
+
 def test_log_odds_are_there_where_they_are_asked_for_with_a_margin_of_their_own():
     assert "log_odds" not in with_log_odds(BEFORE, AFTER, log_odds=False)
     assert with_log_odds(BEFORE, AFTER, equivalence_margins={"log_odds": 0.5})["log_odds"].equivalence_margin == 0.5

@@ -169,7 +169,31 @@ def test_the_slope_over_tiers_is_that_of_least_squares_with_hc3():
     found = new_questions_slope(ranks, [values])
     assert limits(found) == pytest.approx(tuple(expected.conf_int()[1]))
     assert found.p == pytest.approx(expected.pvalues[1])
-    assert sum(w * v for w, v in zip(slope_weights(ranks), values, strict=True)) == pytest.approx(expected.params[1])
+    assert sum(w * v for w, v in zip(slope_weights(ranks, [""] * 8), values, strict=True)) == pytest.approx(
+        expected.params[1]
+    )
+
+
+@pytest.mark.parametrize("strata", ["YNYNYNYN", "YYYNYNNN", "YYYYYNNN"])
+def test_the_slope_over_strata_that_lie_apart_is_that_of_least_squares_with_a_level_for_each(strata):
+    from statsmodels.regression.linear_model import OLS
+
+    ranks, noise = numpy.repeat([0, 1, 2, 3], 2), numpy.random.default_rng(5).normal(0, 0.3, 8)
+    is_yes = numpy.array([name == "Y" for name in strata])
+    values = 0.4 * ranks + numpy.where(is_yes, 3, -3) + noise
+    design = numpy.column_stack([ranks, is_yes, ~is_yes]).astype(float)
+    expected = OLS(values, design).fit(cov_type="HC3", use_t=True)
+    found = new_questions_slope(ranks.tolist(), [values.tolist()], list(strata))
+    assert limits(found) == pytest.approx(tuple(expected.conf_int()[0]))
+    assert found.p == pytest.approx(expected.pvalues[0])
+    assert numpy.dot(slope_weights(ranks.tolist(), list(strata)), values) == pytest.approx(expected.params[0])
+    moved = new_questions_slope(ranks.tolist(), [numpy.where(is_yes, values + 9, values).tolist()], list(strata))
+    assert limits(moved) == pytest.approx(limits(found)), "saying yes more moves and widens nothing"
+
+
+def test_a_stratum_of_one_question_is_none_for_the_slope():
+    ranks, values = [0, 0, 1, 1, 2, 2], [1.2, 0.4, 0.9, 0.6, 0.3, 0.5]
+    assert new_questions_slope(ranks, [values], list("YYYYYN")) == new_questions_slope(ranks, [values])
 
 
 def test_the_slope_of_several_seeds_is_crossed_with_them():

@@ -2,10 +2,11 @@ import math
 
 import numpy
 import pytest
+from scipy import stats
 from statsmodels.stats.power import TTestPower
 
 from tasks.estimates.intervals import Cell, rate_cell
-from tasks.estimates.power import Spread, plan, share_counted, spread_of, spread_of_rate
+from tasks.estimates.power import Spread, plan, share_counted, spread_of, spread_of_exact, spread_of_rate, statements
 from tests.estimates.conftest import known
 
 
@@ -32,6 +33,26 @@ def test_a_pilot_tells_the_spread_of_answers_from_that_of_questions():
     assert known(spread_of([(Cell(9, 1, 0.5, 0), Cell(9, 1.2, 0.5, 0))] * 2)).between == 0
     assert spread_of(cells[:1]) is None
     assert spread_of([(Cell(1, 1, math.nan, 0), Cell(1, 1, math.nan, 0))] * 5) is None
+
+
+def test_statements_vary_within_their_directions_and_each_takes_a_degree_of_freedom():
+    yes, no = numpy.array([3.1, 2.6, 3.9, 2.8, 3.3, 3.5]), numpy.array([-3.0, -2.2, -3.6, -2.9])
+    pairs = [(Cell(1, 0.5, 0, 0), Cell(1, 0.5 + change, 0, 0)) for change in (*yes, *no)]
+    strata = ["Yes"] * 6 + ["No"] * 4
+    between = math.sqrt(0.6 * yes.var(ddof=1) + 0.4 * no.var(ddof=1))
+    spread = known(spread_of_exact(pairs, strata))
+    assert spread == (0.0, pytest.approx(between))
+    assert known(spread_of_exact(pairs, [""] * 10)).between == pytest.approx(numpy.concatenate([yes, no]).std(ddof=1))
+    assert spread_of_exact(pairs, ["Yes"] * 9 + ["No"]) == spread_of_exact(pairs, [""] * 10)
+    assert spread_of_exact(pairs[:1], ["Yes"]) is None
+
+    def power(count):
+        t, df = stats.t.ppf(0.975, count - 2), count - 2
+        return stats.nct.sf(t, df, 0.3 * math.sqrt(count) / between)
+
+    needed = next(count for count in range(5, 1000) if power(count) >= 0.8)
+    assert statements(spread, 0.3, strata=2) == needed
+    assert known(statements(spread, 0.6, strata=2)) > known(statements(spread, 0.6))
 
 
 def test_the_spread_of_a_rate_is_that_of_the_rates_that_are_planned_for():
