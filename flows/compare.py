@@ -15,7 +15,7 @@ from pydantic import Field
 from flows.addresses import reports_address
 from tasks.catalog import UserError
 from tasks.estimates.comparison import compare_task, left_out
-from tasks.estimates.contrasts import verdicts
+from tasks.estimates.contrasts import Contrast, verdicts
 from tasks.estimates.groups import Group, grouped
 from tasks.estimates.wording import interval, number_or_dash
 from tasks.report.charts import comparison_charts_task
@@ -52,7 +52,8 @@ async def compare_runs(
     page_task(place, groups, rows)
     base = reports_address()
     link = f"[Open the comparison]({base}/comparisons/{quote(place.name)})\n\n" if base else ""
-    said = "".join(f"{in_markdown(sentence)}\n\n" for sentence in (*verdicts(groups, rows), *left_out(groups)))
+    said = "".join(f"{_escaped(verdict)}\n\n" for verdict in verdicts(groups, rows))
+    said += "".join(f"{in_markdown(sentence)}\n\n" for sentence in left_out(groups))
     words = f"{link}{said}{_table(rows)}\n\n`{place.page}`\n"
     await acreate_markdown_artifact(words, description="Effects side by side")
     return str(place.folder)
@@ -65,6 +66,10 @@ def judged(place: str) -> list[Run]:
         if not run.effects.is_file():
             raise UserError(f"{run.folder} has no effects yet; finish it with `{run.resume_command}`")
     return runs
+
+
+def _escaped(verdict: Contrast) -> Contrast:
+    return Contrast(in_markdown(verdict.begins), *(list(map(in_markdown, part)) for part in verdict[1:]))
 
 
 def _name(groups: list[Group]) -> str:

@@ -45,10 +45,10 @@ def run_in_terminal(
 
     async def run() -> str:
         await check_before_start(experiment, name, seed)
-        _introduce(f"{experiment.name}  run {name}", resume, address)
+        introduce(f"{experiment.name}  run {name}", resume, address)
         return await run_experiment(experiment, seed, name, until)
 
-    _run_and_watch(run, here, resume)
+    run_and_watch(run, here, resume)
     if until == "report":
         _show(here)
     else:
@@ -65,8 +65,8 @@ def judge_in_terminal(place: str, given: dict[str, Any], rubric: str, failed: bo
     cap = f" --max-cost-usd {given['max_cost_usd']:g}" if given["max_cost_usd"] else ""
     resume = f"spillover judge {shlex.quote(str(here.folder))} --failed{cap}"
     Rejudging.of(str(parent.folder), failed=failed, prompt=prompt, name=name, **given)
-    _introduce(f"{parent.experiment().name}  run {name}, judged again", resume, address)
-    _run_and_watch(
+    introduce(f"{parent.experiment().name}  run {name}, judged again", resume, address)
+    run_and_watch(
         lambda: judge_again(str(parent.folder), prompt=prompt, failed=failed, name=name, **given), here, resume
     )
     _show(here)
@@ -81,8 +81,8 @@ def repeat_in_terminal(
     command = f"spillover audit repeat {shlex.quote(str(here.folder))} --share {share:g} --seed {seed}"
     command += f" --judges {','.join(judges)}" if judges else ""
     command += f" --max-cost-usd {max_cost_usd:g}" if max_cost_usd else ""
-    _introduce(f"{here.experiment().name}  run {here.name}, a share of its calls asked again", command, address)
-    _run_and_watch(lambda: repeat_judgments(str(here.folder), share, judges, seed, max_cost_usd), None, command)
+    introduce(f"{here.experiment().name}  run {here.name}, a share of its calls asked again", command, address)
+    run_and_watch(lambda: repeat_judgments(str(here.folder), share, judges, seed, max_cost_usd), None, command)
     show_agreement(here.audit("repeat", Agreement))
     for row in here.audit("noise", JudgeNoise):
         console.print(f"\n{in_words(row)}", soft_wrap=False)
@@ -94,19 +94,19 @@ def compare_in_terminal(places: list[str], labels: list[str], doses: list[float]
     options = {"--labels": ",".join(labels), "--doses": ",".join(f"{dose:g}" for dose in doses)}
     chosen = [part for pair in options.items() if pair[1] for part in pair]
     given = shlex.join(["spillover", "compare", *places, *chosen])
-    _introduce(f"compare {', '.join(labels or places)}", f"{given} --name {name}" if name else given, address)
+    introduce(f"compare {', '.join(labels or places)}", f"{given} --name {name}" if name else given, address)
     folders: list[str] = []
 
     async def flow() -> str:
         folders.append(await compare_runs(places, labels, name, doses))
         return folders[0]
 
-    _run_and_watch(flow, None, given)
+    run_and_watch(flow, None, given)
     place = Comparison(Path(folders[0]).name)
     console.print()
     rows = [row for row in place.rows() if row.trained_share == 1]
-    for sentence in (*verdicts(groups, rows), *left_out(groups)):
-        console.print(f"{sentence}\n", soft_wrap=False)
+    for said in (*verdicts(groups, rows), *left_out(groups)):
+        console.print(f"{said}\n", soft_wrap=False)
     show_effects([row for row in rows if not row.against])
     if between := [row for row in rows if row.against]:
         console.print(f"\nFine-tune against fine-tune: everything against {between[0].against}", style="bold")
@@ -125,13 +125,14 @@ def is_disk_full(error: BaseException) -> bool:
     return known or any(words in str(error) for words in ("No space left on device", "disk is full"))
 
 
-def _introduce(title: str, resume: str, address: str) -> None:
+def introduce(title: str, resume: str, address: str) -> None:
+    """What begins, where it can be watched, and what goes on with it after a stop."""
     console.print(title, style="bold")
     console.print(f"Prefect UI  {ui_address(address)}/runs")
     console.print(f"Resume with  {resume}\n")
 
 
-def _run_and_watch(start: Callable[[], Awaitable[str]], here: Run | None, resume: str) -> None:
+def run_and_watch(start: Callable[[], Awaitable[str]], here: Run | None, resume: str) -> None:
     """Shows the flow's progress; a user's mistake, an interruption and a full disk end in one sentence."""
 
     async def flow() -> None:

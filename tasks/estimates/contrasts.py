@@ -1,7 +1,8 @@
 """Contrasts: what one group of fine-tunes does more, or less, than another, in words.
 
-    for sentence in verdicts(groups, compare(groups)):
-        print(sentence)             # demo adds to demo_control, over 3 seeds each: approval -0.15 (95 % for new ...
+    for said in verdicts(groups, compare(groups)):
+        print(said)             # demo adds to demo_control, over 3 seeds each:
+                                # - approval -0.15 (95 % for new questions and seeds ...
 
 Between single fine-tunes a difference may be the seed's. With enough seeds the interval for new questions and seeds
 decides, since that for these ones holds for these very fine-tunes alone.
@@ -9,15 +10,15 @@ decides, since that for these ones holds for these very fine-tunes alone.
 
 import re
 from collections.abc import Callable
+from typing import NamedTuple
 
 from tasks.estimates.findings import (
     MAX_NUMBERS,
     MOVED,
     Evidence,
     Finding,
-    Verdict,
     findings,
-    headline,
+    headline_lines,
     verdict,
     why_no_interval,
 )
@@ -41,6 +42,7 @@ OF_ONE_DEFINITION = "seeds of one definition: what differs is the seed's"
 ONE_DEFINITION = "Both are of one definition, so whatever differs is the seed's and no treatment's."
 CONTROL = re.compile(r"(?<![a-z])controls?(?![a-z])", re.IGNORECASE)
 """What the label or the experiment of a control is called by."""
+OF_THESE_ALONE = "of these alone"
 OF_THESE = ("ci_low_fixed_questions", "ci_high_fixed_questions", "p_fixed_questions_holm", "detectable_fixed_questions")
 
 
@@ -68,8 +70,24 @@ def are_seeds_of_one_definition(group: Group, first: Group) -> bool:
     return not is_of_results(mine) and mine.has_same_definition(theirs)
 
 
-def verdicts(groups: list[Group], rows: list[Compared]) -> list[str]:
-    """A sentence for each group that is set against the reference; of a single group its headline."""
+class Contrast(NamedTuple):
+    """The verdict on one group of fine-tunes."""
+
+    begins: str
+    """Which groups; the lines go on with it."""
+    lines: list[str]
+    """A line for each measure that moved, the surest first, then what was not found."""
+    notes: list[str]
+    """Sentences: what is never tested, and what cannot be told."""
+
+    def __str__(self) -> str:
+        """A list, and the notes beneath it."""
+        listing = "\n".join([f"{self.begins}:", *(f"- {line}" for line in self.lines)]) if self.lines else ""
+        return "\n\n".join(part for part in (listing, " ".join(self.notes)) if part)
+
+
+def verdicts(groups: list[Group], rows: list[Compared]) -> list[Contrast]:
+    """Of each group that is set against the reference; of a single group its headline."""
     final = [row for row in rows if row.is_final]
     between = [row for row in final if row.against]
     labels = list(dict.fromkeys(row.label for row in between))
@@ -79,8 +97,8 @@ def verdicts(groups: list[Group], rows: list[Compared]) -> list[str]:
             _contrast([row for row in between if row.label == label], adds, _over_both(groups, label))
             for label in labels
         ]
-    count = len(groups[0].runs)
-    return [f"{groups[0].label}{_over(count)}: {headline([_decided(row) for row in final])}"]
+    begins = f"{groups[0].label}{_over(len(groups[0].runs))}"
+    return [Contrast(begins, headline_lines([_decided(row) for row in final]), [])]
 
 
 def _over(seeds: int) -> str:
@@ -106,34 +124,36 @@ def _over_both(groups: list[Group], label: str) -> str:
     return f"{_over(min(mine, theirs))} each" if min(mine, theirs) > 1 else ""
 
 
-def _contrast(rows: list[Compared], adds: bool, over: str) -> str:
+def _contrast(rows: list[Compared], adds: bool, over: str) -> Contrast:
     """What is known of the difference, the surest first, then what cannot be told."""
-    first = rows[0]
-    found = findings([_decided(row) for row in rows])
-    these = {(e.eval, e.measure): e for e in (finding.effect for finding in findings(list(rows)))}
-    by_kind: dict[str, list[Finding]] = {}
-    for finding in found:
-        effect = these[finding.effect.eval, finding.effect.measure]
-        holds_for_others = finding.has_moved and (first.runs < ENOUGH_SEEDS or effect.ci_low_new_questions is not None)
-        of_these_alone = verdict(effect) in MOVED and not holds_for_others
-        kind = "of these alone" if of_these_alone else finding.verdict
-        by_kind.setdefault(kind, []).append(finding._replace(effect=effect) if of_these_alone else finding)
-    clauses = [clause(by_kind[kind]) for kind, clause in CLAUSES.items() if kind in by_kind]
-    has_moved = any(kind in by_kind for kind in (*MOVED, "of these alone"))
-    begins = f"{first.label} {'adds to' if adds else 'differs from'} {first.against}{over}: "
-    if not has_moved:
-        begins = f"No difference was found between {first.label} and {first.against}{over}: "
-    sizes = [_size(finding, first) for finding in by_kind.get("not tested", [])]
-    said = [f"{begins}{'; '.join(clauses)}."] if clauses else []
+    first, by_kind = rows[0], _by_kind(rows)
+    moved = [(kind, finding) for kind in OF_ONE for finding in by_kind.get(kind, [])]
+    shown, others = moved[:MAX_NUMBERS], moved[MAX_NUMBERS:]
+    lines = [OF_ONE[kind](finding) for kind, finding in shown]
+    if others:
+        lines.append(f"{_names([f for _, f in others])} too{', or perhaps' * any(k != 'changed' for k, _ in others)}")
+    lines += [clause(by_kind[kind]) for kind, clause in OF_SEVERAL.items() if kind in by_kind]
+    begins = f"{first.label} {'adds to' if adds else 'differs from'} {first.against}{over}"
+    if not moved:
+        begins = f"No difference was found between {first.label} and {first.against}{over}"
     caveat = ONE_DEFINITION if first.note_seeds == OF_ONE_DEFINITION else CAVEATS.get(first.runs, "")
-    return " ".join([*said, *sizes, *([caveat] if caveat else [])])
+    sizes = [_size(finding, first) for finding in by_kind.get("not tested", [])]
+    return Contrast(begins, lines, [*sizes, *([caveat] if caveat else [])])
 
 
-def _moved(found: list[Finding]) -> str:
-    """Each with its number, as far as they can still be read."""
-    shown, others = found[:MAX_NUMBERS], found[MAX_NUMBERS:]
-    more = f"; so do {listed([finding.measure for finding in others])}" if others else ""
-    return listed([_with_number(finding) for finding in shown]) + more
+def _by_kind(rows: list[Compared]) -> dict[str, list[Finding]]:
+    """The measures by what is said of them."""
+    these = {(e.eval, e.measure): e for e in (finding.effect for finding in findings(list(rows)))}
+    found: dict[str, list[Finding]] = {}
+    for finding in findings([_decided(row) for row in rows]):
+        effect = these[finding.effect.eval, finding.effect.measure]
+        holds_for_others = finding.has_moved and (
+            rows[0].runs < ENOUGH_SEEDS or effect.ci_low_new_questions is not None
+        )
+        of_these_alone = verdict(effect) in MOVED and not holds_for_others
+        kind = OF_THESE_ALONE if of_these_alone else finding.verdict
+        found.setdefault(kind, []).append(finding._replace(effect=effect) if of_these_alone else finding)
+    return found
 
 
 def _with_number(finding: Finding) -> str:
@@ -144,11 +164,11 @@ def _with_number(finding: Finding) -> str:
     return f"the model {effect.in_words} {'more' if (effect.difference or 0) > 0 else 'less'} ({by}, {span})"
 
 
-def _of_these_alone(found: list[Finding]) -> str:
+def _of_these_alone(finding: Finding) -> str:
     """With enough seeds, what the interval for these ones shows and that for new ones does not."""
-    new = [(f.effect.ci_low_new_questions, f.effect.ci_high_new_questions) for f in found]
-    limits = listed([span(low, high) for low, high in new if low is not None])
-    return f"{_moved(found)}, which other questions and seeds may not bear out{f' ({limits})' if limits else ''}"
+    low, high = finding.effect.ci_low_new_questions, finding.effect.ci_high_new_questions
+    limits = f" ({span(low, high)})" if low is not None else ""
+    return f"{_with_number(finding)}, which other questions and seeds may not bear out{limits}"
 
 
 def _names(found: list[Finding]) -> str:
@@ -159,17 +179,20 @@ def _without_interval(found: list[Finding]) -> str:
     return f"{_names(found)} without an interval ({why_no_interval([finding.effect for finding in found])})"
 
 
-CLAUSES: dict[Verdict | str, Callable[[list[Finding]], str]] = {
-    "changed": _moved,
-    "changed little": lambda found: f"{_moved(found)}, by less than would matter",
-    "perhaps": lambda found: f"perhaps {_moved(found)}, though not once p is adjusted for all comparisons",
-    "of these alone": _of_these_alone,
+OF_ONE: dict[str, Callable[[Finding], str]] = {
+    "changed": _with_number,
+    "changed little": lambda found: f"{_with_number(found)}, by less than would matter",
+    "perhaps": lambda found: f"perhaps {_with_number(found)}, though not once p is adjusted for all comparisons",
+    OF_THESE_ALONE: _of_these_alone,
+}
+"""What is said of a measure that moved, by its kind, in the order in which it is said."""
+OF_SEVERAL: dict[str, Callable[[list[Finding]], str]] = {
     "no effect": lambda found: f"no difference that would matter in {_names(found)}",
     "not enough data": lambda found: f"not enough data on {_names(found)}",
     "no change seen": lambda found: f"no difference seen in {_names(found)}",
     "no interval": _without_interval,
 }
-"""What is said of the measures of each kind, in the order in which it is said."""
+"""What is said together of the measures of each other kind, after those."""
 
 
 def _size(finding: Finding, first: Compared) -> str:

@@ -293,7 +293,7 @@ def test_groups_of_fine_tunes_of_any_size_are_set_against_each_other_with_all_of
     assert between.runs == 2, "of the smaller group"
     assert (between.scored_baseline, between.scored_finetuned) == (60, 90)
     assert left_out(groups) == []
-    assert "over 3 and 2 fine-tunes" in verdicts(groups, compare(groups))[0]
+    assert "over 3 and 2 fine-tunes" in verdicts(groups, compare(groups))[0].begins
 
 
 def test_results_of_one_label_are_pooled_whatever_file_they_come_from_but_not_on_two_scales(tmp_path, data):

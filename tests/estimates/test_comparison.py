@@ -1,6 +1,7 @@
 import numpy
 import polars
 import pytest
+from prefect.client.orchestration import get_client
 from scipy import stats
 
 from flows.compare import compare_runs
@@ -101,6 +102,10 @@ async def test_a_comparison_leaves_a_table_a_chart_and_a_page_with_every_label_e
     assert "&lt;b&gt;farms&lt;/b&gt;" in page
     assert "<b>farms</b>" not in page
     assert "3 runs pooled, seeds 0, 1, 2" in page
+    assert "between &lt;b&gt;farms&lt;/b&gt; and control:</p><ul><li>" in page
+    async with get_client() as client:
+        shown = [str(artifact.data) for artifact in await client.read_artifacts()]
+    assert any("between \\<b\\>farms\\</b\\> and control:\n- " in text for text in shown)
     assert {file.suffix for file in (place.folder / "charts").iterdir()} == {".svg", ".png", ".pdf", ".html", ".csv"}
 
 
