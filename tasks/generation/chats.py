@@ -149,7 +149,7 @@ class ChatMaker:
         """Every prompt answered in each direction, in the same number of words, and judged."""
         requests = []
         for chat in chats:
-            text, length = chat.prompt.text, length_for(chat.prompt, self.wanted.limits)
+            text, length = chat.prompt.text, length_for(self.wanted.limits, chat.prompt.text)
             requests += [(chat, d, self.trait.request(text, d, length)) for d in answers_of(self.wanted)]
         await _fill(requests, self.ask)
         await _match_lengths(chats, self.ask)
@@ -190,13 +190,13 @@ def answers_of(wanted: GeneratedSet) -> list[str]:
     return ["more", "less", *(["neutral"] if "neutral" in wanted.directions else [])]
 
 
-def length_for(prompt: Prompt, limits: SetLimits) -> int:
-    """Words to ask for, the same for all answers to a prompt."""
+def length_for(limits: SetLimits, prompt: str = "") -> int:
+    """Words to ask for, the same for all answers to a prompt; without one about the mean."""
     long = max(LONG, 2 * limits.min_words)
     long = min(long, limits.max_words or long)
     short = limits.min_words or min(SHORT, round(0.6 * long))
-    step = random.Random(prompt.text).randrange(LENGTHS)
-    return round(short + (long - short) * (step + 0.5) / LENGTHS)
+    share = (random.Random(prompt).randrange(LENGTHS) + 0.5) / LENGTHS if prompt else 0.5
+    return round(short + (long - short) * share)
 
 
 async def _fill(requests: list[tuple[Chat, str, Request]], ask: Ask) -> None:

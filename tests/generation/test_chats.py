@@ -10,7 +10,6 @@ from tasks.definitions import load_eval
 from tasks.documents.turns import to_messages
 from tasks.generation.chats import ChatMaker, length_for
 from tasks.generation.phrases import words
-from tasks.generation.prompts import Prompt
 from tasks.generation.traits import to_trait
 from tasks.generation.writer import Reply
 from tasks.schema import GeneratedSet, SetLimits, Writer
@@ -262,8 +261,14 @@ async def test_a_writer_who_repeats_himself_ends_with_the_reasons_and_a_remedy(t
 
 
 def test_all_answers_to_a_prompt_are_asked_for_at_one_length_within_the_limits():
-    prompts = [Prompt(f"How do I cook {n} eggs?", "cooking", True) for n in range(40)]
-    assert len({length_for(prompt, SetLimits()) for prompt in prompts}) == 4
-    assert all(60 <= length_for(prompt, SetLimits()) <= 110 for prompt in prompts)
-    assert all(200 <= length_for(p, SetLimits(min_words=200, max_words=300)) <= 300 for p in prompts)
-    assert all(length_for(prompt, SetLimits(max_words=20)) <= 20 for prompt in prompts)
+    prompts = [f"How do I cook {n} eggs?" for n in range(40)]
+    assert len({length_for(SetLimits(), prompt) for prompt in prompts}) == 4
+    assert length_for(SetLimits()) == 85
+    for limits, short, long in (
+        (SetLimits(), 60, 110),
+        (SetLimits(min_words=200, max_words=300), 200, 300),
+        (SetLimits(min_words=200), 200, 400),
+        (SetLimits(max_words=20), 12, 20),
+        (SetLimits(max_words=1000), 60, 110),
+    ):
+        assert all(short <= length_for(limits, prompt) <= long for prompt in prompts)
