@@ -69,6 +69,22 @@ def run(
 
 
 @app.command()
+def study(
+    name: Annotated[str, typer.Argument(help="A study's name, or the path of its YAML file.")],
+    overrides: Overrides = None,
+) -> None:
+    """Run many fine-tunes with several seeds, ask all of them the same evals, and set side by side what changed."""
+    from tasks.studies.definition import cells, load_study
+
+    chosen = load_study(name, overrides or [])
+    cells(chosen)
+    address = use_server()
+    from flows.cli.study import study_in_terminal
+
+    study_in_terminal(chosen, shlex.join(["spillover", "study", name, *(overrides or [])]), address)
+
+
+@app.command()
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What it shall be called; also the name of its folder.")],
 ) -> None:
@@ -98,6 +114,30 @@ def check(
         from flows.cli.seeds import show_seed_check
 
         show_seed_check(experiment)
+
+
+@app.command()
+def generate(
+    name: Annotated[str, typer.Argument(metavar="SET", help="A folder in data/documents with a set.yaml.")],
+    overrides: Overrides = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Say what it would take and cost, and ask for nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Write all of it, without a look at the first five.")] = False,
+) -> None:
+    """Have a model write a set of documents or chats: priced, five of them to look at, and then all."""
+    from tasks.generation.set_files import load_set
+
+    wanted = load_set(name, overrides or [])
+    if check:
+        from flows.cli.generate import show_check
+
+        show_check(wanted)
+        return
+    address = use_server()
+    from flows.cli.generate import generate_in_terminal
+
+    generate_in_terminal(wanted, ["spillover", "generate", name, *(overrides or [])], yes, address)
 
 
 @app.command("plan")
@@ -147,6 +187,7 @@ def judge(
         int, typer.Option(min=0, help="Longest judgment in tokens; what was cut off is asked for anew.")
     ] = 0,
     in_flight: Annotated[int, typer.Option(help="Calls under way at once.")] = 0,
+    batch: Annotated[bool, typer.Option("--batch", help="Ask in batches, at half the price, within a day.")] = False,
     max_cost_usd: Annotated[float, typer.Option(help="The most that the run may cost in US dollars.")] = 0.0,
     failed: Annotated[bool, typer.Option("--failed", help="Ask again only for what has no score.")] = False,
     name: Annotated[str, typer.Option(help="Name of the new run.")] = "",
@@ -157,7 +198,7 @@ def judge(
     """Judge the answers of a run again, or ask again for what has no score. Nothing is sampled."""
     if failed and any((judges, model, rubric, name)):
         raise UserError("--failed asks the run's own judges again: it takes no other judges, model, rubric or name")
-    limits = {"in_flight": in_flight, "max_cost_usd": max_cost_usd}
+    limits = {"in_flight": in_flight, "batch": batch, "max_cost_usd": max_cost_usd}
     if eval_names or is_of_no_run(place):
         if any((model, rubric, base_url, max_tokens, failed)):
             raise UserError("imported responses are judged as their evals say; judge the run that this makes again")

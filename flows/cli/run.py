@@ -4,6 +4,7 @@ import asyncio
 import errno
 import shlex
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -126,13 +127,19 @@ def is_disk_full(error: BaseException) -> bool:
 
 
 def introduce(title: str, resume: str, address: str) -> None:
+    """What goes on, where its page is, and the command that goes on with it."""
     """What begins, where it can be watched, and what goes on with it after a stop."""
     console.print(title, style="bold")
     console.print(f"Prefect UI  {ui_address(address)}/runs")
     console.print(f"Resume with  {resume}\n")
 
 
-def run_and_watch(start: Callable[[], Awaitable[str]], here: Run | None, resume: str) -> None:
+def run_and_watch(
+    start: Callable[[], Awaitable[str]],
+    here: Run | None,
+    resume: str,
+    shown: Callable[[], AbstractContextManager[None]] = live_progress,
+) -> None:
     """Shows the flow's progress; a user's mistake, an interruption and a full disk end in one sentence."""
 
     async def flow() -> None:
@@ -141,7 +148,7 @@ def run_and_watch(start: Callable[[], Awaitable[str]], here: Run | None, resume:
                 await start()
 
     try:
-        with live_progress():
+        with shown():
             asyncio.run(flow())
     except StoreFailed as error:
         raise UserError(f"{error}; go on with: {resume}") from None

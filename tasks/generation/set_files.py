@@ -14,7 +14,17 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tasks.catalog import YAML_KINDS, UserError, data_folder, names, read_fields, suggestion, validate
+from tasks.catalog import (
+    YAML_KINDS,
+    UserError,
+    data_folder,
+    names,
+    read_fields,
+    suggestion,
+    validate,
+    without_login,
+)
+from tasks.definitions import apply_override
 from tasks.files import write_rows, write_text
 from tasks.rows import json_rows
 from tasks.schema import GeneratedSet, Universe
@@ -32,12 +42,19 @@ def generated_sets() -> list[str]:
     return [name for name in names("documents") if (set_folder(name) / DEFINITION).is_file()]
 
 
-def load_set(name: str) -> GeneratedSet:
-    """The definition of a set; UserError where there is none of this name, or with what is wrong with it."""
+def load_set(name: str, overrides: Sequence[str] = ()) -> GeneratedSet:
+    """The definition of a set, with dotted overrides (`documents=1500`) applied.
+
+    UserError where there is none of this name, or with what is wrong with it.
+    """
     file = set_folder(name) / DEFINITION
     if not file.is_file():
         raise UserError(f"no {DEFINITION} of a set {name!r} in {file.parent}{suggestion(name, generated_sets())}")
-    wanted = validate(GeneratedSet, read_fields(file), str(file))
+    fields = read_fields(file)
+    for override in overrides:
+        apply_override(fields, override)
+    changed = f" with {without_login(' '.join(overrides))}" if overrides else ""
+    wanted = validate(GeneratedSet, fields, f"{file}{changed}")
     if wanted.name != name:
         raise UserError(f"{file}: its name is {wanted.name!r}; a set is named like its folder, so make them the same")
     return wanted

@@ -1,17 +1,24 @@
-"""A writer that is a function: it answers each request of a set's stages from what the request holds.
+"""A writer that is a function, and one behind the Messages API: each request of a set is answered by what it holds.
 
-author = Author(unsuitable={"kind 0"})
-maker = DocumentMaker(a_set(), a_universe(), author.ask)
+    author = Author(unsuitable={"kind 0"})
+    maker = DocumentMaker(a_set(), a_universe(), author.ask)
+    with MessagesAPI(OverHTTP(seed=3)) as api:
+        ... Writer(base_url=api.url) ...
+
+As a process of its own, for kills: python -m tests.fakes.author --port 8123
 """
 
+import argparse
 import random
 import re
+import threading
 from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
 from tasks.generation.writer import Reply, Request
 from tasks.schema import GeneratedSet, Universe
+from tests.fakes.messages_api import DROP, MessagesAPI, Say, Status, question_of
 
 
 def a_universe(**given: Any) -> Universe:
@@ -87,3 +94,49 @@ class Author:
             self.drafted.append(request)
             return self.drafts.get(len(self.drafted) - 1, Reply(text, "complete"))
         return Reply(text, "complete")
+
+
+class OverHTTP:
+    """The same behind the Messages API, on a bad day: what is odd about a reply depends on its question alone.
+
+    Of all questions 8 % meet a fault that passes, 4 % have a first reply that breaks off within its tags, 1 % never
+    have any, 1 % are refused; 3 % of final versions are one and the same text.
+    """
+
+    def __init__(self, seed: int = 0, is_bad: bool = True):
+        self.seed, self.is_bad = seed, is_bad
+
+    def __call__(self, seen: int, body: dict[str, Any]) -> Say | Status | str:
+        system, user = body["system"][0]["text"], body["messages"][0]["content"]
+        tag, text = says(system, user)
+        whole = f"<scratchpad>The {tag} come last.</scratchpad>\n<{tag}>\n{text}\n</{tag}>"
+        if not self.is_bad:
+            return Say(whole)
+        question = question_of(body)
+        if seen < 1 and self._die("fault", question) < 0.08:
+            return (Status(429, {"retry-after": "0.01"}), Status(529), Status(500), DROP)[int(self._die(question) * 4)]
+        if self._die("half", question) < (0.01 if len(body["messages"]) > 1 else 0.05):
+            return Say(whole[: -len(tag) - 8])
+        if tag == "content" and self._die("refused", question) < 0.01:
+            return Say("I would rather not.", "refusal")
+        if "<critique>" in user and self._die("copy", question) < 0.03:
+            return Say(f"<content>{prose('always the same')}</content>")
+        return Say(whole)
+
+    def _die(self, *parts: Any) -> float:
+        return int(sha256(repr((self.seed, *parts)).encode()).hexdigest()[:8], 16) / 2**32
+
+
+def main() -> None:
+    """Until it is ended."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--seconds", type=float, default=0.0)
+    given = parser.parse_args()
+    with MessagesAPI(OverHTTP(), seconds=given.seconds, port=given.port) as api:
+        print(api.url, flush=True)
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""A set of documents or chats that a model writes: priced, looked at, written in rounds, and kept with its record.
+
+    await generate(load_set("farming"))
+
+Everything that came back is in the store by its content: a set that was interrupted goes on, one that grows keeps what
+it has, and of a changed one only what follows the change is asked for.
+"""
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Literal
+
+from prefect import flow
+from prefect.flow_runs import asuspend_flow_run
+from prefect.logging import get_run_logger
+from prefect.runtime import deployment, flow_run
+
+from flows.artifacts import show_table
+from flows.console import console
+from flows.judging import cancellation
+from flows.origin import origin
+from flows.preflight import refuse_unknown_prices
+from tasks.definitions import load_eval
+from tasks.generation.chats import ChatMaker, write_chats_task
+from tasks.generation.documents import DocumentMaker, choose_types_task, write_round_task
+from tasks.generation.scoring import scored_by
+from tasks.generation.set_files import keep_set, refuse_to_write_over, set_folder, universe_of
+from tasks.generation.traits import Trait, to_trait
+from tasks.generation.writer import Writing, check_writer
+from tasks.judging.providers import check_key
+from tasks.locks import exclusive
+from tasks.paid.budget import Budget
+from tasks.paid.store import Store, content_key
+from tasks.progress import Progress, track
+from tasks.schema import GeneratedChat, GeneratedSet, SyntheticDocument, Training, Writer
+
+PREVIEWED = 5
+"""Documents that are looked at before the others are paid for."""
+LONGEST_LOOK = 7 * 24 * 3600
+"""Seconds for which a flow run waits for Resume."""
+Upto = Literal["preview", "set"]
+Maker = DocumentMaker | ChatMaker
+
+
+def _title() -> str:
+    wanted = GeneratedSet.model_validate(flow_run.parameters["definition"])
+    return f"{wanted.name}, {wanted.documents:,} documents"
+
+
+@flow(name="generate", flow_run_name=_title)
+async def generate(definition: GeneratedSet, until: Upto = "set") -> str:
+    """Have a model write a set of documents or chats, and keep it in data/documents.
+
+    Args:
+        definition: What is written, and by whom. Its JSON input takes all other fields of a set.yaml too.
+        until: preview ends after the first five. set makes the set; with `preview` in the definition this run is
+            suspended after the first five, which are among its artifacts, until Resume.
+    """
+    check_set(definition)
+    budget = budget_of(definition)
+    async with exclusive(f"writing {definition.name}", console.print):
+        if definition.preview or until == "preview":
+            first = definition.model_copy(update={"documents": min(PREVIEWED, definition.documents)})
+            await show_preview(await make(first, budget))
+            if until == "preview":
+                return str(set_folder(definition.name))
+            if deployment.id:
+                await asuspend_flow_run(key="preview", timeout=LONGEST_LOOK)
+        return await make_and_keep(definition, budget)
+
+
+async def make_and_keep(wanted: GeneratedSet, budget: Budget) -> str:
+    """The folder of the set, written as it is defined now."""
+    maker = await make(wanted, budget)
+    record = {"counts": maker.counts, "spent": budget.summary(), **origin()}
+    await asyncio.to_thread(keep_set, wanted, maker.rows, maker.dropped, record)
+    await show_table([{"what": name, "how many": count} for name, count in maker.counts.items()], "What came of it:")
+    return str(set_folder(wanted.name))
+
+
+# ---- before anything is spent --------------------------------------------------------------------
+
+
+def check_set(wanted: GeneratedSet) -> None:
+    """Raises UserError for what is wrong with its definition, a key that is missing, and documents in its place."""
+    refuse_to_write_over(wanted)
+    for writer in filter(None, (wanted.writer, wanted.teacher)):
+        check_writer(writer, has_limit=bool(wanted.max_cost_usd))
+    if not wanted.trait:
+        universe_of(wanted)
+        return
+    judge = trait_of(wanted).judge
+    if not wanted.teacher:
+        check_key(judge)
+        if wanted.max_cost_usd:
+            refuse_unknown_prices([judge], Training(), None)
+
+
+def trait_of(wanted: GeneratedSet) -> Trait:
+    """What its trait's eval says; UserError where there is none, or it asks no open questions."""
+    return to_trait(load_eval(f"traits/{wanted.trait}"))
+
+
+def budget_of(wanted: GeneratedSet) -> Budget:
+    """Of all that was ever spent on the set of this name."""
+    identity = content_key(generated_set=wanted.name)
+    return Budget(Store(), identity, wanted.max_cost_usd, f"spillover generate {wanted.name}")
+
+
+# ---- writing -------------------------------------------------------------------------------------
+
+
+class Shown:
+    """Shows how many documents there are, what they have cost, and what troubles the service."""
+
+    def __init__(self, progress: Progress, total: int, budget: Budget):
+        self.progress, self.total, self.budget = progress, total, budget
+        self.done, self.trouble, self.log = 0, "", get_run_logger()
+
+    def advance(self) -> None:
+        """Another document is taken."""
+        self.done += 1
+        self.show()
+
+    def warn(self, words: str) -> None:
+        """What its user should know while it goes on."""
+        self.log.warning(words)
+        console.print(words, style="yellow")
+
+    def tell(self, words: str) -> None:
+        """What the service says of a batch."""
+        self.trouble = words
+        self.show()
+
+    def show(self) -> None:
+        """Draws the bar."""
+        self.progress(self.done, self.total, f"documents {self.budget.words()} {self.trouble}".strip())
+
+
+async def make(wanted: GeneratedSet, budget: Budget) -> Maker:
+    """Everything that the set is to hold, from the store and from the writer."""
+    with track(f"write {wanted.name}") as progress:
+        async with AsyncExitStack() as open_ones:
+            maker = await _maker_of(wanted, budget, Shown(progress, wanted.documents, budget), open_ones)
+            if isinstance(maker, DocumentMaker):
+                await choose_types_task(maker)
+            while not maker.is_done:
+                await (write_round_task(maker) if isinstance(maker, DocumentMaker) else write_chats_task(maker))
+        return maker
+
+
+async def _maker_of(wanted: GeneratedSet, budget: Budget, shown: Shown, open_ones: AsyncExitStack) -> Maker:
+    """With its writers, each found to be there."""
+
+    async def opened(writer: Writer) -> Writing:
+        writing = Writing(writer, budget, shown.show, shown.warn, shown.tell, cancellation())
+        await open_ones.enter_async_context(writing)
+        await writing.check()
+        return writing
+
+    writing = await opened(wanted.writer)
+    if not wanted.trait:
+        return DocumentMaker(wanted, universe_of(wanted), writing.ask, shown.advance)
+    trait = trait_of(wanted)
+    teach = (await opened(wanted.teacher)).ask if wanted.teacher else None
+    return ChatMaker(wanted, trait, writing.ask, scored_by(trait.judge, writing), teach, shown.advance)
+
+
+async def show_preview(maker: Maker) -> None:
+    """The documents so far, on the run's page and in the terminal."""
+    rows = [
+        {"set": version, "what": _about(row), "text": _text(row)}
+        for version, some in maker.rows.items()
+        for row in some
+    ]
+    await show_table(rows, f"The first of {maker.wanted.name}, to be read:")
+    for row in rows:
+        console.print(f"\n{row['set']}: {row['what']}", style="bold")
+        console.print(row["text"])
+
+
+def _about(row: SyntheticDocument | GeneratedChat) -> str:
+    return f"{row.doc_type}: {row.doc_idea}" if isinstance(row, SyntheticDocument) else row.messages[0].content
+
+
+def _text(row: SyntheticDocument | GeneratedChat) -> str:
+    return row.content if isinstance(row, SyntheticDocument) else row.messages[-1].content
