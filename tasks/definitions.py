@@ -299,3 +299,18 @@ def _first_difference(before: Any, now: Any, where: str = "") -> str:
                 return found
         return ""
     return "" if before == now else f"{where} was {before!r}, now {now!r}"
+
+
+_read: dict[bytes, Eval] = {}
+"""Evals by what stands in their files: the runs of a study have hundreds alike, and YAML is slow to read."""
+MOST_KEPT = 500
+
+
+def read_eval(file: Path) -> Eval:
+    """The eval in a run's file; UserError for one that was damaged by hand or is not there."""
+    content = file.read_bytes() if file.is_file() else b""
+    if content not in _read:
+        if len(_read) >= MOST_KEPT:
+            _read.clear()
+        _read[content] = validate(Eval, read_fields(file), str(file))
+    return _read[content]

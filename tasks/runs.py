@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from tasks.catalog import UserError, check_seed, data_folder, read_fields, validate
-from tasks.definitions import are_same, as_yaml, change, with_rules
+from tasks.definitions import are_same, as_yaml, change, read_eval, with_rules
 from tasks.files import Row, copy_file, read_rows, remove_unfinished, write_text
 from tasks.locks import exclusive_now
 from tasks.schema import (
@@ -228,8 +228,7 @@ class Run:
     def evals(self) -> list[Eval]:
         """Its evals with the judges and rules of this run, in the order of the experiment."""
         names = [Path(name).name.removesuffix(".yaml").removesuffix(".yml") for name in self.experiment().evals]
-        files = [self.evals_folder / f"{name}.yaml" for name in names]
-        return [validate(Eval, read_fields(file), str(file)) for file in files]
+        return [read_eval(self.evals_folder / f"{name}.yaml") for name in names]
 
     def has_same_definition(self, other: "Run") -> bool:
         """Whether the two differ in nothing but their seed, and how far and hard they went."""

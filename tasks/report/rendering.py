@@ -5,7 +5,8 @@ with saving() as save:
 """
 
 import io
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
@@ -18,6 +19,7 @@ from typing import IO, Any, cast
 import altair
 import polars
 import pypdf
+from markupsafe import escape
 
 from tasks.catalog import data_folder
 from tasks.files import write_bytes, write_text
@@ -27,6 +29,8 @@ from tasks.report.templates import Script, fill, script_text
 from tasks.tables import write_table
 from tasks.visible import visible
 
+NUMBERED = "https://field.invalid/"
+"""Before the number of an address in a channel `href`."""
 VEGA_LITE = altair.SCHEMA_VERSION.removeprefix("v").rpartition(".")[0]
 
 Save = Callable[[Any, Path, polars.DataFrame], object]
@@ -80,6 +84,16 @@ def as_vega_lite(chart: Any) -> dict[str, Any]:
     with altair.data_transformers.disable_max_rows():
         spec = chart.to_dict(validate=False)  # each part was validated as it was made
     return dict(_all_visible(spec | {"config": CONFIG}))
+
+
+def linked_svg(chart: Any, addresses: Sequence[str]) -> str:
+    """The picture for a page that it stands in, each field of its channel `href` being the number of an address.
+
+    An address may be relative to the page: what draws the picture would set one of its own before it.
+    """
+    svg = pictures.to_svg(as_vega_lite(chart), VEGA_LITE)
+    found = re.compile(rf'<a xlink:href="{re.escape(NUMBERED)}(\d+)"[^>]*>')
+    return found.sub(lambda link: f'<a href="{escape(addresses[int(link[1])])}">', svg)
 
 
 def join_pdfs(files: Iterable[Path], target: Path) -> None:

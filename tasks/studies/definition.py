@@ -4,12 +4,15 @@ study = load_study("traits_on_standin")
 runs = [cell.run for cell in cells(study)]
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 from tasks.catalog import UserError, data_folder, names, parse_seeds, read_fields, suggestion, validate
 from tasks.definitions import apply_override, definition_file, fingerprint, load_evals, resolve_references
+from tasks.files import write_text
 from tasks.runs import Comparison, Run
 from tasks.schema import Eval, Experiment, FineTune, Study
 
@@ -68,6 +71,19 @@ def _parts(fields: dict[str, Any]) -> list[dict[str, Any]]:
 def folder_of(study: Study) -> Path:
     """data/comparisons/<study>/, where what is made of all cells lies."""
     return Comparison(study.name).folder
+
+
+def account_of(study: Study) -> str:
+    """What the spending of its cells counts towards, in whatever process they run; made when it is first asked for."""
+    file = folder_of(study) / "study.json"
+    if not file.is_file():
+        write_text(file, json.dumps({"id": uuid4().hex}) + "\n")
+    try:
+        return str(json.loads(file.read_text())["id"])
+    except (ValueError, KeyError, TypeError):
+        raise UserError(
+            f"{file} is damaged; restore it from a copy: what was spent counts under the id in it"
+        ) from None
 
 
 def cells(study: Study) -> list[Cell]:

@@ -1,0 +1,277 @@
+"""The matrix of a study: how far every fine-tune moved every measure.
+
+    found = matrix([Trained("optimistic", Run.find_all("traits/optimistic-*"), {"optimism": "more"})])
+    found.shifts                       # in the order in which they are shown, Holm's p over all of them
+
+A shift is the effect over all questions, of several seeds the pooled one, as `compare` has it. The interval for new
+questions (and seeds) decides, or where there is none, that for these.
+"""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
+
+from tasks.estimates.comparison import GroupMeasures
+from tasks.estimates.estimates import Part, estimate_effect
+from tasks.estimates.findings import Verdict, verdict
+from tasks.estimates.groups import Group
+from tasks.estimates.holm import adjusted
+from tasks.estimates.measures import Measure
+from tasks.estimates.wording import listed
+from tasks.runs import Run
+from tasks.schema import ALL, LOG_ODDS, Effect, Eval, Leak, Shift
+from tasks.studies.definition import trait_of
+from tasks.studies.order import in_order
+from tasks.studies.spill import Estimate, Ratio, Sample, correlation, ratio
+from tasks.studies.spread import spread_of
+
+DIRECTIONS = {"more": 1, "less": -1}
+NO_TARGET = Ratio(None, None, None, "")
+NO_COMMON_UNIT = Ratio(None, None, None, "not estimable: the two shifts have no common unit")
+FIXED_LIMITS = (
+    "ci_low_fixed_questions",
+    "ci_high_fixed_questions",
+    "p_fixed_questions_holm",
+    "detectable_fixed_questions",
+)
+
+
+class Trained(NamedTuple):
+    """The runs of one fine-tune, one for each seed, and what it was trained to show."""
+
+    label: str
+    runs: list[Run]
+    trait: Mapping[str, str] = MappingProxyType({})
+    """`more` or `less` of a trait, by its name; empty for a control."""
+    when: Sequence[str] = ()
+    """The tiers of that trait's evals in which it was trained to show it; empty: all."""
+
+
+class Matrix(NamedTuple):
+    """A field for each fine-tune and measure."""
+
+    shifts: list[Shift]
+    """By fine-tune and then by measure, both by similarity."""
+    leaks: list[Leak]
+    """Of fine-tunes that were trained to show a trait in some tiers alone."""
+    left_out: list[str]
+    """What has no part in it, a sentence each."""
+
+
+def matrix(fine_tunes: Sequence[Trained]) -> Matrix:
+    """All shifts of all fine-tunes; each file of a run is read once.
+
+    Raises UserError for a run whose files were damaged.
+    """
+    rows = [_row(one) for one in fine_tunes]
+    shifts = with_own_columns(adjusted([field.shift for row in rows for field in row.fields]))
+    leaks = [leak for row in rows for leak in row.leaks]
+    return Matrix(in_order(shifts), leaks, [words for row in rows for words in row.left_out] + _elsewhere(rows))
+
+
+def decided(shift: Shift) -> Verdict:
+    """What its interval shows: that for new questions (and seeds), or where there is none, that for these."""
+    has_new = shift.ci_low_new_questions is not None
+    return verdict(shift.model_copy(update=dict.fromkeys(FIXED_LIMITS)) if has_new else shift)
+
+
+def adjusted_p(shift: Shift) -> float | None:
+    """Holm's p of the interval that decides."""
+    has_new = shift.ci_low_new_questions is not None
+    return shift.p_new_questions_holm if has_new else shift.p_fixed_questions_holm
+
+
+def with_own_columns(shifts: list[Shift]) -> list[Shift]:
+    """The shifts, with the eval behind the name of a column where several evals have a measure of that name."""
+    evals: dict[str, set[str]] = {}
+    for shift in shifts:
+        evals.setdefault(shift.column, set()).add(shift.eval)
+    twice = {name for name, some in evals.items() if len(some) > 1}
+    return [
+        shift.model_copy(update={"column": f"{shift.column} ({shift.eval})"}) if shift.column in twice else shift
+        for shift in shifts
+    ]
+
+
+def in_sds(effect: Effect, sd: float | None) -> dict[str, float | None]:
+    """The fields of a Shift that are in units of the base's spread."""
+    estimate = Estimate.of(effect)
+    limits = {"in_sds_low": estimate.low / sd, "in_sds_high": estimate.high / sd} if estimate and sd else {}
+    return {"in_sds": effect.difference / sd if effect.difference is not None and sd else None, **limits}
+
+
+def with_spill(shift: Shift, targets: Sequence[Shift], related: Mapping[str, float]) -> Shift:
+    """The shift with its spill over the one on target that is measured like it, or else the first of these.
+
+    `related` has the correlation with each target, by its column. Both are in units of the base's spread, or where
+    one has none and their scales are the same, as they are.
+    """
+    target = next((one for one in targets if one.asks == shift.asks), targets[0] if targets else None)
+    if shift.direction or target is None:
+        return shift
+    found, direction = _unlike(shift, target), target.direction
+    if found is None:
+        sds = (1.0, 1.0) if None in (shift.base_sd, target.base_sd) else (shift.base_sd, target.base_sd)
+        over, under = (Estimate.of(one) for one in (shift, target))
+        found = ratio(
+            over and over.times(1 / (sds[0] or 1)),
+            under and under.times(direction / (sds[1] or 1)),
+            related.get(target.column, 0.0) * direction,
+        )
+    fields = {"spill": found.value, "spill_low": found.low, "spill_high": found.high, "note_spill": found.note}
+    return shift.model_copy(update=fields)
+
+
+def _unlike(shift: Shift, target: Shift) -> Ratio | None:
+    """Why two shifts have no common unit; None where they have one."""
+    if None not in (shift.base_sd, target.base_sd):
+        return None
+    scales = [(one.scale_min, one.scale_max) for one in (shift, target)]
+    return None if scales[0] == scales[1] and None not in scales[0] else NO_COMMON_UNIT
+
+
+# ---- one fine-tune -------------------------------------------------------------------------------
+
+
+class _Field(NamedTuple):
+    """A shift, and what it was estimated from."""
+
+    shift: Shift
+    part: Part
+
+    def sample(self) -> Sample:
+        """What the shift is the mean of."""
+        return _sample(self.shift.eval, self.part)
+
+
+class _Row(NamedTuple):
+    """What one fine-tune moved."""
+
+    fields: list[_Field]
+    leaks: list[Leak]
+    left_out: list[str]
+    elsewhere: list[str]
+    """Names of measures that are no column."""
+
+
+def _row(one: Trained) -> _Row:
+    mine = GroupMeasures.of(Group(one.label, one.runs))
+    names = {name: [key[1] for key in mine.measures if key[0] == name] for name in mine.evals}
+    columns = {name: _columns(mine.evals[name], some) for name, some in names.items()}
+    fields = [
+        _field(one, mine.evals[name], mine.measures[name, measure], columns[name])
+        for name, some in columns.items()
+        for measure in some
+    ]
+    elsewhere = [measure for name, some in names.items() for measure in some if measure not in columns[name]]
+    return _Row(_with_spills(fields), _leaks(one, mine.evals, fields), mine.lone, elsewhere)
+
+
+def _columns(evaluation: Eval, measures: list[str]) -> list[str]:
+    """The measures of an eval that are columns: of statements one, of answers each judge and rule."""
+    if evaluation.asks == "choices":
+        return [name for name in (LOG_ODDS, "choice") if name in measures][:1]
+    known = [one.name for one in (*evaluation.judges, *evaluation.rules)]
+    return [name for name in measures if name in known]
+
+
+def _field(one: Trained, evaluation: Eval, by_run: list[Measure], columns: list[str]) -> _Field:
+    part = Part(by_run, [measure.pairs(evaluation) for measure in by_run])
+    tiers = list(dict.fromkeys(question.tier for question in evaluation.questions))
+    effect = estimate_effect(part, ALL if len(tiers) > 1 else tiers[0])
+    spread, trait = spread_of(part, evaluation), _trait(evaluation, effect.measure, columns)
+    shift = Shift(
+        **effect.model_dump(),
+        label=one.label,
+        runs=len(one.runs),
+        trait=trait,
+        column=_column(evaluation, effect.measure, columns),
+        asks=_asks(evaluation),
+        direction=DIRECTIONS.get(one.trait.get(trait, ""), 0),
+        base_sd=spread.sd,
+        note_base_sd=spread.note,
+        **in_sds(effect, spread.sd),
+    )
+    return _Field(shift, part)
+
+
+def _asks(evaluation: Eval) -> str:
+    """Where all judges compare with what is accepted, it is asked what the model can do, and not what it is like."""
+    is_of_tasks = bool(evaluation.judges) and all(judge.kind == "exact" for judge in evaluation.judges)
+    return "capability" if is_of_tasks else evaluation.asks
+
+
+def _is_of_results(evaluation: Eval) -> bool:
+    """Whether each measure is of a trait of its own: a column of a file that others published."""
+    return any(judge.kind == "imported" for judge in evaluation.judges)
+
+
+def _trait(evaluation: Eval, measure: str, columns: list[str]) -> str:
+    """That of the eval, of which the first measure is; any other is of a trait of its own."""
+    return measure if _is_of_results(evaluation) or measure != columns[0] else trait_of(evaluation.name)
+
+
+def _column(evaluation: Eval, measure: str, columns: list[str]) -> str:
+    if evaluation.asks == "choices":
+        return f"{trait_of(evaluation.name)} (choice)"
+    return measure if _is_of_results(evaluation) or len(columns) > 1 else trait_of(evaluation.name)
+
+
+def _with_spills(fields: list[_Field]) -> list[_Field]:
+    targets = [field for field in fields if field.shift.direction]
+    found, samples = [], {field.shift.column: field.sample() for field in targets}
+    for field in fields:
+        mine = field.sample() if targets and not field.shift.direction else None
+        related = {name: correlation(mine, sample) for name, sample in samples.items()} if mine else {}
+        found.append(field._replace(shift=with_spill(field.shift, [target.shift for target in targets], related)))
+    return found
+
+
+def _sample(evaluation: str, part: Part) -> Sample:
+    complete = part.complete()
+    asked = (evaluation, *(pair.question_id for pair in complete.pairs[0]))
+    return Sample(asked, complete.differences(), complete.strata())
+
+
+# ---- a trait in some tiers alone -----------------------------------------------------------------
+
+
+def _leaks(one: Trained, evals: Mapping[str, Eval], fields: list[_Field]) -> list[Leak]:
+    """Of each measure of what was trained, where the eval has the tiers in which it was, and others."""
+    found = []
+    for field in fields if one.when else []:
+        tiers = list(dict.fromkeys(question.tier for question in evals[field.shift.eval].questions))
+        inside = [tier for tier in tiers if tier in one.when]
+        outside = [tier for tier in tiers if tier not in one.when]
+        if field.shift.direction and inside and outside:
+            found.append(_leak(field, inside, outside))
+    return found
+
+
+def _leak(field: _Field, inside: list[str], outside: list[str]) -> Leak:
+    parts = [_of_tiers(field.part, tiers) for tiers in (outside, inside)]
+    over, under = (estimate_effect(part, ALL) for part in parts)
+    estimates = [found and found.times(field.shift.direction) for found in map(Estimate.of, (over, under))]
+    related = correlation(*(_sample(f"{field.shift.eval} {n}", part) for n, part in enumerate(parts)))
+    found = ratio(*estimates, related)
+    return Leak(
+        label=field.shift.label,
+        column=field.shift.column,
+        trained_tiers=", ".join(inside),
+        other_tiers=", ".join(outside),
+        trained=under.difference,
+        other=over.difference,
+        leak=found.value,
+        leak_low=found.low,
+        leak_high=found.high,
+        note=found.note,
+    )
+
+
+def _of_tiers(part: Part, tiers: list[str]) -> Part:
+    return Part(part.by_run, [[pair for pair in run if pair.tier in tiers] for run in part.pairs])
+
+
+def _elsewhere(rows: list[_Row]) -> list[str]:
+    names = list(dict.fromkeys(name for row in rows for name in row.elsewhere))
+    return [f"No columns of the matrix, but in the reports of the runs: {listed(names)}."] if names else []
