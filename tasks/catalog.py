@@ -24,8 +24,8 @@ MOST_PROBLEMS = 5
 LONGEST_EXCERPT = 100
 """Problems of one definition, and characters of a wrong value, that an error shows."""
 MOST_SEEDS = 1000
-MADE_BESIDE = (".manifest.jsonl", ".mixture.json")
-"""Endings of what `spillover data mix` writes beside a mixture."""
+MADE_BESIDE = (".manifest.jsonl", ".mixture.json", ".datasheet.json")
+"""Endings of what `spillover data mix` and `data sheet` write beside a file of documents."""
 ABOUT_A_SET = ("set.yaml", "set.json", "rejected.jsonl", "datasheet.json", "datasheet.html")
 """What stands in the folder of a generated set beside its documents."""
 Definition = TypeVar("Definition", bound=BaseModel)
@@ -54,12 +54,15 @@ def data_folder() -> Path:
 def names(kind: str) -> list[str]:
     """Names to be found in data/<kind>, sorted: definitions are files, sets of documents and models are folders.
 
-    An eval in a sub-folder is found by both, as traits/optimism, and is named by the last alone.
+    An eval in a sub-folder is found by both, as traits/optimism, and is named by the last alone. The set of one tone of
+    several is named by both, as farming/negative.
     """
     folder = data_folder() / kind
     if kind in ("experiments", "evals", "studies"):
         return sorted(file.relative_to(folder).as_posix().removesuffix(".yaml") for file in definition_files(kind))
-    return sorted(place.name for place in folder.glob("*/"))
+    within = folder.glob("*/*/documents.jsonl") if kind == "documents" else []
+    places = [*folder.glob("*/"), *(file.parent for file in within)]
+    return sorted(place.relative_to(folder).as_posix() for place in places)
 
 
 def names_in_words(kind: str) -> str:
@@ -113,6 +116,8 @@ def document_files(name: str, path: str) -> tuple[list[Path], list[str]]:
         return [place], []
     files, left_out = split_folder(place)
     if not files:
+        if (place / "set.yaml").is_file():
+            raise UserError(f"documents: {place} {_instead_of_all(place)}")
         found = f" (there is {', '.join(left_out)})" if left_out else ""
         raise UserError(f"documents: no {', '.join(DOCUMENT_KINDS)} file in {place}{found}; put the documents there")
     plain = [without_ending(file) for file in files]
@@ -121,6 +126,13 @@ def document_files(name: str, path: str) -> tuple[list[Path], list[str]]:
             f"documents: {' and '.join(twice)} in {place} look like the same documents twice; keep one, or rename it"
         )
     return files, left_out
+
+
+def _instead_of_all(place: Path) -> str:
+    """What to name of a generated set that has no documents of its own."""
+    if several := [f"{place.name}/{file.parent.name}" for file in sorted(place.glob("*/documents.jsonl"))]:
+        return f"has a set for each tone or direction; name one of {', '.join(several)}"
+    return f"is not written yet; write it with `spillover generate {place.name}`"
 
 
 def split_folder(place: Path) -> tuple[list[Path], list[str]]:
