@@ -9,8 +9,9 @@ template of the server's stands between training and sampling.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any, TypeVar
 
 from tasks.catalog import UserError, resolve_path
 from tasks.engines.engine import NoLogprobs, Reply, Request, Text, Written
@@ -20,6 +21,7 @@ from tasks.schema import Checkpoint, Ended, Sampling, Training
 from tasks.services.chat_server import ChatServer, key_of_sampler, objection
 from tasks.services.gathering import as_they_come
 
+Found = TypeVar("Found")
 PATH = "/completions"
 LOAD = "/load_lora_adapter"
 AS_HERE: dict[str, float] = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
@@ -74,13 +76,48 @@ class VllmAdaptersEngine(LocalEngine):
     ) -> AsyncIterator[list[Reply]]:
         """A request for each answer, with its seed; all are under way at once, within the server's limit."""
         tokens = 0
-        async with self._server() as server:
-            model = await self._named(server, checkpoint)
-            asked = [self._ask(server, model, place, request, sampling) for place, request in enumerate(requests)]
-            async for reply in as_they_come(asked):
+
+        async def ask(server: ChatServer, model: str, place: int) -> Reply:
+            return await self._ask(server, model, place, requests[place], sampling)
+
+        async with aclosing(self._each(checkpoint, len(requests), ask)) as replies:
+            async for _, reply in replies:
                 tokens += reply.tokens
                 written(tokens)
                 yield [reply]
+
+    async def _each(
+        self, checkpoint: Checkpoint, count: int, ask: Callable[[ChatServer, str, int], Awaitable[Found]]
+    ) -> AsyncGenerator[tuple[int, Found], None]:
+        """What is found at each place; an adapter that a restarted server has no longer is handed over once more."""
+        left = set(range(count))
+        for _ in range(2):
+            async with self._server() as server:
+                model = await self._named(server, checkpoint)
+                asked = [self._at(place, ask(server, model, place)) for place in sorted(left)]
+                try:
+                    async for place, found in as_they_come(asked):
+                        left.remove(place)
+                        yield place, found
+                    return
+                except UserError:
+                    if not await self._is_lost(checkpoint):
+                        raise
+        raise UserError(
+            f"sampling.base_url: {self.base_url} has lost the adapter {self.name_of(checkpoint)} twice while it was "
+            "asked, as a server that is started anew does; have it stay up and resume the run, which hands the adapter "
+            "over again"
+        )
+
+    async def _at(self, place: int, asked: Awaitable[Found]) -> tuple[int, Found]:
+        return place, await asked
+
+    async def _is_lost(self, checkpoint: Checkpoint) -> bool:
+        """Whether the server is there, and has this adapter no longer."""
+        if checkpoint.path is None:
+            return False
+        async with self._server() as server:
+            return self.name_of(checkpoint) not in [model["id"] for model in await server.models() or []]
 
     async def _ask(self, server: ChatServer, model: str, place: int, request: Request, sampling: Sampling) -> Reply:
         choice = await self._choice(
@@ -107,16 +144,18 @@ class VllmAdaptersEngine(LocalEngine):
 
     async def logprobs(self, checkpoint: Checkpoint, texts: list[Text]) -> AsyncIterator[list[tuple[int, float]]]:
         """A request for each token of an answer, which allows no other there; the server says how likely it was."""
-        async with self._server() as server:
-            model = await self._named(server, checkpoint)
-            asked = [self._logprob(server, model, place, text) for place, text in enumerate(texts)]
-            async for found in as_they_come(asked):
+
+        async def ask(server: ChatServer, model: str, place: int) -> float:
+            return await self._logprob(server, model, texts[place])
+
+        async with aclosing(self._each(checkpoint, len(texts), ask)) as logprobs:
+            async for found in logprobs:
                 yield [found]
 
-    async def _logprob(self, server: ChatServer, model: str, place: int, text: Text) -> tuple[int, float]:
+    async def _logprob(self, server: ChatServer, model: str, text: Text) -> float:
         whole, start = text.prompt + text.answer, len(text.prompt)
         ends = range(start, len(whole))
-        return place, sum(await asyncio.gather(*(self._step(server, model, whole[:end], whole[end]) for end in ends)))
+        return sum(await asyncio.gather(*(self._step(server, model, whole[:end], whole[end]) for end in ends)))
 
     async def _step(self, server: ChatServer, model: str, before: list[int], token: int) -> float:
         """Of one token; `prompt_logprobs` would say all at once, and ends vLLM 0.32 on a CPU where it has adapters."""

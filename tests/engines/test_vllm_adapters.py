@@ -73,6 +73,20 @@ async def test_an_adapter_is_handed_over_once_by_its_folder_under_a_name_of_its_
         assert [path for _, path in api.loaded] == [str(adapter)] * 2
 
 
+async def test_a_server_that_was_started_anew_is_handed_the_adapter_once_more_and_asked_for_the_rest_alone(adapter):
+    with VllmAPI("standin") as api:
+        api.restarts = [2]
+        engine = engine_at(api)
+        replies = await drawn(engine, engine.adapted(str(adapter)), count=6)
+        assert sorted(replies) == list(range(6))
+        assert sorted(body["seed"] for body in api.asked) == list(range(6))
+        api.restarts = [len(api.asked) + 1, len(api.asked) + 2]
+        with pytest.raises(
+            UserError, match=r"has lost the adapter spillover-\w+ twice while it was asked, as a server"
+        ):
+            await drawn(engine, engine.adapted(str(adapter)), count=6)
+
+
 async def test_the_base_model_is_found_by_its_name_or_by_its_folder_and_another_is_refused():
     with VllmAPI("other") as api:
         with pytest.raises(UserError, match=r"does not serve standin \(it has other\); start it with --served-model"):

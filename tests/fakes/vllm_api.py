@@ -25,6 +25,8 @@ class VllmAPI(MessagesAPI):
         self.says_tokens = True
         self.loaded: list[tuple[str, str]] = []
         self.asked: list[dict[str, Any]] = []
+        self.restarts: list[int] = []
+        """After how many requests it is started anew, without the adapters that it had."""
 
     def __enter__(self) -> "VllmAPI":
         super().__enter__()
@@ -57,6 +59,12 @@ class VllmAPI(MessagesAPI):
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         body = json.loads(await request.text())
+        if self.restarts and len(self.asked) >= self.restarts[0]:
+            self.restarts.pop(0)
+            self.loaded.clear()
+        if body["model"] not in (self.base, *(name for name, _ in self.loaded)):
+            problem = {"message": f"The model `{body['model']}` does not exist.", "code": 404}
+            return web.json_response({"error": problem}, status=404)
         self.asked.append(body)
         end = body.get("stop_token_ids", [])[:1]
         tokens = {"token_ids": [*self.answer, *end]} if self.says_tokens else {}
