@@ -7,6 +7,7 @@ it has, and of a changed one only what follows the change is asked for.
 """
 
 import asyncio
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Literal
 
@@ -19,20 +20,18 @@ from flows.artifacts import show_table
 from flows.console import console
 from flows.judging import cancellation
 from flows.origin import origin
-from flows.preflight import refuse_unknown_prices
-from tasks.definitions import load_eval
+from flows.preflight import check_set, trait_of, unwritten_sets
 from tasks.generation.chats import ChatMaker, write_chats_task
 from tasks.generation.documents import DocumentMaker, choose_types_task, write_round_task
 from tasks.generation.scoring import scored_by
-from tasks.generation.set_files import keep_set, refuse_to_write_over, set_folder, universe_of
-from tasks.generation.traits import Trait, to_trait
-from tasks.generation.writer import Writing, check_writer
-from tasks.judging.providers import check_key
+from tasks.generation.set_files import keep_set, set_folder, universe_of
+from tasks.generation.universe_evals import keep_evals, universe_evals
+from tasks.generation.writer import Writing
 from tasks.locks import exclusive
 from tasks.paid.budget import Budget
 from tasks.paid.store import Store, content_key
 from tasks.progress import Progress, track
-from tasks.schema import GeneratedChat, GeneratedSet, SyntheticDocument, Training, Writer
+from tasks.schema import Experiment, GeneratedChat, GeneratedSet, SyntheticDocument, Writer
 
 PREVIEWED = 5
 """Documents that are looked at before the others are paid for."""
@@ -69,42 +68,29 @@ async def generate(definition: GeneratedSet, until: Upto = "set") -> str:
         return await make_and_keep(definition, budget)
 
 
-async def make_and_keep(wanted: GeneratedSet, budget: Budget) -> str:
-    """The folder of the set, written as it is defined now."""
-    maker = await make(wanted, budget)
-    record = {"counts": maker.counts, "spent": budget.summary(), **origin()}
-    await asyncio.to_thread(keep_set, wanted, maker.rows, maker.dropped, record)
-    await show_table([{"what": name, "how many": count} for name, count in maker.counts.items()], "What came of it:")
-    return str(set_folder(wanted.name))
-
-
-# ---- before anything is spent --------------------------------------------------------------------
-
-
-def check_set(wanted: GeneratedSet) -> None:
-    """Raises UserError for what is wrong with its definition, a key that is missing, and documents in its place."""
-    refuse_to_write_over(wanted)
-    for writer in filter(None, (wanted.writer, wanted.teacher)):
-        check_writer(writer, has_limit=bool(wanted.max_cost_usd))
-    if not wanted.trait:
-        universe_of(wanted)
-        return
-    judge = trait_of(wanted).judge
-    if not wanted.teacher:
-        check_key(judge)
-        if wanted.max_cost_usd:
-            refuse_unknown_prices([judge], Training(), None)
-
-
-def trait_of(wanted: GeneratedSet) -> Trait:
-    """What its trait's eval says; UserError where there is none, or it asks no open questions."""
-    return to_trait(load_eval(f"traits/{wanted.trait}"))
-
-
 def budget_of(wanted: GeneratedSet) -> Budget:
     """Of all that was ever spent on the set of this name."""
     identity = content_key(generated_set=wanted.name)
     return Budget(Store(), identity, wanted.max_cost_usd, f"spillover generate {wanted.name}")
+
+
+async def write_missing_sets(experiment: Experiment) -> None:
+    """Writes the sets of the experiment's documents that are defined and not written yet."""
+    for wanted in unwritten_sets(experiment):
+        console.print(f"documents: {wanted.name} is not written yet, and is written now")
+        async with exclusive(f"writing {wanted.name}", console.print):
+            await make_and_keep(wanted, budget_of(wanted))
+
+
+async def make_and_keep(wanted: GeneratedSet, budget: Budget) -> str:
+    """The folder of the set, written as it is defined now."""
+    maker = await make(wanted, budget)
+    if wanted.evals and not wanted.trait:
+        await make_evals(wanted, budget)
+    record = {"counts": maker.counts, "spent": budget.summary(), **origin()}
+    await asyncio.to_thread(keep_set, wanted, maker.rows, maker.dropped, record)
+    await show_table([{"what": name, "how many": count} for name, count in maker.counts.items()], "What came of it:")
+    return str(set_folder(wanted.name))
 
 
 # ---- writing -------------------------------------------------------------------------------------
@@ -115,17 +101,12 @@ class Shown:
 
     def __init__(self, progress: Progress, total: int, budget: Budget):
         self.progress, self.total, self.budget = progress, total, budget
-        self.done, self.trouble, self.log = 0, "", get_run_logger()
+        self.done, self.trouble, self.warn = 0, "", warner()
 
     def advance(self) -> None:
         """Another document is taken."""
         self.done += 1
         self.show()
-
-    def warn(self, words: str) -> None:
-        """What its user should know while it goes on."""
-        self.log.warning(words)
-        console.print(words, style="yellow")
 
     def tell(self, words: str) -> None:
         """What the service says of a batch."""
@@ -135,6 +116,17 @@ class Shown:
     def show(self) -> None:
         """Draws the bar."""
         self.progress(self.done, self.total, f"documents {self.budget.words()} {self.trouble}".strip())
+
+
+def warner() -> Callable[[str], None]:
+    """Says in this run's log and in the terminal what its user should know while it goes on, from any thread."""
+    log = get_run_logger()
+
+    def warn(words: str) -> None:
+        log.warning(words)
+        console.print(words, style="yellow")
+
+    return warn
 
 
 async def make(wanted: GeneratedSet, budget: Budget) -> Maker:
@@ -147,6 +139,15 @@ async def make(wanted: GeneratedSet, budget: Budget) -> Maker:
             while not maker.is_done:
                 await (write_round_task(maker) if isinstance(maker, DocumentMaker) else write_chats_task(maker))
         return maker
+
+
+async def make_evals(wanted: GeneratedSet, budget: Budget) -> None:
+    """Those of the set's universe; what somebody changed of them stays."""
+    warn, tell = warner(), get_run_logger().info
+    async with Writing(wanted.writer, budget, warn=warn, tell=tell, is_cancelled=cancellation()) as ask:
+        evals = await universe_evals(universe_of(wanted), ask, warn)
+    for file in keep_evals(evals, warn):
+        console.print(f"Eval  {file}")
 
 
 async def _maker_of(wanted: GeneratedSet, budget: Budget, shown: Shown, open_ones: AsyncExitStack) -> Maker:

@@ -7,23 +7,29 @@ evals, engine = await preflight(experiment, "mine")
 from contextvars import ContextVar
 
 from tasks.catalog import UserError
-from tasks.definitions import load_evals
+from tasks.definitions import load_eval, load_evals
 from tasks.documents.sets import gather, split
 from tasks.engines import get_engine
 from tasks.engines.engine import Engine, check_questions
 from tasks.engines.schedule import check_warmup
 from tasks.engines.served import retirement
+from tasks.generation.set_files import DEFINITION, is_written, load_set, refuse_to_write_over, set_folder, universe_of
+from tasks.generation.traits import Trait, to_trait
+from tasks.generation.writer import check_writer
 from tasks.imports.responses import read_responses
 from tasks.judging.providers import check_key, token_kinds
 from tasks.paid.prices import batch_prices, cost, dollars, prices
 from tasks.runs import Run
-from tasks.schema import Eval, Experiment, Judge, Response, Training
+from tasks.schema import Eval, Experiment, GeneratedSet, Judge, Response, Training
 
 Responses = tuple[list[Response], list[Response]]
 """Of the baseline and of the fine-tuned model."""
 
 checked: ContextVar[tuple[Experiment, list[Eval], Engine | None] | None] = ContextVar("checked", default=None)
 """What `check_before_start` found, so that nothing is looked up twice."""
+
+engines: ContextVar[dict[str, Engine] | None] = ContextVar("engines", default=None)
+"""Those of runs that go on in one process: what is trained and asked alike has one engine. None: each has its own."""
 
 
 async def check_before_start(experiment: Experiment, name: str, seed: int | None = None) -> None:
@@ -33,7 +39,10 @@ async def check_before_start(experiment: Experiment, name: str, seed: int | None
     run = Run.at(experiment.name, name)
     run.refuse_a_changed_definition(experiment, evals)
     responses_to_import(experiment, evals, name)
-    if experiment.documents and not run.documents.is_file():
+    if unwritten := unwritten_sets(experiment) if not run.documents.is_file() else []:
+        for wanted in unwritten:
+            check_set(wanted)
+    elif experiment.documents and not run.documents.is_file():
         mixed, *_ = gather(experiment.documents, experiment.default_seed if seed is None else seed)
         trained, _ = split(mixed, experiment.training.held_out)
         if not experiment.training.checkpoint:
@@ -60,7 +69,13 @@ async def preflight(experiment: Experiment, name: str) -> tuple[list[Eval], Engi
 
 def engine_of(experiment: Experiment, today: str = "") -> Engine:
     """Who trains and samples; a chat format that prints the date prints `today`, or the day on which it is asked."""
-    return get_engine(experiment.training, today, experiment.sampling.base_url)
+    known, given = engines.get(), (experiment.training, today, experiment.sampling.base_url)
+    if known is None:
+        return get_engine(*given)
+    name = repr(given)
+    if name not in known:
+        known[name] = get_engine(*given)
+    return known[name]
 
 
 def refuse_choices_of_no_model(experiment: Experiment, evals: list[Eval]) -> None:
@@ -153,3 +168,42 @@ def responses_to_import(experiment: Experiment, evals: list[Eval], name: str) ->
             "add baseline.jsonl, or choose judges that read one answer (--judges)"
         )
     return baseline, finetuned
+
+
+# ---- sets that a model writes --------------------------------------------------------------------
+
+
+def check_set(wanted: GeneratedSet) -> None:
+    """Raises UserError for what is wrong with its definition, a key that is missing, and documents in its place."""
+    refuse_to_write_over(wanted)
+    for writer in filter(None, (wanted.writer, wanted.teacher)):
+        check_writer(writer, has_limit=bool(wanted.max_cost_usd))
+    if not wanted.trait:
+        universe_of(wanted)
+        return
+    judge = trait_of(wanted).judge
+    if not wanted.teacher:
+        check_key(judge)
+        if wanted.max_cost_usd:
+            refuse_unknown_prices([judge], Training(), None)
+
+
+def trait_of(wanted: GeneratedSet) -> Trait:
+    """What its trait's eval says; UserError where there is none, or it asks no open questions."""
+    return to_trait(load_eval(f"traits/{wanted.trait}"))
+
+
+def unwritten_sets(experiment: Experiment) -> list[GeneratedSet]:
+    """Those of its documents that are defined and not written yet, by name or as the set of one of their tones.
+
+    Raises UserError for one that wants to be looked at first.
+    """
+    named = dict.fromkeys(documents.name.partition("/")[0] for documents in experiment.documents)
+    wanted = [load_set(name) for name in named if (set_folder(name) / DEFINITION).is_file()]
+    missing = [one for one in wanted if not is_written(one)]
+    if to_read := next((one for one in missing if one.preview), None):
+        raise UserError(
+            f"documents: {to_read.name} is not written yet, and wants a look at its first documents: write it with "
+            f"`spillover generate {to_read.name}`, or put preview: false into its set.yaml"
+        )
+    return missing

@@ -258,8 +258,9 @@ class SetLimits(Written):
     opening_share: float = Field(0.02, gt=0, le=1)
     """The largest share of the documents that may begin with the same four words."""
     min_words: int = Field(0, ge=0, le=MOST)
+    """Shortest text, in words. 0: no limit."""
     max_words: int = Field(0, ge=0, le=MOST)
-    """Shortest and longest text, in words. 0: no limit."""
+    """Longest text, in words. 0: no limit."""
 
 
 TONES = {
@@ -317,6 +318,9 @@ class GeneratedSet(Written):
     each round takes two."""
     limits: SetLimits = SetLimits()
     """What is dropped and replaced."""
+    evals: bool = True
+    """Of a universe: whether its evals are made too, in data/evals: statements on its facts and on what follows from
+    them, and questions from direct to very distant."""
     preview: bool = True
     """Whether it stops after the first five for a look: in the Prefect UI until Resume, in a terminal to ask."""
     seed: int = Field(0, ge=0, le=LARGEST_SEED)

@@ -7,7 +7,8 @@ from rich.table import Table
 
 from flows.cli.run import introduce, run_and_watch
 from flows.console import console
-from flows.generate import PREVIEWED, budget_of, check_set, generate, trait_of
+from flows.generate import PREVIEWED, budget_of, generate
+from flows.preflight import check_set, trait_of
 from tasks.catalog import UserError
 from tasks.generation.costs import Step, plan_chats, plan_documents
 from tasks.generation.set_files import is_made, record_of, set_folder, universe_of, version_folder

@@ -7,6 +7,7 @@ deployments/prefect.yaml has them for a work pool.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, cast
 
@@ -17,13 +18,15 @@ from prefect.types.entrypoint import EntrypointType
 
 from flows.compare import compare_runs
 from flows.experiment import run_experiment
+from flows.generate import generate
 from flows.judge_again import judge_again
 from flows.serving.automations import TAG
 from flows.serving.forms import form_of, what_there_is
 from flows.watch_documents import watch_documents
 from tasks.catalog import UserError, names
 from tasks.definitions import load_experiment
-from tasks.schema import Experiment
+from tasks.generation.set_files import generated_sets, load_set
+from tasks.schema import Experiment, GeneratedSet
 from tasks.visible import in_markdown
 
 PUBLISHED = "published"
@@ -40,13 +43,15 @@ def deployments() -> list[RunnerDeployment]:
     """One for each experiment that can be read, and those of the flows that take no experiment."""
     made = [
         *(of_experiment(load_experiment(name)) for name in readable()),
+        *(of_set(wanted) for wanted in readable_sets()),
         on_new_documents(),
         watching(),
         deployment(judge_again, "judge-again", {}),
         deployment(compare_runs, "compare", {}),
     ]
     choices = what_there_is()
-    forms = {flow.name: form_of(flow, choices) for flow in (run_experiment, watch_documents, judge_again, compare_runs)}
+    flows = run_experiment, generate, watch_documents, judge_again, compare_runs
+    forms = {flow.name: form_of(flow, choices) for flow in flows}
     for one in made:
         one._parameter_openapi_schema = type(one._parameter_openapi_schema).model_validate(forms[one.flow_name or ""])
     return made
@@ -76,6 +81,21 @@ def of_experiment(experiment: Experiment) -> RunnerDeployment:
     ]
     name, tags = (f"{ZOO}{experiment.name}", [PUBLISHED]) if experiment.published else (experiment.name, [])
     return deployment(run_experiment, name, prefilled(experiment), experiment.description, weekly, tags)
+
+
+def readable_sets() -> list[GeneratedSet]:
+    """The sets that are to be generated, but for those whose definition has a mistake."""
+    found = []
+    for name in generated_sets():
+        with suppress(UserError):
+            found.append(load_set(name))
+    return found
+
+
+def of_set(wanted: GeneratedSet) -> RunnerDeployment:
+    """A set that a model writes, its form prefilled."""
+    given = {"definition": wanted.model_dump(mode="json")}
+    return deployment(generate, f"generate-{wanted.name}", given, wanted.description)
 
 
 def on_new_documents() -> RunnerDeployment:

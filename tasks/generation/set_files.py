@@ -89,9 +89,12 @@ def version_folder(wanted: GeneratedSet, version: str) -> Path:
 
 def is_made(wanted: GeneratedSet) -> bool:
     """Whether all its documents are there, as its definition has them now."""
-    record = record_of(wanted.name)
-    there = all((version_folder(wanted, version) / DOCUMENTS).is_file() for version in wanted.versions)
-    return there and record.get("definition") == _definition(wanted)
+    return is_written(wanted) and record_of(wanted.name).get("definition") == _definition(wanted)
+
+
+def is_written(wanted: GeneratedSet) -> bool:
+    """Whether there are documents of each tone or direction, of this definition or an earlier one."""
+    return all((version_folder(wanted, version) / DOCUMENTS).is_file() for version in wanted.versions)
 
 
 def record_of(name: str) -> dict[str, Any]:

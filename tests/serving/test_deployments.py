@@ -13,6 +13,7 @@ from prefect.utilities.schema_tools.validation import validate
 
 from flows.compare import compare_runs
 from flows.experiment import run_experiment
+from flows.generate import generate
 from flows.judge_again import judge_again
 from flows.serving.automations import mark_dead_runs, notify_of_budget
 from flows.serving.deployments import ON_NEW_DOCUMENTS, PUBLISHED, ZOO, deployments, of_experiment
@@ -21,12 +22,13 @@ from flows.serving.server import PROGRAM, RECORDING
 from flows.watch_documents import watch_documents
 from tasks.catalog import names
 from tasks.definitions import load_experiment
+from tasks.generation.set_files import generated_sets, load_set
 from tasks.paid.budget import BudgetSpent
-from tasks.schema import Experiment
+from tasks.schema import Experiment, GeneratedSet
 from tests.conftest import PROJECT, make_data_folder
 
 OURS = {"demo", "demo_control", "standin"}
-FLOWS = {flow.name: flow for flow in (run_experiment, compare_runs, judge_again, watch_documents)}
+FLOWS = {flow.name: flow for flow in (run_experiment, compare_runs, generate, judge_again, watch_documents)}
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +64,11 @@ def test_every_experiment_has_a_deployment_with_its_form_prefilled(shipped, form
     made = {f"{one.flow_name}/{one.name}": one for one in shipped}
     others = {"run-experiment/on-new-documents", "watch-documents/watch-documents", "judge-again/judge-again"}
     served = {f"run-experiment/{'' if name in OURS else ZOO}{name}": name for name in names("experiments")}
-    assert made.keys() == served.keys() | others | {"compare/compare"}
+    written = {f"generate/generate-{name}": name for name in generated_sets()}
+    assert made.keys() == served.keys() | written.keys() | others | {"compare/compare"}
+    for place, name in written.items():
+        assert GeneratedSet.model_validate(made[place].parameters["definition"]) == load_set(name)
+        jsonschema.validate(made[place].parameters, forms["generate"])
     for place, name in served.items():
         prefilled = made[place].parameters["experiment"]
         assert Experiment.model_validate(prefilled) == load_experiment(name)
