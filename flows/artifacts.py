@@ -74,7 +74,8 @@ async def show_table(rows: Sequence[dict[str, Any]], title: str, more: str = "")
         await acreate_table_artifact(shown, description=words)
 
 
-async def _show_text(markdown: str, title: str) -> None:
+async def show_markdown(markdown: str, title: str) -> None:
+    """A text in the UI, in the place of the one with this title, where there is one."""
     if not await _is_replaced(title, markdown, title):
         await acreate_markdown_artifact(markdown, description=title)
 
@@ -203,7 +204,7 @@ async def link_to_report(run: Run) -> None:
     """Where the report will be. A server of reports shows what there is so far until then."""
     address = address_of(run)
     words = "The report" if address.startswith("http") else "The report, a file on the machine of the run"
-    await _show_text(f"[{run.report}]({address})", words)
+    await show_markdown(f"[{run.report}]({address})", words)
 
 
 def _summary(run: Run, experiment: Experiment, evals: list[Eval], effects: list[Effect]) -> str:

@@ -21,6 +21,7 @@ from flows.console import console
 from flows.judging import MAX_CHUNKS, FanOut, judge_what_is_missing, probe_judges, refuse_too_many_unscored, report
 from flows.origin import default_run_name, now, origin
 from flows.preflight import Responses, preflight, responses_to_import, warnings_of
+from flows.turns import NO_TURNS, Turns
 from tasks.catalog import UserError
 from tasks.documents.documents import documents_task
 from tasks.engines.engine import Engine
@@ -76,6 +77,7 @@ class Work(NamedTuple):
     budget: Budget
     seed: int
     until: Until
+    turns: Turns = NO_TURNS
 
     @property
     def asked(self) -> tuple[list[Eval], Sampling]:
@@ -104,9 +106,11 @@ async def start_or_resume(work: Work, engine: Engine | None, imported: Responses
     if work.is_judged and not here.judged.is_file():
         await probe_judges(work.experiment, work.evals, work.budget)
     if engine:
-        await train_and_sample(work, engine)
+        async with work.turns.training:
+            await train_and_sample(work, engine)
     if work.is_judged:
-        await judge_what_is_missing(here, work.experiment, work.evals, work.budget)
+        async with work.turns.judging:
+            await judge_what_is_missing(here, work.experiment, work.evals, work.budget)
     if work.until == "report":
         await report(here, work.experiment, work.evals)
         refuse_too_many_unscored(here, work.experiment)

@@ -9,6 +9,7 @@ from flows.console import console
 from tasks.catalog import UserError, data_folder, names
 from tasks.definitions import load_eval, load_experiment
 from tasks.runs import Run, all_runs
+from tasks.studies.definition import load_study
 
 
 def show_catalog() -> None:
@@ -16,6 +17,7 @@ def show_catalog() -> None:
     describers: dict[str, Callable[[str], str]] = {
         "experiments": lambda name: load_experiment(name).description,
         "evals": lambda name: load_eval(name).description,
+        "studies": lambda name: load_study(name).description,
     }
     for kind, describe in describers.items():
         console.print(f"{kind}, in {data_folder() / kind}", style="bold")

@@ -1,0 +1,234 @@
+"""The flow of a study: every cell a child flow run, in this process or on a work pool, and what all of them show.
+
+await run_study(load_study("traits_on_standin"))
+
+What is finished is not run again, so that the same call does what failed, or was added to the definition.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextvars import ContextVar
+from functools import partial
+from pathlib import Path
+
+import httpx
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.exceptions import PrefectException
+from prefect.runtime import flow_run
+
+from flows.artifacts import show_markdown
+from flows.cell import CELLS_AT_JUDGES, Sharing, run_cell, stores, turns
+from flows.preflight import asked_judges, check_before_start, engine_of, engines, refuse_unknown_prices
+from flows.study_pool import on_pool
+from flows.turns import Turns
+from tasks.catalog import UserError
+from tasks.definitions import load_evals
+from tasks.files import write_text
+from tasks.locks import exclusive_now
+from tasks.paid.budget import BudgetSpent, CostUnknown
+from tasks.paid.store import Store, StoreFailed
+from tasks.report.templates import fill
+from tasks.runs import Comparison
+from tasks.schema import Experiment, Study
+from tasks.studies.definition import Cell, account_of, cells, folder_of
+from tasks.studies.grid import CellState, Grid, as_markdown, column_title, grid, is_finished, state_of, write_grid
+
+HOSTED_AT_ONCE = 4
+"""Trainings at once where other machines train, unless the study says how many."""
+LOOK_EVERY = 2.0
+"""Seconds between two looks at how far the cells are."""
+PUBLISH_EVERY = 15.0
+"""Seconds between two versions of the grid in the Prefect UI."""
+GRID = "The grid:"
+Run = Callable[[Cell], Awaitable[State]]
+watcher: ContextVar[Callable[[Grid], None] | None] = ContextVar("watcher", default=None)
+"""Called with the grid whenever it changes; the terminal sets it to draw it."""
+
+
+class CellsLeft(UserError):
+    """Some cells of a study are not finished."""
+
+
+def _title() -> str:
+    return Study.model_validate(flow_run.parameters["study"]).name
+
+
+@flow(name="study", flow_run_name=_title)
+async def run_study(study: Study) -> str:
+    """Run many fine-tunes, each with several seeds, ask all of them the same evals, and set side by side what changed.
+
+    Args:
+        study: The fine-tunes, what they have in common, and what they are asked. What is finished is not run again.
+    """
+    wanted, place = cells(study), folder_of(study)
+    with exclusive_now(f"study {study.name}", f"study {study.name!r} is being run by another process; wait for it"):
+        engines.set({})
+        check_prices(study, wanted)
+        sharing = Sharing(
+            account=account_of(study),
+            max_cost_usd=study.max_cost_usd,
+            resume=f"{resume_command(study)} max_cost_usd=...",
+            pool=study.pool,
+        )
+        so_far = SoFar(study, wanted)
+        async with so_far.shown(), _runner(study, wanted, sharing) as run:
+            await run_all(so_far, run, places(study, wanted) + CELLS_AT_JUDGES)
+    so_far.refuse_what_is_left()
+    return str(place)
+
+
+def resume_command(study: Study) -> str:
+    """What goes on with it from the terminal."""
+    return f"spillover study {study.name}"
+
+
+def places(study: Study, wanted: list[Cell]) -> int:
+    """How many trainings go on at once."""
+    is_here = not study.pool and any(cell.experiment.training.engine == "local" for cell in wanted)
+    return study.concurrency or (1 if is_here else HOSTED_AT_ONCE)
+
+
+def check_prices(study: Study, wanted: list[Cell]) -> None:
+    """Raises UserError for a limit on the cost of what has no known price."""
+    if study.max_cost_usd:
+        for experiment in different(wanted):
+            judges = asked_judges(load_evals(experiment))
+            engine = engine_of(experiment)
+            refuse_unknown_prices(judges, experiment.training, engine, experiment.judging.batch)
+
+
+def different(wanted: list[Cell]) -> list[Experiment]:
+    """The experiments of the cells, each once."""
+    return list({cell.experiment.model_dump_json(): cell.experiment for cell in wanted}.values())
+
+
+# ---- running -------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def _runner(study: Study, wanted: list[Cell], sharing: Sharing) -> AsyncIterator[Run]:
+    """What runs a cell and returns its state."""
+    at_once = places(study, wanted)
+    if study.pool:
+        in_flight = max(cell.experiment.judging.in_flight for cell in wanted)
+        yield await on_pool(study.pool, sharing, at_once, in_flight, is_set=bool(study.concurrency))
+        return
+    for cell in {cell.experiment.model_dump_json(): cell for cell in wanted}.values():
+        await check_before_start(cell.experiment, cell.run_name, cell.seed)
+    turns.set(Turns(asyncio.Semaphore(at_once), asyncio.Semaphore(CELLS_AT_JUDGES)))
+    async with AsyncExitStack() as stack:
+        store = Store()
+        stack.callback(store.close)
+        stores.set(store)
+        yield partial(_run_here, sharing)
+
+
+async def _run_here(sharing: Sharing, cell: Cell) -> State:
+    return await run_cell(cell.experiment, cell.seed, cell.run_name, sharing, return_state=True)
+
+
+async def run_all(so_far: "SoFar", run: Run, at_once: int) -> None:
+    """Runs what is missing, so many cells beside each other; one that fails stops no other."""
+    room = asyncio.Semaphore(at_once)
+
+    async def one(cell: Cell) -> None:
+        async with room:
+            if not so_far.stopped:
+                so_far.started.add(cell.run_name)
+                so_far.note(cell, await _problem_of(run(cell)))
+
+    await asyncio.gather(*(one(cell) for cell in so_far.missing))
+
+
+async def _problem_of(running: Awaitable[State]) -> BaseException | str | None:
+    """Why a cell failed; None where it did not."""
+    try:
+        state = await running
+    except Exception as error:  # Prefect's own, as a server that does not answer: the next cell may be luckier
+        return error
+    if state.is_completed():
+        return None
+    found = await state.aresult(raise_on_failure=False) if state.data is not None else None
+    return found if isinstance(found, BaseException) else state.message or state.name or "it did not end"
+
+
+class SoFar:
+    """How far the cells of a study are while it runs, shown wherever somebody looks."""
+
+    def __init__(self, study: Study, wanted: list[Cell]):
+        self.study, self.wanted, self.folder = study, wanted, folder_of(study)
+        self.missing = [cell for cell in wanted if not is_finished(cell)]
+        self.started: set[str] = set()
+        self.problems: dict[str, str] = {}
+        self.stopped: BaseException | None = None
+        """What no further cell can do anything about: the money is spent, or the store cannot be written."""
+        self._ended, self._began = 0, time.monotonic()
+        self._known: dict[str, CellState] = {}
+        self._published = 0.0
+
+    def note(self, cell: Cell, problem: BaseException | str | None) -> None:
+        """A cell has ended."""
+        self.started.discard(cell.run_name)
+        self._ended += 1
+        if isinstance(problem, BudgetSpent | CostUnknown | StoreFailed):
+            self.stopped = self.stopped or problem
+        if problem:
+            self.problems[cell.run_name] = str(problem) or type(problem).__name__
+
+    def grid(self) -> Grid:
+        """How far they are now; a cell that is done is read once."""
+        for cell in self.wanted:
+            if self._known.get(cell.run_name, None) is None or self._known[cell.run_name].state != "done":
+                self._known[cell.run_name] = state_of(cell, self.started, self.problems)
+        pace = (time.monotonic() - self._began) / self._ended if self._ended else None
+        return grid(self.study.name, list(self._known.values()), pace)
+
+    @asynccontextmanager
+    async def shown(self) -> AsyncIterator[None]:
+        """Shows them meanwhile, and at the end."""
+        showing = asyncio.create_task(self._show_on())
+        try:
+            yield
+        finally:
+            showing.cancel()
+            await asyncio.gather(showing, return_exceptions=True)
+            await self._show(None)
+
+    async def _show_on(self) -> None:
+        shown = None
+        while True:
+            shown = await self._show(shown)
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def _show(self, before: Grid | None) -> Grid:
+        found = await asyncio.to_thread(self.grid)
+        if watch := watcher.get():
+            watch(found)
+        if before is None or before.cells != found.cells:
+            await asyncio.to_thread(write_grid, found, self.folder)
+            await asyncio.to_thread(write_page, found, self.folder)
+        if before is None or time.monotonic() - self._published > PUBLISH_EVERY:
+            self._published = time.monotonic()
+            with suppress(httpx.HTTPError, PrefectException):  # of a server that is away: the next look shows it
+                await show_markdown(as_markdown(found), GRID)
+        return found
+
+    def refuse_what_is_left(self) -> None:
+        """Raises CellsLeft where not all cells are finished, with the first reason and the command that goes on."""
+        if self.stopped:
+            raise CellsLeft(f"{self.grid().words}: {self.stopped}")
+        if self.problems:
+            name, problem = next(iter(self.problems.items()))
+            raise CellsLeft(
+                f"{len(self.problems):,} of {len(self.wanted):,} cells failed, {name} with: {problem}; "
+                f"`{resume_command(self.study)}` does what is missing"
+            )
+
+
+def write_page(found: Grid, folder: Path) -> Path:
+    """grid.html, which renews itself in a browser until all cells have ended."""
+    matrix = page.name if (page := Comparison(found.study).page).is_file() else ""
+    return write_text(folder / "grid.html", fill("grid.html.j2", grid=found, matrix=matrix, title=column_title))
