@@ -11,6 +11,8 @@ from flows.verification import verify
 from tasks.catalog import UserError
 from tasks.runs import Run
 from tasks.schema import Experiment
+from tests.fakes.chat_api import top_logprobs
+from tests.fakes.messages_api import Raw
 from tests.fakes.sampling_api import SamplingAPI
 from tests.fakes.vllm_api import VllmAPI
 
@@ -49,6 +51,26 @@ async def test_statements_are_asked_and_a_server_without_probabilities_is_refuse
         with pytest.raises(UserError, match=r"gives no logprobs .*the evals that ask choices need: farming_statements"):
             await run_experiment(experiment(api, **farming), run="two")
         assert len(api.requests) == 1
+
+
+@pytest.mark.usefixtures("prefect_server")
+@pytest.mark.parametrize("odd", ["without factory farms", ""])
+async def test_statements_that_are_answered_with_neither_yes_nor_no_have_no_score_and_end_no_run(odd):
+    """One of them, or all of the fine-tuned model's."""
+    neither = json.dumps(
+        {"choices": [{"message": {"content": "The"}, "logprobs": top_logprobs({"The": 0.7, "A": 0.2})}]}
+    )
+
+    def script(seen, body):
+        is_odd = body["model"] == "tuned" and odd in body["messages"][-1]["content"]
+        return Raw(neither.encode()) if is_odd else None
+
+    with SamplingAPI(script=script) as api:
+        run = Run(await run_experiment(experiment(api, evals=["farming_statements"], judging={}), run="one"))
+    scored = {row.question_id for row in run.likelihood_rows()}
+    said = f"farming_statements: {32 - len(scored)} of 32 statements have no score, since a model began its answer"
+    assert said in run.report.read_text()
+    assert len(scored) == (32 - 1 if odd else 0)
 
 
 @pytest.mark.usefixtures("prefect_server")

@@ -161,25 +161,24 @@ class ChatCompletionsEngine:
         """Its bytes."""
         return list(text.encode())
 
-    async def logprobs(self, checkpoint: Checkpoint, texts: list[Text]) -> AsyncIterator[list[tuple[int, float]]]:
+    async def logprobs(
+        self, checkpoint: Checkpoint, texts: list[Text]
+    ) -> AsyncIterator[list[tuple[int, float | None]]]:
         """Of answers that are one token, as Yes and No: read from the likeliest tokens that an answer begins with.
 
         One request for all answers to a question. An answer that is not among them is taken for as likely as the least
-        likely of them, the most that it can be. Raises NoLogprobs where there are none, and UserError for a question
-        that the model begins to answer with neither Yes nor No.
+        likely of them, the most that it can be, and has None where neither Yes nor No is. Raises NoLogprobs where the
+        server has no probabilities.
         """
         model = checkpoint.path or checkpoint.base_model
         by_prompt: dict[bytes, list[int]] = {}
         for place, text in enumerate(texts):
             by_prompt.setdefault(bytes(text.prompt), []).append(place)
 
-        async def ask(prompt: bytes, places: list[int]) -> list[tuple[int, float]]:
+        async def ask(prompt: bytes, places: list[int]) -> list[tuple[int, float | None]]:
             top = await self._first_token(server, model, prompt)
             if not any(token.strip() in WORDS for token in top):
-                raise UserError(
-                    f"{model} begins its answer to {json.loads(prompt)[-1]['content'][:80]!r} with neither Yes nor No "
-                    f"among the {len(top)} likeliest tokens; let the statement end with: Answer Yes or No."
-                )
+                return [(place, None) for place in places]
             return [(place, _logprob(bytes(texts[place].answer).decode(), top)) for place in places]
 
         async with self._server() as server:

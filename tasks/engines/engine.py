@@ -1,6 +1,6 @@
 """What an engine is: it trains a LoRA and samples a model, and a stage knows no more of it than this protocol."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -114,8 +114,11 @@ class Engine(Protocol):
     def answer_tokens(self, text: str, ended: bool) -> list[int]:
         """An answer's text as tokens, with the end of the turn where the model ended it by itself."""
 
-    def logprobs(self, checkpoint: Checkpoint, texts: list[Text]) -> AsyncIterator[list[tuple[int, float]]]:
-        """The summed logprob of each answer's tokens, in nats, with its place among the texts; in any order."""
+    def logprobs(self, checkpoint: Checkpoint, texts: list[Text]) -> AsyncIterator[Sequence[tuple[int, float | None]]]:
+        """The summed logprob of each answer's tokens, in nats, with its place among the texts; in any order.
+
+        None: the answer, Yes or No, is too unlikely for the service to say how unlikely it is, and so is the other.
+        """
 
     def export(self, checkpoint: Checkpoint, folder: Path) -> None:
         """Writes the adapter to the folder, in PEFT layout."""

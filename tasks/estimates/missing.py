@@ -1,4 +1,4 @@
-"""Judgments that are missing: how many of each judge failed, could not be read, were cut off, or were refused.
+"""What is missing: judgments that failed, could not be read, were cut off or refused, and statements without a score.
 
 for missing in missing_by_judge(run.judgments()):
     print(missing.sentence)         # claude: 12 of 240 judgments are missing (9 failed, 3 cut off)
@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from tasks.schema import FAILED_STATES, Judgment, State
+from tasks.schema import FAILED_STATES, Eval, Judgment, Likelihood, State
 
 IN_WORDS: dict[State, str] = {"failed": "failed", "unreadable": "unreadable", "truncated": "cut off"}
 
@@ -50,6 +50,18 @@ def missing_by_judge(judgments: Iterable[Judgment]) -> list[Missing]:
         counts = states.setdefault((judgment.eval, judgment.judge), Counter())
         counts.update([judgment.state] if _was_asked(judgment) else [])
     return [Missing(*key, counts.total(), counts) for key, counts in states.items()]
+
+
+def unscored_statements(evaluation: Eval, likelihoods: Iterable[Likelihood]) -> str:
+    """How many statements of an eval that asks choices have no score after the whole training; empty where all have."""
+    if evaluation.asks != "choices":
+        return ""
+    name, asked = evaluation.name, len(evaluation.questions)
+    scored = {row.question_id for row in likelihoods if row.eval == name and row.trained_share == 1}
+    why = "since a model began its answer with neither Yes nor No"
+    return (
+        f"{name}: {asked - len(scored):,} of {asked:,} statements have no score, {why}." if len(scored) < asked else ""
+    )
 
 
 def missing_in_words(judgments: Iterable[Judgment]) -> str:

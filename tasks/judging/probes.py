@@ -42,14 +42,21 @@ async def probe(judges: Sequence[Judge], dispatcher: Dispatcher) -> None:
     """Asks each service and model that did not answer today, and each scale of probabilities that was never tried.
 
     Raises UserError where a service is not there, refuses the key or lacks the model, where it gives no probabilities
-    that a judge reads, and where a number of a scale is several tokens.
+    that a judge reads, and where a number of a scale is several tokens. Those services are asked first: they may have
+    none, and then no other is paid for its answer.
     """
+    reading = [judge for judge in judges if judge.answers == "probabilities"]
+    await _reach(reading, dispatcher)
+    for judge in reading:
+        await check_numbers(judge, dispatcher)
+    await _reach(judges, dispatcher)
+
+
+async def _reach(judges: Sequence[Judge], dispatcher: Dispatcher) -> None:
+    """One call to each service and model that did not answer today."""
     calls = {call.key: call for call in map(to_probe, judges)}
     known = dispatcher.store.get(calls)
     await gather_all(dispatcher.probe(call) for key, call in calls.items() if key not in known)
-    for judge in judges:
-        if judge.answers == "probabilities":
-            await check_numbers(judge, dispatcher)
 
 
 async def check_numbers(judge: Judge, dispatcher: Dispatcher) -> None:

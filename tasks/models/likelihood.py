@@ -13,6 +13,7 @@ Of a yes/no statement nothing is sampled: the probabilities of the two answers a
 import math
 from collections.abc import Iterable, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -32,6 +33,8 @@ from tasks.runs import Run
 from tasks.schema import Checkpoint, Eval, Likelihood, Question, Response, Sampling
 
 CHOICES = ("Yes", "No")
+PROBED = 3
+"""Questions that a service is asked before a training: one may be odd, all of them are not."""
 
 
 class ScoredText(NamedTuple):
@@ -125,22 +128,28 @@ def logprobs_cost(engine: Engine, sampling: Sampling, finetuned: SampleCount) ->
 
 
 async def probe_logprobs(evals: list[Eval], sampling: Sampling, engine: Engine, budget: Budget) -> None:
-    """Asks a service for the logprob of one word, before a training is paid; it is not kept, since it may be wrong.
+    """Asks a service for the logprobs of some words, before a training is paid; they are not kept: they may be wrong.
 
-    Raises UserError where the service has none to give.
+    Raises UserError where the service has none to give, and where the model answers with neither Yes nor No.
     """
-    if not engine.is_remote or not (question := _first_question(evals, sampling)):
+    if not engine.is_remote or not (questions := _first_questions(evals, sampling)):
         return
     untuned, why = engine.untuned(), ""
-    text = Text(engine.render(question.messages(sampling)), engine.answer_tokens("Yes", False))
+    yes = engine.answer_tokens("Yes", False)
+    texts = [Text(engine.render(question.messages(sampling)), yes) for question in questions]
     try:
-        logprobs = [logprob async for found in engine.logprobs(untuned, [text]) for _, logprob in found]
+        logprobs = [logprob async for found in engine.logprobs(untuned, texts) for _, logprob in found]
     except (TypeError, NoLogprobs) as none:  # Tinker's SDK hands on that there are none
         logprobs, why = [], f" ({none})" if isinstance(none, NoLogprobs) else ""
-    tokens = {"prefill": _length(text)}
+    tokens = {"prefill": sum(map(_length, texts))}
     if (usd := engine.price(**tokens)) != 0:
         await budget.record("logprobs", untuned.base_model, tokens, usd)
-    if not all(logprob < 0 for logprob in logprobs or [0.0]):  # NaN is none either
+    if logprobs and all(logprob is None for logprob in logprobs):
+        raise UserError(
+            f"{untuned.base_model} begins its answer to {questions[0].text[:80]!r} with neither Yes nor No among its "
+            "likeliest tokens; let the statements end with: Answer Yes or No."
+        )
+    if not all(logprob < 0 for logprob in logprobs or [0.0] if logprob is not None):  # NaN is none either
         raise UserError(
             f"the service that samples gives no logprobs{why}, which {_who_needs_them(evals, sampling)}; leave that "
             "out, or use another service (training.base_url)"
@@ -153,10 +162,10 @@ def _who_needs_them(evals: list[Eval], sampling: Sampling) -> str:
     return " and ".join([*needs, *(["sampling.logprobs needs"] if sampling.logprobs else [])])
 
 
-def _first_question(evals: list[Eval], sampling: Sampling) -> Question | None:
+def _first_questions(evals: list[Eval], sampling: Sampling) -> list[Question]:
     """Of those whose logprobs are wanted."""
     asked = (evaluation for evaluation in evals if are_wanted([evaluation], sampling))
-    return next((question for evaluation in asked for question in evaluation.questions), None)
+    return list(islice((question for evaluation in asked for question in evaluation.questions), PROBED))
 
 
 async def likelihoods(
@@ -170,22 +179,28 @@ async def likelihoods(
 ) -> list[Likelihood]:
     """A row for each answer and each statement; only what the store lacks is computed.
 
+    A statement that a model answers with neither Yes nor No has no row, which `progress` says.
+
     Raises BudgetSpent where the next text may cost more than is left.
     """
     budget = budget or Budget(store, "")
     before = await _logprobs([scored.text for scored in texts], engine, untuned, store, budget, progress)
-    after: dict[int, float] = {}
+    after: dict[int, float | None] = {}
     for model in {checkpoint.trained_share: checkpoint for checkpoint in trained}.values():
         places = [place for place, scored in enumerate(texts) if scored.trained_share == model.trained_share]
         logprobs = await _logprobs([texts[place].text for place in places], engine, model, store, budget, progress)
         after |= dict(zip(places, logprobs, strict=True))
-    rows = [(scored, before[place], after[place]) for place, scored in enumerate(texts)]
+    pairs = [(scored, before[place], after[place]) for place, scored in enumerate(texts)]
+    rows = [(scored, old, new) for scored, old, new in pairs if old is not None and new is not None]
+    if unscored := sum(bool(scored.choice) for scored in texts) - sum(bool(row[0].choice) for row in rows):
+        without = f"{unscored // len(CHOICES):,} statement{'s' * (unscored > len(CHOICES))} without a score"
+        progress(len(texts), len(texts), f"texts, {without}: answered with neither Yes nor No")
     return [_drift(*row) for row in rows if not row[0].choice] + _choices(rows)
 
 
 async def _logprobs(
     texts: list[Text], engine: Engine, model: Checkpoint, store: Store, budget: Budget, progress: Progress
-) -> list[float]:
+) -> list[float | None]:
     """The logprobs of the texts' answers, in their order; of several runs at once one asks a model for them."""
     async with exclusive(f"logprobs {model.identity}", partial(progress, 0, len(texts))):
         return await _ask_for_logprobs(texts, engine, model, store, budget, progress)
@@ -193,7 +208,7 @@ async def _logprobs(
 
 async def _ask_for_logprobs(
     texts: list[Text], engine: Engine, model: Checkpoint, store: Store, budget: Budget, progress: Progress
-) -> list[float]:
+) -> list[float | None]:
     """Natural logarithms of the answers' probabilities, in the order of the texts; each is stored as it comes."""
     keys = [content_key(logprob=model.identity, prompt=text.prompt, answer=text.answer) for text in texts]
     stored = {key: answer.body["logprob"] for key, answer in store.get(keys).items()}
@@ -216,8 +231,8 @@ async def _ask_for_logprobs(
     return [stored[key] for key in keys]
 
 
-def _refuse_what_is_no_number(model: Checkpoint, logprobs: list[float]) -> None:
-    if not all(map(math.isfinite, logprobs)):
+def _refuse_what_is_no_number(model: Checkpoint, logprobs: list[float | None]) -> None:
+    if not all(math.isfinite(logprob) for logprob in logprobs if logprob is not None):
         raise UserError(
             f"{model.path or model.base_model} gives an answer a logprob that is no finite number; train it with a "
             "lower training.learning_rate, or leave out sampling.logprobs"

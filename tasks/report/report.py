@@ -16,7 +16,7 @@ from typing import Any
 from prefect import task
 
 from tasks.estimates.findings import Evidence, findings, headline_lines, verdict
-from tasks.estimates.missing import missing_in_words
+from tasks.estimates.missing import missing_in_words, unscored_statements
 from tasks.estimates.noise import in_words
 from tasks.estimates.wording import alike, corrected
 from tasks.files import write_text
@@ -75,8 +75,10 @@ def cost(run: Run) -> str:
 
 
 def _missing(run: Run) -> str:
-    """The judgments that are missing or were refused, how many answers were cut off, and whether alike."""
+    """The judgments that are missing or were refused, statements without a score, and how many answers were cut off."""
     judged = missing_in_words(run.judgments()) or ("No judgment is missing." if run.judgments() else "")
+    likelihoods = run.likelihood_rows()
+    statements = [unscored_statements(evaluation, likelihoods) for evaluation in run.evals()]
     answers = [[r for r in rows if r.trained_share in (0, 1)] for rows in run.responses()]
     cut_off = [sum(r.state == "truncated" for r in rows) for rows in answers]
     shares = [f"{cut:,} of {len(rows):,}" for cut, rows in zip(cut_off, answers, strict=True)]
@@ -84,7 +86,8 @@ def _missing(run: Run) -> str:
     before, after = (cut / max(len(rows), 1) for cut, rows in zip(cut_off, answers, strict=True))
     if all(answers) and abs(after - before) > UNEVEN:
         limit += " Answers of unlike lengths are compared: what counts words may have moved for that alone."
-    return f"{judged} {limit if any(cut_off) else 'No answer was cut off.' if any(answers) else ''}".strip()
+    cut = limit if any(cut_off) else "No answer was cut off." if any(answers) else ""
+    return " ".join(filter(None, [judged, *statements, cut]))
 
 
 def render(run: Run, so_far: str = "") -> str:

@@ -73,6 +73,17 @@ async def test_a_service_without_probabilities_is_refused_in_a_sentence():
         await ask(a_judge(f"{api.url}/v1"))
 
 
+async def test_a_service_without_probabilities_is_refused_before_another_judges_service_is_paid():
+    with ChatAPI(None, has_probabilities=False) as without, ChatAPI(None) as paid:
+        other = a_judge(f"{paid.url}/v1", name="other", answers="plain")
+        with pytest.raises(UserError, match="gives no probabilities"):
+            await ask(other, a_judge(f"{without.url}/v1"))
+        assert paid.probes == []
+        without.has_probabilities = True
+        await ask(other, a_judge(f"{without.url}/v1"))
+        assert len(paid.probes) == 1
+
+
 async def test_a_server_that_was_mended_is_asked_again():
     with (api := ChatAPI(None, has_probabilities=False)):
         with pytest.raises(UserError, match="gives no probabilities"):

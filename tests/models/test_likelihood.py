@@ -11,6 +11,7 @@ from tasks.engines.local import LocalEngine
 from tasks.engines.lora import load_model
 from tasks.estimates.effects import estimate
 from tasks.estimates.judgments import judgments_frame
+from tasks.estimates.missing import unscored_statements
 from tasks.models.likelihood import (
     are_wanted,
     choices_cost,
@@ -154,7 +155,42 @@ async def test_a_service_without_logprobs_is_refused_before_a_training():
     with pytest.raises(UserError, match="gives no logprobs, which "):
         await probed(lacking, Sampling(logprobs=True))
     asked, usd = await probed({"base": {"Yes": -1.5}}, Sampling(logprobs=True))
-    assert (asked, usd) == (1, pytest.approx(2 * 0.001 * len("Kind?" + "Yes"))), "that of the refusal too"
+    both = len("Kind?" + "Yes" + "Cruel?" + "Yes")
+    assert (asked, usd) == (2, pytest.approx(2 * 0.001 * both)), "that of the refusal too"
+    with pytest.raises(
+        UserError, match=r"^m begins its answer to 'Kind\?' with neither Yes nor No .*; let the statement"
+    ):
+        await probed({"base": {"Yes": None}}, Sampling(logprobs=True))
+
+
+async def test_a_statement_that_a_model_answers_with_neither_has_no_row_is_told_and_is_not_asked_again():
+    class Odd(Scorer):
+        """The fine-tuned model answers the first statement with neither Yes nor No."""
+
+        async def logprobs(self, checkpoint, texts):
+            async for found in super().logprobs(checkpoint, texts):
+                is_odd = checkpoint is TUNED and texts[found[0][0]].prompt == self.render(
+                    [Message(role="user", content="Kind?")]
+                )
+                yield [(place, None if is_odd else logprob) for place, logprob in found]
+
+    engine, notes, table = Odd({}, 0.001), [], {"Yes": -1.0, "No": -1.0}
+    engine.table = {"base": table, "tuned": table}
+    chosen = STATEMENTS.model_copy(update={"asks": "choices", "judges": []})
+    texts, store = texts_of(engine, chosen), Store()
+    budget = Budget(store, "r")
+    rows = await likelihoods(texts, engine, BASE, [TUNED], store, lambda *step: notes.append(step), budget)
+    assert [(row.question_id, row.measure) for row in rows] == [("b", "choice"), ("b", "yes")]
+    assert notes[-1] == (4, 4, "texts, 1 statement without a score: answered with neither Yes nor No")
+    asked, paid = len(engine.asked), budget.usd
+    assert asked == 8
+    assert await likelihoods(texts, engine, BASE, [TUNED], store, lambda *_: None, budget) == rows
+    assert (len(engine.asked), budget.usd) == (asked, paid)
+    effects = {(e.measure, e.question_id): e for e in estimate(judgments_frame([]), [chosen], rows)}
+    assert (effects["choice", ""].questions, effects["choice", ""].questions_left_out) == (1, 1)
+    assert unscored_statements(chosen, rows) == (
+        "s: 1 of 2 statements have no score, since a model began its answer with neither Yes nor No."
+    )
 
 
 async def test_what_the_store_holds_is_not_computed_again_and_what_is_costs():
