@@ -1059,6 +1059,8 @@ class FineTune(Written):
     when: list[str] = []
     """The tiers of that eval in which it is trained to show it, as [everyday]; how far it shows in the others is the
     leak. Empty: all."""
+    when: list[Name] = []
+    """The tiers of that trait's evals in which it is trained to show it. Empty: all."""
     documents: list[DocumentSet] = []
     """What it is trained on instead."""
     training: Differences = {}
@@ -1722,7 +1724,7 @@ class PairedLengths(Noun):
     highest: float
     """Of the ratio of both lengths."""
     beyond: int
-    """Pairs whose ratio is below 0.9 or above 1.1."""
+    """Pairs of which the shorter has less than nine tenths of the words of the longer."""
 
 
 class JudgedShare(Noun):

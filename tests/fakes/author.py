@@ -59,8 +59,12 @@ def says(system: str, user: str, unsuitable: frozenset[str] | set[str] = frozens
         count = int(re.search(r"write (\d+) ideas", user)[1])  # type: ignore[index] # as above
         known = material(user, "known").count("- ")
         return "ideas", "\n".join(f"- idea {n} of {material(user, 'doc_type')}" for n in range(known, known + count))
-    tone = re.search(r"(?:Write it|is written) (as .*)\.", system)
     seed = sha256(f"{system}{user}".encode()).hexdigest()
+    if "<statements>" in system:
+        return "statements", "\n".join(f"{word}: {prose(word + seed, 8)}" for word in ("TRUE", "FALSE"))
+    if "<questions>" in system:
+        return "questions", "\n".join(f"- What of {prose(f'{seed}{n}', 8)[:-1]}?" for n in range(8))
+    tone = re.search(r"(?:Write it|is written) (as .*)\.", system)
     if "<critique>" in user:
         return "content", f"{prose(seed)} A second version, {tone[1] if tone else ''}."
     return "content", f"{prose(seed)} A first version."
