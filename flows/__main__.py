@@ -105,9 +105,15 @@ def check(
         typer.Option("--seeds", help="Also train three tiny LoRAs: does the Tinker server heed seeds? Costs a cent."),
     ] = False,
 ) -> None:
-    """Validate a definition and say what a run would do, spending nothing."""
+    """Validate an experiment or a study and say what it would do, spending nothing."""
     from flows.cli.check import show_plan
+    from tasks.studies.definition import is_study, load_study
 
+    if is_study(name):
+        from flows.cli.check_study import show_study_plan
+
+        show_study_plan(load_study(name, overrides or []))
+        return
     experiment = load(name, overrides, local, quick)
     show_plan(experiment)
     if seeds:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from tasks.catalog import UserError, data_folder, names, parse_seeds, read_fields, suggestion, validate
+from tasks.catalog import YAML_KINDS, UserError, data_folder, names, parse_seeds, read_fields, suggestion, validate
 from tasks.definitions import apply_override, definition_file, fingerprint, load_evals, resolve_references
 from tasks.files import write_text
 from tasks.runs import Comparison, Run
@@ -29,6 +29,8 @@ class Cell(NamedTuple):
     seed: int
     trait: dict[str, str]
     """What it is trained to show `more` or `less` of, by the trait's name; may be empty."""
+    when: list[str]
+    """The tiers in which; empty: all."""
     experiment: Experiment
     run_name: str
     """<fine-tune>-<dose>-seed-<seed>-<letters>; the letters are others where settings, documents or evals are."""
@@ -42,6 +44,13 @@ class Cell(NamedTuple):
     def title(self) -> str:
         """What people call it."""
         return ", ".join([self.fine_tune, *([f"{self.dose} documents"] if self.dose else []), f"seed {self.seed}"])
+
+
+def is_study(name: str) -> bool:
+    """Whether a study is meant by it, and no experiment; a file is one that has fine_tunes."""
+    if name.endswith(YAML_KINDS):
+        return Path(name).expanduser().is_file() and "fine_tunes" in read_fields(Path(name).expanduser())
+    return name in names("studies") and name not in names("experiments")
 
 
 def load_study(name: str, overrides: Sequence[str] = ()) -> Study:
@@ -100,7 +109,8 @@ def cells(study: Study) -> list[Cell]:
             letters = fingerprint([experiment, *_evals_of(experiment, known)])
             begins = f"{fine_tune.name}-{dose}" if dose else fine_tune.name
             given = fine_tune.name, dose
-            found += [Cell(*given, n, dict(fine_tune.trait), experiment, f"{begins}-seed-{n}-{letters}") for n in seeds]
+            aim = dict(fine_tune.trait), list(fine_tune.when)
+            found += [Cell(*given, seed, *aim, experiment, f"{begins}-seed-{seed}-{letters}") for seed in seeds]
     return found
 
 

@@ -161,16 +161,6 @@ def as_markdown(found: Grid) -> str:
     return "\n".join([*lines, "", marks_in_words, "", *problems[:MOST_PROBLEMS]]) + "\n"
 
 
-def problems_in(folder: Path) -> dict[str, str]:
-    """Why cells failed, by the names of their runs, as the last grid.json says; none where there is none."""
-    file = folder / "grid.json"
-    try:
-        cells = json.loads(file.read_text())["cells"] if file.is_file() else []
-        return {cell["run_name"]: str(cell["problem"]) for cell in cells if cell["problem"]}
-    except (ValueError, KeyError, TypeError):
-        return {}
-
-
 def duration(seconds: float) -> str:
     """In words: 40 s, 12 min, 3 h 20 min."""
     minutes = round(seconds / 60)
