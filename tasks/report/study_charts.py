@@ -13,7 +13,7 @@ from tasks.visible import visible
 
 COLOURS = ["#3d8fc4", "#f7f7f7", "#e07b39"]
 """Below 0, at 0, above: as light at either end, so that no sign looks larger."""
-FAINT = "#70757b"
+FAINT = "#55595f"
 """Of a number that may be nothing."""
 MOST_SDS = 3.0
 """Where the colours end: a broken model would make all others pale."""
@@ -44,11 +44,11 @@ def unit_of(shifts: list[Shift]) -> Unit:
 def shift_map(
     shifts: list[Shift], broken: set[str], sure: set[tuple[str, str]], is_linked: bool = False
 ) -> altair.LayerChart:
-    """All shifts in colour and as numbers; what was trained is framed, what is sure (by label and column) is black.
+    """All shifts in colour and as numbers; what was trained is framed, what is sure (by label and column) is bold.
 
     With `is_linked` each field leads to the address of its number in `shifts`, as `linked_svg` has it.
     """
-    unit, most = unit_of(shifts), max(8, *(len(shift.column) for shift in shifts))
+    unit = unit_of(shifts)
     table = _fields(shifts, unit, broken, sure)
     columns, rows = ordered(table, "column"), ordered(table, "row")
     above = altair.Axis(orient="top", labelAngle=-55, labelLimit=220, domain=False, ticks=False, labelFontSize=12)
@@ -60,14 +60,15 @@ def shift_map(
     base = base.encode(href=altair.Href("address:N")) if is_linked else base
     known = base.transform_filter("isValid(datum.size)")
     framed = base.transform_filter("datum.direction != 0").mark_rect(fill=None, stroke=BLACK, strokeWidth=2.5)
-    colour = altair.when("datum.sure").then(altair.value(BLACK)).otherwise(altair.value(FAINT))
+    words = base.encode(text=altair.Text("words:N"))
     width = min(WIDEST, max(NARROWEST, WIDTH // len(columns)))
     return altair.layer(
         base.mark_rect(fill="#ffffff", stroke="#e8eaed"),
         known.mark_rect(stroke="white").encode(color=_colour(table["size"], unit)),
-        base.mark_text(fontSize=11).encode(text=altair.Text("words:N"), color=colour),
+        words.transform_filter("datum.sure").mark_text(fontSize=11, fontWeight="bold", color=BLACK),
+        words.transform_filter("!datum.sure").mark_text(fontSize=11, color=FAINT),
         framed,
-    ).properties(width=altair.Step(width), height=altair.Step(HEIGHT), padding={"right": 6 * most})
+    ).properties(width=altair.Step(width), height=altair.Step(HEIGHT))
 
 
 def _fields(shifts: list[Shift], unit: Unit, broken: set[str], sure: set[tuple[str, str]]) -> polars.DataFrame:

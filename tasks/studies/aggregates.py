@@ -11,16 +11,13 @@ import math
 from collections.abc import Mapping, Sequence
 
 from tasks.estimates.fixed_questions import fixed_questions
-from tasks.estimates.holm import adjusted
 from tasks.estimates.intervals import Cell, Interval, rate_cell
 from tasks.schema import ALL, Aggregate, Scale, Shift
-from tasks.studies.matrix import DIRECTIONS, Matrix, in_sds, with_spill
+from tasks.studies.matrix import CAPABILITY, DIRECTIONS, Matrix, adjusted_by_family, in_sds, with_spill
 from tasks.studies.order import in_order
 
 ALIKE = "of all answers alike"
 NO_QUESTIONS = "means of answers do not say what the questions were"
-CAPABILITY = "capability"
-"""A measure of this name is no trait."""
 MARGIN = 0.05
 """Of a scale that is known."""
 
@@ -36,7 +33,7 @@ def matrix_of_aggregates(
     """
     base = {row.measure: row for row in aggregates if row.model == aggregates[0].model}
     tuned = [row for row in aggregates if row.model != aggregates[0].model]
-    shifts = adjusted(
+    shifts = adjusted_by_family(
         [_shift(row, base[row.measure], traits.get(row.model, {}), scales) for row in tuned if row.measure in base]
     )
     targets = {

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
+from tasks.catalog import UserError
 from tasks.estimates.comparison import GroupMeasures
 from tasks.estimates.estimates import Part, estimate_effect
 from tasks.estimates.findings import Verdict, verdict
@@ -25,6 +26,8 @@ from tasks.studies.order import in_order
 from tasks.studies.spill import Estimate, Ratio, Sample, correlation, ratio
 from tasks.studies.spread import spread_of
 
+CAPABILITY = "capability"
+"""What is asked where answers are right or wrong, and the name of such a column in others' results."""
 DIRECTIONS = {"more": 1, "less": -1}
 NO_TARGET = Ratio(None, None, None, "")
 NO_COMMON_UNIT = Ratio(None, None, None, "not estimable: the two shifts have no common unit")
@@ -61,10 +64,11 @@ class Matrix(NamedTuple):
 def matrix(fine_tunes: Sequence[Trained]) -> Matrix:
     """All shifts of all fine-tunes; each file of a run is read once.
 
-    Raises UserError for a run whose files were damaged.
+    Raises UserError for a run whose files were damaged, and for a measure that has two scales.
     """
     rows = [_row(one) for one in fine_tunes]
-    shifts = with_own_columns(adjusted([field.shift for row in rows for field in row.fields]))
+    shifts = with_own_columns(adjusted_by_family([field.shift for row in rows for field in row.fields]))
+    _refuse_other_scales(shifts)
     leaks = [leak for row in rows for leak in row.leaks]
     return Matrix(in_order(shifts), leaks, [words for row in rows for words in row.left_out] + _elsewhere(rows))
 
@@ -79,6 +83,24 @@ def adjusted_p(shift: Shift) -> float | None:
     """Holm's p of the interval that decides."""
     has_new = shift.ci_low_new_questions is not None
     return shift.p_new_questions_holm if has_new else shift.p_fixed_questions_holm
+
+
+def adjusted_by_family(shifts: list[Shift]) -> list[Shift]:
+    """With Holm's p: one family of all fields of traits, and one of capability, which is there to warn."""
+    families = [[shift for shift in shifts if (shift.asks == CAPABILITY) == last] for last in (False, True)]
+    return [shift for family in families for shift in adjusted(family)]
+
+
+def _refuse_other_scales(shifts: list[Shift]) -> None:
+    """Of others' results a scale may have been guessed from each file alone."""
+    seen: dict[str, Shift] = {}
+    for shift in shifts:
+        first = seen.setdefault(shift.column, shift)
+        if (first.scale_min, first.scale_max) != (shift.scale_min, shift.scale_max):
+            raise UserError(
+                f"{shift.column} has a scale from {first.scale_min:g} to {first.scale_max:g} under {first.label} and "
+                f"from {shift.scale_min:g} to {shift.scale_max:g} under {shift.label}; read both with the same --scale"
+            )
 
 
 def with_own_columns(shifts: list[Shift]) -> list[Shift]:
@@ -171,7 +193,7 @@ def _columns(evaluation: Eval, measures: list[str]) -> list[str]:
     """The measures of an eval that are columns: of statements one, of answers each judge and rule."""
     if evaluation.asks == "choices":
         return [name for name in (LOG_ODDS, "choice") if name in measures][:1]
-    known = [one.name for one in (*evaluation.judges, *evaluation.rules)]
+    known = [judge.name for judge in evaluation.judges] + [rule.name for rule in evaluation.rules]
     return [name for name in measures if name in known]
 
 
@@ -198,7 +220,7 @@ def _field(one: Trained, evaluation: Eval, by_run: list[Measure], columns: list[
 def _asks(evaluation: Eval) -> str:
     """Where all judges compare with what is accepted, it is asked what the model can do, and not what it is like."""
     is_of_tasks = bool(evaluation.judges) and all(judge.kind == "exact" for judge in evaluation.judges)
-    return "capability" if is_of_tasks else evaluation.asks
+    return CAPABILITY if is_of_tasks else evaluation.asks
 
 
 def _is_of_results(evaluation: Eval) -> bool:
@@ -249,11 +271,11 @@ def _leaks(one: Trained, evals: Mapping[str, Eval], fields: list[_Field]) -> lis
 
 
 def _leak(field: _Field, inside: list[str], outside: list[str]) -> Leak:
-    parts = [_of_tiers(field.part, tiers) for tiers in (outside, inside)]
-    over, under = (estimate_effect(part, ALL) for part in parts)
-    estimates = [found and found.times(field.shift.direction) for found in map(Estimate.of, (over, under))]
-    related = correlation(*(_sample(f"{field.shift.eval} {n}", part) for n, part in enumerate(parts)))
-    found = ratio(*estimates, related)
+    outer, inner = (_of_tiers(field.part, tiers) for tiers in (outside, inside))
+    over, under = (estimate_effect(part, ALL) for part in (outer, inner))
+    shown, trained = (known and known.times(field.shift.direction) for known in map(Estimate.of, (over, under)))
+    related = correlation(_sample(f"{field.shift.eval} outside", outer), _sample(f"{field.shift.eval} inside", inner))
+    found = ratio(shown, trained, related)
     return Leak(
         label=field.shift.label,
         column=field.shift.column,

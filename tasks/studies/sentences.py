@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from tasks.estimates.findings import Verdict
 from tasks.estimates.wording import listed, number, signed, span
 from tasks.schema import Leak, Shift
-from tasks.studies.matrix import Matrix, adjusted_p, decided
+from tasks.studies.matrix import CAPABILITY, Matrix, adjusted_p, decided
 
 MOST_NAMED = 5
 """Spills that are told one by one."""
@@ -23,10 +23,10 @@ NO_CAPABILITY = (
 
 def sentences(found: Matrix) -> list[str]:
     """The verdict of a matrix; p are adjusted over all of its fields."""
-    off_target = [shift for shift in found.shifts if not shift.direction and shift.asks != "capability"]
+    off_target = [shift for shift in found.shifts if not shift.direction and shift.asks != CAPABILITY]
     return [
         *_trained(found.shifts),
-        *_spilled(off_target, len(found.shifts)),
+        *_spilled(off_target, sum(shift.asks != CAPABILITY for shift in found.shifts)),
         *_counted(off_target),
         *_capability(found.shifts),
         *map(_leak, found.leaks),
@@ -35,7 +35,7 @@ def sentences(found: Matrix) -> list[str]:
 
 def broken(shifts: Sequence[Shift]) -> set[str]:
     """The fine-tunes under which capability fell: there the model broke, whatever else it did."""
-    return {s.label for s in shifts if s.asks == "capability" and decided(s) in SURE and (s.difference or 0.0) < 0}
+    return {s.label for s in shifts if s.asks == CAPABILITY and decided(s) in SURE and (s.difference or 0.0) < 0}
 
 
 def sure(shifts: Sequence[Shift]) -> set[tuple[str, str]]:
@@ -48,8 +48,8 @@ def _trained(shifts: Sequence[Shift]) -> list[str]:
     groups: dict[str, list[str]] = {"moved": [], "perhaps": [], "against": [], "not": []}
     for label in dict.fromkeys(shift.label for shift in shifts if shift.direction):
         targets = [shift for shift in shifts if shift.label == label and shift.direction]
-        words = f"{label} ({listed([f'{s.column} {size(s)}' for s in targets])})"
-        groups[_outcome(targets)].append(words)
+        most = max(targets, key=lambda shift: (shift.in_sds or shift.difference or 0.0) * shift.direction)
+        groups[_outcome(targets)].append(f"{label} ({most.column} {size(most)})")
     begins = {
         "moved": "Moved in what they were trained on",
         "perhaps": "Perhaps, though not once p is adjusted",
@@ -95,7 +95,7 @@ def _spill(shift: Shift) -> str:
 def _counted(shifts: Sequence[Shift]) -> list[str]:
     """How many fields off target moved and how many did not."""
     counts = Counter(decided(shift) for shift in shifts)
-    words = {
+    words: dict[Verdict, str] = {
         "changed": "moved",
         "changed little": "moved by less than would matter",
         "perhaps": "perhaps moved",
@@ -109,7 +109,7 @@ def _counted(shifts: Sequence[Shift]) -> list[str]:
 
 
 def _capability(shifts: Sequence[Shift]) -> list[str]:
-    asked = [shift for shift in shifts if shift.asks == "capability"]
+    asked = [shift for shift in shifts if shift.asks == CAPABILITY]
     if not asked:
         return [NO_CAPABILITY]
     fell = broken(shifts)
