@@ -8,7 +8,7 @@ from flows.cli.arguments import Commands, numbers, say, several
 from tasks.catalog import UserError
 
 app = typer.Typer(
-    cls=Commands, no_args_is_help=True, help="Tools for sets of documents: lint, mix.", rich_markup_mode=None
+    cls=Commands, no_args_is_help=True, help="Tools for sets of documents: lint, sheet, mix.", rich_markup_mode=None
 )
 
 
@@ -26,6 +26,25 @@ def lint_documents(
     from flows.cli.lint import show_lint
 
     if show_lint(place, several(eval_names), model):
+        raise typer.Exit(1)
+
+
+@app.command("sheet")
+def write_sheet(
+    place: Annotated[
+        str, typer.Argument(metavar="SET", help="A set in data/documents, a file of documents or a folder of them.")
+    ],
+    pair: Annotated[
+        str, typer.Option(help="A set with the same prompts or ideas: are its documents as long, row by row?")
+    ] = "",
+    banned: Annotated[
+        str, typer.Option(help="Words that must not appear, in any inflection: a,b; a* has any ending.")
+    ] = "",
+) -> None:
+    """Write the datasheet of a set beside it: what is alike, frequent, left over, banned; 1 where a limit is passed."""
+    from flows.cli.sheet import show_sheet
+
+    if show_sheet(place, pair, several(banned)):
         raise typer.Exit(1)
 
 

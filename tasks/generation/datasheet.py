@@ -18,15 +18,15 @@ from tasks.generation.near_duplicates import ALL_UP_TO, Near
 from tasks.generation.phrases import capitalised, opening, top, words
 from tasks.schema import Alike, Datasheet, Held, PairedLengths, SetLimits, SetText, Shared
 
-SHOWN = 20
+SHOWN = 15
 """Names, openings, phrases, types and places that a datasheet tells."""
 PAIRS_SHOWN, LETTERS_SHOWN = 3, 1_200
 QUANTILES = {"shortest": 0.0, "5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95, "longest": 1.0}
 LEVELS = (5, 10, 20, 30, 50, 80)
 """The parts of the phrases, in percent, for which it is told how many documents share them with an earlier one."""
 BINS = 24
-EVEN = (0.9, 1.1)
-"""Ratios of lengths within which a pair is matched."""
+LEAST_RATIO = 0.9
+"""Of the lengths of a pair, the shorter to the longer: one below it is not matched."""
 Places = dict[int, str]
 """Of rows by their numbers, what is found there."""
 
@@ -72,7 +72,7 @@ class _Seen:
 
 
 def measure(name: str, texts: list[SetText], limits: SetLimits, given: str = "") -> Datasheet:
-    """The datasheet of these documents, without what their files, another set and a judge say of them.
+    """The datasheet of these documents, of one at least, without what their files, another set and a judge say of them.
 
     `given` is what the writer was told of the subject: names in it, or in a document's fact, are not invented.
     """
@@ -114,24 +114,23 @@ def paired_lengths(texts: list[SetText], other: str, others: list[SetText]) -> P
     waiting: dict[str, list[int]] = {}
     for text in reversed(others):
         waiting.setdefault(text.prompt, []).append(len(words(text.text)))
-    matched = [text for text in texts if text.prompt and waiting.get(text.prompt)]
-    ratios = [len(words(text.text)) / max(1, waiting[text.prompt].pop()) for text in matched if waiting[text.prompt]]
+    lengths = ((max(1, len(words(text.text))), waiting.get(text.prompt)) for text in texts if text.prompt)
+    ratios = [length / max(1, partners.pop()) for length, partners in lengths if partners]
     if not ratios:
         return None
-    beyond = sum(not EVEN[0] <= ratio <= EVEN[1] for ratio in ratios)
+    beyond = sum(min(ratio, 1 / ratio) < LEAST_RATIO for ratio in ratios)
     low, middle, high = (round(float(n), 4) for n in (min(ratios), numpy.median(ratios), max(ratios)))
     return PairedLengths(other=other, pairs=len(ratios), lowest=low, median=middle, highest=high, beyond=beyond)
 
 
 def _quantiles(counts: list[int]) -> dict[str, int]:
     order = sorted(counts)
-    return {name: order[round(share * (len(order) - 1))] for name, share in QUANTILES.items()} if order else {}
+    return {name: order[round(share * (len(order) - 1))] for name, share in QUANTILES.items()}
 
 
 def _histogram(counts: list[int]) -> list[tuple[int, int, int]]:
-    if not counts:
-        return []
-    edges = numpy.unique(numpy.linspace(min(counts), max(counts) + 1, BINS + 1).astype(int))
+    width = (max(counts) - min(counts)) // BINS + 1
+    edges = numpy.arange(min(counts), max(counts) + width + 1, width)
     found, _ = numpy.histogram(counts, edges)
     return [(int(low), int(high), int(n)) for low, high, n in zip(edges[:-1], edges[1:], found, strict=True)]
 
@@ -146,12 +145,16 @@ def _most_alike(texts: list[SetText], near: dict[int, Near]) -> list[Alike]:
         Alike(
             jaccard=round(found.jaccard, 4),
             place=texts[row].place,
-            text=texts[row].text[:LETTERS_SHOWN],
+            text=_begin(texts[row].text),
             other_place=texts[found.row].place,
-            other_text=texts[found.row].text[:LETTERS_SHOWN],
+            other_text=_begin(texts[found.row].text),
         )
         for row, found in pairs
     ]
+
+
+def _begin(text: str) -> str:
+    return text if len(text) <= LETTERS_SHOWN else f"{text[:LETTERS_SHOWN]}…"
 
 
 def _held(texts: list[SetText], seen: _Seen, limits: SetLimits) -> list[Held]:
@@ -162,18 +165,21 @@ def _held(texts: list[SetText], seen: _Seen, limits: SetLimits) -> list[Held]:
     most_names, most_openings = (most_documents(n, len(texts)) for n in (limits.name_share, limits.opening_share))
     found: list[tuple[str, Places]] = [
         (
-            f"shares less than {limits.similarity:.0%} of its phrases with any other",
-            {row: f"{near.jaccard:.0%} with {texts[near.row].place}" for row, near in alike.items()},
+            f"phrases shared with another document: less than {100 * limits.similarity:g} %",
+            {row: f"{100 * near.jaccard:.0f} % with {texts[near.row].place}" for row, near in alike.items()},
         ),
         (
-            f"holds no name, not given to the writer, that stands in more than {most_names:,}",
+            f"a name that the writer was not given: in {most_names:,} documents at most",
             _with_frequent_names(texts, seen, most_names),
         ),
-        (f"begins as no more than {most_openings:,} do", _with_frequent_openings(texts, seen, most_openings)),
-        ("holds nothing of its making", seen.leftovers),
-        *([("holds no banned word", seen.banned)] if limits.banned else []),
-        *([(f"has at least {limits.min_words:,} words", short)] if limits.min_words else []),
-        *([(f"has at most {limits.max_words:,} words", long)] if limits.max_words else []),
+        (
+            f"the same first four words: in {most_openings:,} documents at most",
+            _with_frequent_openings(texts, seen, most_openings),
+        ),
+        ("what is left of its making: nothing", seen.leftovers),
+        *([("banned words: none", seen.banned)] if limits.banned else []),
+        *([(f"length: at least {limits.min_words:,} words", short)] if limits.min_words else []),
+        *([(f"length: at most {limits.max_words:,} words", long)] if limits.max_words else []),
     ]
     return [Held(limit=limit, documents=len(rows), places=_places(texts, rows)) for limit, rows in found]
 

@@ -19,6 +19,8 @@ from tasks.generation.phrases import PHRASE, phrases, top, words
 
 Hashes = NDArray[numpy.uint64]
 _FACTOR = numpy.uint64(0x9E3779B97F4A7C15)
+OVERLAP = 3
+"""Words in a row of a more frequent run, with which another one says nothing new."""
 _EDGES = numpy.arange(1, 16, dtype=numpy.uint64) << numpy.uint64(60)
 """Where the parts end: sixteen of all hashes."""
 
@@ -30,7 +32,7 @@ class Spread(NamedTuple):
     """How many distinct phrases so many first documents have."""
     repeated: list[tuple[str, int]]
     """What stands in most documents, in two at least, and in how many: phrases, joined to the longer run that they are
-    parts of."""
+    parts of, without those that overlap a more frequent one."""
 
 
 class PhraseCounts:
@@ -56,7 +58,7 @@ class PhraseCounts:
         ends = numpy.linspace(0, len(new), min(points, len(new)) + 1).round().astype(int)[1:]
         distinct = new.cumsum()
         growth = [(int(end), int(distinct[end - 1])) for end in ends]
-        return Spread(growth, _as_runs(top(found, most * PHRASE))[:most])
+        return Spread(growth, _apart(_as_runs(top(found, most * PHRASE * PHRASE)))[:most])
 
     def _parts(self) -> Iterator[tuple[Hashes, NDArray[numpy.int64], NDArray[numpy.int64]]]:
         """Of each part of all hashes those that occur, the first document of each, and how many documents have it."""
@@ -96,6 +98,19 @@ def _as_runs(found: list[tuple[str, int]]) -> list[tuple[str, int]]:
             run = _joined(run, more[0])
         runs.append((" ".join(run), count))
     return runs
+
+
+def _apart(runs: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Those that share no three words in a row with one that is more frequent."""
+    told: set[tuple[str, ...]] = set()
+    apart = []
+    for run, count in runs:
+        said = run.split()
+        parts = {tuple(said[start : start + OVERLAP]) for start in range(len(said) - OVERLAP + 1)}
+        if not parts & told:
+            apart.append((run, count))
+        told |= parts
+    return apart
 
 
 def _joined(run: list[str], phrase: list[str]) -> list[str]:

@@ -102,4 +102,9 @@ def script_text(name: str) -> str:
 
 def data_url(svg: Path) -> str:
     """A picture as an address that holds all of it."""
-    return "data:image/svg+xml;base64," + base64.b64encode(svg.read_bytes()).decode()
+    return svg_url(svg.read_text(encoding="utf-8"))
+
+
+def svg_url(svg: str) -> str:
+    """The same of a picture that is no file."""
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()

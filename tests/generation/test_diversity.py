@@ -26,9 +26,11 @@ def test_what_stands_in_most_documents_is_told_once_as_the_whole_run_of_words():
     texts = made_texts(30, words=40)
     texts[:12] = [f"{text} In the heart of the old valley, nothing stirred." for text in texts[:12]]
     texts[5:8] = [f"{text} On a Tuesday of that May." for text in texts[5:8]]
+    assert spread(texts).repeated == [("in the heart of the old valley nothing stirred", 12)]
+    texts[20:23] = [f"{text} And so it was on a Tuesday of that May." for text in texts[20:23]]
     assert spread(texts).repeated == [
         ("in the heart of the old valley nothing stirred", 12),
-        ("old valley nothing stirred on a tuesday of that may", 3),
+        ("on a tuesday of that may", 6),
     ]
     assert spread(texts, most=1).repeated == [("in the heart of the old valley nothing stirred", 12)]
 
