@@ -7,13 +7,16 @@ from typing import Any, NamedTuple
 
 from rich.table import Table
 
+from flows.cli.unwritten import as_if_written, writing_costs
 from flows.console import console
 from flows.preflight import (
     asked_judges,
     check_engine,
+    check_set,
     engine_of,
     refuse_choices_of_no_model,
     refuse_unknown_prices,
+    unwritten_sets,
     warnings_of,
 )
 from tasks.catalog import UserError
@@ -49,7 +52,7 @@ from tasks.models.training import (
 )
 from tasks.paid.prices import LETTERS_A_TOKEN, CostRange
 from tasks.paid.store import Store
-from tasks.schema import CONDITIONED, Document, Eval, Experiment, Training
+from tasks.schema import CONDITIONED, Document, Eval, Experiment, GeneratedSet, Training
 
 Row = tuple[str, str]
 Costs = list[tuple[str, CostRange]]
@@ -75,20 +78,30 @@ def show_plan(experiment: Experiment) -> None:
         n_samples = samples_per_question(baseline, finetuned)
     else:
         engine, n_samples = engine_of(experiment), experiment.sampling.n_samples
-        unready = _problem(lambda: asyncio.run(check_engine(experiment, engine)))
+        unready = problem_of(lambda: asyncio.run(check_engine(experiment, engine)))
         if not unready:
             check_questions(engine, evals, experiment.sampling)
             warnings = warnings_of(engine)
-        rows, costs = _of_models(experiment, evals, engine, is_ready=not unready)
+        unwritten = unwritten_sets(experiment)
+        with as_if_written(experiment, unwritten) as known:
+            rows, costs = _of_models(known, evals, engine, is_ready=not unready)
+        rows = [(f"set {wanted.name}", _to_be_written(wanted)) for wanted in unwritten] + rows
+        costs = writing_costs(unwritten) + costs
     judge_rows, judge_costs = _of_judges(experiment, evals, n_samples)
-    _show([*rows, *judge_rows, ("cost", _in_words(costs + judge_costs, experiment.max_cost_usd))])
+    show_rows([*rows, *judge_rows, ("cost", in_words(costs + judge_costs, experiment.max_cost_usd))])
     for problem in filter(None, [unready, *_problems(experiment, evals)]):
         console.print(f"Before it can run: {problem}", style="yellow")
     for warning in [*warnings, *asyncio.run(endings(asked_judges(evals)))]:
         console.print(f"It can run, but {warning}", style="yellow")
 
 
-def _show(rows: list[Row]) -> None:
+def _to_be_written(wanted: GeneratedSet) -> str:
+    versions = f", in each of {', '.join(wanted.versions)}" if len(wanted.versions) > 1 else ""
+    return f"{wanted.documents:,} to be written by {wanted.writer.model}{versions}"
+
+
+def show_rows(rows: list[Row]) -> None:
+    """A line for each: what, and how much of it."""
     table = Table(box=None, show_header=False, pad_edge=False)
     for row in rows:
         table.add_row(*row)
@@ -98,16 +111,17 @@ def _show(rows: list[Row]) -> None:
 def _problems(experiment: Experiment, evals: list[Eval]) -> list[str]:
     """Why it cannot run yet, but for the engine's own reason."""
     judges = asked_judges(evals)
-    problems = [_problem(partial(check_key, judge)) for judge in judges]
+    problems = [problem_of(partial(check_key, judge)) for judge in judges]
+    problems += [problem_of(partial(check_set, wanted)) for wanted in unwritten_sets(experiment)]
     if experiment.max_cost_usd:
         engine = None if experiment.responses else engine_of(experiment)
         problems.append(
-            _problem(partial(refuse_unknown_prices, judges, experiment.training, engine, experiment.judging.batch))
+            problem_of(partial(refuse_unknown_prices, judges, experiment.training, engine, experiment.judging.batch))
         )
     return list(dict.fromkeys(problems))
 
 
-def _problem(check: Callable[[], object]) -> str:
+def problem_of(check: Callable[[], object]) -> str:
     """The user's mistake that the check finds, or nothing."""
     try:
         check()
@@ -256,7 +270,7 @@ def _of_judges(experiment: Experiment, evals: list[Eval], n_samples: int) -> tup
     return rows, costs
 
 
-def _in_words(costs: Costs, cap: float) -> str:
+def in_words(costs: Costs, cap: float) -> str:
     """Each part and the whole; what the store holds is free."""
     limit = f"; max_cost_usd stops it at ${cap:,.2f}" if cap else ""
     if not costs:

@@ -10,9 +10,8 @@ from flows.console import console
 from flows.generate import PREVIEWED, budget_of, generate
 from flows.preflight import check_set, trait_of
 from tasks.catalog import UserError
-from tasks.generation.costs import Step, plan_chats, plan_documents
+from tasks.generation.costs import Step, plan_chats, plan_documents, whole_cost
 from tasks.generation.set_files import is_made, record_of, set_folder, universe_of, version_folder
-from tasks.paid.prices import CostRange
 from tasks.runs import cost_words
 from tasks.schema import GeneratedSet
 
@@ -25,7 +24,7 @@ def show_price(wanted: GeneratedSet) -> None:
         table.add_column(name, justify="left" if name == "stage" else "right")
     for step in steps:
         table.add_row(step.name, f"{step.calls:,}", *map(_dollars, step.cost))
-    whole = CostRange(*(_sum(values) for values in zip(*(step.cost for step in steps), strict=True)))
+    whole = whole_cost(steps)
     table.add_row("all", f"{sum(step.calls for step in steps):,}", *map(_dollars, whole), style="bold")
     versions = f" in each of {', '.join(wanted.versions)}" if len(wanted.versions) > 1 else ""
     way = f"{wanted.writer.model}{' in batches' if wanted.writer.batch else ''}"
@@ -95,11 +94,6 @@ def _show(wanted: GeneratedSet) -> None:
         console.print(words)
     for version in wanted.versions:
         console.print(f"Documents  {version_folder(wanted, version)}")
-
-
-def _sum(values: tuple[float | None, ...]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if len(known) == len(values) else None
 
 
 def _dollars(usd: float | None) -> str:

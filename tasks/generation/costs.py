@@ -39,8 +39,11 @@ def plan_documents(wanted: GeneratedSet, universe: Universe) -> list[Step]:
     facts, fact = len(set(universe.key_facts)), max(universe.key_facts, key=len)
     pairs = facts * wanted.types_per_fact
     tone, steering = next(iter(wanted.tone_words.values())), steer(0, 0, [])
-    words = _within(wanted.limits, sum(LENGTHS) / len(LENGTHS))
-    text, kind, idea = round(words * TOKENS_A_WORD), "x" * TYPE * LETTERS_A_TOKEN, "x" * IDEA * LETTERS_A_TOKEN
+    text, kind, idea = (
+        round(words_of(wanted) * TOKENS_A_WORD),
+        "x" * TYPE * LETTERS_A_TOKEN,
+        "x" * IDEA * LETTERS_A_TOKEN,
+    )
     draft, texts = "x" * text * LETTERS_A_TOKEN, wanted.documents * len(wanted.versions)
     types, ideas = _lists(wanted.types_per_fact), _lists(wanted.ideas_per_type)
     of_document = universe, tone, fact, kind, idea
@@ -58,9 +61,25 @@ def plan_documents(wanted: GeneratedSet, universe: Universe) -> list[Step]:
     ]
 
 
+def words_of(wanted: GeneratedSet) -> int:
+    """Words that a document is expected to have, or the answer of a chat."""
+    return _within(wanted.limits, (SHORT + LONG) / 2 if wanted.trait else sum(LENGTHS) / len(LENGTHS))
+
+
+def whole_cost(steps: list[Step]) -> CostRange:
+    """Of all stages; None where that of one is unknown."""
+    expected, most = ([getattr(step.cost, name) for step in steps] for name in CostRange._fields)
+    return CostRange(_sum(expected), _sum(most))
+
+
+def _sum(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
+
+
 def plan_chats(wanted: GeneratedSet, trait: Trait) -> list[Step]:
     """The stages of a set of chats, each prompt with all its answers; no answer is written twice for its length."""
-    prompt, words = "x" * PROMPT * LETTERS_A_TOKEN, _within(wanted.limits, (SHORT + LONG) / 2)
+    prompt, words = "x" * PROMPT * LETTERS_A_TOKEN, words_of(wanted)
     text = round(words * TOKENS_A_WORD)
     answers = wanted.documents * len(answers_of(wanted))
     prompts = _step(
