@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import audit, data, server
+from flows.cli import audit, data, server, study_command
 from flows.cli.arguments import Commands, Place, numbers, say, several, sizes, use_server
 from flows.cli.start import is_of_no_run, judge_responses, load, start
 from tasks.catalog import UserError
@@ -68,20 +68,7 @@ def run(
         say(f"\nAll of them in one  spillover compare '{experiment.name}/{run or 'seed'}-*'")
 
 
-@app.command()
-def study(
-    name: Annotated[str, typer.Argument(help="A study's name, or the path of its YAML file.")],
-    overrides: Overrides = None,
-) -> None:
-    """Run many fine-tunes with several seeds, ask all of them the same evals, and set side by side what changed."""
-    from tasks.studies.definition import cells, load_study
-
-    chosen = load_study(name, overrides or [])
-    cells(chosen)
-    address = use_server()
-    from flows.cli.study import study_in_terminal
-
-    study_in_terminal(chosen, shlex.join(["spillover", "study", name, *(overrides or [])]), address)
+app.command()(study_command.study)
 
 
 @app.command()

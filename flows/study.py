@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 from prefect import flow
@@ -19,9 +20,11 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import PrefectException
 from prefect.runtime import flow_run
 
+from flows.addresses import reports_address
 from flows.artifacts import show_markdown
 from flows.cell import CELLS_AT_JUDGES, Sharing, run_cell, stores, turns
 from flows.preflight import asked_judges, check_before_start, engine_of, engines, refuse_unknown_prices
+from flows.study_matrix import matrix_of_study
 from flows.study_pool import on_pool
 from flows.turns import Turns
 from tasks.catalog import UserError
@@ -76,8 +79,20 @@ async def run_study(study: Study) -> str:
         so_far = SoFar(study, wanted)
         async with so_far.shown(), _runner(study, wanted, sharing) as run:
             await run_all(so_far, run, places(study, wanted) + CELLS_AT_JUDGES)
+            await asyncio.to_thread(matrix_of_study, study, wanted)
+        await asyncio.to_thread(matrix_of_study, study, wanted)
+        await asyncio.to_thread(write_page, so_far.grid(), place)  # which leads to the matrix now
+    await show_markdown(links(study), "What was found")
     so_far.refuse_what_is_left()
     return str(place)
+
+
+def links(study: Study) -> str:
+    """To the pages of the study, where they are served, and where they lie."""
+    base, place = reports_address(), Comparison(study.name)
+    pages = {"The matrix": place.page, "The grid": folder_of(study) / "grid.html"}
+    served = [f"[{title}]({base}/comparisons/{quote(study.name)}/{page.name})" for title, page in pages.items() if base]
+    return "\n\n".join([*served, *(f"`{page}`" for page in pages.values())]) + "\n"
 
 
 def resume_command(study: Study) -> str:

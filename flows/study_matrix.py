@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote
 
 from tasks.catalog import UserError
@@ -28,8 +29,16 @@ Traits = Mapping[str, Mapping[str, str]]
 """What each fine-tune was trained to show, `more` or `less` of a trait, by its label."""
 
 
-def matrix_of_study(study: Study, wanted: Sequence[Cell]) -> Path | None:
-    """Writes the matrix of all cells that are finished, and returns its page; None where none is."""
+class Written(NamedTuple):
+    """A matrix that was written."""
+
+    page: Path
+    sentences: list[str]
+    """Its verdict."""
+
+
+def matrix_of_study(study: Study, wanted: Sequence[Cell]) -> Written | None:
+    """Writes the matrix of all cells that are finished; None where none is."""
     fine_tunes, missing = trained(study, wanted)
     if not fine_tunes:
         return None
@@ -55,7 +64,7 @@ def trained(study: Study, wanted: Sequence[Cell]) -> tuple[list[Trained], int]:
     ], len(wanted) - sum(map(len, runs.values()))
 
 
-def matrix_of_runs(name: str, labelled: Sequence[tuple[str, list[Run]]], traits: Traits) -> Path:
+def matrix_of_runs(name: str, labelled: Sequence[tuple[str, list[Run]]], traits: Traits) -> Written:
     """The same of any runs: a fine-tune for each label, or where it is empty, as `compare` groups them.
 
     Raises UserError for a run without effects, runs that cannot be pooled, and a trait that is not measured.
@@ -71,7 +80,7 @@ def matrix_of_runs(name: str, labelled: Sequence[tuple[str, list[Run]]], traits:
     return _write(name, found, fine_tunes, [])
 
 
-def matrix_of_file(name: str, file: Path, choices: Choices, traits: Traits) -> Path:
+def matrix_of_file(name: str, file: Path, choices: Choices, traits: Traits) -> Written:
     """The same of a file of means; UserError for one that cannot be read, and for a trait that is not in it."""
     found = matrix_of_aggregates(read_aggregates(file, choices), traits, choices.scales)
     _refuse_unknown(traits, found.shifts)
@@ -122,7 +131,7 @@ def _write(name: str, found: Matrix, fine_tunes: Sequence[Trained], left_out: li
         places=_places(found.shifts, fine_tunes),
         description=description,
     )
-    return write_study(place, results)
+    return Written(write_study(place, results), results.sentences)
 
 
 def _reports(one: Trained, place: Comparison) -> list[Report]:
