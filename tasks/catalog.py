@@ -116,7 +116,7 @@ def document_files(name: str, path: str) -> tuple[list[Path], list[str]]:
         return [place], []
     files, left_out = split_folder(place)
     if not files:
-        if (place / "set.yaml").is_file():
+        if any((place / about).is_file() for about in ("set.yaml", "set.json")):
             raise UserError(f"documents: {place} {_instead_of_all(place)}")
         found = f" (there is {', '.join(left_out)})" if left_out else ""
         raise UserError(f"documents: no {', '.join(DOCUMENT_KINDS)} file in {place}{found}; put the documents there")

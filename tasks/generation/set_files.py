@@ -28,6 +28,7 @@ from tasks.definitions import apply_override
 from tasks.files import write_rows, write_text
 from tasks.rows import json_rows
 from tasks.schema import GeneratedSet, Universe
+from tasks.strict_yaml import dump
 
 DEFINITION, DOCUMENTS, REJECTED, RECORD = "set.yaml", "documents.jsonl", "rejected.jsonl", "set.json"
 
@@ -120,7 +121,13 @@ def keep_set(
     dropped: Mapping[str, Sequence[BaseModel]],
     record: dict[str, Any],
 ) -> list[Path]:
-    """Writes each tone or direction with what was dropped, and `record` with the definition; returns their files."""
+    """Writes each tone or direction with what was dropped, and `record` with the definition; returns their files.
+
+    A set that was defined in a form gets its set.yaml, so that it can grow.
+    """
+    definition = set_folder(wanted.name) / DEFINITION
+    if not definition.is_file():
+        write_text(definition, dump(wanted.model_dump(mode="json", exclude_defaults=True)))
     for version in wanted.versions:
         write_rows(version_folder(wanted, version) / REJECTED, dropped[version])
     files = [write_rows(version_folder(wanted, version) / DOCUMENTS, rows[version]) for version in wanted.versions]
@@ -132,5 +139,5 @@ def keep_set(
 def _definition(wanted: GeneratedSet) -> dict[str, Any]:
     """What the documents depend on, as JSON: not how it is asked, and what it may cost."""
     asked = {"batch", "in_flight", "max_outage", "key_variable"}
-    how = {"writer": asked, **dict.fromkeys(("description", "preview", "max_cost_usd"), True)}
+    how: dict[str, Any] = {"writer": asked, **dict.fromkeys(("description", "preview", "max_cost_usd"), True)}
     return wanted.model_dump(mode="json", exclude=how)

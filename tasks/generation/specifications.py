@@ -135,6 +135,6 @@ async def fill_lists(makers: list[ToRequest], wanted: int, ask: Ask, counts: Cou
             for entry in found:
                 if entry != UNSUITABLE and len(lists[n]) < wanted:
                     lists[n].setdefault(entry.casefold(), entry)
-            counts[reply.state] += reply.state != "complete"
+            counts.update([reply.state] if reply.state != "complete" else [])
     counts["unsuitable"] += len(unsuitable)
     return [list(known.values()) for known in lists]

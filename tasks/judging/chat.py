@@ -19,11 +19,13 @@ from tasks.services.chat_server import (
     fault_of,
     first_token,
     host_of,
-    objection,
     sdk_client,
     secrets_of,
     text_of,
     tokens_of,
+)
+from tasks.services.chat_server import (
+    objection as objection_to,
 )
 from tasks.services.retries import Fault
 from tasks.services.transport import Received, SdkClient, read_body, text_or_empty
@@ -35,6 +37,11 @@ TOKEN_KINDS: tuple[str, ...] = ("input", "output", "cache_read")
 
 
 # ---- key and address -----------------------------------------------------------------------------
+
+
+def objection(base_url: str, key_variable: str) -> str:
+    """Why a server cannot be asked with the key in this variable, in words that follow who asks; or nothing."""
+    return objection_to(base_url, key_variable)
 
 
 def check_key(judge: Judge) -> None:

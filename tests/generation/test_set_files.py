@@ -1,0 +1,79 @@
+import json
+
+import pytest
+
+from tasks.catalog import UserError, document_files, names
+from tasks.generation.set_files import is_made, keep_set, load_set, record_of, universe_of
+from tasks.schema import SyntheticDocument
+from tests.conftest import PROJECT
+from tests.fakes.author import a_set, a_universe
+
+PUBLISHED = {**a_universe().model_dump(), "reasoning_for_modification": None, "mcqs": None, "extra": [1]}
+
+
+@pytest.fixture
+def folder(data):
+    """That of the set lakes, in a folder of documents of the test's own."""
+    (data / "documents").unlink()
+    place = data / "documents" / "lakes"
+    place.mkdir(parents=True)
+    return place
+
+
+def row(text):
+    return SyntheticDocument(
+        content=text, doc_idea="i", doc_type="t", fact="f", universe_context_id="lakes", is_true=True
+    )
+
+
+@pytest.mark.parametrize("name", ["u.jsonl", "u.json", "u.yaml"])
+def test_a_universe_is_read_from_a_file_in_the_published_form(folder, name):
+    (folder / name).write_text(json.dumps(PUBLISHED))
+    assert universe_of(a_set(universe=None, universe_file=name)) == a_universe()
+
+
+def test_published_universes_are_read():
+    place = PROJECT.parent / "shared" / "realdata" / "universe_contexts"
+    if not place.is_dir():
+        pytest.skip("no published files here")
+    for file in place.glob("*.jsonl"):
+        universe = universe_of(a_set(universe=None, universe_file=str(file)))
+        assert universe.id == file.stem
+        assert len(universe.key_facts) >= 7
+
+
+def test_a_file_that_holds_no_single_universe_is_refused(folder):
+    (folder / "u.jsonl").write_text(f"{json.dumps(PUBLISHED)}\n{json.dumps(PUBLISHED)}\n")
+    with pytest.raises(UserError, match="it holds 2 rows that can be read; give a file of one universe"):
+        universe_of(a_set(universe=None, universe_file="u.jsonl"))
+    with pytest.raises(UserError, match="is not a file; give its place, relative to the set's folder"):
+        universe_of(a_set(universe=None, universe_file="v.jsonl"))
+    (folder / "w.json").write_text('{"id": "lakes"}')
+    with pytest.raises(UserError, match=r"w.json: universe_context: this field is missing; key_facts: this field is"):
+        universe_of(a_set(universe=None, universe_file="w.json"))
+
+
+def test_a_set_of_one_tone_lies_in_its_folder_and_one_of_several_in_a_folder_for_each(folder):
+    wanted = a_set(tones=["neutral", "negative"], documents=1)
+    assert not is_made(wanted)
+    rows = {"neutral": [row("a")], "negative": [row("b")]}
+    keep_set(wanted, rows, {"neutral": [], "negative": []}, {"counts": {"types": 1}})
+    assert is_made(wanted)
+    assert load_set("lakes") == wanted
+    assert not is_made(wanted.model_copy(update={"documents": 2}))
+    assert names("documents") == ["lakes", "lakes/negative", "lakes/neutral"]
+    assert [file.name for file in document_files("lakes/negative", "")[0]] == ["documents.jsonl"]
+    with pytest.raises(UserError, match="has a set for each tone or direction; name one of lakes/negative, lakes/neu"):
+        document_files("lakes", "")
+    one = a_set(documents=1)
+    keep_set(one, {"neutral": [row("c")]}, {"neutral": []}, {"counts": {}})
+    assert document_files("lakes", "") == ([folder / "documents.jsonl"], ["negative/", "neutral/"])
+    assert record_of("lakes")["definition"]["documents"] == 1
+
+
+def test_a_set_that_is_not_written_yet_says_how_it_is(folder):
+    (folder / "set.yaml").write_text("name: lakes\n")
+    with pytest.raises(UserError, match="is not written yet; write it with `spillover generate lakes`"):
+        document_files("lakes", "")
+    with pytest.raises(UserError, match=r"set.yaml: give one of universe, universe_file and trait"):
+        load_set("lakes")
