@@ -197,16 +197,21 @@ def _in_batches(
 def logprobs(model: Any, texts: list[Text]) -> list[float]:
     """The summed logprob of each answer's tokens behind its prompt, in nats.
 
-    Texts are padded on the right to [batch, longest text]; the logits are [tokens of all answers, vocabulary].
+    An answer's last token is not read, so that Yes and No behind one prompt are one row. Rows are padded on the right
+    to [rows, longest row]; the logits are [tokens of the answers in all rows, vocabulary].
     """
-    rows = [torch.tensor(text.prompt + text.answer) for text in texts]
-    tokens = pad_sequence(rows, batch_first=True).to(model.device)
-    mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True).to(model.device)
+    read = [tuple(text.prompt + text.answer[:-1]) for text in texts]
+    rows = {tokens: row for row, tokens in enumerate(dict.fromkeys(read))}
+    tokens = pad_sequence([torch.tensor(row) for row in rows], batch_first=True).to(model.device)
+    mask = pad_sequence([torch.ones(len(row), dtype=torch.long) for row in rows], batch_first=True).to(model.device)
+    answers = [
+        (rows[row], slice(len(text.prompt) - 1, len(row)), text.answer) for row, text in zip(read, texts, strict=True)
+    ]
     predicts = torch.zeros_like(mask, dtype=torch.bool)
-    for row, text in enumerate(texts):
-        predicts[row, len(text.prompt) - 1 : len(text.prompt) + len(text.answer) - 1] = True
+    for row, places, _ in answers:
+        predicts[row, places] = True
     with logits_at(model, predicts):
         logits = model(input_ids=tokens, attention_mask=mask, use_cache=False).logits
-    answered = tokens.roll(-1, dims=1)[predicts]
-    found = torch.log_softmax(logits.float(), dim=-1).gather(1, answered[:, None])[:, 0]
-    return [some.sum().item() for some in found.split([len(text.answer) for text in texts])]
+    found = torch.log_softmax(logits.float(), dim=-1)
+    place = (predicts.flatten().cumsum(0) - 1).view_as(predicts)
+    return [found[place[row, places], answer].sum().item() for row, places, answer in answers]
