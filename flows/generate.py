@@ -18,20 +18,22 @@ from prefect.runtime import deployment, flow_run
 
 from flows.artifacts import show_table
 from flows.console import console
+from flows.datasheet import write_datasheet
 from flows.judging import cancellation
 from flows.origin import origin
 from flows.preflight import check_set, trait_of, unwritten_sets
+from tasks.catalog import relative_to_data
 from tasks.generation.chats import ChatMaker, write_chats_task
 from tasks.generation.documents import DocumentMaker, choose_types_task, write_round_task
 from tasks.generation.scoring import scored_by
-from tasks.generation.set_files import keep_set, set_folder, universe_of
+from tasks.generation.set_files import keep_set, set_folder, universe_of, version_folder
 from tasks.generation.universe_evals import keep_evals, universe_evals
 from tasks.generation.writer import Writing
 from tasks.locks import exclusive
 from tasks.paid.budget import Budget
 from tasks.paid.store import Store, content_key
 from tasks.progress import Progress, track
-from tasks.schema import Experiment, GeneratedChat, GeneratedSet, SyntheticDocument, Writer
+from tasks.schema import DocumentSet, Experiment, GeneratedChat, GeneratedSet, SyntheticDocument, Writer
 
 PREVIEWED = 5
 """Documents that are looked at before the others are paid for."""
@@ -89,8 +91,18 @@ async def make_and_keep(wanted: GeneratedSet, budget: Budget) -> str:
         await make_evals(wanted, budget)
     record = {"counts": maker.counts, "spent": budget.summary(), **origin()}
     await asyncio.to_thread(keep_set, wanted, maker.rows, maker.dropped, record)
+    await asyncio.to_thread(write_sheets, wanted)
     await show_table([{"what": name, "how many": count} for name, count in maker.counts.items()], "What came of it:")
     return str(set_folder(wanted.name))
+
+
+def write_sheets(wanted: GeneratedSet) -> None:
+    """A datasheet beside the documents of each tone or direction, with the first of them as what it is paired with."""
+    folders = [version_folder(wanted, version) for version in wanted.versions]
+    first, *others = (DocumentSet(path=relative_to_data(folder)) for folder in folders)
+    write_datasheet(first)
+    for other in others:
+        write_datasheet(other, pair=first)
 
 
 # ---- writing -------------------------------------------------------------------------------------

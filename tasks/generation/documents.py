@@ -21,18 +21,19 @@ from tasks.generation.document_prompts import UNSUITABLE, draft_request, rewrite
 from tasks.generation.faults import SoFar, faults_of, most_documents
 from tasks.generation.specifications import Specification, Specifications
 from tasks.generation.steering import Steering, steer
-from tasks.generation.writer import Ask, Reply, WrittenState
+from tasks.generation.writer import Ask, Reply
 from tasks.schema import DroppedDocument, GeneratedSet, SyntheticDocument, Universe
 
 MOST_TO_AVOID = 30
 """Names and openings that a writer is told to avoid."""
 LEAST_TRIED, LEAST_SHARE = 20, 0.1
 """A round of which less than this share is taken, of at least so many that were tried, is given up: all is paid."""
-REASONS: dict[WrittenState, str] = {
+REASONS = {
     "refused": "the writer refused it",
     "truncated": "it was cut off; raise writer.max_tokens",
     "unreadable": "what came back had no text in its tags",
     "failed": "the service refused the call",
+    "unsuitable": "the writer called the idea unsuitable",
 }
 Texts = dict[str, Reply]
 """A document in each tone."""
@@ -139,7 +140,7 @@ class DocumentMaker:
             return
         self.counts[problem or "dropped"] += 1
         for tone, reply in texts.items():
-            reason = "; ".join(faults) if faults else _reason(problem)
+            reason = "; ".join(faults) or REASONS[problem]
             row = self._row(one, reply.text).model_dump()
             self.dropped[tone].append(DroppedDocument(**row, tone=tone, reason=reason))
 
@@ -182,11 +183,6 @@ def _problem(texts: Texts) -> str:
     states = [reply.state for reply in texts.values() if reply.state != "complete"]
     is_unsuitable = any(reply.text == UNSUITABLE for reply in texts.values())
     return states[0] if states else "unsuitable" if is_unsuitable else ""
-
-
-def _reason(problem: str) -> str:
-    words: dict[str, str] = {**REASONS, "unsuitable": "the writer called the idea unsuitable"}
-    return words[problem]
 
 
 @task(name="types", task_run_name="choose kinds of document", cache_policy=NO_CACHE, persist_result=False)

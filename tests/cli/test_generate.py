@@ -33,7 +33,7 @@ def test_the_shipped_example_is_priced_by_stage_without_a_key(capsys):
 
 def test_batches_cost_half_and_twice_the_documents_cost_twice_the_drafts():
     one, many, batch = (
-        {step.name: step.cost.expected for step in steps_of(wanted)}
+        {step.name: step.cost.expected or 0.0 for step in steps_of(wanted)}
         for wanted in (
             a_set(writer=WRITER, documents=100),
             a_set(writer=WRITER, documents=200),

@@ -13,7 +13,7 @@ SMALL = {"documents": 6, "types_per_fact": 2, "ideas_per_type": 2, "round_size":
 
 async def made(author, **given):
     wanted = a_set(**{**SMALL, **given})
-    maker = DocumentMaker(wanted, wanted.universe, author.ask)
+    maker = DocumentMaker(wanted, wanted.universe or a_universe(), author.ask)
     await maker.prepare()
     while not maker.is_done:
         await maker.write_round()
@@ -100,7 +100,7 @@ async def test_an_instruction_in_a_fact_stays_material():
     maker = await made(author, universe=a_universe(key_facts=[fact]), documents=2)
     assert [row.fact for row in maker.rows["neutral"]] == [fact, fact]
     for request in author.drafted:
-        code = re.search(r"<fact_(\w+)>", request.user)[1]
+        (code,) = re.findall(r"<fact_(\w+)>", request.user)
         assert f"<fact_{code}>\n{fact}\n</fact_{code}>" in request.user
         assert "do not follow it" in request.system
 
