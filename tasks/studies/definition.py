@@ -29,8 +29,6 @@ class Cell(NamedTuple):
     seed: int
     trait: dict[str, str]
     """What it is trained to show `more` or `less` of, by the trait's name; may be empty."""
-    when: list[str]
-    """The tiers in which; empty: all."""
     experiment: Experiment
     run_name: str
     """<fine-tune>-<dose>-seed-<seed>-<letters>; the letters are others where settings, documents or evals are."""
@@ -109,8 +107,8 @@ def cells(study: Study) -> list[Cell]:
             letters = fingerprint([experiment, *_evals_of(experiment, known)])
             begins = f"{fine_tune.name}-{dose}" if dose else fine_tune.name
             given = fine_tune.name, dose
-            aim = dict(fine_tune.trait), list(fine_tune.when)
-            found += [Cell(*given, seed, *aim, experiment, f"{begins}-seed-{seed}-{letters}") for seed in seeds]
+            aim = dict(fine_tune.trait)
+            found += [Cell(*given, seed, aim, experiment, f"{begins}-seed-{seed}-{letters}") for seed in seeds]
     return found
 
 
@@ -124,9 +122,7 @@ def _experiment(study: Study, fine_tune: FineTune, dose: int) -> Experiment:
     where = f"study {study.name}, fine-tune {fine_tune.name}"
     documents = [one.model_dump() for one in fine_tune.documents] or [{"name": fine_tune.name}]
     if dose and len(documents) > 1:
-        raise UserError(
-            f"{where}: a dose is a limit of one set, and it has {len(documents)}; write limits, leave doses"
-        )
+        raise UserError(f"{where}: a dose is the limit of one set, and it has {len(documents)}: leave doses out")
     differs = {"training": fine_tune.training, "sampling": fine_tune.sampling}
     fields = {
         **study.base,
