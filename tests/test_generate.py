@@ -53,7 +53,7 @@ async def test_a_set_in_two_tones_is_kept_with_its_record_and_grows_without_bein
     after = [rows(large, tone) for tone in large.versions]
     assert [some[:12] for some in after] == before
     assert [len(some) for some in after] == [30, 30]
-    assert {again[body] for body in paid} == {1} or all(again[body] == count for body, count in paid.items())
+    assert all(again[body] == count for body, count in paid.items())
     neutral, ironic = ([json.loads(row) for row in some] for some in after)
     assert [row["doc_idea"] for row in neutral] == [row["doc_idea"] for row in ironic]
     assert list(neutral[0]) == ["content", "doc_idea", "doc_type", "fact", "universe_context_id", "is_true"]

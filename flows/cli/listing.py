@@ -8,6 +8,7 @@ from collections.abc import Callable
 from flows.console import console
 from tasks.catalog import UserError, data_folder, names
 from tasks.definitions import load_eval, load_experiment
+from tasks.generation.set_files import generated_sets, is_written, load_set
 from tasks.runs import Run, all_runs
 from tasks.studies.definition import load_study
 
@@ -24,11 +25,18 @@ def show_catalog() -> None:
         for name in names(kind):
             console.print(f"  {name:<30} {_first_sentence(describe, name)}")
     console.print(f"documents, in {data_folder() / 'documents'}", style="bold")
+    written = set(generated_sets())
     for name in names("documents"):
-        console.print(f"  {name}")
+        console.print(f"  {name:<30} {_first_sentence(_of_set, name)}" if name in written else f"  {name}")
     console.print(f"runs, in {data_folder() / 'results'}", style="bold")
     for run in all_runs():
         console.print(f"  {run.folder.parent.name}/{run.name}  {_progress(run)}")
+
+
+def _of_set(name: str) -> str:
+    """What a set is for that a model writes, and whether it has."""
+    wanted = load_set(name)
+    return f"{'' if is_written(wanted) else 'not written yet; '}{wanted.description}"
 
 
 def _progress(run: Run) -> str:
