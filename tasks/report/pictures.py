@@ -1,11 +1,13 @@
 """Pictures of charts, and the script that draws one in a page; the network is asked for nothing.
 
-The only module that knows vl_convert. Started as a program of its own (START) it makes PNG and PDF of the SVGs that it
-reads: vl_convert lets no other thread of its process run meanwhile, so this is done in a process beside.
+The only module that knows vl_convert. Started as a program of its own it makes SVGs of specs (DRAWING), or PNG and PDF
+of SVGs (PRINTING): vl_convert lets no other thread of its process run meanwhile, so this is done in processes beside.
 """
 
+import json
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -14,8 +16,9 @@ import vl_convert
 PIXELS_PER_INCH = 108
 """One and a half pixels a point: a chart as wide as a page has 1,650 of them."""
 
-START = [sys.executable, "-P", __file__]
+PROGRAM = [sys.executable, "-P", __file__]
 """By its file, and with nothing of the current folder on its path: somebody's may have a `tasks` of its own."""
+DRAWING, PRINTING = [*PROGRAM, "drawing"], [*PROGRAM, "printing"]
 
 
 def to_svg(spec: dict[str, Any], vega_lite: str) -> str:
@@ -28,19 +31,29 @@ def bundled(script: str, vega_lite: str) -> str:
     return str(vl_convert.javascript_bundle(script, vega_lite))
 
 
-def answer_requests() -> None:
-    """Reads SVGs, each behind a line with its length in bytes, until its input ends.
+def drawn(request: bytes) -> list[bytes]:
+    """The SVG of a spec and its version, which are JSON."""
+    return [to_svg(*json.loads(request)).encode()]
 
-    Writes for each a line with the lengths of PNG and PDF, and both.
+
+def printed(request: bytes) -> list[bytes]:
+    """PNG and PDF of an SVG."""
+    svg = request.decode()
+    return [vl_convert.svg_to_png(svg, ppi=PIXELS_PER_INCH), vl_convert.svg_to_pdf(svg)]
+
+
+def answer_requests(answer: Callable[[bytes], list[bytes]]) -> None:
+    """Reads requests, each behind a line with its length in bytes, until its input ends.
+
+    Writes for each a line with the lengths of what it makes, and all of it.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends who asks, and with that this process
     with suppress(BrokenPipeError):
         while line := sys.stdin.buffer.readline():
-            svg = sys.stdin.buffer.read(int(line)).decode()
-            png, pdf = vl_convert.svg_to_png(svg, ppi=PIXELS_PER_INCH), vl_convert.svg_to_pdf(svg)
-            sys.stdout.buffer.write(b"%d %d\n" % (len(png), len(pdf)) + png + pdf)
+            made = answer(sys.stdin.buffer.read(int(line)))
+            sys.stdout.buffer.write(" ".join(str(len(part)) for part in made).encode() + b"\n" + b"".join(made))
             sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":
-    answer_requests()
+    answer_requests({"drawing": drawn, "printing": printed}[sys.argv[1]])

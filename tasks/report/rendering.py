@@ -5,6 +5,7 @@ with saving() as save:
 """
 
 import io
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -41,42 +42,59 @@ Save = Callable[[Any, Path, polars.DataFrame], object]
 def saving(only_svg: bool = False) -> Iterator[Save]:
     """Gives what writes path.csv, .svg, .html, .png and .pdf: at the end of the block all are there, each whole.
 
-    A chart is drawn once, as SVG, and the others are made of that; `only_svg` leaves them out. The HTML asks the
-    network for nothing.
+    A chart is drawn once, as SVG, and printed as PNG and PDF, in two processes beside, one chart after the other in
+    each; `only_svg` draws it here and leaves the others out. The HTML asks the network for nothing.
     """
     if only_svg:
-        yield lambda chart, path, table: _save_svg(as_vega_lite(chart), path, table)
+        yield _save_svg
         return
-    with printer() as to_print:
+    made: list[Future[None]] = []
+    with (
+        beside(pictures.PRINTING) as to_print,
+        ThreadPoolExecutor(1) as printing,
+        beside(pictures.DRAWING) as draw,
+        ThreadPoolExecutor(1) as drawing,
+    ):
+
+        def print_one(svg: bytes, path: Path) -> None:
+            for ending, picture in zip(("png", "pdf"), to_print(svg, f"{path}: no PNG and no PDF"), strict=True):
+                write_bytes(path.with_name(f"{path.name}.{ending}"), picture)
+
+        def draw_one(spec: dict[str, Any], path: Path) -> None:
+            (svg,) = draw(json.dumps((spec, VEGA_LITE)).encode(), f"{path}: no SVG")
+            write_bytes(path.with_name(f"{path.name}.svg"), svg)
+            made.append(printing.submit(print_one, svg, path))
 
         def save(chart: Any, path: Path, table: polars.DataFrame) -> None:
             spec = as_vega_lite(chart)
-            to_print(_save_svg(spec, path, table), path)
+            made.append(drawing.submit(draw_one, spec, path))
+            write_table(path.with_name(f"{path.name}.csv"), table)
             html = fill("chart.html.j2", title=path.name, spec=spec, drawing=_drawing_script())
             write_text(path.with_name(f"{path.name}.html"), html)
 
         yield save
-
-
-@contextmanager
-def printer() -> Iterator[Callable[[str, Path], None]]:
-    """Gives what writes PNG and PDF of an SVG, in a process beside that goes on meanwhile and ends with the block."""
-    printing: list[Future[None]] = []
-    with Popen(pictures.START, stdin=PIPE, stdout=PIPE) as process, ThreadPoolExecutor(1) as thread:
-        yield lambda svg, path: printing.append(thread.submit(_print, process, svg, path))
-    for done in printing:
+    for done in made:
         done.result()
 
 
-def _print(process: Popen[bytes], svg: str, path: Path) -> None:
+@contextmanager
+def beside(program: list[str]) -> Iterator[Callable[[bytes, str], list[bytes]]]:
+    """Gives what asks a program of pictures.py, which runs beside and ends with the block.
+
+    It takes a request, and the words of the RuntimeError where the program has ended without an answer.
+    """
+    with Popen(program, stdin=PIPE, stdout=PIPE) as process:
+        yield lambda request, missing: _answer(process, request, missing)
+
+
+def _answer(process: Popen[bytes], request: bytes, missing: str) -> list[bytes]:
     wanted, made = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
     if process.poll() is None:
-        wanted.write(b"%d\n" % len(svg.encode()) + svg.encode())
+        wanted.write(b"%d\n" % len(request) + request)
         wanted.flush()
     if not (sizes := made.readline().split()):
-        raise RuntimeError(f"{path}: no PNG and no PDF, since the process that makes them ended with {process.wait()}")
-    for ending, size in zip(("png", "pdf"), sizes, strict=True):
-        write_bytes(path.with_name(f"{path.name}.{ending}"), made.read(int(size)))
+        raise RuntimeError(f"{missing}, since the process that makes them ended with {process.wait()}")
+    return [made.read(int(size)) for size in sizes]
 
 
 def as_vega_lite(chart: Any) -> dict[str, Any]:
@@ -105,11 +123,9 @@ def join_pdfs(files: Iterable[Path], target: Path) -> None:
     write_bytes(target, content.getvalue())
 
 
-def _save_svg(spec: dict[str, Any], path: Path, table: polars.DataFrame) -> str:
-    svg = pictures.to_svg(spec, VEGA_LITE)
+def _save_svg(chart: Any, path: Path, table: polars.DataFrame) -> None:
     write_table(path.with_name(f"{path.name}.csv"), table)
-    write_text(path.with_name(f"{path.name}.svg"), svg)
-    return svg
+    write_text(path.with_name(f"{path.name}.svg"), pictures.to_svg(as_vega_lite(chart), VEGA_LITE))
 
 
 def _all_visible(part: Any) -> Any:

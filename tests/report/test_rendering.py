@@ -7,8 +7,9 @@ import polars
 import pypdf
 import pytest
 
+from tasks.report import pictures
 from tasks.report.effect_charts import effects_by_tier, matrix
-from tasks.report.rendering import join_pdfs, printer, saving
+from tasks.report.rendering import beside, join_pdfs, saving
 from tasks.report.templates import Script
 from tasks.visible import visible
 from tests.fakes.two_judges import two_judge_effects, two_judge_eval
@@ -64,13 +65,24 @@ def test_the_table_of_a_chart_keeps_a_text_as_it_is(tmp_path):
 
 
 def test_a_picture_that_cannot_be_made_is_named(tmp_path):
-    def print_all(*names):
-        with printer() as to_print:
-            for name in names:
-                to_print("no picture", tmp_path / name)
+    class NoChart:
+        def to_dict(self, validate):
+            return {"mark": "none of Vega-Lite's"}
 
-    with pytest.raises(RuntimeError, match=r"odd: no PNG and no PDF, .* ended with 1"):
-        print_all("odd", "next")
+    def save_all(*names):
+        with saving() as save:
+            for name in names:
+                save(NoChart(), tmp_path / name, polars.DataFrame({"dose": [1.0]}))
+
+    with pytest.raises(RuntimeError, match=r"odd: no SVG, .* ended with 1"):
+        save_all("odd", "next")
+
+
+def test_what_cannot_be_printed_is_named_each_time(tmp_path):
+    with beside(pictures.PRINTING) as to_print:
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match=r"^odd: no PNG, since the process .* ended with 1$"):
+                to_print(b"no picture", "odd: no PNG")
 
 
 def test_pages_are_joined_in_their_order(tmp_path):
