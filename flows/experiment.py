@@ -7,7 +7,7 @@ A stage whose file is there is finished and is not repeated; what was paid for c
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from logging import Logger, LoggerAdapter
 from typing import NamedTuple
@@ -21,6 +21,7 @@ from flows.console import console
 from flows.judging import MAX_CHUNKS, FanOut, judge_what_is_missing, probe_judges, refuse_too_many_unscored, report
 from flows.origin import default_run_name, now, origin
 from flows.preflight import Responses, preflight, responses_to_import, warnings_of
+from flows.suspending import BatchesOpen, suspended_while_batches_are_open
 from flows.turns import NO_TURNS, Turns
 from tasks.catalog import UserError
 from tasks.documents.documents import documents_task
@@ -65,7 +66,7 @@ async def run_experiment(experiment: Experiment, seed: Seed = None, run: str = "
         here = Run.open(experiment, evals, name)
         budget = Budget(Store(), here.identity, experiment.max_cost_usd, here.raise_command)
         work = Work(here, experiment, evals, budget, here.settle_seed(seed, experiment.default_seed), until)
-        return await start_or_resume(work, engine, imported)
+        return await suspended_while_batches_are_open(start_or_resume(work, engine, imported))
 
 
 class Work(NamedTuple):
@@ -237,7 +238,8 @@ async def _baseline(work: Work, engine: Engine) -> None:
         run, evals = work.run, work.evals
         cases = plan(evals, read_rows(run.baseline, Response), [], work.experiment.sampling.n_samples)
         cases = [case for case in cases if case.judge.reads == "response" and not case.judge.only_if]
-        await FanOut(run, work.experiment, work.budget, "judge baseline", max_chunks=MAX_CHUNKS // 2).ask(cases)
+        with suppress(BatchesOpen):  # which go on beside the training, and are taken up when all is judged
+            await FanOut(run, work.experiment, work.budget, "judge baseline", max_chunks=MAX_CHUNKS // 2).ask(cases)
 
 
 async def sample_baseline(work: Work, engine: Engine) -> None:

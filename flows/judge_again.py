@@ -14,6 +14,7 @@ from flows.artifacts import ended, link_to_report
 from flows.judging import judge, judge_what_is_missing, probe_judges, refuse_too_many_unscored, report
 from flows.origin import default_run_name, now, origin
 from flows.preflight import check_judges
+from flows.suspending import suspended_while_batches_are_open
 from tasks.catalog import UserError, validate
 from tasks.definitions import as_yaml, choose_judges, eval_called, load_eval
 from tasks.files import write_text
@@ -40,6 +41,7 @@ async def judge_again(
     base_url: str = "",
     max_tokens: Annotated[int, Field(ge=0)] = 0,
     in_flight: Annotated[int, Field(ge=0, le=2000)] = 0,
+    batch: bool = False,
     max_cost_usd: Annotated[float, Field(ge=0)] = 0.0,
     name: str = "",
 ) -> str:
@@ -55,15 +57,17 @@ async def judge_again(
         max_tokens: The longest judgment of the judges that ask a model, in tokens. What was cut off is asked for anew,
             what ended by itself is not. 0: as they have it.
         in_flight: Calls under way at once. 0: as the run has it.
+        batch: Ask in batches, at half the price: most end within an hour, all within a day. Off: as the run has it.
         max_cost_usd: The most that the run may cost; with `failed`, all that it cost before included. 0: as it has it.
         name: Name of the new run. Empty: a new one.
     """
-    changes = {"model": model, "prompt": prompt, "base_url": base_url, "max_tokens": max_tokens}
+    changes: dict[str, Any] = {"model": model, "prompt": prompt, "base_url": base_url, "max_tokens": max_tokens}
     name = "" if failed else name or default_run_name()
-    plan = Rejudging.of(run, failed, judges, in_flight=in_flight, max_cost_usd=max_cost_usd, name=name, **changes)
+    given = {"judges": judges, "in_flight": in_flight, "batch": batch, "max_cost_usd": max_cost_usd, **changes}
+    plan = Rejudging.of(run, failed, name=name, **given)
     with plan.place.exclusive():
         here = plan.parent if failed else Run.derive(plan.parent, plan.experiment, plan.evals, name)
-        return await judge_and_report(here, plan.experiment, plan.evals, failed)
+        return await suspended_while_batches_are_open(judge_and_report(here, plan.experiment, plan.evals, failed))
 
 
 class Rejudging(NamedTuple):
@@ -80,16 +84,17 @@ class Rejudging(NamedTuple):
         cls,
         run: str,
         failed: bool,
-        judges: list[str] | None,
         *,
+        judges: list[str] | None,
         in_flight: int,
+        batch: bool,
         max_cost_usd: float,
         name: str,
         **changes: Any,
     ) -> "Rejudging":
         """Raises UserError for what can be known to be wrong before there is a run."""
         parent = _answers_of(run, "" if failed else name)
-        experiment = with_limits(parent.experiment(), in_flight, max_cost_usd)
+        experiment = with_limits(parent.experiment(), in_flight, max_cost_usd, batch)
         changes = {field: value for field, value in changes.items() if value}
         if failed:
             evals = [_changed(evaluation, changes) for evaluation in parent.evals()]
@@ -135,9 +140,12 @@ def _answers_of(run: str, name: str) -> Run:
     return found
 
 
-def with_limits(experiment: Experiment, in_flight: int = 0, max_cost_usd: float = 0.0) -> Experiment:
-    """The experiment with these limits; 0 leaves one as it is."""
+def with_limits(
+    experiment: Experiment, in_flight: int = 0, max_cost_usd: float = 0.0, batch: bool = False
+) -> Experiment:
+    """The experiment with these limits, asked in batches or not; 0 and False leave it as it is."""
     judging = experiment.judging.model_dump() | ({"in_flight": in_flight} if in_flight else {})
+    judging |= {"batch": True} if batch else {}
     fields = experiment.model_dump() | {"judging": judging}
     return validate(Experiment, fields | ({"max_cost_usd": max_cost_usd} if max_cost_usd else {}), "judge")
 

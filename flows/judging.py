@@ -23,6 +23,7 @@ from prefect.runtime import flow_run
 
 from flows.artifacts import show_failures, show_results
 from flows.console import console
+from flows.suspending import BatchesOpen, is_resumed_by_serve
 from tasks.catalog import UserError
 from tasks.estimates.effects import effects_task
 from tasks.estimates.missing import Missing, missing_by_judge
@@ -230,26 +231,29 @@ class FanOut:
         calls = to_calls(cases)
         missing = unanswered(calls, self.budget.store, self.ask_again)
         self.progress.add(len(calls), stored=len(calls) - len(missing))
-        if self.judging.batch:
-            return await self._ask_in_batches(cases, missing)
-        if handed_over := in_open_batches(missing, self.budget.store):
-            await self._ask_in_batches(cases, handed_over, makes_new=False)
-            missing = unanswered(missing, self.budget.store, self.ask_again)
         groups = self._by_model(cases, missing)
+        if self.judging.batch:
+            return await self._ask_together(list(groups), missing)
         done = await gather_all(self._ask_group(*group, max_chunks // len(groups)) for group in groups.items())
         return [failed for group in done for failed in group]
 
-    async def _ask_in_batches(
-        self, cases: list[Case], calls: list[JudgeCall], makes_new: bool = True
-    ) -> list[FailedCall]:
-        """All calls of a round together, once no other run asks for any of them."""
+    async def _ask_together(self, models: list[str], calls: list[JudgeCall]) -> list[FailedCall]:
+        """All calls of a round in batches, once no other run asks for any of them."""
         if not calls:
             return []
         async with AsyncExitStack() as locks:
-            for model in sorted(self._by_model(cases, calls)):  # in one order: of two runs neither waits for the other
+            for model in sorted(models):  # in one order: of two runs neither waits for the other
                 await locks.enter_async_context(exclusive(f"judging {model}", self.progress.warn))
-            shown = self.progress.advance, self.progress.tell, cancellation()
-            return await judge_in_batches_task(Order(calls, self.dispatcher, *shown, self.ask_again, makes_new))
+            return await self._ask_in_batches(calls)
+
+    async def _ask_in_batches(self, calls: list[JudgeCall], makes_new: bool = True) -> list[FailedCall]:
+        """Raises BatchesOpen where nothing is left but to wait, and the run is one that is suspended meanwhile."""
+        shown, waits = (self.progress.advance, self.progress.tell, cancellation()), not is_resumed_by_serve()
+        order = Order(calls, self.dispatcher, *shown, self.ask_again, makes_new, waits)
+        failed = await judge_in_batches_task(order)
+        if order.left_open:
+            raise BatchesOpen(order.left_open)
+        return failed
 
     def _by_model(self, cases: list[Case], missing: list[JudgeCall]) -> dict[str, list[JudgeCall]]:
         """The calls by whose answers they judge: the baseline's are those of every run of an eval, the fine-tuned
@@ -265,6 +269,9 @@ class FanOut:
         """Of several runs at once one asks, and the others find the replies in the store."""
         about = "fine-tuned answers" if model == _model_of(self.run) else f"the baseline of {model}"
         async with exclusive(f"judging {model}", self.progress.warn):
+            if handed_over := in_open_batches(calls, self.budget.store):  # by a run that ended, or was suspended
+                await self._ask_in_batches(handed_over, makes_new=False)
+                calls = unanswered(calls, self.budget.store, self.ask_again)
             return await self._ask_in_chunks(calls, max_chunks, about)
 
     async def _ask_in_chunks(self, calls: list[JudgeCall], max_chunks: int, about: str) -> list[FailedCall]:

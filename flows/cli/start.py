@@ -74,4 +74,5 @@ def judge_responses(place: str, evals: str, judges: str, limits: dict[str, Any],
     given = {"--eval": evals, "--judges": judges, "--in-flight": limits["in_flight"]}
     given["--max-cost-usd"] = limits["max_cost_usd"]
     command = ["spillover", "judge", place, *(str(part) for pair in given.items() if pair[1] for part in pair)]
+    command += ["--batch"] if limits["batch"] else []
     start(experiment, shlex.join(command), name, resume="--name")

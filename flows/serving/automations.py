@@ -25,7 +25,7 @@ TAG = "spillover"
 SILENT_FOR = timedelta(seconds=120)
 """Without a heartbeat (one every 30 s) a run is dead."""
 OURS = ResourceSpecification({"prefect.resource.id": f"prefect.tag.{TAG}", "prefect.resource.role": "tag"})
-ENDED = ("Completed", "Failed", "Cancelled", "Crashed", "AwaitingRetry")
+ENDED = ("Completed", "Failed", "Cancelled", "Crashed", "AwaitingRetry", "Suspended")
 NOTIFIER = "spillover"
 FILL_IN = "https://hooks.slack.com/services/FILL/THIS/IN"
 SUBJECT = "{{ flow_run.name }}: {{ flow_run.state.name }}"

@@ -33,9 +33,11 @@ from flows.console import console
 from flows.serving.automations import NOTIFIER, put_automations
 from flows.serving.deployments import ON_NEW_DOCUMENTS, deployments, problem_of
 from flows.serving.report_server import LOOPBACK, serve_reports
+from flows.serving.resuming import resume_after_batches
 from flows.serving.server import LOOK_EVERY, is_healthy, local_server_is_kept, ui_address
 from tasks.catalog import definition_files, names, without_login
 from tasks.documents.inbox import inbox_folder
+from tasks.generation.set_files import DEFINITION, generated_sets, set_folder
 
 
 def serve(at_once: int, reports_host: str = LOOPBACK, reports_port: int = 0) -> None:
@@ -81,11 +83,13 @@ async def _run_what_is_due(at_once: int, ready: Callable[[int], None]) -> None:
         await put_automations(client, served[ON_NEW_DOCUMENTS])
         await _forget_missed_looks(client, served["watch-documents"])
     ready(len(served))
-    following = asyncio.create_task(_follow_definitions(runner, seen))
+    beside = [_follow_definitions(runner, seen), resume_after_batches(partial(console.print, style="yellow"))]
+    going_on = [asyncio.create_task(one) for one in beside]
     try:
         await runner.start()
     finally:
-        following.cancel()
+        for one in going_on:
+            one.cancel()
 
 
 async def _add(runner: Runner, deployment: RunnerDeployment) -> UUID:
@@ -129,6 +133,7 @@ async def _follow_definitions(runner: Runner, seen: object) -> None:
 def _definitions() -> object:
     """Changes whenever the deployments do."""
     files = [file for kind in ("experiments", "evals") for file in definition_files(kind)]
+    files += [set_folder(name) / DEFINITION for name in generated_sets()]
     return [(file, file.stat().st_mtime_ns) for file in files], names("documents")
 
 

@@ -44,17 +44,23 @@ def read_responses(place: str, evals: list[Eval]) -> tuple[list[Response], list[
 
 
 def to_experiment(
-    path: Path, evals: list[str], judges: list[str], in_flight: int = 0, max_cost_usd: float = 0.0
+    path: Path,
+    evals: list[str],
+    judges: list[str],
+    in_flight: int = 0,
+    max_cost_usd: float = 0.0,
+    batch: bool = False,
 ) -> Experiment:
     """An experiment that judges these answers; it is named like their folder or file.
 
-    `in_flight` and `max_cost_usd` are the experiment's, 0 for its own. Raises UserError where `evals` names none.
+    `in_flight`, `batch` and `max_cost_usd` are the experiment's, where they are given. Raises UserError where `evals`
+    names none.
     """
     if not evals:
         raise UserError(
             f"{path}: imported responses need --eval, the evals that ask their questions: {names_in_words('evals')}"
         )
-    judging: dict[str, Any] = {"judges": judges} | ({"in_flight": in_flight} if in_flight else {})
+    judging: dict[str, Any] = {"judges": judges, "batch": batch} | ({"in_flight": in_flight} if in_flight else {})
     fields: dict[str, Any] = {
         "name": re.sub(r"[^A-Za-z0-9_.-]+", "_", path.resolve().stem).strip("._") or "imported",
         "description": f"Imported responses: {path.name}.",

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tasks.judging.asking import to_calls
-from tasks.judging.batch_client import BatchClient
+from tasks.judging.batch_client import BatchClient, cancel, is_to_be_taken_up, place_of
 from tasks.paid.store import BatchRequest, OpenBatch, Store
 from tasks.services.service import ServiceDown
 from tasks.services.transport import NoMessage
@@ -51,3 +51,20 @@ async def test_a_batch_of_another_model_is_not_waited_for_to_see_whether_it_is_o
         async with asyncio.timeout(60):
             assert await client.find(batch) == ""
         await client.aclose()
+
+
+async def test_a_batch_of_the_store_is_looked_at_and_cancelled_without_the_run_that_handed_it_over(monkeypatch):
+    monkeypatch.setattr("tasks.judging.batch_client.LONGEST_WAIT", 0.001)
+    store = Store()
+    with MessageBatchesAPI(lambda seen, body: judgment(3), looks=1) as api:
+        api.desk.begin([("k", {})])
+        batch = OpenBatch("1", place_of(a_call(api.url)), {"k": BatchRequest(0, 9)}, "", "batch_0")
+        assert not await is_to_be_taken_up(batch, store)
+        assert await is_to_be_taken_up(batch, store)
+        assert await is_to_be_taken_up(batch._replace(id="unknown"), store), "the run itself is to say so"
+        await cancel(batch, store)
+        assert not api.desk.batches["batch_0"].is_cancelled, "it is over"
+        api.desk.begin([("l", {})])
+        await cancel(batch._replace(id="batch_1"), store)
+        assert api.desk.batches["batch_1"].is_cancelled
+    assert not await is_to_be_taken_up(batch, store), "a service that is down is asked later"
