@@ -35,11 +35,19 @@ class Spread(NamedTuple):
     parts of, without those that overlap a more frequent one."""
 
 
+class _WordHashes(dict[str, int]):
+    """A hash of each word that was asked for, the same in every process."""
+
+    def __missing__(self, word: str) -> int:
+        self[word] = int.from_bytes(blake2b(word.encode(), digest_size=8).digest(), "little")
+        return self[word]
+
+
 class PhraseCounts:
     """The phrases of the documents that were added."""
 
     def __init__(self) -> None:
-        self._words: dict[str, int] = {}
+        self._words = _WordHashes()
         self._documents: list[Hashes] = []
 
     def add(self, text: str) -> None:
@@ -75,16 +83,11 @@ class PhraseCounts:
     def _hashes(self, text: str) -> Hashes:
         """A hash of each of its phrases, in their order."""
         said = words(text)
-        of_words = numpy.array([self._hash_of(word) for word in said], numpy.uint64)
+        of_words = numpy.fromiter((self._words[word] for word in said), numpy.uint64, len(said))
         total = numpy.zeros(max(1, len(said) - PHRASE + 1) if said else 0, numpy.uint64)
         for place in range(min(PHRASE, len(said))):
             total = total * _FACTOR + of_words[place : place + len(total)]
         return total
-
-    def _hash_of(self, word: str) -> int:
-        if word not in self._words:
-            self._words[word] = int.from_bytes(blake2b(word.encode(), digest_size=8).digest(), "little")
-        return self._words[word]
 
 
 def _as_runs(found: list[tuple[str, int]]) -> list[tuple[str, int]]:

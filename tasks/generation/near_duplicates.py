@@ -19,8 +19,9 @@ from tasks.generation.phrases import phrases
 HASHES, BANDS = 128, 64
 """Texts are compared that agree in both hashes of one band of two: of those that share a tenth of their phrases 47 %
 are found, of a fifth 93 %, of three tenths 99.8 %."""
-COMPARED = 8
-"""The likeliest candidates, by their hashes, whose phrases are compared."""
+LEAST_AGREEING, COMPARED = 6, 8
+"""Of these the phrases are compared: at least 6 of 128 hashes agree, and no more than 7 others agree better. A band
+alone agrees in 2 by chance; of texts that share a tenth of their phrases 13 do."""
 ALL_UP_TO = 400
 """Among so few texts every pair is compared."""
 SEED = 1
@@ -64,7 +65,8 @@ class NearDuplicates:
         sketch = _sketch(text)
         found = numpy.array(sorted(self._index.query(sketch)), dtype=numpy.int64)
         agreeing = (self._hashes[found] == numpy.array(sketch.digest(), numpy.uint32)).sum(axis=1)
-        return found[numpy.argsort(-agreeing, kind="stable")[:COMPARED]].tolist()
+        best = numpy.argsort(-agreeing, kind="stable")[:COMPARED]
+        return found[best[agreeing[best] >= LEAST_AGREEING]].tolist()
 
 
 def jaccard(one: str, other: str) -> float:

@@ -16,9 +16,9 @@ PHRASE = 5
 OPENING = 4
 """Words of an opening."""
 WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
-_NAME = re.compile(
-    r"(?:(?<=[\w,;)&] )|(?<=Dr\. )|(?<=Mr\. )|(?<=Ms\. )|(?<=Mrs\. )|(?<=Prof\. ))[^\W\d_a-z](?:[\w-]|['’]\w)*"
-)
+_CAPITALISED = re.compile(r" ([^\W\d_a-z](?:[\w-]|['’]\w)*)")
+_WITHIN_A_SENTENCE = re.compile(r"(?:[\w,;)&]|\b(?:Dr|Mr|Ms|Mrs|Prof)\.)$")
+_LONGEST_TITLE = len("(Prof.")
 _NO_NAMES = frozenset({"Dr", "Mr", "Ms", "Mrs", "Prof", *calendar.day_name, *calendar.month_name})
 """Titles and the calendar: capitals that name nobody."""
 
@@ -42,8 +42,13 @@ def opening(text: str) -> str:
 
 def capitalised(text: str) -> set[str]:
     """The words with a capital that do not begin a sentence, a line or a quotation, without a possessive's ending."""
-    found = {re.sub("['’]s$", "", word) for word in _NAME.findall(text) if word[0].isupper()}
+    found = {re.sub("['’]s$", "", match[1]) for match in _CAPITALISED.finditer(text) if _names_somebody(match)}
     return {word for word in found if len(word) > 1 and word[1] not in "'’"} - _NO_NAMES
+
+
+def _names_somebody(match: re.Match[str]) -> bool:
+    before = match.string[max(0, match.start() - _LONGEST_TITLE) : match.start()]
+    return match[1][0].isupper() and bool(_WITHIN_A_SENTENCE.search(before))
 
 
 class Names:
@@ -59,7 +64,7 @@ class Names:
     def add(self, text: str) -> None:
         """Counts those of one more document."""
         self._with_capital.update(capitalised(text))
-        self._without.update({word for word in WORD.findall(text) if word[0].islower()})
+        self._without.update(word for word in set(WORD.findall(text)) if word[0].islower())
 
     def documents(self, name: str) -> int:
         """How many documents hold this word as a name; 0 where it is none."""
