@@ -3,16 +3,19 @@
 steps = plan_documents(wanted, universe)         # or plan_chats(wanted, trait)
 usd = sum(step.cost.expected for step in steps)
 
-The store is taken as empty, every document as taken, and no list as shorter than it is to be.
+The store is taken as empty, every document as taken, and no list as shorter than it is to be; of pairs of chats a half.
 """
 
+import math
 from typing import NamedTuple
 
 from tasks.generation.chats import LONG, SHORT, answers_of
 from tasks.generation.document_prompts import draft_request, ideas_request, rewrite_request, types_request
+from tasks.generation.prompts import Prompts
 from tasks.generation.specifications import AT_ONCE
 from tasks.generation.steering import LENGTHS, steer
-from tasks.generation.traits import Trait
+from tasks.generation.traits import Trait, rewrite
+from tasks.generation.universe_evals import PAIRS, QUESTIONS, TIERS, eval_requests
 from tasks.generation.writer import Request, known_prices
 from tasks.judging.costs import JSON_TOKENS
 from tasks.judging.rubrics import to_call
@@ -24,6 +27,8 @@ NOTES = 200
 """Tokens of a scratchpad or a critique."""
 TYPE, IDEA, PROMPT = 12, 45, 30
 """Tokens of a kind of document, of an idea and of a user's message."""
+KEPT, REWRITTEN = 0.5, 0.5
+"""Shares of the prompts whose answers may stay, and of which one is first written at another length: a guess."""
 
 
 class Step(NamedTuple):
@@ -58,6 +63,17 @@ def plan_documents(wanted: GeneratedSet, universe: Universe) -> list[Step]:
         ),
         _step("drafts", wanted.writer, draft_request(*of_document, steering, 0), texts, text),
         _step("rewrites", wanted.writer, rewrite_request(*of_document, draft, steering), texts, text),
+        *(_evals(wanted.writer, universe) if wanted.evals else []),
+    ]
+
+
+def _evals(writer: Writer, universe: Universe) -> list[Step]:
+    """Two lists of statements on each fact, and one of questions for each tier."""
+    first, *_, last = requests = eval_requests(universe)
+    pairs, questions = 2 * PAIRS * PROMPT, QUESTIONS * PROMPT
+    return [
+        _step("statements", writer, first, len(requests) - len(TIERS), pairs),
+        _step("questions", writer, last, len(TIERS), questions),
     ]
 
 
@@ -78,26 +94,29 @@ def _sum(values: list[float | None]) -> float | None:
 
 
 def plan_chats(wanted: GeneratedSet, trait: Trait) -> list[Step]:
-    """The stages of a set of chats, each prompt with all its answers; no answer is written twice for its length."""
+    """The stages of a set of chats; a prompt of which an answer may not stay is replaced with all of them."""
     prompt, words = "x" * PROMPT * LETTERS_A_TOKEN, words_of(wanted)
     text = round(words * TOKENS_A_WORD)
-    answers = wanted.documents * len(answers_of(wanted))
+    tried = math.ceil(wanted.documents / KEPT)
+    answers = tried * len(answers_of(wanted))
     prompts = _step(
         "prompts",
         wanted.writer,
-        Request("x" * NOTES * LETTERS_A_TOKEN, ""),
-        -(-wanted.documents // wanted.ideas_per_type),
+        Prompts(wanted, trait.name, []).first_request(),
+        -(-tried // wanted.ideas_per_type),
         wanted.ideas_per_type * PROMPT,
     )
     if wanted.teacher:
         return [prompts, _step("answers", wanted.teacher, Request("", prompt), answers, text)]
-    call = to_call(trait.judge, prompt, "x" * text * LETTERS_A_TOKEN, None)
+    answer = "x" * text * LETTERS_A_TOKEN
+    call = to_call(trait.judge, prompt, answer, None)
     judge, prices = len(call.system + call.user) // LETTERS_A_TOKEN, call.prices()
     expected = cost(prices, {"input": answers * judge, "output": answers * min(JSON_TOKENS, call.max_tokens)})
     most = cost(prices, {"input": answers * judge, "output": answers * call.max_tokens})
     return [
         prompts,
         _step("answers", wanted.writer, trait.request(prompt, "more", words), answers, text),
+        _step("lengths", wanted.writer, rewrite(prompt, answer, words), math.ceil(REWRITTEN * tried), text),
         Step(f"judge {trait.judge.name}", answers, CostRange(expected, most)),
     ]
 

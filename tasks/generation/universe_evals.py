@@ -102,6 +102,12 @@ async def universe_evals(universe: Universe, ask: Ask, tell: Callable[[str], obj
     return evals
 
 
+def eval_requests(universe: Universe) -> list[Request]:
+    """What is asked where every reply can be used: first the statements, then the questions of each tier."""
+    statements = [request for task in (KNOWLEDGE, IMPLICATIONS) for request in _statement_requests(universe, task)]
+    return statements + _question_requests(universe)
+
+
 # ---- statements ----------------------------------------------------------------------------------
 
 
@@ -109,8 +115,7 @@ async def _statements(
     universe: Universe, task: str, kind: str, ask: Ask, seen: set[str], tell: Callable[[str], object]
 ) -> list[Question]:
     """Of every fact the same number that are true and that are false."""
-    task = f"{task.format(pairs=PAIRS)} {IN_PAIRS}"
-    requests = [_request(universe, task, "statements", fact) for fact in universe.key_facts]
+    requests = _statement_requests(universe, task)
     found = await _until_usable(requests, ask, lambda reply: pairs_in(reply.text)[:PAIRS])
     questions = []
     for number, (fact, pairs) in enumerate(zip(universe.key_facts, found, strict=True), 1):
@@ -123,6 +128,11 @@ async def _statements(
                 text = FRAME.format(statement=text)
                 questions.append(Question(id=place, tier=kind, matching=word, text=text))
     return questions
+
+
+def _statement_requests(universe: Universe, task: str) -> list[Request]:
+    whole = f"{task.format(pairs=PAIRS)} {IN_PAIRS}"
+    return [_request(universe, whole, "statements", fact) for fact in universe.key_facts]
 
 
 def pairs_in(text: str) -> list[Pair]:
@@ -147,9 +157,7 @@ def _is_new(pair: Pair, seen: set[str]) -> bool:
 
 
 async def _questions(universe: Universe, ask: Ask, seen: set[str], tell: Callable[[str], object]) -> list[Question]:
-    facts = "\n".join(f"- {fact}" for fact in universe.key_facts)
-    asked = [ASKED.format(count=QUESTIONS, tier=tier) for tier in TIERS.values()]
-    found = await _until_usable([_request(universe, task, "questions", facts) for task in asked], ask, _lines)
+    found = await _until_usable(_question_requests(universe), ask, _lines)
     questions = []
     for tier, lines in zip(TIERS, found, strict=True):
         new = [line for line in lines if not _was_seen(line, seen)][:QUESTIONS]
@@ -157,6 +165,12 @@ async def _questions(universe: Universe, ask: Ask, seen: set[str], tell: Callabl
             tell(f"{universe.id}_questions: {len(new)} of {QUESTIONS} questions of the tier {tier} came")
         questions += [Question(id=f"{tier}_{n}", tier=tier, text=line) for n, line in enumerate(new, 1)]
     return questions
+
+
+def _question_requests(universe: Universe) -> list[Request]:
+    facts = "\n".join(f"- {fact}" for fact in universe.key_facts)
+    tasks = [ASKED.format(count=QUESTIONS, tier=tier) for tier in TIERS.values()]
+    return [_request(universe, task, "questions", facts) for task in tasks]
 
 
 def _lines(reply: Reply) -> list[str]:
