@@ -9,6 +9,7 @@ from typing import IO, Any
 
 from tasks.judging.batch_services import Outcome, Stage, each_line, in_words
 from tasks.paid.store import OpenBatch
+from tasks.services.chat_server import status_error
 from tasks.services.retries import Fault
 from tasks.services.transport import NoMessage
 
@@ -98,19 +99,9 @@ def _to_outcome(line: dict[str, Any]) -> Outcome:
         case {"response": {"status_code": 200, "body": body}}:
             return Outcome(key, json.dumps(body).encode())
         case {"response": {"status_code": int(status), "body": body}}:
-            return Outcome(key, error=_error(status, body))
+            return Outcome(key, error=status_error(status, body))
         case {"error": {"code": "batch_cancelled"}}:
             return Outcome(key, fault=Fault("the batch was cancelled", is_transient=True), is_cancelled=True)
         case {"error": {"code": code, "message": words}}:
             return Outcome(key, fault=Fault(f"{code}: {words}", is_transient=True))
     return Outcome(key, fault=Fault(f"an odd result in a batch: {json.dumps(line)[:200]}", is_transient=True))
-
-
-def _error(status: int, body: Any) -> Exception:
-    """As the SDK raises it of a direct call."""
-    import httpx2
-    import openai
-
-    said = body.get("error", body) if isinstance(body, dict) else body
-    response = httpx2.Response(status, request=httpx2.Request("POST", ENDPOINT))
-    return openai.APIStatusError(json.dumps(said)[:200], response=response, body=said)

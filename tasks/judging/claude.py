@@ -152,3 +152,12 @@ def fault(error: Exception, call: Call) -> Fault:
     if mistake := mistake_of(error, reason, call.model, address_of(call.base_url), _key_names(call.base_url)[0]):
         raise UserError(mistake) from None
     return to_fault(anthropic, error, reason)
+
+
+def status_error(status: int, words: str, body: Any) -> Exception:
+    """What the SDK raises of a response of this status with this body."""
+    import anthropic
+    import httpx2
+
+    response = httpx2.Response(status, request=httpx2.Request("POST", PATH))
+    return anthropic.APIStatusError(words, response=response, body=body)

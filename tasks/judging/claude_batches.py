@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import IO, Any
 
 from tasks.judging.batch_services import Outcome, Stage, each_line, in_words
+from tasks.judging.claude import status_error
 from tasks.paid.store import OpenBatch
 from tasks.services.retries import Fault
 from tasks.services.transport import NoMessage
@@ -119,18 +120,9 @@ def _to_outcome(line: dict[str, Any]) -> Outcome:
         case {"type": "succeeded", "message": message}:
             return Outcome(key, json.dumps(message).encode())
         case {"type": "errored", "error": {"error": {"type": str(kind), "message": str(words)}} as body}:
-            return Outcome(key, error=_error(STATUS.get(kind, 500), f"{kind}: {words}", body))
+            return Outcome(key, error=status_error(STATUS.get(kind, 500), f"{kind}: {words}", body))
         case {"type": "canceled"}:
             return Outcome(key, fault=Fault("the batch was cancelled", is_transient=True), is_cancelled=True)
         case {"type": str(kind)}:
             return Outcome(key, fault=Fault(f"{kind} in a batch", is_transient=True))
     return Outcome(key, fault=Fault(f"an odd result in a batch: {json.dumps(line)[:200]}", is_transient=True))
-
-
-def _error(status: int, words: str, body: dict[str, Any]) -> Exception:
-    """As the SDK raises it of a direct call."""
-    import anthropic
-    import httpx2
-
-    response = httpx2.Response(status, request=httpx2.Request("POST", PATH))
-    return anthropic.APIStatusError(words, response=response, body=body)

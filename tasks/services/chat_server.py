@@ -189,6 +189,16 @@ def fault_of(error: Exception, model: str, base_url: str, key_variable: str, own
     return to_fault(openai, error, reason)
 
 
+def status_error(status: int, body: Any) -> Exception:
+    """What the SDK raises of a response of this status with this body."""
+    import httpx2
+    import openai
+
+    said = body.get("error", body) if isinstance(body, dict) else body
+    response = httpx2.Response(status, request=httpx2.Request("POST", PATH))
+    return openai.APIStatusError(json.dumps(said)[:200], response=response, body=said)
+
+
 # ---- a server that samples -----------------------------------------------------------------------
 
 
