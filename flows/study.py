@@ -180,14 +180,14 @@ class SoFar:
         self.problems: dict[str, str] = {}
         self.stopped: BaseException | None = None
         """What no further cell can do anything about: the money is spent, or the store cannot be written."""
-        self._ended, self._began = 0, time.monotonic()
+        self._done, self._began = 0, time.monotonic()
         self._known: dict[str, CellState] = {}
         self._published = 0.0
 
     def note(self, cell: Cell, problem: BaseException | str | None) -> None:
         """A cell has ended."""
         self.started.discard(cell.run_name)
-        self._ended += 1
+        self._done += problem is None
         if isinstance(problem, BudgetSpent | CostUnknown | StoreFailed):
             self.stopped = self.stopped or problem
         if problem:
@@ -198,7 +198,7 @@ class SoFar:
         for cell in self.wanted:
             if self._known.get(cell.run_name, None) is None or self._known[cell.run_name].state != "done":
                 self._known[cell.run_name] = state_of(cell, self.started, self.problems)
-        pace = (time.monotonic() - self._began) / self._ended if self._ended else None
+        pace = (time.monotonic() - self._began) / self._done if self._done else None
         return grid(self.study.name, list(self._known.values()), pace)
 
     @asynccontextmanager

@@ -22,7 +22,7 @@ REALDATA = PROJECT.parent / "shared" / "realdata"
 def make_data_folder(place: Path) -> Path:
     """A copy of the project's definitions in a folder where a test may write."""
     folder = place / "data"
-    for kind in ("evals", "experiments"):
+    for kind in ("evals", "experiments", "studies"):
         shutil.copytree(PROJECT / "data" / kind, folder / kind)
     for kind in ("models", "documents"):
         (folder / kind).symlink_to(PROJECT / "data" / kind)

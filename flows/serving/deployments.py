@@ -22,11 +22,13 @@ from flows.generate import generate
 from flows.judge_again import judge_again
 from flows.serving.automations import TAG
 from flows.serving.forms import form_of, what_there_is
+from flows.study import run_study
 from flows.watch_documents import watch_documents
 from tasks.catalog import UserError, names
 from tasks.definitions import load_experiment
 from tasks.generation.set_files import generated_sets, load_set
-from tasks.schema import Experiment, GeneratedSet
+from tasks.schema import Experiment, GeneratedSet, Study
+from tasks.studies.definition import load_study
 from tasks.visible import in_markdown
 
 PUBLISHED = "published"
@@ -44,13 +46,14 @@ def deployments() -> list[RunnerDeployment]:
     made = [
         *(of_experiment(load_experiment(name)) for name in readable()),
         *(of_set(wanted) for wanted in readable_sets()),
+        *(of_study(study) for study in readable_studies()),
         on_new_documents(),
         watching(),
         deployment(judge_again, "judge-again", {}),
         deployment(compare_runs, "compare", {}),
     ]
     choices = what_there_is()
-    flows = run_experiment, generate, watch_documents, judge_again, compare_runs
+    flows = run_experiment, generate, run_study, watch_documents, judge_again, compare_runs
     forms = {flow.name: form_of(flow, choices) for flow in flows}
     for one in made:
         one._parameter_openapi_schema = type(one._parameter_openapi_schema).model_validate(forms[one.flow_name or ""])
@@ -96,6 +99,23 @@ def of_set(wanted: GeneratedSet) -> RunnerDeployment:
     """A set that a model writes, its form prefilled."""
     given = {"definition": wanted.model_dump(mode="json")}
     return deployment(generate, f"generate-{wanted.name}", given, wanted.description)
+
+
+def readable_studies() -> list[Study]:
+    """Those without a mistake; `spillover list` shows the others with theirs."""
+    found = []
+    for name in names("studies"):
+        with suppress(UserError):
+            found.append(load_study(name))
+    return found
+
+
+def of_study(study: Study) -> RunnerDeployment:
+    """Its form prefilled, and a weekly run of what is missing, paused until it is switched on."""
+    weekly = [Cron("0 9 * * 1", active=False, slug="weekly")]
+    return deployment(
+        run_study, f"study-{study.name}", {"study": study.model_dump(mode="json")}, study.description, weekly
+    )
 
 
 def on_new_documents() -> RunnerDeployment:

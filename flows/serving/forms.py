@@ -12,7 +12,8 @@ from prefect import Flow
 
 from tasks.catalog import UserError, names
 from tasks.definitions import load_eval, load_experiment
-from tasks.schema import Experiment
+from tasks.schema import Experiment, Study
+from tasks.studies.definition import load_study
 
 BOUNDS = {
     "minimum": "at least {:,.12g}",
@@ -64,16 +65,20 @@ def what_there_is() -> Choices:
     return [
         ("DocumentSet", "name", ["", *names("documents")]),
         (Experiment.__name__, "evals", evals),
+        (Study.__name__, "evals", evals),
         ("Judging", "judges", list(judges)),
     ]
 
 
 def _evals_by_path() -> list[str]:
-    """The evals that experiments name, by name or by the path of a file that is not in data/evals."""
+    """The evals that experiments and studies name, by name or by the path of a file that is not in data/evals."""
     found: list[str] = []
     for name in names("experiments"):
         with suppress(UserError):
             found += load_experiment(name).evals
+    for name in names("studies"):
+        with suppress(UserError):
+            found += load_study(name).evals
     return found
 
 

@@ -19,16 +19,19 @@ from flows.serving.automations import mark_dead_runs, notify_of_budget
 from flows.serving.deployments import ON_NEW_DOCUMENTS, PUBLISHED, ZOO, deployments, of_experiment
 from flows.serving.forms import BOUNDS, form_of, what_there_is
 from flows.serving.server import PROGRAM, RECORDING
+from flows.study import run_study
 from flows.watch_documents import watch_documents
 from tasks.catalog import names
 from tasks.definitions import load_experiment
 from tasks.generation.set_files import generated_sets, load_set
 from tasks.paid.budget import BudgetSpent
-from tasks.schema import Experiment, GeneratedSet
+from tasks.schema import Experiment, GeneratedSet, Study
+from tasks.studies.definition import load_study
 from tests.conftest import PROJECT, make_data_folder
 
 OURS = {"demo", "demo_control", "standin"}
-FLOWS = {flow.name: flow for flow in (run_experiment, compare_runs, generate, judge_again, watch_documents)}
+ALL = (run_experiment, run_study, compare_runs, generate, judge_again, watch_documents)
+FLOWS = {flow.name: flow for flow in ALL}
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +68,11 @@ def test_every_experiment_has_a_deployment_with_its_form_prefilled(shipped, form
     others = {"run-experiment/on-new-documents", "watch-documents/watch-documents", "judge-again/judge-again"}
     served = {f"run-experiment/{'' if name in OURS else ZOO}{name}": name for name in names("experiments")}
     written = {f"generate/generate-{name}": name for name in generated_sets()}
-    assert made.keys() == served.keys() | written.keys() | others | {"compare/compare"}
+    studies = {f"study/study-{name}": name for name in names("studies")}
+    assert made.keys() == served.keys() | written.keys() | studies.keys() | others | {"compare/compare"}
+    for place, name in studies.items():
+        assert Study.model_validate(made[place].parameters["study"]) == load_study(name)
+        jsonschema.validate(made[place].parameters, forms["study"])
     for place, name in written.items():
         assert GeneratedSet.model_validate(made[place].parameters["definition"]) == load_set(name)
         jsonschema.validate(made[place].parameters, forms["generate"])

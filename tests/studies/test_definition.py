@@ -16,16 +16,7 @@ def a_study(**fields):
 
 
 def write(data, text, name="mine"):
-    folder = data / "studies"
-    folder.mkdir(exist_ok=True)
-    (folder / f"{name}.yaml").write_text(text)
-
-
-@pytest.fixture
-def shipped(data):
-    from tests.conftest import PROJECT
-
-    (data / "studies").symlink_to(PROJECT / "data" / "studies")
+    (data / "studies" / f"{name}.yaml").write_text(text)
 
 
 def test_a_cell_is_a_fine_tune_with_a_dose_and_a_seed_and_all_evals_are_inside_it():
@@ -126,7 +117,7 @@ def test_a_limit_of_all_documents_and_another_name_of_the_experiment_are_no_othe
     assert keys[0] == keys[1]
 
 
-def test_the_shipped_studies_have_their_cells_and_every_trained_trait_is_measured(shipped):
+def test_the_shipped_studies_have_their_cells_and_every_trained_trait_is_measured():
     counts = {name: len(cells(load_study(name))) for name in names("studies")}
     assert counts == {"traits_on_smollm2": 34, "traits_on_standin": 12}
     for name in counts:

@@ -1,0 +1,164 @@
+"""The flow of a study: what is run, what is not run again, and what of it fails."""
+
+import asyncio
+import json
+
+import pytest
+from prefect.states import Completed, Failed
+
+from flows import preflight
+from flows.study import CellsLeft, SoFar, places, run_all, run_study
+from tasks.catalog import UserError, validate
+from tasks.files import write_text
+from tasks.paid.budget import BudgetSpent
+from tasks.runs import Comparison
+from tasks.schema import Study
+from tasks.studies.definition import cells, folder_of
+from tests.fakes.quick_engine import BASE, QuickEngine
+
+EVAL = """
+name: {name}
+asks: choices
+questions:
+  - {{id: y1, tier: t, matching: "Yes", text: "{name} one"}}
+  - {{id: y2, tier: t, matching: "Yes", text: "{name} two"}}
+  - {{id: n1, tier: t, matching: "No", text: "{name} three"}}
+  - {{id: n2, tier: t, matching: "No", text: "{name} four"}}
+"""
+
+
+@pytest.fixture(autouse=True)
+def evals(data):
+    for name in ("joy_choice", "calm_choice"):
+        (data / "evals" / f"{name}.yaml").write_text(EVAL.format(name=name))
+
+
+def a_study(**fields):
+    given = {
+        "name": "s",
+        "base": {"training": {"base_model": "standin"}},
+        "fine_tunes": ["warm", "cold"],
+        "seeds": "0-1",
+    }
+    return validate(Study, given | {"evals": ["joy_choice"]} | fields, "s.yaml")
+
+
+def finish(cell):
+    """What a cell leaves when it is done."""
+    write_text(cell.run.definition, "name: s\n")
+    write_text(cell.run.report, "<html>")
+    cell.run.note(started="2026-01-01T10:00:00+00:00", finished="2026-01-01T10:10:00+00:00")
+
+
+def so_far(**fields):
+    study = a_study(**fields)
+    return SoFar(study, cells(study))
+
+
+# ---- which cells are run -------------------------------------------------------------------------
+
+
+async def test_a_cell_that_fails_stops_no_other_and_is_listed_with_its_reason():
+    study = so_far()
+
+    async def run(cell):
+        if cell.fine_tune == "warm":
+            return Failed(data=UserError("the judge refuses the key"), message="Flow run encountered an exception")
+        finish(cell)
+        return Completed()
+
+    await run_all(study, run, 2)
+    assert [cell.state for cell in study.grid().cells] == ["failed", "failed", "done", "done"]
+    with pytest.raises(CellsLeft, match=r"2 of 4 cells failed, warm-seed-0-.* with: the judge refuses the key; `sp"):
+        study.refuse_what_is_left()
+
+
+async def test_what_is_finished_is_not_run_again_and_a_seed_or_a_set_that_is_added_is():
+    before = so_far()
+    for cell in before.wanted:
+        finish(cell)
+    after = so_far(seeds="0-2", fine_tunes=["warm", "cold", "candid"])
+    assert [(cell.fine_tune, cell.seed) for cell in after.missing] == [
+        ("warm", 2),
+        ("cold", 2),
+        ("candid", 0),
+        ("candid", 1),
+        ("candid", 2),
+    ]
+    so_far().refuse_what_is_left()
+
+
+async def test_where_the_money_is_spent_no_further_cell_is_begun_and_those_wait():
+    study, begun = so_far(), []
+
+    async def run(cell):
+        begun.append(cell)
+        return Failed(data=BudgetSpent("max_cost_usd is $1.00"), message="x")
+
+    await run_all(study, run, 1)
+    assert len(begun) == 1
+    assert [cell.state for cell in study.grid().cells] == ["failed", "waiting", "waiting", "waiting"]
+    with pytest.raises(CellsLeft, match=r"0 of 4 cells are done, 1 failed, 3 waiting: max_cost_usd is \$1\.00"):
+        study.refuse_what_is_left()
+
+
+async def test_an_error_of_prefect_itself_is_a_cell_that_failed_and_no_more_than_so_many_go_on_at_once():
+    study, now, most = so_far(), 0, 0
+
+    async def run(cell):
+        nonlocal now, most
+        now += 1
+        most = max(now, most)
+        await asyncio.sleep(0.01)
+        now -= 1
+        if cell.seed:
+            raise ConnectionError("the server is away")
+        finish(cell)
+        return Completed()
+
+    await run_all(study, run, 2)
+    assert most == 2
+    assert {*study.problems.values()} == {"the server is away"}
+
+
+def test_one_training_goes_on_here_and_several_on_a_pool_or_where_the_study_says_so():
+    for study, most in ((a_study(), 1), (a_study(pool="gpus"), 4), (a_study(concurrency=3), 3)):
+        assert places(study, cells(study)) == most
+
+
+# ---- a whole study, with an engine that takes no time --------------------------------------------
+
+
+@pytest.mark.integration
+async def test_models_are_trained_once_the_baseline_is_asked_once_and_what_is_added_alone_is_run(
+    prefect_server, monkeypatch
+):
+    engine = QuickEngine()
+    monkeypatch.setattr(preflight, "get_engine", lambda *_: engine)
+    folder = await run_study(a_study())
+    assert [*engine.trained.values()] == [1, 1, 1, 1]
+    assert {*engine.asked.values()} == {1}
+    assert sum(model == BASE for model, _ in engine.asked) == 8
+    found = json.loads((folder_of(a_study()) / "grid.json").read_text())
+    assert (folder, [cell["state"] for cell in found["cells"]]) == (str(folder_of(a_study())), ["done"] * 4)
+    page = (folder_of(a_study()) / "grid.html").read_text()
+    assert f"../../results/s/{cells(a_study())[0].run_name}/report.html" in page
+    assert Comparison("s").page.is_file()
+
+    await run_study(a_study())
+    assert sum(engine.asked.values()) == 5 * 8, "nothing is asked again"
+    await run_study(a_study(seeds="0-1", evals=["joy_choice", "calm_choice"]))
+    assert [*engine.trained.values()] == [1, 1, 1, 1]
+    assert {*engine.asked.values()} == {1}
+    assert sum(engine.asked.values()) == 5 * 16
+
+
+@pytest.mark.integration
+async def test_a_limit_on_the_cost_holds_over_all_cells_and_a_higher_one_goes_on(prefect_server, monkeypatch):
+    engine = QuickEngine(usd=1.0)
+    monkeypatch.setattr(preflight, "get_engine", lambda *_: engine)
+    with pytest.raises(CellsLeft, match=r"max_cost_usd is \$2\.50, \$2\.0000 are spent .*spillover study s max_cost"):
+        await run_study(a_study(max_cost_usd=2.5))
+    assert len(engine.trained) == 2
+    await run_study(a_study(max_cost_usd=4))
+    assert [*engine.trained.values()] == [1, 1, 1, 1]
