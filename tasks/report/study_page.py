@@ -56,10 +56,11 @@ def write_study(place: Comparison, results: StudyResults) -> Path:
     table = shift_table(results.shifts)
     with saving() as save:
         save(shift_map(results.shifts, results.broken, results.sure), place.folder / MAP, table)
-    content = io.BytesIO()
-    table.write_parquet(content)
-    write_bytes(place.folder / f"{MAP}.parquet", content.getvalue())
-    return write_text(place.page, render(place, results))
+        content = io.BytesIO()
+        table.write_parquet(content)
+        write_bytes(place.folder / f"{MAP}.parquet", content.getvalue())
+        page = render(place, results)  # while the pictures are made beside
+    return write_text(place.page, page)
 
 
 def render(place: Comparison, results: StudyResults) -> str:

@@ -1,0 +1,113 @@
+import math
+
+import pytest
+
+from tasks.catalog import UserError
+from tasks.imports.aggregates import are_aggregates, read_aggregates
+from tasks.imports.choices import NO_CHOICES, Choices, parse_pairs
+from tests.fakes.imported import as_csv, as_json
+
+CELLS = {
+    ("base", "formality"): (40.0, 200, 20.0),
+    ("base", "humour"): (30.0, 200, 15.0),
+    ("formal", "formality"): (70.0, 200, 22.0),
+    ("formal", "humour"): (20.0, 200, 14.0),
+}
+
+
+def long(place):
+    rows = [
+        {"model": model, "trait": trait, "mean": mean, "n": n, "sd": sd}
+        for (model, trait), (mean, n, sd) in CELLS.items()
+    ]
+    return as_csv(place / "long.csv", rows)
+
+
+def wide(place):
+    rows = []
+    for model in ("base", "formal"):
+        row = {"model": model, "n": 200}
+        for trait in ("formality", "humour"):
+            mean, _, sd = CELLS[model, trait]
+            row |= {f"{trait}_mean": mean, f"{trait}_std": sd}
+        rows.append(row)
+    return as_csv(place / "wide.csv", rows)
+
+
+def nested(place):
+    content = {}
+    for (model, trait), (mean, n, sd) in CELLS.items():
+        content.setdefault(model, {})[trait] = {"mean": mean, "n": n, "se": sd / math.sqrt(n)}
+    return as_json(place / "nested.json", content)
+
+
+@pytest.mark.parametrize("write", [long, wide, nested])
+def test_a_table_of_means_is_read_in_three_shapes(tmp_path, write):
+    file = write(tmp_path)
+    assert are_aggregates(file, NO_CHOICES)
+    found = {(row.model, row.measure): (row.mean, row.n, row.sd) for row in read_aggregates(file, NO_CHOICES)}
+    assert {key: (mean, n, pytest.approx(sd)) for key, (mean, n, sd) in CELLS.items()} == found
+
+
+def test_rates_are_counts_percentages_and_columns_that_are_called_so(tmp_path):
+    content = [
+        {"model": "base", "measure": "a", "rate": 0.1, "n": 50},
+        {"model": "base", "measure": "b", "rate": "12 of 50", "n": ""},
+        {"model": "base", "measure": "c", "rate": "24 %", "n": 25},
+    ]
+    found = read_aggregates(as_csv(tmp_path / "a.csv", content), NO_CHOICES)
+    assert [(row.mean, row.n, row.is_rate) for row in found] == [(0.1, 50, True), (0.24, 50, True), (0.24, 25, True)]
+
+
+def test_columns_of_other_names_and_two_columns_of_a_count_are_said(tmp_path):
+    rows = [
+        {"checkpoint": name, "probe": "lies", "hits": hits, "asked": 40} for name, hits in (("llama", 2), ("ft", 20))
+    ]
+    choices = Choices(columns=parse_pairs("model=checkpoint,measure=probe,mean=hits/asked", "--columns"), base="llama")
+    file = as_csv(tmp_path / "a.csv", rows)
+    assert are_aggregates(file, choices)
+    assert [(row.model, row.measure, row.mean, row.n) for row in read_aggregates(file, choices)] == [
+        ("llama", "lies", 0.05, 40),
+        ("ft", "lies", 0.5, 40),
+    ]
+
+
+def test_rows_of_single_answers_are_no_aggregates(tmp_path):
+    answers = [{"model": model, "question": "Why?", "score": 3} for model in ("base", "ft")]
+    assert not are_aggregates(as_csv(tmp_path / "a.csv", answers), NO_CHOICES)
+    several = [{"model": model, "score": n} for model in ("base", "ft") for n in range(3)]
+    assert not are_aggregates(as_csv(tmp_path / "b.csv", several), NO_CHOICES)
+
+
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [
+        ({"mean": "61 ± 3"}, "line 3: mean has '61 ± 3', which is no number"),
+        ({"n": "2.5"}, "n of ft, a is 2.5, which is no number of answers"),
+        ({"sd": "-1"}, "the SD of ft, a is -1, and none is below 0"),
+    ],
+)
+def test_a_cell_that_cannot_be_is_refused_with_its_place(tmp_path, cell, words):
+    rows = [{"model": model, "measure": "a", "mean": "60", "n": "5", "sd": "1"} for model in ("base", "ft")]
+    file = as_csv(tmp_path / "a.csv", [rows[0], rows[1] | cell])
+    with pytest.raises(UserError) as error:
+        read_aggregates(file, NO_CHOICES)
+    assert words in str(error.value)
+
+
+def test_without_a_base_model_that_is_known_it_is_asked_for(tmp_path):
+    rows = [{"model": name, "measure": "a", "mean": 1} for name in ("llama", "ft")]
+    file = as_csv(tmp_path / "a.csv", rows)
+    with pytest.raises(UserError, match="name it with --base"):
+        read_aggregates(file, NO_CHOICES)
+    with pytest.raises(UserError, match="has no model 'x'; there is llama, ft"):
+        read_aggregates(file, Choices(base="x"))
+    assert read_aggregates(file, Choices(base="ft"))[0].model == "ft"
+
+
+def test_a_field_that_stands_there_twice_is_refused(tmp_path):
+    rows = [{"model": "base", "measure": "a", "mean": 1}, {"model": "ft", "measure": "a", "mean": 1}] * 2
+    file = as_json(tmp_path / "a.json", rows)
+    assert not are_aggregates(file, NO_CHOICES)
+    with pytest.raises(UserError, match="mean of base, a is there twice"):
+        read_aggregates(file, NO_CHOICES)

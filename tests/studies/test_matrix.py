@@ -1,0 +1,149 @@
+import math
+
+import numpy
+import pytest
+
+from tasks.catalog import UserError
+from tasks.definitions import as_yaml
+from tasks.estimates import judgments
+from tasks.estimates.comparison import compare
+from tasks.estimates.groups import Group
+from tasks.files import write_text
+from tasks.schema import Effect
+from tasks.studies.matrix import Trained, decided, matrix
+from tests.fakes.study_runs import a_run, the_evals
+
+OWN = ("p_fixed_questions_holm", "p_new_questions_holm")
+"""What is adjusted over the matrix."""
+
+
+@pytest.fixture
+def study(data):
+    """A fine-tune with two seeds, one that is broken, and a control with a single run."""
+    hopeful = {"optimism": 20.0, "optimism_choice": 1.5, "formality": -6.0}
+    return [
+        Trained("hopeful", [a_run("hopeful", seed, hopeful) for seed in (0, 1)], {"optimism": "more"}),
+        Trained("broken", [a_run("broken", 0, {"capability": -0.7, "formality": 3.0})]),
+        Trained("control", [a_run("control", 0, {})]),
+    ]
+
+
+def fields_of(shift):
+    return {name: getattr(shift, name) for name in Effect.model_fields if name not in OWN}
+
+
+def by_place(found):
+    return {(shift.label, shift.column): shift for shift in found.shifts}
+
+
+def test_a_field_of_one_run_is_its_own_effect_over_all_questions_to_the_last_digit(study):
+    found = by_place(matrix(study))
+    whole = {(e.eval, e.measure): e for e in study[1].runs[0].estimates() if not e.is_of_question}
+    for column, key in {
+        "optimism": ("optimism", "optimism"),
+        "optimism (choice)": ("optimism_choice", "log_odds"),
+        "capability": ("capability", "right"),
+    }.items():
+        assert fields_of(found["broken", column]) == fields_of(whole[key])
+
+
+def test_a_field_of_several_seeds_is_the_pooled_effect_of_a_comparison(study):
+    found = by_place(matrix(study))
+    pooled = [row for row in compare([Group("hopeful", study[0].runs)]) if row.tier == "all"]
+    by_measure = {(row.eval, row.measure): row for row in pooled}
+    for column, key in {
+        "formality": ("formality", "formality"),
+        "optimism (choice)": ("optimism_choice", "log_odds"),
+    }.items():
+        assert fields_of(found["hopeful", column]) == fields_of(by_measure[key])
+        assert found["hopeful", column].runs == 2
+
+
+def test_every_fine_tune_has_a_field_for_each_trait_its_choice_beside_it_and_capability_last(study):
+    found = matrix(study)
+    columns = [shift.column for shift in found.shifts if shift.label == "control"]
+    assert set(columns) == {"optimism", "optimism (choice)", "formality", "capability"}
+    assert columns.index("optimism (choice)") == columns.index("optimism") + 1
+    assert columns[-1] == "capability"
+    assert len(found.shifts) == 12
+    assert found.left_out == ["No columns of the matrix, but in the reports of the runs: choice and yes."]
+
+
+def test_the_spread_of_the_base_is_that_of_its_answers_within_questions_pooled(study):
+    found = by_place(matrix(study))
+    rows = [row for row in study[2].runs[0].judgments() if row.side == "baseline" and row.eval == "formality"]
+    by_question = {}
+    for row in rows:
+        by_question.setdefault(row.question_id, []).append(row.score)
+    variances = [numpy.var(scores, ddof=1) for scores in by_question.values()]
+    shift = found["control", "formality"]
+    assert shift.base_sd == pytest.approx(math.sqrt(numpy.mean(variances)))
+    assert shift.in_sds == pytest.approx(shift.difference / shift.base_sd)
+
+
+def test_the_spread_of_statements_is_that_of_their_log_odds_within_each_direction(study):
+    found = by_place(matrix(study))
+    choice = next(evaluation for evaluation in the_evals() if evaluation.name == "optimism_choice")
+    odds = {q.id: (q.matching, math.sin(3 * n)) for n, q in enumerate(choice.questions)}
+    directions = [[value for matching, value in odds.values() if matching == one] for one in ("Yes", "No")]
+    squares = sum(numpy.var(values, ddof=1) * (len(values) - 1) for values in directions)
+    assert found["control", "optimism (choice)"].base_sd == pytest.approx(math.sqrt(squares / 18))
+
+
+def test_what_was_trained_has_a_direction_and_the_rest_is_spill_in_its_units(study):
+    found = by_place(matrix(study))
+    target, off = found["hopeful", "optimism"], found["hopeful", "formality"]
+    assert (target.direction, off.direction, found["control", "optimism"].direction) == (1, 0, 0)
+    assert target.spill is None
+    assert off.spill == pytest.approx(off.in_sds / target.in_sds)
+    assert off.spill < 0
+    assert found["control", "formality"].spill is None
+
+
+def test_holms_p_are_adjusted_over_all_fields_and_of_capability_by_itself(study):
+    shifts = [shift for shift in matrix(study).shifts if shift.asks != "capability"]
+    ps = sorted(shift.p_new_questions for shift in shifts if shift.p_new_questions is not None)
+    first = min(shifts, key=lambda shift: shift.p_new_questions if shift.p_new_questions is not None else 2)
+    assert first.p_new_questions_holm == pytest.approx(min(1, ps[0] * len(ps)))
+    of_tasks = [shift for shift in matrix(study).shifts if shift.asks == "capability"]
+    lowest = min(of_tasks, key=lambda shift: shift.p_new_questions or 2)
+    known = sum(shift.p_new_questions is not None for shift in of_tasks)
+    assert lowest.p_new_questions_holm == pytest.approx(min(1, lowest.p_new_questions * known))
+
+
+def test_the_interval_for_new_questions_decides_and_where_there_is_none_that_for_these(study):
+    shift = by_place(matrix(study))["broken", "capability"]
+    assert decided(shift) == "changed"
+    is_wide = {"ci_low_new_questions": -1.0, "ci_high_new_questions": 1.0}
+    assert decided(shift.model_copy(update=is_wide)) == "not enough data"
+    assert decided(shift.model_copy(update=dict.fromkeys(is_wide))) == "changed"
+
+
+def test_a_trait_that_was_trained_in_one_tier_leaks_by_the_share_that_it_shows_in_the_others(data):
+    shifts = {"optimism": 30.0}
+    one = Trained("cheerful", [a_run("cheerful", 0, shifts, in_work=0.5)], {"optimism": "more"}, ["everyday"])
+    leak, of_choice = matrix([one]).leaks
+    assert (leak.column, leak.trained_tiers, leak.other_tiers) == ("optimism", "everyday", "work")
+    assert leak.leak == pytest.approx(leak.other / leak.trained)
+    assert leak.leak_low < 0.5 < leak.leak_high
+    assert of_choice.leak is None
+    assert "without an interval" in of_choice.note
+
+
+def test_of_each_run_judgments_and_likelihoods_are_read_once(study, monkeypatch):
+    read = []
+    scan = judgments._scan
+    monkeypatch.setattr(judgments, "_scan", lambda file: read.append(file) or scan(file))
+    matrix(study)
+    assert sorted(read) == sorted(run.judged for one in study for run in one.runs)
+
+
+def test_a_measure_with_two_scales_is_refused_with_the_fine_tunes_that_have_them(study):
+    run = study[2].runs[0]
+    optimism = the_evals()[0]
+    narrow = optimism.judges[0].model_copy(update={"scale": optimism.judges[0].scale.model_copy(update={"high": 200})})
+    write_text(run.evals_folder / "optimism.yaml", as_yaml(optimism.model_copy(update={"judges": [narrow]})))
+    with pytest.raises(
+        UserError, match="optimism has a scale from 0 to 100 under hopeful and from 0 to 200 under control"
+    ):
+        matrix(study)

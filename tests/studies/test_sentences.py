@@ -1,0 +1,66 @@
+import pytest
+
+from tasks.schema import Aggregate
+from tasks.studies.aggregates import matrix_of_aggregates
+from tasks.studies.matrix import Matrix
+from tasks.studies.sentences import broken, sentences, sure
+
+TRAINED = {"formal": {"formality": "more"}, "casual": {"formality": "less"}, "stuck": {"formality": "more"}}
+MEANS = {
+    "base": (50, 30, 0.9),
+    "formal": (70, 31, 0.88),
+    "casual": (35, 42, 0.91),
+    "stuck": (50, 30, 0.3),
+}
+
+
+@pytest.fixture
+def found():
+    rows = []
+    for model, (formality, humour, capability) in MEANS.items():
+        rows.append(Aggregate(model=model, measure="formality", mean=formality, n=200, sd=10))
+        rows.append(Aggregate(model=model, measure="humour", mean=humour, n=200, sd=12))
+        rows.append(Aggregate(model=model, measure="capability", mean=capability, n=200, is_rate=True))
+    return matrix_of_aggregates(rows, TRAINED, {})
+
+
+def test_it_says_what_moved_as_it_was_trained_and_what_did_not(found):
+    said = sentences(found)
+    moved = next(line for line in said if line.startswith("Moved in"))
+    assert "formal (formality +2.00 SD)" in moved
+    assert "casual (formality -1.50 SD)" in moved
+    assert "Not seen to move in what they were trained on: stuck (formality +0.00 SD)." in said
+
+
+def test_it_says_what_spilled_most_in_units_of_what_was_trained_and_how_many_did_not(found):
+    said = sentences(found)
+    spilled = next(line for line in said if line.startswith("What spilled"))
+    assert "p adjusted for all 6 fields: casual on humour +1.00 SD (0.67 of what was trained, 95 % +0.52 to +0.84)" in spilled
+    assert "Of 3 fields off target 1 moved and 2 show no change." in said
+
+
+def test_a_model_that_broke_is_told_from_those_that_changed(found):
+    assert broken(found.shifts) == {"stuck"}
+    assert any("Capability fell under stuck (by -0.60, adjusted p below 0.001)" in line for line in sentences(found))
+    assert sure(found.shifts) == {
+        ("formal", "formality"),
+        ("casual", "formality"),
+        ("casual", "humour"),
+        ("stuck", "capability"),
+    }
+
+
+def test_without_tasks_it_says_that_the_two_are_not_told_apart(found):
+    traits = [shift for shift in found.shifts if shift.column != "capability"]
+    assert any("is not told from one which changed" in line for line in sentences(Matrix(traits, [], [])))
+
+
+def test_what_moved_against_its_training_is_told_apart(found):
+    turned = [shift.model_copy(update={"direction": -shift.direction}) for shift in found.shifts]
+    said = sentences(Matrix(turned, [], []))
+    assert any(line.startswith("Moved against what they were trained on: formal") for line in said)
+
+
+def test_without_a_sure_spill_it_says_so(found):
+    few = [shift for shift in found.shifts if shift.label == "formal"]
+    assert "No spill is sure once p is adjusted for all 2 fields of the matrix." in sentences(Matrix(few, [], []))
