@@ -30,11 +30,11 @@ from prefect.settings import PREFECT_API_URL
 
 from flows.addresses import checked_address
 from flows.console import console
-from flows.serving.automations import NOTIFIER, put_automations
+from flows.serving.automations import NOTIFIER, TAG, put_automations
 from flows.serving.deployments import ON_NEW_DOCUMENTS, deployments, problem_of
 from flows.serving.report_server import LOOPBACK, serve_reports
-from flows.serving.resuming import resume_after_batches
 from flows.serving.server import LOOK_EVERY, is_healthy, local_server_is_kept, ui_address
+from flows.suspending import resume_after_batches
 from tasks.catalog import definition_files, names, without_login
 from tasks.documents.inbox import inbox_folder
 from tasks.generation.set_files import DEFINITION, generated_sets, set_folder
@@ -83,7 +83,7 @@ async def _run_what_is_due(at_once: int, ready: Callable[[int], None]) -> None:
         await put_automations(client, served[ON_NEW_DOCUMENTS])
         await _forget_missed_looks(client, served["watch-documents"])
     ready(len(served))
-    beside = [_follow_definitions(runner, seen), resume_after_batches(partial(console.print, style="yellow"))]
+    beside = [_follow_definitions(runner, seen), resume_after_batches(TAG, partial(console.print, style="yellow"))]
     going_on = [asyncio.create_task(one) for one in beside]
     try:
         await runner.start()

@@ -11,7 +11,7 @@ from tests.fakes.imported import write_answers, write_eval
 from tests.fakes.messages_api import judgment
 from tests.serving.test_serve import Serving, wait_for
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def suspended(serving, api, experiment):
 
 
 def reaches(serving, run, state):
-    wait_for(lambda: serving.state(run) == state, 240, lambda: f"{serving.run(run)} {serving.log.read_text()}")
+    wait_for(lambda: serving.state(run) == state, 120, lambda: f"{serving.run(run)} {serving.log.read_text()}")
 
 
 def test_a_served_run_is_suspended_while_a_batch_goes_on_and_resumed_by_a_later_serve(serving, api):
