@@ -27,7 +27,7 @@ from prefect.states import Cancelled, Completed
 
 from flows.addresses import reports_address
 from tasks.estimates.findings import headline, headline_lines, verdict
-from tasks.estimates.missing import missing_in_words
+from tasks.estimates.missing import missing_in_words, unscored_statements
 from tasks.estimates.wording import interval, number_or_dash
 from tasks.judging.judgments import failed_call_task
 from tasks.report.charts import EFFECTS
@@ -208,13 +208,14 @@ async def link_to_report(run: Run) -> None:
 
 
 def _summary(run: Run, experiment: Experiment, evals: list[Eval], effects: list[Effect]) -> str:
-    names = [evaluation.name for evaluation in evals]
-    charts = "\n\n".join(f"![{name}]({data_url(EFFECTS.svg(run.charts, name))})" for name in names)
+    drawn = {evaluation.name: EFFECTS.svg(run.charts, evaluation.name) for evaluation in evals}
+    charts = "\n\n".join(f"![{name}]({data_url(svg)})" for name, svg in drawn.items() if svg.is_file())
     note = f"*{STANDIN_NOTE}*\n\n" if is_standin(experiment) else ""
     title = f"## {experiment.name}, seed {run.record()['seed']}"
     address = address_of(run)
     link = f"[Open the report]({address})\n\n" if address.startswith("http") else ""
-    sentence = missing_in_words(run.judgments())
+    unscored = unscored_statements(evals, run.likelihood_rows())
+    sentence = " ".join(filter(None, [missing_in_words(run.judgments()), unscored]))
     missing = f"**{in_markdown(sentence)}**\n\n" if sentence else ""
     lines = [in_markdown(line) for line in headline_lines(effects)]
     changed = "\n".join(f"- {line}" for line in lines) if len(lines) > 1 else "".join(lines)

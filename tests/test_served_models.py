@@ -11,7 +11,7 @@ from flows.verification import verify
 from tasks.catalog import UserError
 from tasks.runs import Run
 from tasks.schema import Experiment
-from tests.fakes.chat_api import top_logprobs
+from tests.fakes.chat_api import ChatAPI, top_logprobs
 from tests.fakes.messages_api import Raw
 from tests.fakes.sampling_api import SamplingAPI
 from tests.fakes.vllm_api import VllmAPI
@@ -51,6 +51,17 @@ async def test_statements_are_asked_and_a_server_without_probabilities_is_refuse
         with pytest.raises(UserError, match=r"gives no logprobs .*the evals that ask choices need: farming_statements"):
             await run_experiment(experiment(api, **farming), run="two")
         assert len(api.requests) == 1
+
+
+@pytest.mark.usefixtures("prefect_server")
+async def test_a_server_without_probabilities_is_refused_before_a_judge_is_paid_to_answer(data):
+    with ChatAPI(None) as judging, SamplingAPI(yes=None) as api:
+        judge = {"name": "kind", "kind": "chat", "model": "m", "base_url": f"{judging.url}/v1", "prompt": "How kind?"}
+        asked = {"name": "kindness", "questions": [{"id": "a", "tier": "t", "text": "And?"}], "judges": [judge]}
+        (data / "evals" / "kindness.yaml").write_text(json.dumps(asked))
+        with pytest.raises(UserError, match="gives no logprobs"):
+            await run_experiment(experiment(api, evals=["kindness", "farming_statements"], judging={}), run="one")
+        assert judging.probes == []
 
 
 @pytest.mark.usefixtures("prefect_server")

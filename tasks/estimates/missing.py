@@ -5,7 +5,7 @@ for missing in missing_by_judge(run.judgments()):
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from tasks.schema import FAILED_STATES, Eval, Judgment, Likelihood, State
@@ -52,16 +52,17 @@ def missing_by_judge(judgments: Iterable[Judgment]) -> list[Missing]:
     return [Missing(*key, counts.total(), counts) for key, counts in states.items()]
 
 
-def unscored_statements(evaluation: Eval, likelihoods: Iterable[Likelihood]) -> str:
-    """How many statements of an eval that asks choices have no score after the whole training; empty where all have."""
-    if evaluation.asks != "choices":
-        return ""
-    name, asked = evaluation.name, len(evaluation.questions)
-    scored = {row.question_id for row in likelihoods if row.eval == name and row.trained_share == 1}
+def unscored_statements(evals: Iterable[Eval], likelihoods: Sequence[Likelihood]) -> str:
+    """A sentence for each eval that asks choices and has statements without a score after the whole training."""
+    return " ".join(filter(None, (_unscored(one, likelihoods) for one in evals if one.asks == "choices")))
+
+
+def _unscored(evaluation: Eval, likelihoods: Iterable[Likelihood]) -> str:
+    scored = {row.question_id for row in likelihoods if row.eval == evaluation.name and row.trained_share == 1}
+    asked = len(evaluation.questions)
     why = "since a model began its answer with neither Yes nor No"
-    return (
-        f"{name}: {asked - len(scored):,} of {asked:,} statements have no score, {why}." if len(scored) < asked else ""
-    )
+    missing = f"{evaluation.name}: {asked - len(scored):,} of {asked:,} statements have no score, {why}."
+    return missing if len(scored) < asked else ""
 
 
 def missing_in_words(judgments: Iterable[Judgment]) -> str:

@@ -34,7 +34,7 @@ from tasks.schema import Checkpoint, Eval, Likelihood, Question, Response, Sampl
 
 CHOICES = ("Yes", "No")
 PROBED = 3
-"""Questions that a service is asked before a training: one may be odd, all of them are not."""
+"""Questions that a service is asked before a training where it answers none with Yes or No: one alone may be odd."""
 
 
 class ScoredText(NamedTuple):
@@ -128,28 +128,30 @@ def logprobs_cost(engine: Engine, sampling: Sampling, finetuned: SampleCount) ->
 
 
 async def probe_logprobs(evals: list[Eval], sampling: Sampling, engine: Engine, budget: Budget) -> None:
-    """Asks a service for the logprobs of some words, before a training is paid; they are not kept: they may be wrong.
+    """Asks a service for the logprob of one word, before a training is paid; it is not kept, since it may be wrong.
 
     Raises UserError where the service has none to give, and where the model answers with neither Yes nor No.
     """
     if not engine.is_remote or not (questions := _first_questions(evals, sampling)):
         return
-    untuned, why = engine.untuned(), ""
-    yes = engine.answer_tokens("Yes", False)
-    texts = [Text(engine.render(question.messages(sampling)), yes) for question in questions]
+    untuned, why, texts, logprobs = engine.untuned(), "", list[Text](), list[float | None]()
     try:
-        logprobs = [logprob async for found in engine.logprobs(untuned, texts) for _, logprob in found]
+        for question in questions:
+            texts.append(Text(engine.render(question.messages(sampling)), engine.answer_tokens("Yes", False)))
+            logprobs = [logprob async for found in engine.logprobs(untuned, texts[-1:]) for _, logprob in found]
+            if logprobs != [None]:
+                break
     except (TypeError, NoLogprobs) as none:  # Tinker's SDK hands on that there are none
         logprobs, why = [], f" ({none})" if isinstance(none, NoLogprobs) else ""
     tokens = {"prefill": sum(map(_length, texts))}
     if (usd := engine.price(**tokens)) != 0:
         await budget.record("logprobs", untuned.base_model, tokens, usd)
-    if logprobs and all(logprob is None for logprob in logprobs):
+    if logprobs == [None]:
         raise UserError(
             f"{untuned.base_model} begins its answer to {questions[0].text[:80]!r} with neither Yes nor No among its "
             "likeliest tokens; let the statements end with: Answer Yes or No."
         )
-    if not all(logprob < 0 for logprob in logprobs or [0.0] if logprob is not None):  # NaN is none either
+    if not any(logprob is not None and logprob < 0 for logprob in logprobs):  # NaN is none either
         raise UserError(
             f"the service that samples gives no logprobs{why}, which {_who_needs_them(evals, sampling)}; leave that "
             "out, or use another service (training.base_url)"

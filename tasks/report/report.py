@@ -77,8 +77,7 @@ def cost(run: Run) -> str:
 def _missing(run: Run) -> str:
     """The judgments that are missing or were refused, statements without a score, and how many answers were cut off."""
     judged = missing_in_words(run.judgments()) or ("No judgment is missing." if run.judgments() else "")
-    likelihoods = run.likelihood_rows()
-    statements = [unscored_statements(evaluation, likelihoods) for evaluation in run.evals()]
+    statements = unscored_statements(run.evals(), run.likelihood_rows())
     answers = [[r for r in rows if r.trained_share in (0, 1)] for rows in run.responses()]
     cut_off = [sum(r.state == "truncated" for r in rows) for rows in answers]
     shares = [f"{cut:,} of {len(rows):,}" for cut, rows in zip(cut_off, answers, strict=True)]
@@ -87,7 +86,7 @@ def _missing(run: Run) -> str:
     if all(answers) and abs(after - before) > UNEVEN:
         limit += " Answers of unlike lengths are compared: what counts words may have moved for that alone."
     cut = limit if any(cut_off) else "No answer was cut off." if any(answers) else ""
-    return " ".join(filter(None, [judged, *statements, cut]))
+    return " ".join(filter(None, [judged, statements, cut]))
 
 
 def render(run: Run, so_far: str = "") -> str:

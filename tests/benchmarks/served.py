@@ -9,6 +9,7 @@ the one server, and what it says is held against what the local engine says of t
 """
 
 import asyncio
+import math
 import sys
 import tempfile
 import time
@@ -44,7 +45,7 @@ async def logprobs(engine: Engine, model: Checkpoint) -> list[float]:
     prompts = [engine.render([Message(role="user", content=question)]) for question in QUESTIONS]
     texts = [Text(p, engine.answer_tokens(text, False)) for p in prompts for text in ("Yes", "No", *TEXTS)]
     found = dict([pair async for some in engine.logprobs(model, texts) for pair in some])
-    return [found[place] for place in range(len(texts))]
+    return [math.nan if (p := found[place]) is None else p for place in range(len(texts))]
 
 
 async def compare(name: str, here: Engine, there: Engine, model: Checkpoint) -> None:
@@ -86,7 +87,7 @@ async def logprobs_of_words(engine: Engine, model: Checkpoint) -> list[float]:
     prompt = engine.render([Message(role="user", content=QUESTIONS[2])])
     texts = [Text(prompt, engine.answer_tokens(word, False)) for word in ("Yes", "No")]
     found = dict([pair async for some in engine.logprobs(model, texts) for pair in some])
-    return [found[place] for place in range(2)]
+    return [math.nan if (p := found[place]) is None else p for place in range(2)]
 
 
 async def main(base_url: str) -> None:

@@ -74,8 +74,8 @@ def texts_of(engine, evaluation, answers=()):
     return plan_texts([evaluation], list(answers), Sampling(logprobs=True), engine)
 
 
-async def rows_of(engine, texts, store=None, budget=None):
-    return await likelihoods(texts, engine, BASE, [TUNED], store or Store(), lambda *_: None, budget)
+async def rows_of(engine, texts, store=None, budget=None, progress=lambda *_: None):
+    return await likelihoods(texts, engine, BASE, [TUNED], store or Store(), progress, budget)
 
 
 async def test_two_runs_at_once_ask_a_model_for_the_same_texts_once():
@@ -155,8 +155,7 @@ async def test_a_service_without_logprobs_is_refused_before_a_training():
     with pytest.raises(UserError, match="gives no logprobs, which "):
         await probed(lacking, Sampling(logprobs=True))
     asked, usd = await probed({"base": {"Yes": -1.5}}, Sampling(logprobs=True))
-    both = len("Kind?" + "Yes" + "Cruel?" + "Yes")
-    assert (asked, usd) == (2, pytest.approx(2 * 0.001 * both)), "that of the refusal too"
+    assert (asked, usd) == (1, pytest.approx(2 * 0.001 * len("Kind?" + "Yes"))), "that of the refusal too"
     with pytest.raises(
         UserError, match=r"^m begins its answer to 'Kind\?' with neither Yes nor No .*; let the statement"
     ):
@@ -179,16 +178,16 @@ async def test_a_statement_that_a_model_answers_with_neither_has_no_row_is_told_
     chosen = STATEMENTS.model_copy(update={"asks": "choices", "judges": []})
     texts, store = texts_of(engine, chosen), Store()
     budget = Budget(store, "r")
-    rows = await likelihoods(texts, engine, BASE, [TUNED], store, lambda *step: notes.append(step), budget)
+    rows = await rows_of(engine, texts, store, budget, lambda *step: notes.append(step))
     assert [(row.question_id, row.measure) for row in rows] == [("b", "choice"), ("b", "yes")]
     assert notes[-1] == (4, 4, "texts, 1 statement without a score: answered with neither Yes nor No")
     asked, paid = len(engine.asked), budget.usd
     assert asked == 8
-    assert await likelihoods(texts, engine, BASE, [TUNED], store, lambda *_: None, budget) == rows
+    assert await rows_of(engine, texts, store, budget) == rows
     assert (len(engine.asked), budget.usd) == (asked, paid)
     effects = {(e.measure, e.question_id): e for e in estimate(judgments_frame([]), [chosen], rows)}
     assert (effects["choice", ""].questions, effects["choice", ""].questions_left_out) == (1, 1)
-    assert unscored_statements(chosen, rows) == (
+    assert unscored_statements([chosen], rows) == (
         "s: 1 of 2 statements have no score, since a model began its answer with neither Yes nor No."
     )
 
