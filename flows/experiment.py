@@ -104,6 +104,8 @@ async def start_or_resume(work: Work, engine: Engine | None, imported: Responses
     await link_to_report(here)
     if any(imported):
         keep_imported(here, *imported)
+    if engine:
+        await check_models(work, engine)
     if work.is_judged and not here.judged.is_file():
         await probe_judges(work.experiment, work.evals, work.budget)
     if engine:
@@ -119,11 +121,17 @@ async def start_or_resume(work: Work, engine: Engine | None, imported: Responses
     return ended(here, "" if work.until == "report" else f"Stopped after {work.until}, as asked.")
 
 
-async def train_and_sample(work: Work, engine: Engine) -> None:
-    """From documents to the answers of both models."""
+async def check_models(work: Work, engine: Engine) -> None:
+    """Raises UserError for other weights than the run began with, and for a service without the probabilities that it
+    needs: before anybody else is paid.
+    """
     record_base_model(work, engine)
     if work.needs_logprobs and work.until not in ("documents", "train"):
         await probe_logprobs(*work.asked, engine, work.budget)
+
+
+async def train_and_sample(work: Work, engine: Engine) -> None:
+    """From documents to the answers of both models."""
     await read_documents(work)
     if work.until != "documents":
         planned = await prepare_training(work, engine)
