@@ -187,7 +187,9 @@ class _Batches:
                     await self.store.end_batch(batch.marker)
                 continue
             if name := batch.id or await self.client.find(batch):
-                await self._take(batch._replace(id=name), is_new=False)
+                most = [one.call.most_cost(self.prices) for one in self._waiting_in(batch)] if self.budget.cap else []
+                async with self.budget.reserve(sum(most), is_owed=True):
+                    await self._take(batch._replace(id=name), is_new=False)
             else:
                 await self.store.end_batch(batch.marker)
 

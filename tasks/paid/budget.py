@@ -62,13 +62,16 @@ class Budget:
         return max(1, sum(total <= left for total in sums))
 
     @asynccontextmanager
-    async def reserve(self, most: float | None) -> AsyncIterator[None]:
+    async def reserve(self, most: float | None, is_owed: bool = False) -> AsyncIterator[None]:
         """Sets `most` US dollars aside while a call is in flight; waits where calls in flight could use them up.
 
-        Raises BudgetSpent where they are not there, and CostUnknown where what was spent is not known.
+        Raises BudgetSpent where they are not there, and CostUnknown where what was spent is not known. With `is_owed`,
+        for what was sent before, it does neither.
         """
         reserved = (most or 0.0) if self.cap else 0.0
-        if self.cap:
+        if is_owed:
+            self._reserved += reserved
+        elif self.cap:
             await self._wait_and_reserve(reserved)
         try:
             yield

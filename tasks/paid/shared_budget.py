@@ -60,15 +60,19 @@ class SharedBudget(Budget):
         return max(1, sum(total <= left for total in accumulate(cost or 0.0 for cost in costs)))
 
     @asynccontextmanager
-    async def reserve(self, most: float | None) -> AsyncIterator[None]:
+    async def reserve(self, most: float | None, is_owed: bool = False) -> AsyncIterator[None]:
         """Sets `most` US dollars of the account aside while a call is in flight.
 
-        Waits where calls in flight of any run could use them up; raises as `Budget.reserve` does.
+        Waits where calls in flight of any run could use them up; raises as `Budget.reserve` does, and not where it does
+        not.
         """
         if not self.cap:
             yield
             return
-        await self._wait_and_reserve(most or 0.0)
+        if is_owed:
+            await self.store.change(partial(self._add, most or 0.0))
+        else:
+            await self._wait_and_reserve(most or 0.0)
         renewing = asyncio.create_task(self._renew())
         try:
             yield

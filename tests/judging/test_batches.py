@@ -399,6 +399,23 @@ async def test_a_limit_on_the_cost_is_kept_by_handing_over_no_more_than_it_may_p
         await in_batches(some_cases(40, judge), Budget(Store(), "s", cap=most / 2))
 
 
+async def test_what_a_batch_that_is_taken_up_may_cost_is_set_aside_while_it_is_waited_for_and_never_refused(begin):
+    api, judge = begin(looks=10**9)
+    await handed_over(some_cases(10, judge))
+    most = to_calls(some_cases(10, judge))[0].call.most_cost({"input": 2.0, "output": 10.0})
+    budget = Budget(Store(), "r", cap=21 * most)
+    running = asyncio.create_task(in_batches(some_cases(10, judge), budget))
+    while api.desk.batches["batch_0"].looks < 5:  # noqa: ASYNC110
+        await asyncio.sleep(0.005)
+    assert budget.affordable([most] * 10) < 3
+    api.desk.looks = 0
+    await running
+    assert budget.affordable([most] * 10) == 10
+    await handed_over(some_cases(30, judge))
+    rows, _ = await in_batches(some_cases(30, judge), Budget(Store(), "s", cap=most))
+    assert {row.score for row in rows} == {3}
+
+
 async def test_a_service_that_takes_no_batches_is_refused_in_one_sentence(begin):
     api, judge = begin(has_batches=False)
     with pytest.raises(UserError, match=r"takes no batches \(404\): set judging.batch to false$"):

@@ -124,3 +124,10 @@ async def test_a_call_that_is_cancelled_while_it_waits_or_holds_leaves_nothing_r
 async def pay_slowly(budget):
     async with budget.reserve(0.4):
         await asyncio.sleep(60)
+
+
+async def test_what_was_sent_before_is_set_aside_for_all_runs_and_never_refused():
+    one, other = await a_budget("one"), await a_budget("other")
+    async with one.reserve(5.0, is_owed=True):
+        assert other.affordable([0.1] * 5) == 1
+    assert other.affordable([0.1] * 5) == 5
