@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from pydantic import ValidationError
 
 from tasks.catalog import UserError
 from tasks.definitions import load_eval
@@ -272,3 +273,16 @@ def test_all_answers_to_a_prompt_are_asked_for_at_one_length_within_the_limits()
         (SetLimits(max_words=1000), 60, 110),
     ):
         assert all(short <= length_for(limits, prompt) <= long for prompt in prompts)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"teacher": Writer(), "directions": ["more"]}, "a teacher's answers have none: leave it out"),
+        ({"answer_pattern": "[0-9]+"}, "answer_pattern is for the answers of a teacher: leave it out"),
+        ({"teacher": Writer(), "answer_pattern": "[0-9"}, r"'\[0-9' is no regular expression .*: mend it"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused_before_anything_is_asked(fields, said):
+    with pytest.raises(ValidationError, match=said):
+        a_set(**fields)
