@@ -6,6 +6,7 @@ of_groups(groups, rows)            # a comparison: the baseline, or each of seve
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from markupsafe import Markup
@@ -42,6 +43,17 @@ class Said(NamedTuple):
         """What that judgment says."""
         j, score = judgment, "" if judgment.score is None else judgment.score
         return cls(j.judge, j.state, score, j.label or (j.state if j.score is None else j.score), j.reasoning or j.raw)
+
+    @property
+    def opening(self) -> Markup:
+        """The element that it stands in, as far as the reasons; of many thousands most are alike."""
+        return _opening(self.judge, self.state, self.score, self.first)
+
+
+@lru_cache(10_000, typed=True)
+def _opening(judge: str, state: str, score: float | str, first: float | str) -> Markup:
+    form = '<div class="judge" data-name="{}" data-state="{}" data-score="{}"><b>{} {}</b>'
+    return Markup(form).format(judge, state, score, judge, first)
 
 
 class JudgedAnswer(NamedTuple):

@@ -155,4 +155,5 @@ def as_one_table(run: Run) -> polars.DataFrame:
 
 
 def _jsonl(rows: Iterable[dict[str, Any]]) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    encode = json.JSONEncoder(ensure_ascii=False).encode
+    return "".join(f"{encode(row)}\n" for row in rows)
