@@ -1059,8 +1059,6 @@ class FineTune(Written):
     when: list[str] = []
     """The tiers of that eval in which it is trained to show it, as [everyday]; how far it shows in the others is the
     leak. Empty: all."""
-    when: list[Name] = []
-    """The tiers of that trait's evals in which it is trained to show it. Empty: all."""
     documents: list[DocumentSet] = []
     """What it is trained on instead."""
     training: Differences = {}
@@ -1727,19 +1725,21 @@ class PairedLengths(Noun):
     """Pairs of which the shorter has less than nine tenths of the words of the longer."""
 
 
-class JudgedShare(Noun):
-    """A share of the documents by a judge's reading of some of them, drawn at random."""
+class Judged(Noun):
+    """What a model says of some of the documents, drawn at random: a share of them, or the mean of a rating."""
 
     what: str
+    scale: str
+    """`share`, or the ends of the rating, as `1 to 5`."""
     read: int
     unread: int
     """Those that were drawn and got no judgment."""
-    found: int
-    share: float | None
+    mean: float | None
     ci_low: float | None
     ci_high: float | None
+    """Of the share, or of the mean rating, for all documents of the set: 95 %."""
     places: list[str]
-    """Where it was found, as `file:line` and what the judge says of it."""
+    """Where it was found, as `file:line` and what the model says of it."""
 
 
 class Datasheet(Noun):
@@ -1776,4 +1776,4 @@ class Datasheet(Noun):
     made: dict[str, int] = {}
     """Of a generated set: refused calls, unsuitable ideas, and documents that were dropped, by reason."""
     pair: PairedLengths | None = None
-    judged: list[JudgedShare] = []
+    judged: list[Judged] = []

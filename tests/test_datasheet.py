@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.__main__ import app
-from flows.datasheet import measured, write_datasheet
+from flows.datasheet import load_subject, measured, write_datasheet
 from tasks.catalog import document_files
 from tasks.schema import Datasheet, DocumentSet, GeneratedSet, SetLimits, Universe
 from tests.conftest import PROJECT
@@ -28,7 +28,7 @@ def test_the_datasheet_of_a_shipped_set_is_current_and_all_limits_hold(name):
     """`spillover data sheet NAME --pair OTHER` writes it anew."""
     kept = Datasheet.model_validate_json((DOCUMENTS / name / "datasheet.json").read_text(encoding="utf-8"))
     pair = DocumentSet(name=PAIRED[name]) if name in PAIRED else None
-    assert kept == measured(DocumentSet(name=name), pair)
+    assert kept == measured(load_subject(DocumentSet(name=name)), pair)
     assert not [held for held in kept.held if held.documents]
     assert kept.pair is None or kept.pair.beyond == 0
 
@@ -43,8 +43,8 @@ def write_set(folder: Path, texts: list[str]) -> Path:
 def test_a_datasheet_stands_beside_the_documents_and_is_read_as_none(tmp_path):
     file = write_set(tmp_path / "mine", made_texts(5, words=30))
     for wanted, name in ((file.parent, "datasheet"), (file, "documents.datasheet")):
-        sheet, page = write_datasheet(DocumentSet(path=str(wanted)))
-        assert page == file.with_name(f"{name}.html")
+        sheet = write_datasheet(DocumentSet(path=str(wanted)))
+        assert file.with_name(f"{name}.html").read_text().startswith("<!doctype html>")
         assert Datasheet.model_validate_json(file.with_name(f"{name}.json").read_text()) == sheet
         assert sheet.name == wanted.name
     assert document_files("", str(file.parent))[0] == [file]
@@ -61,7 +61,7 @@ def test_the_limits_and_the_names_of_a_generated_set_are_those_of_its_definition
     )
     record = {"definition": made.model_dump(mode="json"), "counts": {"refused": 3}}
     (data / "documents" / "harbours" / "set.json").write_text(json.dumps(record))
-    sheet = measured(DocumentSet(name="harbours/negative"))
+    sheet = measured(load_subject(DocumentSet(name="harbours/negative")))
     assert (sheet.name, sheet.made, [name.text for name in sheet.names]) == (
         "harbours/negative",
         {"refused": 3},

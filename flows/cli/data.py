@@ -40,11 +40,16 @@ def write_sheet(
     banned: Annotated[
         str, typer.Option(help="Words that must not appear, in any inflection: a,b; a* has any ending.")
     ] = "",
+    read: Annotated[
+        int,
+        typer.Option(min=0, help="Documents that a model reads: hidden mentions, wrong facts, the tone. It is paid."),
+    ] = 0,
+    yes: Annotated[bool, typer.Option("--yes", help="With --read: ask, after a look at what it costs.")] = False,
 ) -> None:
-    """Write the datasheet of a set beside it: what is alike, frequent, left over, banned; 1 where a limit is passed."""
+    """Write the datasheet of a set beside it; the exit status is 1 where a document is beyond a limit."""
     from flows.cli.sheet import show_sheet
 
-    if show_sheet(place, pair, several(banned)):
+    if show_sheet(place, pair, several(banned), read, yes):
         raise typer.Exit(1)
 
 

@@ -2,7 +2,7 @@ from html.parser import HTMLParser
 
 from tasks.generation.datasheet import measure
 from tasks.report.datasheet_page import render, verdict
-from tasks.schema import Datasheet, JudgedShare, PairedLengths, SetLimits, SetText
+from tasks.schema import Datasheet, Judged, PairedLengths, SetLimits, SetText
 from tests.fakes.texts import made_texts
 
 HOSTILE = '<img src="http://somewhere/x.png" onerror=alert(1)>'
@@ -28,8 +28,15 @@ def a_sheet(texts: list[str], **fields: object) -> Datasheet:
 
 def test_what_the_documents_say_is_escaped_and_nothing_is_fetched():
     texts = [f"{HOSTILE} {text} So {HOSTILE} said O'<b>Hara." for text in made_texts(8, words=30)]
-    judged = JudgedShare(
-        what=HOSTILE, read=1, unread=0, found=1, share=1, ci_low=0.2, ci_high=1, places=[f"rows.jsonl:1 ({HOSTILE})"]
+    judged = Judged(
+        what=HOSTILE,
+        scale="share",
+        read=1,
+        unread=0,
+        mean=1,
+        ci_low=0.2,
+        ci_high=1,
+        places=[f"rows.jsonl:1 ({HOSTILE})"],
     )
     page = render(a_sheet(texts, judged=[judged], files={HOSTILE: "0" * 64}, made={HOSTILE: 1}))
     reader = Attributes()
