@@ -115,7 +115,7 @@ def _refuse_unknown(traits: Traits, shifts: Sequence[Shift]) -> None:
 
 
 def _write(name: str, found: Matrix, fine_tunes: Sequence[Trained], left_out: list[str], description: str = "") -> Path:
-    place = Comparison(re.sub(r"[^A-Za-z0-9_.-]+", "-", name).lstrip(".-")[:LONGEST_NAME] or "study")
+    place = Comparison(re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip(".-")[:LONGEST_NAME] or "study")
     if not found.shifts:
         raise UserError(
             f"{name}: nothing was measured of the base and of a fine-tune alike, so that nothing can be compared"

@@ -56,17 +56,20 @@ def shift_map(
         x=altair.X("column:N", sort=columns, title=None, axis=above),
         y=altair.Y("row:N", sort=rows, title=None, axis=names_axis()),
         tooltip=as_tooltips("row:N", "column:N", "said:N"),
+        description=altair.Description("said:N"),
     )
     base = base.encode(href=altair.Href("address:N")) if is_linked else base
     known = base.transform_filter("isValid(datum.size)")
-    framed = base.transform_filter("datum.direction != 0").mark_rect(fill=None, stroke=BLACK, strokeWidth=2.5)
+    framed = base.transform_filter("datum.direction != 0").mark_rect(
+        fill=None, stroke=BLACK, strokeWidth=2.5, aria=False
+    )
     words = base.encode(text=altair.Text("words:N"))
     width = min(WIDEST, max(NARROWEST, WIDTH // len(columns)))
     return altair.layer(
-        base.mark_rect(fill="#ffffff", stroke="#e8eaed"),
+        base.mark_rect(fill="#ffffff", stroke="#e8eaed", aria=False),
         known.mark_rect(stroke="white").encode(color=_colour(table["size"], unit)),
-        words.transform_filter("datum.sure").mark_text(fontSize=11, fontWeight="bold", color=BLACK),
-        words.transform_filter("!datum.sure").mark_text(fontSize=11, color=FAINT),
+        words.transform_filter("datum.sure").mark_text(fontSize=11, fontWeight="bold", color=BLACK, aria=False),
+        words.transform_filter("!datum.sure").mark_text(fontSize=11, color=FAINT, aria=False),
         framed,
     ).properties(width=altair.Step(width), height=altair.Step(HEIGHT))
 
@@ -80,12 +83,20 @@ def _fields(shifts: list[Shift], unit: Unit, broken: set[str], sure: set[tuple[s
             "column": [visible(shift.column) for shift in shifts],
             "size": polars.Series(sizes, dtype=polars.Float64),
             "words": ["·" if size is None else _short(size) for size in sizes],
-            "said": ["" if s.difference is None else f"{s.difference:+.3g}" for s in shifts],
+            "said": [_said(shift) for shift in shifts],
             "sure": [(shift.label, shift.column) in sure for shift in shifts],
             "direction": [shift.direction for shift in shifts],
             "address": [f"{NUMBERED}{n}" for n in range(len(shifts))],
         }
     )
+
+
+def _said(shift: Shift) -> str:
+    """All of a field in words, for who points at it or has it read out."""
+    if shift.difference is None:
+        return visible(f"{shift.label}, {shift.column}: unknown")
+    sds = "" if shift.in_sds is None else f", {shift.in_sds:+.2f} SD"
+    return visible(f"{shift.label}, {shift.column}: {shift.difference:+.3g}{sds}")
 
 
 def _size(shift: Shift, unit: Unit) -> float | None:

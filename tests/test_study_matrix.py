@@ -1,0 +1,102 @@
+import pytest
+
+from flows.study_matrix import matrix_of_runs, matrix_of_study, parse_traits
+from tasks.catalog import UserError
+from tasks.files import write_text
+from tasks.runs import Comparison, Run
+from tasks.schema import Experiment, Study
+from tasks.studies.definition import Cell
+from tests.fakes.study_runs import a_run
+
+
+def a_cell(fine_tune, seed, trait, dose=0):
+    return Cell(
+        fine_tune,
+        dose,
+        seed,
+        trait,
+        Experiment(name="study", documents=[{"name": "x"}], evals=["x"]),
+        f"{fine_tune}-{seed}",
+    )
+
+
+@pytest.fixture
+def study(data):
+    fields = {"name": "mine", "fine_tunes": ["hopeful", "control"], "seeds": "0-1", "evals": ["optimism"]}
+    return Study.model_validate(fields | {"description": "Of hope."})
+
+
+@pytest.fixture
+def runs(data):
+    for seed in (0, 1):
+        a_run("hopeful", seed, {"optimism": 20.0})
+    a_run("control", 0, {})
+
+
+@pytest.mark.usefixtures("runs")
+def test_the_matrix_of_a_study_is_of_its_finished_cells_and_says_how_many_are_not(study):
+    wanted = [a_cell("hopeful", n, {"optimism": "more"}) for n in (0, 1)] + [a_cell("control", n, {}) for n in (0, 1)]
+    written = matrix_of_study(study, wanted)
+    assert written.page == Comparison("mine").page
+    assert any("hopeful (optimism" in line for line in written.sentences)
+    page = written.page.read_text()
+    assert "1 of 4 cells are not finished and have no part in this." in page
+    assert "Of hope." in page
+    place = "../../results/study/hopeful-1/report.html"
+    assert f'<a href="{place}#judge=formality">seed 1</a>' in page
+    assert f'<a href="{place}#optimism_choice.everyday0">seed 1</a>' in page
+    assert (written.page.parent / place).is_file()
+
+
+def test_a_study_of_which_nothing_is_finished_has_no_matrix(study):
+    assert matrix_of_study(study, [a_cell("hopeful", 0, {})]) is None
+
+
+@pytest.mark.usefixtures("runs")
+def test_doses_are_fine_tunes_of_their_own(study):
+    wanted = [a_cell("hopeful", 0, {"optimism": "more"}, 10), a_cell("hopeful", 1, {"optimism": "more"}, 40)]
+    page = matrix_of_study(study.model_copy(update={"doses": [10, 40]}), wanted).page.read_text()
+    assert 'id="fine-tune:hopeful, 10 documents"' in page
+    assert 'id="fine-tune:hopeful, 40 documents"' in page
+
+
+@pytest.mark.usefixtures("runs")
+def test_any_runs_make_a_matrix_under_the_labels_that_they_are_given(data):
+    labelled = [
+        ("hope", [Run.find("study/hopeful-0"), Run.find("study/hopeful-1")]),
+        ("none", [Run.find("study/control-0")]),
+    ]
+    written = matrix_of_runs("study/*", labelled, {"hope": {"formality": "less"}})
+    assert written.page == Comparison("study").page
+    assert 'id="fine-tune:hope"' in written.page.read_text()
+
+
+@pytest.mark.usefixtures("runs")
+@pytest.mark.parametrize(
+    ("trained", "words"),
+    [
+        ("hop=formality", "--trained: there is no fine-tune 'hop'; there is "),
+        ("hope=warmth", "--trained: there is no measure 'warmth'; there is "),
+    ],
+)
+def test_what_was_trained_must_be_there(data, trained, words):
+    with pytest.raises(UserError) as error:
+        matrix_of_runs("x", [("hope", [Run.find("study/hopeful-0")])], parse_traits(trained))
+    assert words in str(error.value)
+
+
+def test_a_run_without_effects_is_named_with_what_finishes_it(data):
+    run = Run.at("study", "begun")
+    write_text(run.definition, "name: study")
+    with pytest.raises(UserError, match="has no effects yet; finish it with `spillover run"):
+        matrix_of_runs("x", [("", [run])], {})
+
+
+def test_traits_are_given_with_a_minus_for_less():
+    assert parse_traits("formal=formality,casual=-formality") == {
+        "formal": {"formality": "more"},
+        "casual": {"formality": "less"},
+    }
+    assert parse_traits("") == {}
+    with pytest.raises(UserError, match="--trained"):
+        parse_traits("formal")
