@@ -38,6 +38,7 @@ from tasks.runs import Comparison
 from tasks.schema import Experiment, Study
 from tasks.studies.definition import Cell, account_of, cells, folder_of
 from tasks.studies.grid import CellState, Grid, as_markdown, column_title, grid, is_finished, state_of, write_grid
+from tasks.visible import in_markdown
 
 HOSTED_AT_ONCE = 4
 """Trainings at once where other machines train, unless the study says how many."""
@@ -46,6 +47,8 @@ LOOK_EVERY = 2.0
 PUBLISH_EVERY = 15.0
 """Seconds between two versions of the grid in the Prefect UI."""
 GRID = "The grid:"
+STOPPING = (BudgetSpent, CostUnknown, StoreFailed)
+"""What no further cell can do anything about. Of a cell on a pool its name in the state's message tells."""
 Run = Callable[[Cell], Awaitable[State]]
 watcher: ContextVar[Callable[[Grid], None] | None] = ContextVar("watcher", default=None)
 """Called with the grid whenever it changes; the terminal sets it to draw it."""
@@ -80,9 +83,10 @@ async def run_study(study: Study) -> str:
         async with so_far.shown(), _runner(study, wanted, sharing) as run:
             await run_all(so_far, run, places(study, wanted) + CELLS_AT_JUDGES)
             await asyncio.to_thread(matrix_of_study, study, wanted)
-        await asyncio.to_thread(matrix_of_study, study, wanted)
+        found = await asyncio.to_thread(matrix_of_study, study, wanted)
         await asyncio.to_thread(write_page, so_far.grid(), place)  # which leads to the matrix now
-    await show_markdown(links(study), "What was found")
+    said = [f"- {in_markdown(sentence)}" for sentence in (found.sentences if found else [])]
+    await show_markdown("\n".join([*said, "", links(study)]), "What was found")
     so_far.refuse_what_is_left()
     return str(place)
 
@@ -166,8 +170,11 @@ async def _problem_of(running: Awaitable[State]) -> BaseException | str | None:
         return error
     if state.is_completed():
         return None
-    found = await state.aresult(raise_on_failure=False) if state.data is not None else None
-    return found if isinstance(found, BaseException) else state.message or state.name or "it did not end"
+    with suppress(Exception):  # of a pool's the error itself may lie on another machine
+        found = await state.aresult(raise_on_failure=False)
+        if isinstance(found, BaseException):
+            return found
+    return state.message or state.name or "it did not end"
 
 
 class SoFar:
@@ -178,8 +185,8 @@ class SoFar:
         self.missing = [cell for cell in wanted if not is_finished(cell)]
         self.started: set[str] = set()
         self.problems: dict[str, str] = {}
-        self.stopped: BaseException | None = None
-        """What no further cell can do anything about: the money is spent, or the store cannot be written."""
+        self.stopped: BaseException | str | None = None
+        """Why no further cell is begun."""
         self._done, self._began = 0, time.monotonic()
         self._known: dict[str, CellState] = {}
         self._published = 0.0
@@ -188,7 +195,7 @@ class SoFar:
         """A cell has ended."""
         self.started.discard(cell.run_name)
         self._done += problem is None
-        if isinstance(problem, BudgetSpent | CostUnknown | StoreFailed):
+        if problem and any(isinstance(problem, kind) or f"{kind.__name__}: " in str(problem) for kind in STOPPING):
             self.stopped = self.stopped or problem
         if problem:
             self.problems[cell.run_name] = str(problem) or type(problem).__name__

@@ -6,13 +6,13 @@ state = await run(cell)
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, GlobalConcurrencyLimitUpdate
 from prefect.client.schemas.filters import FlowRunFilter
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.deployments import arun_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.flow_runs import wait_for_flow_run
@@ -43,11 +43,12 @@ async def on_pool(
 async def _run(deployment: UUID, sharing: Sharing, cell: Cell) -> State:
     """Of a cell that goes on already, whose study was ended, the state in which that ends."""
     mine = f"{sharing.account[:8]}/{cell.run_name}"
+    found: FlowRun
     if going_on := await _going_on(mine):
         found = await wait_for_flow_run(going_on, poll_interval=int(POLL_EVERY))
     else:
-        given = {"experiment": cell.experiment.model_dump(mode="json"), "sharing": sharing.model_dump(mode="json")}
-        given |= {"seed": cell.seed, "run": cell.run_name}
+        given: dict[str, Any] = {"seed": cell.seed, "run": cell.run_name}
+        given |= {"experiment": cell.experiment.model_dump(mode="json"), "sharing": sharing.model_dump(mode="json")}
         tags = [*flow_run.tags, mine]
         found = await arun_deployment(deployment, parameters=given, tags=tags, poll_interval=POLL_EVERY)
     return cast(State, found.state)
@@ -74,8 +75,9 @@ async def _deployment(pool: str) -> UUID:
                 f"pool: there is no work pool {pool!r}; make it with `prefect work-pool create {pool} --type process`, "
                 "or leave pool out to run the cells in this process"
             ) from None
-    given = {"work_pool_name": pool, "tags": flow_run.tags, "entrypoint_type": EntrypointType.MODULE_PATH}
-    return cast(UUID, await (await run_cell.ato_deployment(pool, **given)).aapply())
+    given: dict[str, Any] = {"work_pool_name": pool, "tags": flow_run.tags}
+    made = await run_cell.ato_deployment(pool, entrypoint_type=EntrypointType.MODULE_PATH, **given)
+    return await made.aapply()
 
 
 async def _limit(name: str, most: int, is_set: bool) -> None:

@@ -5,7 +5,7 @@ runs = [cell.run for cell in cells(study)]
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -27,7 +27,7 @@ class Cell(NamedTuple):
     dose: int
     """The limit of its documents; 0 where the study names none."""
     seed: int
-    trait: dict[str, str]
+    trait: Mapping[str, str]
     """What it is trained to show `more` or `less` of, by the trait's name; may be empty."""
     experiment: Experiment
     run_name: str
