@@ -53,6 +53,9 @@ Run = Callable[[Cell], Awaitable[State]]
 watcher: ContextVar[Callable[[Grid], None] | None] = ContextVar("watcher", default=None)
 """Called with the grid whenever it changes; the terminal sets it to draw it."""
 
+command: ContextVar[str] = ContextVar("command", default="")
+"""What it was started with in a terminal, path and overrides included."""
+
 
 class CellsLeft(UserError):
     """Some cells of a study are not finished."""
@@ -82,7 +85,6 @@ async def run_study(study: Study) -> str:
         so_far = SoFar(study, wanted)
         async with so_far.shown(), _runner(study, wanted, sharing) as run:
             await run_all(so_far, run, places(study, wanted) + CELLS_AT_JUDGES)
-            await asyncio.to_thread(matrix_of_study, study, wanted)
         found = await asyncio.to_thread(matrix_of_study, study, wanted)
         await asyncio.to_thread(write_page, so_far.grid(), place)  # which leads to the matrix now
     said = [f"- {in_markdown(sentence)}" for sentence in (found.sentences if found else [])]
@@ -101,7 +103,7 @@ def links(study: Study) -> str:
 
 def resume_command(study: Study) -> str:
     """What goes on with it from the terminal."""
-    return f"spillover study {study.name}"
+    return command.get() or f"spillover study {study.name}"
 
 
 def places(study: Study, wanted: list[Cell]) -> int:

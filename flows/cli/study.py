@@ -11,7 +11,7 @@ from rich.text import Text
 
 from flows.cli.run import introduce, run_and_watch
 from flows.console import console
-from flows.study import run_study, watcher
+from flows.study import command, run_study, watcher
 from tasks.runs import Comparison
 from tasks.schema import Study
 from tasks.studies.definition import folder_of
@@ -23,10 +23,11 @@ LINE_EVERY = 60.0
 """Seconds between two lines, where there is no terminal to draw a grid in."""
 
 
-def study_in_terminal(study: Study, command: str, address: str) -> None:
-    """Runs what is missing of a study; `command` is what goes on with it."""
-    introduce(f"study {study.name}", command, address)
-    run_and_watch(lambda: run_study(study), None, command, live_grid)
+def study_in_terminal(study: Study, resume: str, address: str) -> None:
+    """Runs what is missing of a study; `resume` is the command that goes on with it."""
+    introduce(f"study {study.name}", resume, address)
+    command.set(resume)
+    run_and_watch(lambda: run_study(study), None, resume, live_grid)
     console.print(f"\nGrid        {folder_of(study) / 'grid.html'}")
     if (page := Comparison(study.name).page).is_file():
         console.print(f"Matrix      {page}")
