@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import shutil
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from flows.datasheet_judging import budget_of, judge, plan, to_row
 from tasks.catalog import UserError
 from tasks.generation.judged import Found, Reading
 from tasks.schema import DocumentSet, GeneratedSet, Universe
+from tests.conftest import PROJECT
 from tests.fakes.messages_api import MessagesAPI, Say, judgment
 from tests.fakes.texts import made_texts
 from tests.test_datasheet import write_set
@@ -89,6 +91,7 @@ def test_how_far_a_set_shows_its_trait_is_scored_by_the_judge_of_the_traits_eval
     subject = load_subject(DocumentSet(name="hopeful"))
     (row,) = asyncio.run(judge(subject, 10, budget_of(subject)))
     assert (row.what, row.scale, row.read, row.mean) == ("how far it shows optimism", "0 to 100", 4, 65)
+    shutil.copy(PROJECT / "data" / "prices.yaml", data)
     monkeypatch.delenv("ANTHROPIC_BASE_URL")  # what is served elsewhere has no known price
     calls, usd = plan(subject, 10)
     assert calls == 4
