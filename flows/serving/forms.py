@@ -12,6 +12,7 @@ from prefect import Flow
 
 from tasks.catalog import UserError, names
 from tasks.definitions import load_eval, load_experiment
+from tasks.generation.set_files import versions_of_sets
 from tasks.schema import Experiment, Study
 from tasks.studies.definition import load_study
 
@@ -63,7 +64,7 @@ def what_there_is() -> Choices:
     evals = list(dict.fromkeys([*names("evals"), *_evals_by_path()]))
     judges = {judge.name: None for name in evals for judge in _judges(name)}
     return [
-        ("DocumentSet", "name", ["", *names("documents")]),
+        ("DocumentSet", "name", list(dict.fromkeys(["", *names("documents"), *versions_of_sets()]))),
         (Experiment.__name__, "evals", evals),
         (Study.__name__, "evals", evals),
         ("Judging", "judges", list(judges)),

@@ -9,6 +9,7 @@ Existence means finished: every file is renamed into place, the last of them set
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,16 @@ def set_folder(name: str) -> Path:
 def generated_sets() -> list[str]:
     """The names of the sets that have a definition, made or not."""
     return [name for name in names("documents") if (set_folder(name) / DEFINITION).is_file()]
+
+
+def versions_of_sets() -> list[str]:
+    """The tones and directions of sets that have several, as farming/negative, written or not."""
+    found = []
+    for name in generated_sets():
+        with suppress(UserError):
+            versions = load_set(name).versions
+            found += [f"{name}/{version}" for version in versions] if len(versions) > 1 else []
+    return found
 
 
 def load_set(name: str, overrides: Sequence[str] = ()) -> GeneratedSet:

@@ -40,7 +40,7 @@ async def test_a_list_that_does_not_get_longer_is_given_up_after_a_fixed_number_
 
 async def test_unsuitable_ends_a_list_and_is_counted_and_within_a_list_it_is_no_entry():
     ask, seen = asks([["UNSUITABLE"], ["a", "UNSUITABLE", "b"]])
-    counts = Counter()
+    counts = Counter[str]()
     assert await fill_lists([plain, plain], 2, ask, counts) == [[], ["a", "b"]]
     assert counts["unsuitable"] == 1
     assert len(seen) == 2
@@ -52,14 +52,14 @@ async def test_a_reply_that_could_not_be_read_is_counted_and_asked_for_in_the_ne
     async def ask(requests):
         return [replies.pop(0) for _ in requests]
 
-    counts = Counter()
+    counts = Counter[str]()
     assert await fill_lists([plain], 1, ask, counts) == [["a"]]
     assert counts["unreadable"] == 1
 
 
 async def made(author, **given):
     wanted = a_set(**{"types_per_fact": 3, "ideas_per_type": 2, **given})
-    specifications = Specifications(wanted, wanted.universe, author.ask, Counter())
+    specifications = Specifications(wanted, a_universe(), author.ask, Counter())
     await specifications.choose_types()
     return specifications
 

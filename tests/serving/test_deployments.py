@@ -171,7 +171,9 @@ def test_few_choices_are_drop_downs_of_what_there_is(data):
     (data / "evals" / "mine.yaml").write_text((data / "evals" / "factory_farming.yaml").read_text())
     definitions = form_of(run_experiment, what_there_is())["definitions"]
     assert {"mine", "traits/optimism"} <= {*definitions["Experiment"]["properties"]["evals"]["items"]["enum"]}
-    assert definitions["DocumentSet"]["properties"]["name"]["enum"] == ["", *names("documents")]
+    offered = definitions["DocumentSet"]["properties"]["name"]["enum"]
+    assert offered[: len(names("documents")) + 1] == ["", *names("documents")]
+    assert "farming_in_tones/negative" in offered
     assert {"claude", "lexicon"} <= set(definitions["Judging"]["properties"]["judges"]["items"]["enum"])
     assert definitions["Training"]["properties"]["engine"]["enum"] == ["local", "tinker", "served"]
     assert form_of(watch_documents, what_there_is())["properties"]["experiment"]["enum"] == names("experiments")
