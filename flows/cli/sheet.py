@@ -21,7 +21,8 @@ def show_sheet(place: str, pair: str, banned: list[str], read: int, yes: bool) -
         console.print(f"{price_of(subject, read)}; nothing was asked: the same with --yes goes on")
         return False
     judged = judged_by_model(subject, read) if read else []
-    sheet = measured(subject, to_set(pair) if pair else None).model_copy(update={"judged": judged})
+    with console.status(f"measuring {len(subject.texts):,} documents"):
+        sheet = measured(subject, to_set(pair) if pair else None).model_copy(update={"judged": judged})
     page = write_files(sheet, subject.place)
     console.print(verdict(sheet), style="bold")
     for held in sheet.held:
