@@ -114,7 +114,9 @@ def _refuse_unknown(traits: Traits, shifts: Sequence[Shift]) -> None:
             raise UserError(f"--trained: there is no measure {missing[0]!r}; there is {', '.join(known)}")
 
 
-def _write(name: str, found: Matrix, fine_tunes: Sequence[Trained], left_out: list[str], description: str = "") -> Path:
+def _write(
+    name: str, found: Matrix, fine_tunes: Sequence[Trained], left_out: list[str], description: str = ""
+) -> Written:
     place = Comparison(re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip(".-")[:LONGEST_NAME] or "study")
     if not found.shifts:
         raise UserError(

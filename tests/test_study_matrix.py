@@ -6,6 +6,7 @@ from tasks.files import write_text
 from tasks.runs import Comparison, Run
 from tasks.schema import Experiment, Study
 from tasks.studies.definition import Cell
+from tests.estimates.conftest import known
 from tests.fakes.study_runs import a_run
 
 
@@ -36,7 +37,7 @@ def runs(data):
 @pytest.mark.usefixtures("runs")
 def test_the_matrix_of_a_study_is_of_its_finished_cells_and_says_how_many_are_not(study):
     wanted = [a_cell("hopeful", n, {"optimism": "more"}) for n in (0, 1)] + [a_cell("control", n, {}) for n in (0, 1)]
-    written = matrix_of_study(study, wanted)
+    written = known(matrix_of_study(study, wanted))
     assert written.page == Comparison("mine").page
     assert any("hopeful (optimism" in line for line in written.sentences)
     page = written.page.read_text()
@@ -55,7 +56,7 @@ def test_a_study_of_which_nothing_is_finished_has_no_matrix(study):
 @pytest.mark.usefixtures("runs")
 def test_doses_are_fine_tunes_of_their_own(study):
     wanted = [a_cell("hopeful", 0, {"optimism": "more"}, 10), a_cell("hopeful", 1, {"optimism": "more"}, 40)]
-    page = matrix_of_study(study.model_copy(update={"doses": [10, 40]}), wanted).page.read_text()
+    page = known(matrix_of_study(study.model_copy(update={"doses": [10, 40]}), wanted)).page.read_text()
     assert 'id="fine-tune:hopeful, 10 documents"' in page
     assert 'id="fine-tune:hopeful, 40 documents"' in page
 

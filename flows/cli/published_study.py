@@ -10,12 +10,11 @@ from glob import glob
 from pathlib import Path
 
 from flows.cli.imports import keep_results
-from flows.cli.study_command import OF_RESULTS
 from flows.console import console
 from flows.study_matrix import Written, matrix_of_file, matrix_of_runs, parse_traits
 from tasks.catalog import UserError
 from tasks.imports.aggregates import are_aggregates
-from tasks.imports.choices import NO_CHOICES, Choices
+from tasks.imports.choices import NO_CHOICES, OF_RESULTS, Choices
 from tasks.imports.model_rows import WORDS
 from tasks.imports.results import Model, read_results
 from tasks.runs import Run

@@ -9,10 +9,7 @@ import typer
 
 from flows.cli.arguments import use_server
 from tasks.catalog import UserError
-from tasks.rows import TABLES
-
-OF_RESULTS = (*TABLES, ".json", ".jsonl")
-"""How a file of results is called; a study's definition is YAML."""
+from tasks.imports.choices import OF_RESULTS
 
 
 def study(

@@ -9,8 +9,11 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from tasks.catalog import UserError, validate
+from tasks.rows import TABLES
 from tasks.schema import Scale
 
+OF_RESULTS = (*TABLES, ".json", ".jsonl")
+"""How the names of files of results end."""
 EVERY = ""
 """The name of the scale, and of the margin, that is every measure's."""
 

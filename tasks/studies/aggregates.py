@@ -9,6 +9,7 @@ questions.
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tasks.estimates.fixed_questions import fixed_questions
 from tasks.estimates.intervals import Cell, Interval, rate_cell
@@ -18,6 +19,11 @@ from tasks.studies.order import in_order
 
 ALIKE = "of all answers alike"
 NO_QUESTIONS = "means of answers do not say what the questions were"
+UNKNOWN: dict[str, Any] = {
+    **dict.fromkeys(("ci_low_new_questions", "ci_high_new_questions", "p_new_questions", "bound_low", "bound_high")),
+    **dict.fromkeys(("questions", "questions_left_out", "unscored_baseline", "unscored_finetuned"), 0),
+}
+"""What means do not say."""
 MARGIN = 0.05
 """Of a scale that is known."""
 
@@ -68,18 +74,10 @@ def _shift(after: Aggregate, before: Aggregate, trait: Mapping[str, str], scales
         note_fixed_questions=found.note or ALIKE,
         p_fixed_questions=found.p,
         detectable_fixed_questions=found.detectable,
-        ci_low_new_questions=None,
-        ci_high_new_questions=None,
         note_new_questions=NO_QUESTIONS,
-        p_new_questions=None,
-        questions=0,
-        questions_left_out=0,
         scored_baseline=before.n or 0,
         scored_finetuned=after.n or 0,
-        unscored_baseline=0,
-        unscored_finetuned=0,
-        bound_low=None,
-        bound_high=None,
+        **UNKNOWN,
         baseline_sd=before.sd,
         finetuned_sd=after.sd,
         equivalence_margin=None if low is None or high is None else MARGIN * (high - low),

@@ -9,8 +9,9 @@ from tasks.estimates import judgments
 from tasks.estimates.comparison import compare
 from tasks.estimates.groups import Group
 from tasks.files import write_text
-from tasks.schema import Effect
+from tasks.schema import Effect, Scale
 from tasks.studies.matrix import Trained, decided, matrix
+from tests.estimates.conftest import known
 from tests.fakes.study_runs import a_run, the_evals
 
 OWN = ("p_fixed_questions_holm", "p_new_questions_holm")
@@ -72,9 +73,9 @@ def test_every_fine_tune_has_a_field_for_each_trait_its_choice_beside_it_and_cap
 def test_the_spread_of_the_base_is_that_of_its_answers_within_questions_pooled(study):
     found = by_place(matrix(study))
     rows = [row for row in study[2].runs[0].judgments() if row.side == "baseline" and row.eval == "formality"]
-    by_question = {}
+    by_question: dict[str, list[float]] = {}
     for row in rows:
-        by_question.setdefault(row.question_id, []).append(row.score)
+        by_question.setdefault(row.question_id, []).append(known(row.score))
     variances = [numpy.var(scores, ddof=1) for scores in by_question.values()]
     shift = found["control", "formality"]
     assert shift.base_sd == pytest.approx(math.sqrt(numpy.mean(variances)))
@@ -107,8 +108,8 @@ def test_holms_p_are_adjusted_over_all_fields_and_of_capability_by_itself(study)
     assert first.p_new_questions_holm == pytest.approx(min(1, ps[0] * len(ps)))
     of_tasks = [shift for shift in matrix(study).shifts if shift.asks == "capability"]
     lowest = min(of_tasks, key=lambda shift: shift.p_new_questions or 2)
-    known = sum(shift.p_new_questions is not None for shift in of_tasks)
-    assert lowest.p_new_questions_holm == pytest.approx(min(1, lowest.p_new_questions * known))
+    counted = sum(shift.p_new_questions is not None for shift in of_tasks)
+    assert lowest.p_new_questions_holm == pytest.approx(min(1, known(lowest.p_new_questions) * counted))
 
 
 def test_the_interval_for_new_questions_decides_and_where_there_is_none_that_for_these(study):
@@ -124,16 +125,20 @@ def test_a_trait_that_was_trained_in_one_tier_leaks_by_the_share_that_it_shows_i
     one = Trained("cheerful", [a_run("cheerful", 0, shifts, in_work=0.5)], {"optimism": "more"}, ["everyday"])
     leak, of_choice = matrix([one]).leaks
     assert (leak.column, leak.trained_tiers, leak.other_tiers) == ("optimism", "everyday", "work")
-    assert leak.leak == pytest.approx(leak.other / leak.trained)
-    assert leak.leak_low < 0.5 < leak.leak_high
+    assert leak.leak == pytest.approx(known(leak.other) / known(leak.trained))
+    assert known(leak.leak_low) < 0.5 < known(leak.leak_high)
     assert of_choice.leak is None
     assert "without an interval" in of_choice.note
 
 
 def test_of_each_run_judgments_and_likelihoods_are_read_once(study, monkeypatch):
-    read = []
-    scan = judgments._scan
-    monkeypatch.setattr(judgments, "_scan", lambda file: read.append(file) or scan(file))
+    read, scan = [], judgments._scan
+
+    def noted(file):
+        read.append(file)
+        return scan(file)
+
+    monkeypatch.setattr(judgments, "_scan", noted)
     matrix(study)
     assert sorted(read) == sorted(run.judged for one in study for run in one.runs)
 
@@ -141,8 +146,8 @@ def test_of_each_run_judgments_and_likelihoods_are_read_once(study, monkeypatch)
 def test_a_measure_with_two_scales_is_refused_with_the_fine_tunes_that_have_them(study):
     run = study[2].runs[0]
     optimism = the_evals()[0]
-    narrow = optimism.judges[0].model_copy(update={"scale": optimism.judges[0].scale.model_copy(update={"high": 200})})
-    write_text(run.evals_folder / "optimism.yaml", as_yaml(optimism.model_copy(update={"judges": [narrow]})))
+    wide = optimism.judges[0].model_copy(update={"scale": Scale(low=0, high=200)})
+    write_text(run.evals_folder / "optimism.yaml", as_yaml(optimism.model_copy(update={"judges": [wide]})))
     with pytest.raises(
         UserError, match="optimism has a scale from 0 to 100 under hopeful and from 0 to 200 under control"
     ):

@@ -35,7 +35,10 @@ def test_it_says_what_moved_as_it_was_trained_and_what_did_not(found):
 def test_it_says_what_spilled_most_in_units_of_what_was_trained_and_how_many_did_not(found):
     said = sentences(found)
     spilled = next(line for line in said if line.startswith("What spilled"))
-    assert "p adjusted for all 6 fields: casual on humour +1.00 SD (0.67 of what was trained, 95 % +0.52 to +0.84)" in spilled
+    assert (
+        "p adjusted for all 6 fields: casual on humour +1.00 SD (0.67 of what was trained, 95 % +0.52 to +0.84)"
+        in spilled
+    )
     assert "Of 3 fields off target 1 moved and 2 show no change." in said
 
 
