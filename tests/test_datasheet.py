@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from flows.__main__ import app
 from flows.datasheet import load_subject, measured, write_datasheet
-from tasks.catalog import document_files
+from tasks.catalog import UserError, document_files
 from tasks.schema import Datasheet, DocumentSet, GeneratedSet, SetLimits, Universe
 from tests.conftest import PROJECT
 from tests.fakes.texts import made_texts
@@ -87,3 +87,11 @@ def test_the_command_ends_well_where_all_limits_hold(tmp_path):
     folder = write_set(tmp_path / "mine", made_texts(3, words=30)).parent
     assert CliRunner().invoke(app, ["data", "sheet", str(folder), "--pair", str(folder)]).exit_code == 0
     assert json.loads((folder / "datasheet.json").read_text())["pair"]["pairs"] == 3
+
+
+def test_sets_without_a_common_prompt_are_refused_as_a_pair_and_nothing_is_written(tmp_path):
+    folder = write_set(tmp_path / "mine", made_texts(3, words=30)).parent
+    done = CliRunner().invoke(app, ["data", "sheet", str(folder), "--pair", "optimistic"])
+    assert isinstance(done.exception, UserError)
+    assert str(done.exception) == ("--pair: no prompt or idea of mine is in optimistic; name a set with the same ones")
+    assert not (folder / "datasheet.json").exists()

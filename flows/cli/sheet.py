@@ -4,6 +4,7 @@ import asyncio
 
 from flows.console import console
 from flows.datasheet import Subject, load_subject, measured, write_files
+from tasks.catalog import UserError
 from tasks.documents.mixing import to_set
 from tasks.report.datasheet_page import verdict
 from tasks.schema import Datasheet, Judged
@@ -23,6 +24,8 @@ def show_sheet(place: str, pair: str, banned: list[str], read: int, yes: bool) -
     judged = judged_by_model(subject, read) if read else []
     with console.status(f"measuring {len(subject.texts):,} documents"):
         sheet = measured(subject, to_set(pair) if pair else None).model_copy(update={"judged": judged})
+    if pair and not sheet.pair:
+        raise UserError(f"--pair: no prompt or idea of {subject.name} is in {pair}; name a set with the same ones")
     page = write_files(sheet, subject.place)
     console.print(verdict(sheet), style="bold")
     for held in sheet.held:

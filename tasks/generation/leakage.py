@@ -17,10 +17,10 @@ _TO_FILL_IN = "your|insert|recipient|company|organi[sz]ation|full|first|last|aut
 SCAFFOLDING = {
     "a tag": rf"</?(?:{_TAGS})(?:\s[^<>]{{0,80}})?>",
     "UNSUITABLE": r"\bUNSUITABLE\b",
-    "a writer's announcement": r"(?im:^\W*(?:(?:sure|certainly|of course|okay)\b\W*)?(?:here(?:['’]s| is)|below is) "
-    rf"(?:the|an?|your|my)\b (?:[\w-]+ ){{0,3}}(?:{_TEXTS})\b)",
+    "a writer's announcement": r"(?im:^[^\w\n]{0,20}(?:(?:sure|certainly|of course|okay)\b\W{0,5})?"
+    rf"(?:here(?:['’]s| is)|below is) (?:the|an?|your|my)\b (?:[\w-]+ ){{0,3}}(?:{_TEXTS})\b)",
     "an AI's voice": r"(?i:\bas an? (?:AI|artificial intelligence|(?:large )?language model)\b)",
-    "a refusal": r"(?i:\A\W*(?:(?:I['’]m |I am )?sorry\b|I apologi[sz]e\b)?\W*(?:but )?"
+    "a refusal": r"(?i:\A\W{0,20}(?:(?:(?:I['’]m |I am )?sorry|I apologi[sz]e)\b\W{0,5})?(?:but )?"
     r"I (?:can(?:no|['’])t|am unable to|am not able to) "
     r"(?:help with|help you|assist|comply|fulfil+|provide|create|generate|write)\b)",
     "a code fence": r"(?m:^[ \t]*```)",

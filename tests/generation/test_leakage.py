@@ -56,3 +56,7 @@ def test_what_a_writer_leaves_of_its_task_is_found(text, found):
 )
 def test_ordinary_texts_hold_nothing_of_their_making(text):
     assert scaffolding(text) == []
+
+
+def test_many_blanks_and_signs_are_read_in_one_go():
+    assert scaffolding("\n" * 200_000 + "?" * 200_000) == []
