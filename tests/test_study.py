@@ -2,8 +2,16 @@
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
+from contextlib import suppress
 
+import psutil
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.settings import get_current_settings
 from prefect.states import Completed, Failed
 
 from flows import preflight
@@ -162,3 +170,40 @@ async def test_a_limit_on_the_cost_holds_over_all_cells_and_a_higher_one_goes_on
     assert len(engine.trained) == 2
     await run_study(a_study(max_cost_usd=4))
     assert [*engine.trained.values()] == [1, 1, 1, 1]
+
+
+# ---- on a work pool ------------------------------------------------------------------------------
+
+
+@pytest.mark.integration
+async def test_on_a_process_pool_a_cell_whose_process_is_killed_is_listed_and_the_same_study_does_it(prefect_server):
+    tiny = {"base_model": "standin", "rank": 2, "batch_size": 2}
+    study = a_study(base={"training": tiny}, fine_tunes=["warm"], doses=[4], pool="cells")
+    async with get_client() as client:
+        await client.create_work_pool(WorkPoolCreate(name="cells", type="process"))
+    given = os.environ | get_current_settings().to_environment_variables(exclude_unset=True)
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "cells", "--type", "process"]
+    worker = psutil.Popen(command, env=given, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        killed = asyncio.create_task(kill_one_cell(worker, cells(study)[0]))
+        with pytest.raises(CellsLeft, match="1 of 2 cells failed"):
+            await run_study(study)
+        await killed
+        await run_study(study)
+    finally:
+        worker.terminate()
+        worker.wait()
+    assert {cell.state for cell in so_far(**study.model_dump()).grid().cells} == {"done"}
+    async with get_client() as client:
+        limit = await client.read_global_concurrency_limit_by_name("spillover-training-cells")
+    assert (limit.limit, limit.active_slots) == (4, 0)
+
+
+async def kill_one_cell(worker, cell):
+    """Once its run is there, whichever of the worker's processes it is in."""
+    while not (mine := cell.run.record().get("prefect_run")):  # noqa: ASYNC110 - another process makes it
+        await asyncio.sleep(0.1)
+    for process in worker.children(recursive=True):
+        with suppress(psutil.Error):
+            if process.environ().get("PREFECT__FLOW_RUN_ID") == mine:
+                process.kill()
