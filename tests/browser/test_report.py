@@ -2,8 +2,10 @@
 
 import re
 import shutil
+from io import BytesIO
 
 import pytest
+from PIL import Image, ImageStat
 from playwright.sync_api import expect, sync_playwright
 
 from flows.experiment import run_experiment
@@ -406,6 +408,17 @@ def test_the_first_screen_holds_the_verdict_one_chart_what_is_missing_and_the_wa
     phone = open_page(planted.report, viewport=PHONE)
     assert bottom(phone, ".headline") <= PHONE["height"]
     assert phone.locator(".first .wide").evaluate("(box) => box.clientWidth / box.scrollWidth") > 0.7, "most of it"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_on_a_phone_a_chart_that_is_cut_has_a_shadow_at_the_side_where_it_goes_on(planted, open_page, scheme):
+    phone = open_page(planted.report, viewport=PHONE, color_scheme=scheme)
+    picture = Image.open(BytesIO(phone.locator(".first .wide").screenshot())).convert("L")
+    left, inside, right = (
+        ImageStat.Stat(picture.crop((x, 0, x + 2, picture.height))).median[0] for x in (1, 40, picture.width - 3)
+    )
+    assert abs(right - inside) > 30
+    assert left == inside
 
 
 def test_nothing_but_tables_and_charts_is_wider_than_a_phone(standin, open_page):
