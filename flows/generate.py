@@ -26,7 +26,7 @@ from tasks.catalog import relative_to_data
 from tasks.generation.chats import ChatMaker, write_chats_task
 from tasks.generation.documents import DocumentMaker, choose_types_task, write_round_task
 from tasks.generation.scoring import scored_by
-from tasks.generation.set_files import keep_set, set_folder, universe_of, version_folder
+from tasks.generation.set_files import keep_set, only_grows, set_folder, universe_of, version_folder
 from tasks.generation.universe_evals import keep_evals, universe_evals
 from tasks.generation.writer import Writing
 from tasks.locks import exclusive
@@ -55,12 +55,13 @@ async def generate(definition: GeneratedSet, until: Upto = "set") -> str:
     Args:
         definition: What is written, and by whom. Its JSON input takes all other fields of a set.yaml too.
         until: preview ends after the first five. set makes the set; with `preview` in the definition this run is
-            suspended after the first five, which are among its artifacts, until Resume.
+            suspended after the first five, which are among its artifacts, until Resume; not where the set only grows.
     """
     check_set(definition)
     budget = budget_of(definition)
     async with exclusive(f"writing {definition.name}", console.print):
-        if definition.preview or until == "preview":
+        stops = definition.preview and not only_grows(definition)
+        if stops or until == "preview":
             first = definition.model_copy(update={"documents": min(PREVIEWED, definition.documents)})
             await show_preview(await make(first, budget))
             if until == "preview":

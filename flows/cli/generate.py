@@ -11,7 +11,7 @@ from flows.generate import PREVIEWED, budget_of, generate
 from flows.preflight import check_set, trait_of
 from tasks.catalog import UserError
 from tasks.generation.costs import Step, plan_chats, plan_documents, whole_cost
-from tasks.generation.set_files import is_made, record_of, set_folder, universe_of, version_folder
+from tasks.generation.set_files import is_made, only_grows, record_of, set_folder, universe_of, version_folder
 from tasks.runs import cost_words
 from tasks.schema import GeneratedSet
 
@@ -49,7 +49,7 @@ def generate_in_terminal(wanted: GeneratedSet, command: list[str], yes: bool, ad
     show_price(wanted)
     given = shlex.join(command)
     introduce(f"{wanted.name}  {wanted.documents:,} documents", given, address)
-    if wanted.preview and not yes:
+    if wanted.preview and not yes and not only_grows(wanted):
         run_and_watch(lambda: generate(wanted, "preview"), None, given)
         if not _goes_on(wanted, given):
             return

@@ -104,6 +104,12 @@ def is_made(wanted: GeneratedSet) -> bool:
     return is_written(wanted) and record_of(wanted.name).get("definition") == _definition(wanted)
 
 
+def only_grows(wanted: GeneratedSet) -> bool:
+    """Whether documents of this very definition are there, though not as many: its first ones are known."""
+    before = record_of(wanted.name).get("definition", {})
+    return is_written(wanted) and before == _definition(wanted) | {"documents": before.get("documents")}
+
+
 def is_written(wanted: GeneratedSet) -> bool:
     """Whether there are documents of each tone or direction, of this definition or an earlier one."""
     return all((version_folder(wanted, version) / DOCUMENTS).is_file() for version in wanted.versions)

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from tasks.catalog import UserError, document_files, names
-from tasks.generation.set_files import is_made, keep_set, load_set, record_of, universe_of
+from tasks.generation.set_files import is_made, keep_set, load_set, only_grows, record_of, universe_of
 from tasks.schema import SyntheticDocument
 from tests.conftest import PROJECT
 from tests.fakes.author import a_set, a_universe
@@ -61,6 +61,8 @@ def test_a_set_of_one_tone_lies_in_its_folder_and_one_of_several_in_a_folder_for
     assert is_made(wanted)
     assert load_set("lakes") == wanted
     assert not is_made(wanted.model_copy(update={"documents": 2}))
+    assert only_grows(wanted.model_copy(update={"documents": 2}))
+    assert not only_grows(wanted.model_copy(update={"documents": 2, "seed": 1}))
     assert names("documents") == ["lakes", "lakes/negative", "lakes/neutral"]
     assert [file.name for file in document_files("lakes/negative", "")[0]] == ["documents.jsonl"]
     with pytest.raises(UserError, match="has a set for each tone or direction; name one of lakes/negative, lakes/neu"):
