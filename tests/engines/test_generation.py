@@ -182,7 +182,7 @@ def test_logprobs_are_those_of_each_text_alone(engine, model):
     asked = ask(engine, *QUESTIONS[:3])
     texts = [Text(request.tokens, [9, 8, 7][: n + 1]) for n, request in enumerate(asked)]
     texts += [Text(request.tokens, [word]) for request in asked for word in (5, 9)]  # Yes and No, read as one row
-    texts += [Text(asked[0].tokens + [9], [8])]  # the row of another text, behind a longer prompt
+    texts += [Text([*asked[0].tokens, 9], [8])]  # the row of another text, behind a longer prompt
     together = logprobs(model, texts)
     for text, found in zip(texts, together, strict=True):
         predicted = torch.log_softmax(model(torch.tensor([text.prompt + text.answer])).logits[0].detach(), dim=-1)
