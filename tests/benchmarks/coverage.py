@@ -172,8 +172,9 @@ def code() -> str:
 
 def all_found(every: list[Asked], file: Path, run: Run) -> Iterator[tuple[Asked, dict[str, Found]]]:
     """Of each cell what the file has of this code, or what is simulated now and kept there."""
+    of_code = code()
     lines = [json.loads(line) for line in file.read_text().splitlines()] if file.is_file() else []
-    kept = {Asked(*line["asked"]): line["found"] for line in lines if line["code"] == code()}
+    kept = {Asked(*line["asked"]): line["found"] for line in lines if line["code"] == of_code}
     print(f"{sum(asked in kept for asked in every)} of {len(every)} cells are in {file}", file=sys.stderr)
     new = iter(run(simulated, [asked for asked in every if asked not in kept]))
     with file.open("a") as out:
@@ -182,7 +183,7 @@ def all_found(every: list[Asked], file: Path, run: Run) -> Iterator[tuple[Asked,
                 yield asked, {name: Found(*values) for name, values in kept[asked].items()}
                 continue
             found = next(new)
-            out.write(json.dumps({"code": code(), "asked": asked, "found": found}) + "\n")
+            out.write(json.dumps({"code": of_code, "asked": asked, "found": found}) + "\n")
             out.flush()
             yield asked, found
 
