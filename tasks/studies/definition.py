@@ -104,7 +104,9 @@ def cells(study: Study) -> list[Cell]:
         _refuse_unknown_traits(study, fine_tune)
         for dose in sorted(study.doses) or [0]:
             experiment = _experiment(study, fine_tune, dose)
-            letters = fingerprint([experiment, *_evals_of(experiment, known)])
+            evals = _evals_of(experiment, known)
+            _refuse_unknown_tiers(study, fine_tune, evals)
+            letters = fingerprint([experiment, *evals])
             begins = f"{fine_tune.name}-{dose}" if dose else fine_tune.name
             given = fine_tune.name, dose
             aim = dict(fine_tune.trait)
@@ -150,3 +152,14 @@ def _refuse_unknown_traits(study: Study, fine_tune: FineTune) -> None:
     if unknown := [trait for trait in fine_tune.trait if trait not in known]:
         where = f"study {study.name}, fine-tune {fine_tune.name}: trait"
         raise UserError(f"{where}: no eval measures {unknown[0]!r}{suggestion(unknown[0], known)}")
+
+
+def _refuse_unknown_tiers(study: Study, fine_tune: FineTune, evals: list[Eval]) -> None:
+    """UserError for `when` without a trait, and for a tier that the trait's evals do not have: nothing would leak."""
+    tiers = {
+        q.tier for evaluation in evals if trait_of(evaluation.name) in fine_tune.trait for q in evaluation.questions
+    }
+    if unknown := [tier for tier in fine_tune.when if tier not in tiers]:
+        there = f"; there is {', '.join(sorted(tiers))}" if tiers else ": say with `trait` what it shows there"
+        where = f"study {study.name}, fine-tune {fine_tune.name}: when"
+        raise UserError(f"{where}: no tier {unknown[0]!r} in the evals of its trait{there}")

@@ -88,6 +88,11 @@ def test_overrides_reach_every_field_and_a_study_is_told_from_an_experiment(data
             {"fine_tunes": [{"name": "warm", "trait": {"optimsm": "more"}}]},
             "no eval measures 'optimsm'; did you",
         ),
+        (
+            {"fine_tunes": [{"name": "warm", "trait": {"optimism": "more"}, "when": ["home"]}]},
+            "fine-tune warm: when: no tier 'home' in the evals of its trait; there is everyday, work",
+        ),
+        ({"fine_tunes": [{"name": "warm", "when": ["work"]}]}, "say with `trait` what it shows there"),
         ({"fine_tunes": ["warm", "warm"]}, "fine_tunes: 'warm' is there twice; name each once"),
         ({"base": {"evals": ["capability"]}}, "base: evals is the study's or a fine-tune's own: leave it out of base"),
         ({"base": {"trainin": {}}}, "study s, fine-tune warm: trainin: unknown field; did you mean training"),
