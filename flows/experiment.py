@@ -18,6 +18,7 @@ from prefect.runtime import flow_run
 
 from flows.artifacts import ended, link_to_report
 from flows.console import console
+from flows.generate import write_missing_sets
 from flows.judging import MAX_CHUNKS, FanOut, judge_what_is_missing, probe_judges, refuse_too_many_unscored, report
 from flows.origin import default_run_name, now, origin
 from flows.preflight import Responses, preflight, responses_to_import, warnings_of
@@ -163,11 +164,14 @@ def record_base_model(work: Work, engine: Engine) -> None:
 
 
 async def read_documents(work: Work) -> None:
-    """Draws the run's documents from their sets, once; UserError for a set that is not there or has too few.
+    """Draws the run's documents from their sets, once; those that a model is to write are written first.
+
+    UserError for a set that is not there or has too few.
 
     Models that are served elsewhere may come without.
     """
     if work.experiment.documents and not work.run.documents.is_file():
+        await write_missing_sets(work.experiment)
         await asyncio.to_thread(documents_task, work.run.folder, work.experiment, work.seed)
 
 

@@ -80,6 +80,7 @@ def budget_of(wanted: GeneratedSet) -> Budget:
 async def write_missing_sets(experiment: Experiment) -> None:
     """Writes the sets of the experiment's documents that are defined and not written yet."""
     for wanted in unwritten_sets(experiment):
+        check_set(wanted)
         console.print(f"documents: {wanted.name} is not written yet, and is written now")
         async with exclusive(f"writing {wanted.name}", console.print):
             await make_and_keep(wanted, budget_of(wanted))

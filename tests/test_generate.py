@@ -8,11 +8,15 @@ from collections import Counter
 import httpx
 import pytest
 
+from flows.experiment import run_experiment
 from flows.generate import generate
+from flows.preflight import check_before_start
 from tasks.catalog import UserError
+from tasks.definitions import load_experiment
 from tasks.documents.lint import lint
 from tasks.documents.sets import read_set
 from tasks.generation.set_files import load_set, record_of, version_folder
+from tasks.runs import Run
 from tasks.schema import DocumentSet, Writer
 from tasks.strict_yaml import dump
 from tests.fakes.author import OverHTTP, a_set, a_universe
@@ -83,6 +87,25 @@ async def test_documents_that_others_wrote_are_not_written_over(documents):
         with pytest.raises(UserError, match=r"documents.jsonl is there and was not made from set.yaml; move it"):
             await generate(lakes(api.url, documents=5))
         assert api.requests == []
+
+
+@pytest.mark.usefixtures("prefect_server")
+async def test_a_run_writes_the_sets_that_it_names_unless_somebody_wants_to_read_them_first(documents):
+    changes = ["documents=[{name: lakes/ironic}]", "training.held_out=2"]
+    experiment = load_experiment("standin", changes)
+    with MessagesAPI(OverHTTP(is_bad=False)) as api:
+        wanted = lakes(api.url, documents=12, tones=["neutral", "ironic: as a fool would"], evals=False)
+        fields = wanted.model_dump(mode="json", exclude_defaults=True)
+        (documents / "lakes").mkdir()
+        (documents / "lakes" / "set.yaml").write_text(dump(fields | {"preview": True}))
+        with pytest.raises(UserError, match=r"lakes is not written yet, and wants a look .* preview: false into its"):
+            await check_before_start(experiment, "one")
+        assert api.requests == []
+        (documents / "lakes" / "set.yaml").write_text(dump(fields))
+        await check_before_start(experiment, "one")
+        here = Run(await run_experiment(experiment, run="one", until="documents"))
+    assert len(here.trained_on()) == 10
+    assert all("as a fool would" in document.messages[-1].content for document in here.trained_on())
 
 
 def test_a_definition_is_read_with_its_overrides_and_named_like_its_folder(documents):

@@ -132,7 +132,7 @@ async def _follow_definitions(runner: Runner, seen: object) -> None:
 
 def _definitions() -> object:
     """Changes whenever the deployments do."""
-    files = [file for kind in ("experiments", "evals") for file in definition_files(kind)]
+    files = [file for kind in ("experiments", "evals", "studies") for file in definition_files(kind)]
     files += [set_folder(name) / DEFINITION for name in generated_sets()]
     return [(file, file.stat().st_mtime_ns) for file in files], names("documents")
 
