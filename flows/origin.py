@@ -4,6 +4,7 @@ import os
 import subprocess
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -39,12 +40,19 @@ def default_run_name() -> str:
 def origin() -> dict[str, object]:
     """For run.json: versions of what computes, the commit of this project, and the Prefect run."""
     return {
-        "versions": {name: version(name) for name in RECORDED},
+        "versions": _versions(),
         "git_commit": os.environ.get("SPILLOVER_COMMIT") or _commit(),
         "prefect_run": flow_run.id or "",
     }
 
 
+@cache
+def _versions() -> dict[str, str]:
+    """Of what runs in this process: looked up once, a study has many runs."""
+    return {name: version(name) for name in RECORDED}
+
+
+@cache
 def _commit() -> str:
     """Of this project's repository; nothing where there is none, or no git."""
     command = ["git", "rev-parse", "HEAD"]
