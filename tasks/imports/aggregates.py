@@ -93,6 +93,8 @@ def _of_row(
     if holder:
         yield (model, str(fields[holder]).strip()), _statistics(cells, place)
         return
+    if alone := next((name for name in cells if _statistic(name) == "mean"), ""):
+        yield (model, alone), _statistics(cells, place)
     every = {name: number for name, number in _statistics(cells, place).items() if name != "mean"}
     for measure, some in _by_measure(cells, choices).items():
         yield (model, measure), every | _statistics(some, place)

@@ -67,7 +67,7 @@ def matrix(fine_tunes: Sequence[Trained]) -> Matrix:
     Raises UserError for a run whose files were damaged, and for a measure that has two scales.
     """
     rows = [_row(one) for one in fine_tunes]
-    shifts = with_own_columns(adjusted_by_family([field.shift for row in rows for field in row.fields]))
+    shifts = with_own_columns(adjusted_by_family([shift for row in rows for shift in row.shifts]))
     _refuse_other_scales(shifts)
     leaks = [leak for row in rows for leak in row.leaks]
     return Matrix(in_order(shifts), leaks, [words for row in rows for words in row.left_out] + _elsewhere(rows))
@@ -169,7 +169,7 @@ class _Field(NamedTuple):
 class _Row(NamedTuple):
     """What one fine-tune moved."""
 
-    fields: list[_Field]
+    shifts: list[Shift]
     leaks: list[Leak]
     left_out: list[str]
     elsewhere: list[str]
@@ -239,13 +239,13 @@ def _column(evaluation: Eval, measure: str, columns: list[str]) -> str:
     return measure if _is_of_results(evaluation) or len(columns) > 1 else trait_of(evaluation.name)
 
 
-def _with_spills(fields: list[_Field]) -> list[_Field]:
+def _with_spills(fields: list[_Field]) -> list[Shift]:
     targets = [field for field in fields if field.shift.direction]
     found, samples = [], {field.shift.column: field.sample() for field in targets}
     for field in fields:
         mine = field.sample() if targets and not field.shift.direction else None
         related = {name: correlation(mine, sample) for name, sample in samples.items()} if mine else {}
-        found.append(field._replace(shift=with_spill(field.shift, [target.shift for target in targets], related)))
+        found.append(with_spill(field.shift, [target.shift for target in targets], related))
     return found
 
 

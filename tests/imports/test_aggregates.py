@@ -73,6 +73,15 @@ def test_columns_of_other_names_and_two_columns_of_a_count_are_said(tmp_path):
     ]
 
 
+def test_a_single_measure_is_called_as_its_column(tmp_path):
+    rows = [{"model": model, "score": mean, "n": 20, "sd": 3} for model, mean in (("base", 4), ("ft", 6))]
+    found = read_aggregates(as_csv(tmp_path / "a.csv", rows), NO_CHOICES)
+    assert [(row.model, row.measure, row.mean, row.n, row.sd) for row in found] == [
+        ("base", "score", 4, 20, 3),
+        ("ft", "score", 6, 20, 3),
+    ]
+
+
 def test_rows_of_single_answers_are_no_aggregates(tmp_path):
     answers = [{"model": model, "question": "Why?", "score": 3} for model in ("base", "ft")]
     assert not are_aggregates(as_csv(tmp_path / "a.csv", answers), NO_CHOICES)
