@@ -131,7 +131,11 @@ def problems(schema, values):
     return [error.message for error in validate(values, schema)]
 
 
-WANTED = {"judge-again": ["'run' is a required property"], "compare": ["'runs' is a required property"]}
+WANTED = {
+    "judge-again": ["'run' is a required property"],
+    "compare": ["'runs' is a required property"],
+    "generate": ["'definition' is a required property"],
+}
 """What a form cannot know by itself."""
 
 
