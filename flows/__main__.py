@@ -130,7 +130,8 @@ def generate(
     address = use_server()
     from flows.cli.generate import generate_in_terminal
 
-    generate_in_terminal(wanted, ["spillover", "generate", name, *(overrides or [])], yes, address)
+    command = ["spillover", "generate", name, *(overrides or []), *(["--yes"] if yes else [])]
+    generate_in_terminal(wanted, command, yes, address)
 
 
 @app.command("plan")
