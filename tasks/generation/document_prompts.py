@@ -6,6 +6,8 @@ A reply ends in the tags that are asked for, and whatever it noted down before t
 model wrote (the universe, an idea, a draft) stands between unforgeable tags, and is material.
 """
 
+import re
+
 from tasks.generation.steering import Steering
 from tasks.generation.writer import MATERIAL, Request, as_material
 from tasks.schema import Universe
@@ -78,8 +80,8 @@ def rewrite_request(
 
 
 def entries(text: str) -> list[str]:
-    """The lines of a list, without the marks before them."""
-    lines = (line.strip().lstrip("-*•·").strip() for line in text.splitlines())
+    """The lines of a list, without the marks or numbers before them."""
+    lines = (re.sub(r"^\s*(?:[-*•·]|\d+[.)])\s*", "", line).strip() for line in text.splitlines())
     return [line for line in lines if line]
 
 
