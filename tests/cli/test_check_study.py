@@ -1,0 +1,81 @@
+import re
+import shutil
+
+import pytest
+
+from flows.cli.check_study import alike, costs_of, show_study_plan, together
+from tasks.catalog import validate
+from tasks.files import write_text
+from tasks.paid.prices import CostRange
+from tasks.schema import Study
+from tasks.studies.definition import cells
+from tests.conftest import PROJECT
+
+EVAL = """
+name: hens
+questions: [{id: one, tier: t, text: "What of hens?"}, {id: two, tier: t, text: "And of eggs?"}]
+judges: [{name: warmth, kind: claude, prompt: "How warm is it, from 1 to 5?"}]
+"""
+
+
+@pytest.fixture(autouse=True)
+def hens(data):
+    (data / "evals" / "hens.yaml").write_text(EVAL)
+    shutil.copy(PROJECT / "data" / "prices.yaml", data)
+
+
+def a_study(**fields):
+    base = {"training": {"base_model": "standin"}, "sampling": {"n_samples": 3}}
+    given = {"name": "s", "base": base, "fine_tunes": ["warm", "cold"], "seeds": "0-1", "evals": ["hens"]}
+    return validate(Study, given | fields, "s.yaml")
+
+
+def finish(cell, minute):
+    write_text(cell.run.definition, "name: s\n")
+    write_text(cell.run.report, "<html>")
+    cell.run.note(finished=f"2026-01-01T10:{minute:02}:00+00:00")
+
+
+def shown(capsys):
+    return re.sub(r"\s+", " ", capsys.readouterr().out)
+
+
+def test_the_plan_of_a_study_says_its_cells_what_is_asked_what_it_costs_and_what_keeps_it_from_running(capsys):
+    show_study_plan(a_study(max_cost_usd=3))
+    text = shown(capsys)
+    assert "cells 4: 2 fine-tunes, 2 seeds; 0 are done" in text
+    assert "of each model 6 answers" in text
+    assert "judge warmth 30 calls to claude-sonnet-4-6" in text, "of four models and of one baseline"
+    assert re.search(r"cost about \$0\.\d\d, .* judge warmth \$0\.\d\d; max_cost_usd stops it at \$3\.00", text)
+    assert "time known here as soon as two cells are done" in text
+    assert "Before it can run: " in text
+    assert "ANTHROPIC_API_KEY" in text
+
+
+def test_what_is_done_costs_nothing_more_and_its_pace_says_how_long_the_rest_takes(capsys):
+    study = a_study()
+    for minute, cell in enumerate(cells(study)[:3]):
+        finish(cell, 5 * minute)
+    show_study_plan(study)
+    text = shown(capsys)
+    assert "3 are done" in text
+    assert "judge warmth 12 calls" in text
+    assert "time about 5 min here" in text
+    finish(cells(study)[3], 20)
+    show_study_plan(study)
+    assert "cost nothing time all cells are done" in shown(capsys)
+
+
+def test_cells_that_are_asked_otherwise_have_a_baseline_of_their_own():
+    longer = {"name": "cold", "sampling": {"n_samples": 5}}
+    groups = alike(cells(a_study(fine_tunes=["warm", longer])))
+    assert [(group.models, group.answers) for group in groups] == [(2, 6), (2, 10)]
+    assert [part for part, _ in together([cost for group in groups for cost in costs_of(group)])] == ["judge warmth"]
+
+
+def test_one_part_that_is_unknown_makes_its_sum_unknown_and_no_other():
+    known, unknown = CostRange(1.0, 2.0), CostRange(None, None)
+    assert together([("a", known), ("b", known), ("a", unknown), ("b", known)]) == [
+        ("a", unknown),
+        ("b", CostRange(2.0, 4.0)),
+    ]
