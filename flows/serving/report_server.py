@@ -43,7 +43,9 @@ def pages() -> Guard:
     def index(_: Request) -> Response:
         runs = all_runs()[::-1]
         seeds = {run.folder: _seed_of(run) for run in runs}
-        return HTMLResponse(fill("reports.html.j2", runs=runs, seeds=seeds, comparisons=all_comparisons()[::-1]))
+        grids = sorted(page.parent.name for page in comparisons.glob("*/grid.html"))
+        shown = {"runs": runs, "seeds": seeds, "grids": grids, "comparisons": all_comparisons()[::-1]}
+        return HTMLResponse(fill("reports.html.j2", **shown))
 
     def run(request: Request) -> Response:
         here = Run.at(request.path_params["experiment"], request.path_params["run"])

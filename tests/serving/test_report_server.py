@@ -53,6 +53,14 @@ def test_a_finished_run_leads_to_its_report_and_one_that_goes_on_to_what_there_i
     assert page.text == "<p>done</p>"
 
 
+def test_a_study_is_in_the_index_by_its_grid_whose_links_lead_to_reports(run, browser, data):
+    write_text(run.report, "<p>done</p>")
+    write_text(data / "comparisons" / "my study" / "grid.html", '<a href="../../results/standin/one/report.html">')
+    assert '<a href="/comparisons/my%20study/grid.html">my study</a>' in browser.get("/").text
+    assert "../../results" in browser.get("/comparisons/my%20study/grid.html").text
+    assert browser.get("/comparisons/my%20study/../../results/standin/one/report.html").text == "<p>done</p>"
+
+
 def test_a_name_with_signs_of_its_own_is_linked_as_a_whole(run, browser):
     odd = Run.open(run.experiment(), run.evals(), "my run (a)#1")
     write_text(odd.report, "<p>odd</p>")
