@@ -23,11 +23,14 @@ NO_CAPABILITY = (
 
 def sentences(found: Matrix) -> list[str]:
     """The verdict of a matrix; p are adjusted over all of its fields."""
+    aimed = {shift.label for shift in found.shifts if shift.direction}
     off_target = [shift for shift in found.shifts if not shift.direction and shift.asks != CAPABILITY]
+    spill = [shift for shift in off_target if shift.label in aimed or not aimed]
     return [
         *_trained(found.shifts),
-        *_spilled(off_target, sum(shift.asks != CAPABILITY for shift in found.shifts)),
-        *_counted(off_target),
+        *_spilled(spill, sum(shift.asks != CAPABILITY for shift in found.shifts)),
+        *_counted(spill),
+        *_controls([shift for shift in off_target if aimed and shift.label not in aimed]),
         *_capability(found.shifts),
         *map(_leak, found.leaks),
     ]
@@ -106,6 +109,16 @@ def _counted(shifts: Sequence[Shift]) -> list[str]:
     }
     told = [f"{counts[verdict]:,} {said}" for verdict, said in words.items() if counts[verdict]]
     return [f"Of {len(shifts):,} fields off target {listed(told)}."] if told else []
+
+
+def _controls(shifts: Sequence[Shift]) -> list[str]:
+    """What a training does that aims at no trait."""
+    labels = list(dict.fromkeys(shift.label for shift in shifts))
+    if not labels:
+        return []
+    who = listed(labels) if len(labels) <= MOST_NAMED else f"{len(labels):,} fine-tunes"
+    moved = sum(decided(shift) in SURE for shift in shifts)
+    return [f"Under {who}, trained on none of these traits, {moved:,} of {len(shifts):,} fields moved."]
 
 
 def _capability(shifts: Sequence[Shift]) -> list[str]:

@@ -53,6 +53,13 @@ def test_a_model_that_broke_is_told_from_those_that_changed(found):
     }
 
 
+def test_what_moves_under_a_control_is_no_spill_and_is_told_apart(found):
+    shifts = [s.model_copy(update={"direction": 0}) if s.label == "casual" else s for s in found.shifts]
+    said = sentences(Matrix(shifts, [], []))
+    assert "Under casual, trained on none of these traits, 2 of 2 fields moved." in said
+    assert "No spill is sure once p is adjusted for all 6 fields of the matrix." in said
+
+
 def test_without_tasks_it_says_that_the_two_are_not_told_apart(found):
     traits = [shift for shift in found.shifts if shift.column != "capability"]
     assert any("is not told from one which changed" in line for line in sentences(Matrix(traits, [], [])))
