@@ -51,7 +51,7 @@ def shift_map(
     unit = unit_of(shifts)
     table = _fields(shifts, unit, broken, sure)
     columns, rows = ordered(table, "column"), ordered(table, "row")
-    above = altair.Axis(orient="top", labelAngle=-55, labelLimit=220, domain=False, ticks=False, labelFontSize=12)
+    above = altair.Axis(orient="top", labelAngle=-55, labelLimit=220, labelPadding=9, domain=False, ticks=False)
     base = altair.Chart(table).encode(
         x=altair.X("column:N", sort=columns, title=None, axis=above),
         y=altair.Y("row:N", sort=rows, title=None, axis=names_axis()),
