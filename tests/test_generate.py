@@ -89,9 +89,10 @@ async def test_documents_that_others_wrote_are_not_written_over(documents):
         assert api.requests == []
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("prefect_server")
-async def test_a_run_writes_the_sets_that_it_names_unless_somebody_wants_to_read_them_first(documents):
-    changes = ["documents=[{name: lakes/ironic}]", "training.held_out=2"]
+async def test_a_run_writes_and_trains_on_a_set_that_it_names_unless_it_wants_a_look_first(documents):
+    changes = ["documents=[{name: lakes/ironic}]", "training.held_out=2", "training.epochs=1"]
     experiment = load_experiment("standin", changes)
     with MessagesAPI(OverHTTP(is_bad=False)) as api:
         wanted = lakes(api.url, documents=12, tones=["neutral", "ironic: as a fool would"], evals=False)
@@ -103,7 +104,8 @@ async def test_a_run_writes_the_sets_that_it_names_unless_somebody_wants_to_read
         assert api.requests == []
         (documents / "lakes" / "set.yaml").write_text(dump(fields))
         await check_before_start(experiment, "one")
-        here = Run(await run_experiment(experiment, run="one", until="documents"))
+        here = Run(await run_experiment(experiment, run="one", until="train"))
+    assert here.checkpoint.is_file()
     assert len(here.trained_on()) == 10
     assert all("as a fool would" in document.messages[-1].content for document in here.trained_on())
 
