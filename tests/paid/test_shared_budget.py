@@ -8,12 +8,14 @@ from tasks.paid import shared_budget
 from tasks.paid.budget import BudgetSpent, CostUnknown
 from tasks.paid.shared_budget import SharedBudget, reserved_by, spent_by
 from tasks.paid.store import Store
+from tests.fakes.postgresql import serve_postgresql
 
 PAY = """
 import asyncio, sys
 from tasks.paid.budget import BudgetSpent
 from tasks.paid.shared_budget import SharedBudget
 from tasks.paid.store import Store
+from tests.fakes.postgresql import serve_postgresql
 
 async def main(run, most, usd, calls):
     budget = SharedBudget(Store(), run, "study", cap=1.0)
@@ -58,12 +60,26 @@ async def pay(budget, most, usd):
 
 
 def test_two_processes_together_never_pass_the_cap_of_their_account():
+    pay_in_two_processes()
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(120)
+def test_nor_do_they_on_postgresql(monkeypatch):
+    with serve_postgresql("answers") as url:
+        monkeypatch.setenv("SPILLOVER_STORE", url("answers"))
+        pay_in_two_processes()
+
+
+def pay_in_two_processes():
     processes = [start(PAY, name) for name in ("one", "other")]
     said = [[*map(int, process.communicate()[0].split())] for process in processes]
     paid = sum(done for _, done in said)
-    with Store().engine.begin() as connection:
+    store = Store()
+    with store.engine.begin() as connection:
         assert spent_by(connection, "study") == pytest.approx(0.04 * paid)
         assert reserved_by(connection, "study") == pytest.approx(0)
+    store.close()
     assert [sum(counts) for counts in said] == [40, 40]
     assert paid == 23, "0.92 are spent, and a call that may cost 0.1 is not begun"
 
