@@ -26,7 +26,7 @@ from tasks.catalog import relative_to_data
 from tasks.generation.chats import ChatMaker, write_chats_task
 from tasks.generation.documents import DocumentMaker, choose_types_task, write_round_task
 from tasks.generation.scoring import scored_by
-from tasks.generation.set_files import keep_set, only_grows, set_folder, universe_of, version_folder
+from tasks.generation.set_files import is_made, keep_set, only_grows, set_folder, universe_of, version_folder
 from tasks.generation.universe_evals import keep_evals, universe_evals
 from tasks.generation.writer import Writing
 from tasks.locks import exclusive
@@ -60,6 +60,9 @@ async def generate(definition: GeneratedSet, until: Upto = "set") -> str:
     check_set(definition)
     budget = budget_of(definition)
     async with exclusive(f"writing {definition.name}", console.print):
+        if is_made(definition):
+            await asyncio.to_thread(write_sheets, definition)
+            return str(set_folder(definition.name))
         stops = definition.preview and not only_grows(definition)
         if stops or until == "preview":
             first = definition.model_copy(update={"documents": min(PREVIEWED, definition.documents)})

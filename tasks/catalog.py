@@ -26,7 +26,8 @@ LONGEST_EXCERPT = 100
 MOST_SEEDS = 1000
 MADE_BESIDE = (".manifest.jsonl", ".mixture.json", ".datasheet.json")
 """Endings of what `spillover data mix` and `data sheet` write beside a file of documents."""
-ABOUT_A_SET = ("set.yaml", "set.json", "rejected.jsonl", "datasheet.json", "datasheet.html")
+UNIVERSES = ("universe.json", "universe.jsonl", "universe.yaml")
+ABOUT_A_SET = ("set.yaml", "set.json", "rejected.jsonl", "datasheet.json", "datasheet.html", *UNIVERSES)
 """What stands in the folder of a generated set beside its documents."""
 Definition = TypeVar("Definition", bound=BaseModel)
 MESSAGES = {

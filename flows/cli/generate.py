@@ -11,7 +11,15 @@ from flows.generate import PREVIEWED, budget_of, generate
 from flows.preflight import check_set, trait_of
 from tasks.catalog import UserError
 from tasks.generation.costs import Step, plan_chats, plan_documents, whole_cost
-from tasks.generation.set_files import is_made, only_grows, record_of, set_folder, universe_of, version_folder
+from tasks.generation.set_files import (
+    documents_of,
+    is_made,
+    only_grows,
+    record_of,
+    set_folder,
+    universe_of,
+    version_folder,
+)
 from tasks.runs import cost_words
 from tasks.schema import GeneratedSet
 
@@ -67,11 +75,12 @@ def _goes_on(wanted: GeneratedSet, given: str) -> bool:
 
 
 def refuse_what_is_made(wanted: GeneratedSet) -> None:
-    """Raises UserError where the set is there as its definition has it."""
+    """Raises UserError where the set is there as its definition has it, or larger."""
     if is_made(wanted):
+        has = documents_of(wanted.name)
         raise UserError(
-            f"{set_folder(wanted.name)} has its {wanted.documents:,} documents already; for more of them raise "
-            f"documents in its set.yaml, or write documents={wanted.documents + 500} behind the name"
+            f"{set_folder(wanted.name)} has its {has:,} documents already; for more of them raise "
+            f"documents in its set.yaml, or write documents={has + 500} behind the name"
         )
 
 

@@ -8,6 +8,7 @@ Existence means finished: every file is renamed into place, the last of them set
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,11 +17,13 @@ from typing import Any
 from pydantic import BaseModel
 
 from tasks.catalog import (
+    UNIVERSES,
     YAML_KINDS,
     UserError,
     data_folder,
     names,
     read_fields,
+    split_folder,
     suggestion,
     validate,
     without_login,
@@ -76,7 +79,7 @@ def universe_of(wanted: GeneratedSet) -> Universe:
     """What its documents are about; UserError for a file that holds no universe."""
     if wanted.universe:
         return wanted.universe
-    file = set_folder(wanted.name) / Path(wanted.universe_file).expanduser()
+    file = set_folder(wanted.name) / os.path.expanduser(wanted.universe_file)
     fields = _fields_of(file)
     known = {name: fields[name] for name in Universe.model_fields if fields.get(name) is not None}
     return validate(Universe, known, str(file))
@@ -85,7 +88,7 @@ def universe_of(wanted: GeneratedSet) -> Universe:
 def _fields_of(file: Path) -> dict[str, Any]:
     if file.name.endswith(YAML_KINDS):
         return read_fields(file)
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise UserError(f"universe_file: {str(file)!r} is not a file; give its place, relative to the set's folder")
     rows = [row.value for row in json_rows(file) if not row.fault]
     if len(rows) != 1 or not isinstance(rows[0], dict):
@@ -100,14 +103,19 @@ def version_folder(wanted: GeneratedSet, version: str) -> Path:
 
 
 def is_made(wanted: GeneratedSet) -> bool:
-    """Whether all its documents are there, as its definition has them now."""
-    return is_written(wanted) and record_of(wanted.name).get("definition") == _definition(wanted)
+    """Whether all its documents are there, as its definition has them now, or more of them."""
+    return only_grows(wanted) and documents_of(wanted.name) >= wanted.documents
 
 
 def only_grows(wanted: GeneratedSet) -> bool:
-    """Whether documents of this very definition are there, though not as many: its first ones are known."""
+    """Whether documents of this very definition are there, as many or not: its first ones are known."""
     before = record_of(wanted.name).get("definition", {})
     return is_written(wanted) and before == _definition(wanted) | {"documents": before.get("documents")}
+
+
+def documents_of(name: str) -> int:
+    """How many documents each of its tones or directions has by its record; 0 where it is not made."""
+    return int(record_of(name).get("definition", {}).get("documents", 0))
 
 
 def is_written(wanted: GeneratedSet) -> bool:
@@ -116,20 +124,28 @@ def is_written(wanted: GeneratedSet) -> bool:
 
 
 def record_of(name: str) -> dict[str, Any]:
-    """How the set came about; nothing where it is not made."""
+    """How the set came about; nothing where it is not made. Raises UserError for a file that is no record."""
     file = set_folder(name) / RECORD
-    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    try:
+        found = json.loads(file.read_bytes()) if file.is_file() else {}
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise UserError(f"{file} is no record of a set; remove it, and the set is written anew from what is stored")
     return found
 
 
 def refuse_to_write_over(wanted: GeneratedSet) -> None:
-    """Raises UserError where documents stand in the set's place that did not come of a definition."""
-    for version in wanted.versions:
-        file = version_folder(wanted, version) / DOCUMENTS
-        if file.exists() and not file.with_name(REJECTED).is_file():
-            raise UserError(
-                f"{file} is there and was not made from {DEFINITION}; move it, or give the set another name"
-            )
+    """Raises UserError where files of documents stand in the set's place that did not come of a definition: they would
+    be read as part of it.
+    """
+    for folder in (version_folder(wanted, version) for version in wanted.versions):
+        for file in split_folder(folder)[0] if folder.is_dir() else []:
+            if file.name != DOCUMENTS or not (folder / REJECTED).is_file():
+                raise UserError(
+                    f"{file} is there and was not made from {DEFINITION}; move it (a universe may be called "
+                    f"{' or '.join(UNIVERSES)}), or give the set another name"
+                )
 
 
 def keep_set(

@@ -3,7 +3,15 @@ import json
 import pytest
 
 from tasks.catalog import UserError, document_files, names
-from tasks.generation.set_files import is_made, keep_set, load_set, only_grows, record_of, universe_of
+from tasks.generation.set_files import (
+    is_made,
+    keep_set,
+    load_set,
+    only_grows,
+    record_of,
+    refuse_to_write_over,
+    universe_of,
+)
 from tasks.schema import SyntheticDocument
 from tests.conftest import PROJECT
 from tests.fakes.author import a_set, a_universe
@@ -79,3 +87,38 @@ def test_a_set_that_is_not_written_yet_says_how_it_is(folder):
         document_files("lakes", "")
     with pytest.raises(UserError, match=r"set.yaml: give one of universe, universe_file and trait"):
         load_set("lakes")
+
+
+def test_a_set_that_grew_by_an_override_is_not_made_smaller_by_its_definition(folder):
+    large = a_set(documents=2)
+    keep_set(large, {"neutral": [row("a"), row("b")]}, {"neutral": []}, {"counts": {}})
+    assert is_made(a_set(documents=1))
+    assert not is_made(a_set(documents=3))
+
+
+def test_a_universe_lies_beside_the_documents_that_are_written_of_it(folder):
+    (folder / "universe.jsonl").write_text(json.dumps(PUBLISHED))
+    wanted = a_set(universe=None, universe_file="universe.jsonl", documents=1)
+    refuse_to_write_over(wanted)
+    keep_set(wanted, {"neutral": [row("a")]}, {"neutral": []}, {"counts": {}})
+    assert document_files("lakes", "") == ([folder / "documents.jsonl"], [])
+
+
+@pytest.mark.parametrize("name", ["documents.jsonl", "chats.jsonl", "documents.parquet"])
+def test_files_of_documents_that_others_put_into_its_folder_are_refused_before_anything_is_spent(folder, name):
+    (folder / name).write_text("mine")
+    with pytest.raises(UserError, match=f"{name} is there and was not made from set.yaml; move it"):
+        refuse_to_write_over(a_set())
+
+
+@pytest.mark.parametrize("text", ["{", "[1]"])
+def test_a_record_that_is_none_is_named(folder, text):
+    (folder / "set.json").write_text(text)
+    with pytest.raises(UserError, match=r"set.json is no record of a set; remove it"):
+        record_of("lakes")
+
+
+@pytest.mark.parametrize("place", ["u" * 300, "~nobody-has-this-name/u.json"])
+def test_a_place_that_cannot_be_one_is_no_file(place):
+    with pytest.raises(UserError, match="is not a file; give its place"):
+        universe_of(a_set(universe=None, universe_file=place))
