@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import uvicorn
@@ -41,11 +42,7 @@ def pages() -> Guard:
     so_far = SoFar()
 
     def index(_: Request) -> Response:
-        runs = all_runs()[::-1]
-        seeds = {run.folder: _seed_of(run) for run in runs}
-        grids = sorted(page.parent.name for page in comparisons.glob("*/grid.html"))
-        shown = {"runs": runs, "seeds": seeds, "grids": grids, "comparisons": all_comparisons()[::-1]}
-        return HTMLResponse(fill("reports.html.j2", **shown))
+        return HTMLResponse(fill("reports.html.j2", **_all_there_is(comparisons)))
 
     def run(request: Request) -> Response:
         here = Run.at(request.path_params["experiment"], request.path_params["run"])
@@ -89,6 +86,14 @@ class Files(StaticFiles):
 
     async def check_config(self) -> None:
         """Does not ask for the folder to be there, as starlette's would."""
+
+
+def _all_there_is(comparisons: Path) -> dict[str, Any]:
+    """What the index shows: the newest runs and comparisons first, and the studies that have a grid."""
+    runs = all_runs()[::-1]
+    seeds = {run.folder: _seed_of(run) for run in runs}
+    grids = sorted(page.parent.name for page in comparisons.glob("*/grid.html"))
+    return {"runs": runs, "seeds": seeds, "grids": grids, "comparisons": all_comparisons()[::-1]}
 
 
 def _seed_of(run: Run) -> str:

@@ -72,6 +72,8 @@ def prepare(data: Path, wanted: int, url: str) -> None:
     judge = {"name": "farms", "kind": "claude", "base_url": url, "prompt": "How far does it speak of farms, 1 to 5?"}
     evaluation = {"name": "farms", "questions": questions, "judges": [judge]}
     (data / "evals" / "farms.yaml").write_text(json.dumps(evaluation))
+    prices = {"input": 3, "output": 15, "cache_write": 3.75, "cache_read": 0.3}
+    (data / "prices.yaml").write_text(json.dumps({url: {"claude-sonnet-4-6": prices}}))
     study = {
         "name": "big",
         "base": {
