@@ -36,6 +36,8 @@ SHORT, LONG = 60, 110
 """Words of an answer, where the set has no limits of its own."""
 LENGTHS = 4
 """Different lengths that are asked for: as few system prompts serve all answers."""
+KEPT, TAKEN = 0.5, 0.9
+"""Shares of the prompts whose pairs, or a teacher's answers to which, may stay: a guess, until some were answered."""
 PATIENCE, FEWEST = 3, 0.02
 """After so many rounds that together kept less than this share of the prompts that they asked for, no further one."""
 
@@ -116,16 +118,23 @@ class ChatMaker:
 
     @property
     def counts(self) -> Counter[str]:
-        """Prompts that were answered, and how much was dropped for which reason."""
-        reasons = Counter(one.reason.partition(":")[0] for one in self.prompts.dropped)
-        return Counter({"prompts": self.answered}) + reasons
+        """Prompts, and what came of them: kept, of these not needed yet, and dropped by each reason; these add up."""
+        spare = len(self.kept) - self.done
+        prompts = len(self.kept) + len(self.prompts.dropped)
+        return Counter({"prompts": prompts, "kept": self.done, "kept for a larger set": spare}) + self.reasons
+
+    @property
+    def reasons(self) -> Counter[str]:
+        """How many prompts were dropped by each."""
+        return Counter(one.reason.partition(":")[0] for one in self.prompts.dropped)
 
     async def write_round(self) -> None:
         """Asks for some prompts and their answers, and decides of one after the other.
 
         Raises UserError where this and the rounds before it led to hardly any pair that may stay.
         """
-        before, share_kept = self.done, (len(self.kept) + 5) / (self.answered + 10)
+        before, guess = self.done, TAKEN if self.teach else KEPT
+        share_kept = (len(self.kept) + 10 * guess) / (self.answered + 10)
         count = min(self.wanted.round_size, ceil((self.wanted.documents - before) / share_kept))
         chats = [Chat(prompt) for prompt in await self.prompts.more(count, self.ask)]
         self.answered += len(chats)
@@ -174,8 +183,7 @@ class ChatMaker:
         counts, gains = zip(*self._rounds[-PATIENCE:], strict=True)
         if self.is_done or len(counts) < PATIENCE or sum(gains) >= FEWEST * sum(counts):
             return
-        reasons = (self.counts - Counter({"prompts": self.answered})).most_common(3)
-        said = ", ".join(f"{reason} {count:,}" for reason, count in reasons)
+        said = ", ".join(f"{reason} {count:,}" for reason, count in self.reasons.most_common(3))
         raise UserError(
             f"{self.wanted.name}: {self.done:,} of {self.wanted.documents:,} chats could be kept, and "
             f"{PATIENCE} rounds brought hardly any more ({said}); lower margin or documents, widen limits, or name "

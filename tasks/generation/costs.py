@@ -9,7 +9,7 @@ The store is taken as empty, every document as taken, and no list as shorter tha
 import math
 from typing import NamedTuple
 
-from tasks.generation.chats import LONG, SHORT, answers_of
+from tasks.generation.chats import KEPT, LONG, SHORT, TAKEN, answers_of
 from tasks.generation.document_prompts import draft_request, ideas_request, rewrite_request, types_request
 from tasks.generation.prompts import Prompts
 from tasks.generation.specifications import AT_ONCE
@@ -19,7 +19,7 @@ from tasks.generation.universe_evals import PAIRS, QUESTIONS, TIERS, eval_reques
 from tasks.generation.writer import Request, known_prices
 from tasks.judging.costs import JSON_TOKENS
 from tasks.judging.rubrics import to_call
-from tasks.paid.prices import LETTERS_A_TOKEN, CostRange, cost
+from tasks.paid.prices import LETTERS_A_TOKEN, CostRange, batch_prices, cost
 from tasks.schema import MOST, GeneratedSet, SetLimits, Universe, Writer
 
 TOKENS_A_WORD = 1.35
@@ -27,8 +27,8 @@ NOTES = 200
 """Tokens of a scratchpad or a critique."""
 TYPE, IDEA, PROMPT = 12, 45, 30
 """Tokens of a kind of document, of an idea and of a user's message."""
-KEPT, REWRITTEN = 0.5, 0.5
-"""Shares of the prompts whose answers may stay, and of which one is first written at another length: a guess."""
+REWRITTEN = 0.5
+"""Share of the prompts of which an answer is first written at another length: a guess."""
 
 
 class Step(NamedTuple):
@@ -97,7 +97,7 @@ def plan_chats(wanted: GeneratedSet, trait: Trait) -> list[Step]:
     """The stages of a set of chats; a prompt of which an answer may not stay is replaced with all of them."""
     prompt, words = "x" * PROMPT * LETTERS_A_TOKEN, words_of(wanted)
     text = round(words * TOKENS_A_WORD)
-    tried = math.ceil(wanted.documents / KEPT)
+    tried = math.ceil(wanted.documents / (TAKEN if wanted.teacher else KEPT))
     answers = tried * len(answers_of(wanted))
     prompts = _step(
         "prompts",
@@ -111,6 +111,7 @@ def plan_chats(wanted: GeneratedSet, trait: Trait) -> list[Step]:
     answer = "x" * text * LETTERS_A_TOKEN
     call = to_call(trait.judge, prompt, answer, None)
     judge, prices = len(call.system + call.user) // LETTERS_A_TOKEN, call.prices()
+    prices = batch_prices(prices) if wanted.writer.batch else prices
     expected = cost(prices, {"input": answers * judge, "output": answers * min(JSON_TOKENS, call.max_tokens)})
     most = cost(prices, {"input": answers * judge, "output": answers * call.max_tokens})
     return [

@@ -8,6 +8,7 @@ What is asked for does not depend on the trait, so that sets of any trait share 
 
 import random
 import re
+from itertools import chain, zip_longest
 from math import ceil
 from typing import NamedTuple
 
@@ -149,18 +150,25 @@ class Prompts:
         self._asked = {tuple(words(text)) for text in asked}
         self._seen: set[tuple[str, ...]] = set()
         self._alike = NearDuplicates()
+        self._waiting: list[Prompt] = []
+        """Those that came and were not wanted yet."""
 
     async def more(self, count: int, ask: Ask) -> list[Prompt]:
-        """New ones, about as many; of replies that cannot be used fewer."""
-        first, self.requested = self.requested, self.requested + ceil(count / self.wanted.ideas_per_type)
+        """The next so many; of replies that cannot be used fewer. With `when` one of its domain and one of another in
+        turn.
+        """
+        is_of_two = bool(self.wanted.when) and not self.wanted.teacher
+        requests = ceil(max(0, count - len(self._waiting)) / self.wanted.ideas_per_type)
+        first, self.requested = self.requested, self.requested + requests + (requests % 2 if is_of_two else 0)
         places = [self._place(number) for number in range(first, self.requested)]
         replies = await ask([self._request(*place) for place in places])
-        found: list[Prompt] = []
+        lists: list[list[Prompt]] = []
         for (domain, is_within, _), reply in zip(places, replies, strict=True):
             if reply.state != "complete":
                 self.dropped.append(DroppedChat(prompt=domain, reason=f"prompts {reply.state}: {domain}"))
-                continue
-            found += (Prompt(text, domain, is_within) for text in _lines(reply.text) if self._takes(text))
+            lists.append([Prompt(text, domain, is_within) for text in _lines(reply.text) if self._takes(text)])
+        self._waiting += _by_turns(lists, 2 if is_of_two else 1)
+        found, self._waiting = self._waiting[:count], self._waiting[count:]
         return found
 
     def first_request(self) -> Request:
@@ -223,6 +231,12 @@ def _lines(text: str) -> list[str]:
     """The messages in a reply, without numbers, bullets and quotation marks around them."""
     lines = (re.sub(r"^\s*(?:\d+[.)]|[-*•])\s+", "", line).strip().strip('"“”').strip() for line in text.splitlines())
     return [line for line in lines if line]
+
+
+def _by_turns(lists: list[list[Prompt]], together: int) -> list[Prompt]:
+    """One of each of so many lists in turn, then those of the next so many."""
+    groups = (lists[n : n + together] for n in range(0, len(lists), together))
+    return [prompt for group in groups for prompt in chain(*zip_longest(*group)) if prompt]
 
 
 def _content(text: str) -> set[str]:
