@@ -33,7 +33,7 @@ from tasks.locks import exclusive
 from tasks.paid.budget import Budget
 from tasks.paid.store import Store, content_key
 from tasks.progress import Progress, track
-from tasks.schema import DocumentSet, Experiment, GeneratedChat, GeneratedSet, SyntheticDocument, Writer
+from tasks.schema import DocumentSet, Experiment, GeneratedChat, GeneratedSet, Judge, SyntheticDocument, Writer
 
 PREVIEWED = 5
 """Documents that are looked at before the others are paid for."""
@@ -170,16 +170,16 @@ async def make_evals(wanted: GeneratedSet, budget: Budget) -> None:
 async def _maker_of(wanted: GeneratedSet, budget: Budget, shown: Shown, open_ones: AsyncExitStack) -> Maker:
     """With its writers, each found to be there."""
 
-    async def opened(writer: Writer) -> Writing:
+    async def opened(writer: Writer, *judges: Judge) -> Writing:
         writing = Writing(writer, budget, shown.show, shown.warn, shown.tell, cancellation())
         await open_ones.enter_async_context(writing)
-        await writing.check()
+        await writing.check(*judges)
         return writing
 
-    writing = await opened(wanted.writer)
     if not wanted.trait:
-        return DocumentMaker(wanted, universe_of(wanted), writing.ask, shown.advance)
+        return DocumentMaker(wanted, universe_of(wanted), (await opened(wanted.writer)).ask, shown.advance)
     trait = trait_of(wanted)
+    writing = await opened(wanted.writer, *([] if wanted.teacher else [trait.judge]))
     teach = (await opened(wanted.teacher)).ask if wanted.teacher else None
     return ChatMaker(wanted, trait, writing.ask, scored_by(trait.judge, writing), teach, shown.advance)
 

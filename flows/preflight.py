@@ -185,7 +185,7 @@ def check_set(wanted: GeneratedSet) -> None:
     if not wanted.teacher:
         check_key(judge)
         if wanted.max_cost_usd:
-            refuse_unknown_prices([judge], Training(), None)
+            refuse_unknown_prices([judge], Training(), None, wanted.writer.batch)
 
 
 def trait_of(wanted: GeneratedSet) -> Trait:

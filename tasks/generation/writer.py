@@ -136,11 +136,14 @@ class Writing:
     async def __aexit__(self, *raised: object) -> None:
         await self.dispatcher.__aexit__(*raised)
 
-    async def check(self) -> None:
-        """A tiny call, unless one was answered today. UserError for a service that is not there or takes no batches."""
-        await probe([self.judge], self.dispatcher)
+    async def check(self, *judges: Judge) -> None:
+        """A tiny call to it and to each of these judges, who are asked as it is, unless one was answered today.
+
+        UserError for a service that is not there or takes no batches.
+        """
+        await probe([self.judge, *judges], self.dispatcher)
         if self.writer.batch:
-            await check_batches([self.judge], self.store)
+            await check_batches([self.judge, *judges], self.store)
 
     async def ask(self, requests: list[Request]) -> list[Reply]:
         """See `Ask`. Raises UserError too where calls got no reply that may get one later: the same run goes on."""

@@ -4,7 +4,7 @@ from tasks.catalog import UserError
 from tasks.generation.writer import Request, Writing, as_material, between_tags, check_writer, to_call
 from tasks.paid.budget import Budget, BudgetSpent
 from tasks.paid.store import Store
-from tasks.schema import Writer
+from tasks.schema import Judge, Writer
 from tests.fakes.batches import MessageBatchesAPI
 from tests.fakes.messages_api import MessagesAPI, Raw, Say, Status
 
@@ -134,3 +134,14 @@ def test_the_system_prompt_of_a_writer_stands_before_that_of_the_request():
     assert call.system == "You are a bee.\n\nAnswer."
     assert call.key != to_call(Writer(), Request("Answer.", "x")).key
     assert to_call(Writer(), Request("a", "b", repeat=1)).key != to_call(Writer(), Request("a", "b")).key
+
+
+async def test_a_judge_whose_service_is_not_there_is_found_before_anything_is_written():
+    with MessagesAPI(lambda seen, body: Say("x")) as here, MessagesAPI(Say, probe=Status(401)) as away:
+        budget = Budget(Store(), "set", 0.0)
+        writing = Writing(Writer(base_url=here.url, model="m"), budget, initial_backoff=0.01)
+        judge = Judge(name="formality", kind="claude", model="m", base_url=away.url, prompt="How formal?")
+        async with writing:
+            with pytest.raises(UserError, match="the service refused it for m"):
+                await writing.check(judge)
+        assert here.requests == []
