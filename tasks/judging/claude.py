@@ -98,9 +98,10 @@ def body(call: Call, previous: JudgeReply | None) -> dict[str, Any]:
     request: dict[str, Any] = {
         "model": call.model,
         "max_tokens": call.max_tokens,
-        "system": [{"type": "text", "text": call.system, "cache_control": {"type": "ephemeral"}}],
         "messages": call.messages(previous),
     }
+    if call.system:  # the service takes no empty text
+        request["system"] = [{"type": "text", "text": call.system, "cache_control": {"type": "ephemeral"}}]
     if call.schema:
         request["output_config"] = {"format": {"type": "json_schema", "schema": call.schema}}
     if call.temperature is not None:

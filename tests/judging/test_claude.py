@@ -5,7 +5,8 @@ import httpx2
 import pytest
 
 from tasks.catalog import UserError
-from tasks.judging.claude import check_key, fault
+from tasks.judging.calls import Call
+from tasks.judging.claude import body, check_key, fault
 from tasks.schema import Judge
 from tests.fakes.judging import KEY, judged, some_cases
 from tests.fakes.messages_api import MessagesAPI, Raw, Say, Status, judgment, message
@@ -22,6 +23,11 @@ async def test_a_temperature_travels_and_its_absence_too(serve):
     assert "temperature" not in api.requests[-1]
     assert api.requests[0]["output_config"]["format"]["schema"]["properties"]["score"]["enum"] == [1, 2, 3, 4, 5]
     assert api.requests[0]["system"][0]["cache_control"] == {"type": "ephemeral"}
+
+
+def test_who_is_told_nothing_is_sent_no_empty_text_which_the_service_refuses():
+    call = Call("claude", model="m", system="", user="Hello.", reminder="")
+    assert "system" not in body(call, None)
 
 
 async def test_a_judge_that_answers_plainly_is_sent_no_schema_and_its_labels_become_scores(serve):
