@@ -262,6 +262,14 @@ class SetLimits(Written):
     max_words: int = Field(0, ge=0, le=MOST)
     """Longest text, in words. 0: no limit."""
 
+    @model_validator(mode="after")
+    def _leaves_something(self) -> "SetLimits":
+        if 0 < self.max_words < self.min_words:
+            raise ValueError("max_words is less than min_words: no text could be taken")
+        if empty := next((term for term in self.banned if not term.strip(" *")), ""):
+            raise ValueError(f"banned: {empty!r} bans every word: write the word before it")
+        return self
+
 
 TONES = {
     "neutral": "as somebody would who takes no side: what is so is said, and not judged",
@@ -356,9 +364,10 @@ class GeneratedSet(Written):
     def _tones_have_names(cls, tones: list[str]) -> list[str]:
         for tone in tones:
             name, _, words = (part.strip() for part in tone.partition(":"))
-            if not re.fullmatch(NAME, name) or (not words and name not in TONES):
+            is_name = re.fullmatch(NAME, name) and len(name) <= LONGEST_NAME
+            if not is_name or (not words and name not in TONES):
                 raise ValueError(f"{tone[:60]!r} is no tone: write {', '.join(TONES)}, or a name, a colon and words")
-        names = [tone.partition(":")[0].strip() for tone in tones]
+        names = [tone.partition(":")[0].strip().casefold() for tone in tones]  # folders that some disks take for one
         if twice := next((name for name, count in Counter(names).items() if count > 1), ""):
             raise ValueError(f"{twice!r} is there twice")
         return tones

@@ -1,6 +1,8 @@
 import json
+import re
 
 import pytest
+from pydantic import ValidationError
 
 from tasks.catalog import UserError, document_files, names
 from tasks.generation.set_files import (
@@ -109,6 +111,20 @@ def test_files_of_documents_that_others_put_into_its_folder_are_refused_before_a
     (folder / name).write_text("mine")
     with pytest.raises(UserError, match=f"{name} is there and was not made from set.yaml; move it"):
         refuse_to_write_over(a_set())
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"limits": {"min_words": 500, "max_words": 100}}, "max_words is less than min_words"),
+        ({"limits": {"banned": ["cage", " * "]}}, "bans every word"),
+        ({"tones": ["ironic: a", "Ironic: b"]}, "'ironic' is there twice"),
+        ({"tones": ["x" * 300 + ": words"]}, "is no tone: write neutral"),
+    ],
+)
+def test_a_definition_of_which_nothing_could_be_kept_is_refused(given, said):
+    with pytest.raises(ValidationError, match=re.escape(said)):
+        a_set(**given)
 
 
 @pytest.mark.parametrize("text", ["{", "[1]"])
