@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
@@ -186,6 +187,7 @@ class SoFar:
         self.study, self.wanted, self.folder = study, wanted, folder_of(study)
         self.missing = [cell for cell in wanted if not is_finished(cell)]
         self.started: set[str] = set()
+        """The runs that were begun by it, whether or not they have ended."""
         self.problems: dict[str, str] = {}
         self.stopped: BaseException | str | None = None
         """Why no further cell is begun."""
@@ -195,7 +197,6 @@ class SoFar:
 
     def note(self, cell: Cell, problem: BaseException | str | None) -> None:
         """A cell has ended."""
-        self.started.discard(cell.run_name)
         self._done += problem is None
         if problem and any(isinstance(problem, kind) or f"{kind.__name__}: " in str(problem) for kind in STOPPING):
             self.stopped = self.stopped or problem
@@ -203,9 +204,10 @@ class SoFar:
             self.problems[cell.run_name] = str(problem) or type(problem).__name__
 
     def grid(self) -> Grid:
-        """How far they are now; a cell that is done is read once."""
+        """How far they are now; of a thousand cells those that go on are read again."""
         for cell in self.wanted:
-            if self._known.get(cell.run_name, None) is None or self._known[cell.run_name].state != "done":
+            known = self._known.get(cell.run_name)
+            if known is None or (cell.run_name in self.started and known.state in ("waiting", "running")):
                 self._known[cell.run_name] = state_of(cell, self.started, self.problems)
         pace = (time.monotonic() - self._began) / self._done if self._done else None
         return grid(self.study.name, list(self._known.values()), pace)
@@ -219,6 +221,9 @@ class SoFar:
         finally:
             showing.cancel()
             await asyncio.gather(showing, return_exceptions=True)
+            if not self.study.pool:
+                self.started.clear()  # what was ended in the middle runs no more; on a pool it goes on by itself
+            self._known.clear()
             await self._show(None)
 
     async def _show_on(self) -> None:
@@ -231,10 +236,11 @@ class SoFar:
         found = await asyncio.to_thread(self.grid)
         if watch := watcher.get():
             watch(found)
-        if before is None or before.cells != found.cells:
+        is_due = before is None or time.monotonic() - self._published > PUBLISH_EVERY
+        if is_due or before is None or before.cells != found.cells:
             await asyncio.to_thread(write_grid, found, self.folder)
             await asyncio.to_thread(write_page, found, self.folder)
-        if before is None or time.monotonic() - self._published > PUBLISH_EVERY:
+        if is_due:
             self._published = time.monotonic()
             with suppress(httpx.HTTPError, PrefectException):  # of a server that is away: the next look shows it
                 await show_markdown(as_markdown(found), GRID)
@@ -253,6 +259,7 @@ class SoFar:
 
 
 def write_page(found: Grid, folder: Path) -> Path:
-    """grid.html, which renews itself in a browser until all cells have ended."""
+    """grid.html, which renews itself in a browser until all cells have ended; of a killed study its time tells."""
     matrix = page.name if (page := Comparison(found.study).page).is_file() else ""
-    return write_text(folder / "grid.html", fill("grid.html.j2", grid=found, matrix=matrix, title=column_title))
+    given = {"grid": found, "matrix": matrix, "title": column_title, "at": datetime.now(UTC)}
+    return write_text(folder / "grid.html", fill("grid.html.j2", **given))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from contextlib import suppress
 
+import httpx
 import psutil
 import pytest
 from prefect.client.orchestration import get_client
@@ -127,6 +128,31 @@ async def test_an_error_of_prefect_itself_is_a_cell_that_failed_and_no_more_than
     await run_all(study, run, 2)
     assert most == 2
     assert {*study.problems.values()} == {"the server is away"}
+
+
+async def test_the_grid_of_a_study_that_is_ended_says_when_it_was_written_and_that_nothing_runs(monkeypatch):
+    async def no_server(*_):
+        raise httpx.ConnectError("no server here")
+
+    monkeypatch.setattr("flows.study.show_markdown", no_server)
+    study = so_far()
+
+    async def run(cell):
+        write_text(cell.run.definition, "name: s\n")
+        await asyncio.sleep(60)
+
+    async def whole():
+        async with study.shown():
+            await run_all(study, run, 1)
+
+    going = asyncio.create_task(whole())
+    file = study.folder / "grid.json"
+    while not (file.is_file() and "1 running" in file.read_text()):  # noqa: ASYNC110 - a file
+        await asyncio.sleep(0.1)
+    going.cancel()
+    await asyncio.gather(going, return_exceptions=True)
+    assert "0 of 4 cells are done, 4 waiting" in file.read_text()
+    assert "As of 20" in (study.folder / "grid.html").read_text()
 
 
 def test_one_training_goes_on_here_and_several_on_a_pool_or_where_the_study_says_so():
