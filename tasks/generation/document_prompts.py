@@ -80,9 +80,9 @@ def rewrite_request(
 
 
 def entries(text: str) -> list[str]:
-    """The lines of a list, without the marks or numbers before them."""
+    """The lines of a list, without the marks or numbers before them; UNSUITABLE in any form as that word."""
     lines = (re.sub(r"^\s*(?:[-*•·]|\d+[.)])\s*", "", line).strip() for line in text.splitlines())
-    return [line for line in lines if line]
+    return [UNSUITABLE if re.match(rf"\W*{UNSUITABLE}\b", line) else line for line in lines if line]
 
 
 def _system(universe: Universe, task: str) -> str:

@@ -46,7 +46,9 @@ class DocumentMaker:
         """`advance` is called when another document is taken."""
         self.wanted, self.universe, self.ask, self.advance = wanted, universe, ask, advance
         self.counts: Counter[str] = Counter()
-        """Types, ideas, drafts; unsuitable, refused, truncated, unreadable, failed; dropped by a limit."""
+        """Types, ideas, drafts; of the ideas that were tried: kept, dropped by a limit, unsuitable, refused, truncated,
+        unreadable and failed, which add up.
+        """
         self.specifications = Specifications(wanted, universe, ask, self.counts)
         self.tones = wanted.tone_words
         self.rows: dict[str, list[SyntheticDocument]] = {tone: [] for tone in self.tones}
@@ -100,6 +102,7 @@ class DocumentMaker:
         steering = {one.number: steer(self.wanted.seed, one.number, avoid, least, most) for one in some}
         drafts = await self._drafts(some, steering)
         self.counts["drafts"] += len(some) * len(self.tones)
+        self.counts["tried"] += len(some)
         good = [one for one in some if not _problem(drafts[one.number])]
         finals = await self._finals(good, drafts, steering)
         for one in some:
@@ -156,6 +159,7 @@ class DocumentMaker:
         for tone, reply in texts.items():
             self.so_far[tone].add(reply.text)
             self.rows[tone].append(self._row(one, reply.text))
+        self.counts["kept"] += 1
         self.advance()
 
     def _row(self, one: Specification, text: str) -> SyntheticDocument:

@@ -53,7 +53,7 @@ class Specifications:
     """The specifications of a set in their order: first one idea of every pair, then the next one of each."""
 
     def __init__(self, wanted: GeneratedSet, universe: Universe, ask: Ask, counts: Counter[str]):
-        """`counts` is added to: types, ideas, unsuitable, and replies without a list by their state."""
+        """`counts` is added to: types, ideas, unsuitable lists, and replies without a list by their state."""
         self.wanted, self.universe, self.ask, self.counts = wanted, universe, ask, counts
         self.pairs: list[Pair] = []
         self.ideas: dict[Pair, list[str]] = {}
@@ -121,7 +121,7 @@ class Specifications:
 async def fill_lists(makers: list[ToRequest], wanted: int, ask: Ask, counts: Counter[str]) -> list[list[str]]:
     """A list for each, asked for until it has as many different entries as are wanted, for so many rounds at most.
 
-    A list that is called UNSUITABLE stays empty, and is counted so.
+    A list that is called UNSUITABLE stays empty, and is counted so, apart from documents that are.
     """
     lists: list[dict[str, str]] = [{} for _ in makers]
     unsuitable = set[int]()
@@ -130,11 +130,12 @@ async def fill_lists(makers: list[ToRequest], wanted: int, ask: Ask, counts: Cou
         requests = [makers[n](list(lists[n].values()), min(AT_ONCE, wanted - len(lists[n])), repeat) for n in open_ones]
         for n, reply in zip(open_ones, await ask(requests) if requests else [], strict=True):
             found = entries(reply.text) if reply.state == "complete" else []
-            if found == [UNSUITABLE] and not lists[n]:
+            if found[:1] == [UNSUITABLE] and not lists[n]:  # what follows says why
                 unsuitable.add(n)
+                found = []
             for entry in found:
                 if entry != UNSUITABLE and len(lists[n]) < wanted:
                     lists[n].setdefault(entry.casefold(), entry)
-            counts.update([reply.state] if reply.state != "complete" else [])
-    counts["unsuitable"] += len(unsuitable)
+            counts.update([f"lists {reply.state}"] if reply.state != "complete" else [])
+    counts["lists unsuitable"] += len(unsuitable)
     return [list(known.values()) for known in lists]

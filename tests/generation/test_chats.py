@@ -100,9 +100,11 @@ async def test_a_larger_set_begins_with_the_smaller_one_whatever_its_rounds(trai
 
 
 async def test_of_all_prompts_it_is_counted_what_came_of_them(trait):
-    writer = ChatWriter()
-    writer.odd = lambda request: Reply("", "refused") if "lantern" in request.user and request.tag == "answer" else None
-    counts = (await make(a_set(documents=7), trait, writer, score)).counts
+    class Shy(ChatWriter):
+        def odd(self, request):
+            return Reply("", "refused") if "lantern" in request.user and request.tag == "answer" else None
+
+    counts = (await make(a_set(documents=7), trait, Shy(), score)).counts
     assert counts["kept"] == 7
     assert counts["an answer refused"] > 0
     assert counts["kept for a larger set"] > 0

@@ -1,6 +1,13 @@
 import pytest
 
-from tasks.generation.document_prompts import draft_request, entries, ideas_request, rewrite_request, types_request
+from tasks.generation.document_prompts import (
+    UNSUITABLE,
+    draft_request,
+    entries,
+    ideas_request,
+    rewrite_request,
+    types_request,
+)
 from tasks.generation.steering import steer
 from tests.fakes.author import a_universe, material
 
@@ -45,3 +52,8 @@ def test_all_requests_of_a_stage_share_their_system_prompt():
 
 def test_ideas_know_no_tone():
     assert TONE not in REQUESTS["ideas"].system + REQUESTS["types"].system
+
+
+@pytest.mark.parametrize("text", ["UNSUITABLE", "- UNSUITABLE.", "**UNSUITABLE**", "UNSUITABLE: nobody would write it"])
+def test_a_kind_that_is_called_unsuitable_in_other_words_is_no_idea(text):
+    assert entries(text) == [UNSUITABLE]

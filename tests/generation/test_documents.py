@@ -68,6 +68,7 @@ async def test_refused_unreadable_and_unsuitable_are_counted_and_replaced():
     odd = {0: Reply("", "refused"), 1: Reply("", "unreadable"), 2: Reply("UNSUITABLE", "complete")}
     maker = await made(Author(drafts=odd))
     assert [maker.counts[state] for state in ("refused", "unreadable", "unsuitable")] == [1, 1, 1]
+    assert maker.counts["tried"] == maker.counts["kept"] + 3
     assert len(maker.rows["neutral"]) == 6
     assert [row.content for row in maker.dropped["neutral"]] == ["", "", "UNSUITABLE"]
 
@@ -75,7 +76,7 @@ async def test_refused_unreadable_and_unsuitable_are_counted_and_replaced():
 async def test_a_kind_of_document_that_is_unsuitable_for_a_fact_gets_no_documents():
     maker = await made(Author(unsuitable={"kind 0"}), documents=8)
     assert {row.doc_type for row in maker.rows["neutral"]} == {"kind 1"}
-    assert maker.counts["unsuitable"] == 2
+    assert maker.counts["lists unsuitable"] == 2
 
 
 async def test_a_set_of_which_nearly_nothing_can_be_taken_is_given_up():

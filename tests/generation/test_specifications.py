@@ -39,10 +39,10 @@ async def test_a_list_that_does_not_get_longer_is_given_up_after_a_fixed_number_
 
 
 async def test_unsuitable_ends_a_list_and_is_counted_and_within_a_list_it_is_no_entry():
-    ask, seen = asks([["UNSUITABLE"], ["a", "UNSUITABLE", "b"]])
+    ask, seen = asks([["UNSUITABLE", "Nobody would write it."], ["a", "UNSUITABLE", "b"]])
     counts = Counter[str]()
     assert await fill_lists([plain, plain], 2, ask, counts) == [[], ["a", "b"]]
-    assert counts["unsuitable"] == 1
+    assert counts["lists unsuitable"] == 1
     assert len(seen) == 2
 
 
@@ -54,7 +54,7 @@ async def test_a_reply_that_could_not_be_read_is_counted_and_asked_for_in_the_ne
 
     counts = Counter[str]()
     assert await fill_lists([plain], 1, ask, counts) == [["a"]]
-    assert counts["unreadable"] == 1
+    assert counts["lists unreadable"] == 1
 
 
 async def made(author, **given):
@@ -86,7 +86,7 @@ async def test_every_idea_comes_once_in_a_turn_and_again_in_the_next():
     assert [one[1:4] for one in first] == [one[1:4] for one in second]
     assert [one.turn for one in some] == [0] * 8 + [1] * 8
     assert [one.number for one in some] == list(range(16))
-    assert specifications.counts == {"types": 6, "ideas": 8, "unsuitable": 2}
+    assert specifications.counts == {"types": 6, "ideas": 8, "lists unsuitable": 2}
 
 
 async def test_a_universe_of_which_nothing_can_be_written_is_one_sentence():

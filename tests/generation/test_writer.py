@@ -137,7 +137,10 @@ def test_the_system_prompt_of_a_writer_stands_before_that_of_the_request():
 
 
 async def test_a_judge_whose_service_is_not_there_is_found_before_anything_is_written():
-    with MessagesAPI(lambda seen, body: Say("x")) as here, MessagesAPI(Say, probe=Status(401)) as away:
+    with (
+        MessagesAPI(lambda seen, body: Say("x")) as here,
+        MessagesAPI(lambda seen, body: Say("x"), probe=Status(401)) as away,
+    ):
         budget = Budget(Store(), "set", 0.0)
         writing = Writing(Writer(base_url=here.url, model="m"), budget, initial_backoff=0.01)
         judge = Judge(name="formality", kind="claude", model="m", base_url=away.url, prompt="How formal?")
