@@ -161,7 +161,7 @@ def plan_questions(
 
 @app.command("list")
 def list_everything() -> None:
-    """Show the experiments, evals and document sets that there are, and the runs."""
+    """Show the experiments, evals, studies and document sets that there are, and the runs."""
     from flows.cli.listing import show_catalog
 
     show_catalog()

@@ -5,6 +5,7 @@ Tokens are estimated by letters; what the store holds is free, and not known her
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 from flows.cli.check import Costs, Row, in_words, problem_of, show_rows
@@ -59,7 +60,7 @@ def show_study_plan(study: Study) -> None:
         ]
     )
     judges = [judge for group in groups for judge in asked_judges(group.evals)]
-    problems = [problem_of(lambda judge=judge: check_key(judge)) for judge in judges]  # type: ignore[misc]
+    problems = [problem_of(partial(check_key, judge)) for judge in judges]
     for problem in filter(None, dict.fromkeys([*problems, problem_of(lambda: check_prices(study, wanted))])):
         console.print(f"Before it can run: {problem}", style="yellow")
 
