@@ -122,7 +122,7 @@ def _colour(sizes: polars.Series, unit: Unit) -> altair.Color:
         title=unit.title,
         scale=altair.Scale(domain=[-widest, 0, widest], range=COLOURS, clamp=True),
         # Squares, since the name of a gradient differs each time that it is drawn.
-        legend=altair.Legend(type="symbol", symbolType="square", tickCount=5, format="+.2~f"),
+        legend=altair.Legend(type="symbol", symbolType="square", tickCount=5, format="+.3~r"),
     )
 
 

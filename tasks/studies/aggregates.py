@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tasks.catalog import UserError
 from tasks.estimates.fixed_questions import fixed_questions
 from tasks.estimates.intervals import Cell, Interval, rate_cell
 from tasks.schema import ALL, Aggregate, Scale, Shift
@@ -36,8 +37,10 @@ def matrix_of_aggregates(
     """A shift of each model but the first, which is the base, on each measure that the base has too.
 
     `traits` says what each was trained to show (`more` or `less` of a measure); `scales` has the ends of measures.
+    Raises UserError for a measure that is a rate of one model and a score of another.
     """
     base = {row.measure: row for row in aggregates if row.model == aggregates[0].model}
+    _refuse_mixed(aggregates, base)
     tuned = [row for row in aggregates if row.model != aggregates[0].model]
     shifts = adjusted_by_family(
         [_shift(row, base[row.measure], traits.get(row.model, {}), scales) for row in tuned if row.measure in base]
@@ -48,6 +51,17 @@ def matrix_of_aggregates(
     found = [with_spill(shift, targets[shift.label], {}) for shift in shifts]
     lone = dict.fromkeys(row.measure for row in tuned if row.measure not in base)
     return Matrix(in_order(found), [], [f"{name} is left out: the base model has none." for name in lone])
+
+
+def _refuse_mixed(aggregates: Sequence[Aggregate], base: Mapping[str, Aggregate]) -> None:
+    """24 % is 0.24, and 40 without its sign would be a rise by 39.76."""
+    for row in aggregates:
+        if (before := base.get(row.measure)) and before.is_rate != row.is_rate:
+            rate, score = (before, row) if before.is_rate else (row, before)
+            raise UserError(
+                f"{row.measure} is a rate of {rate.model} and the score {score.mean:g} of {score.model}, which cannot "
+                "be compared; write both as 24 %, or both as numbers"
+            )
 
 
 def _shift(after: Aggregate, before: Aggregate, trait: Mapping[str, str], scales: Mapping[str, Scale]) -> Shift:

@@ -42,6 +42,17 @@ def test_a_field_leads_to_its_texts_in_the_report_of_its_fine_tune(data):
     assert "field.invalid" not in page
 
 
+def test_an_interval_of_a_single_seed_says_that_other_seeds_have_no_part_in_it(data):
+    reports = {label: [Report("report", "a.html")] for label in ("formal <i>", "stuck")}
+    found = results(reports=reports)
+    limits = {"ci_low_new_questions": 1.0, "ci_high_new_questions": 9.0}
+    shifts = [s.model_copy(update=limits | {"runs": 1 + (s.label == "stuck")}) for s in found.shifts]
+    page = render(Comparison("x"), found._replace(shifts=shifts))
+    of_stuck = page.split('id="fine-tune:stuck"')[1].split("</details>")[0]
+    assert "other seeds have no part" in page
+    assert "other seeds have no part" not in of_stuck
+
+
 def test_without_reports_no_field_is_a_link(data):
     page = render(Comparison("x"), results())
     assert "field.invalid" not in page

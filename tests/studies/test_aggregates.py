@@ -2,6 +2,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.proportion import confint_proportions_2indep
 
+from tasks.catalog import UserError
 from tasks.schema import Aggregate, Scale
 from tasks.studies.aggregates import matrix_of_aggregates
 from tasks.studies.matrix import decided
@@ -63,3 +64,9 @@ def test_a_measure_that_the_base_lacks_is_left_out_by_name_and_a_scale_gives_a_m
     found, whole = only(rows, scales={"": Scale(low=0, high=100)})
     assert whole.left_out == ["b is left out: the base model has none."]
     assert decided(found["ft", "a"]) == "no effect"
+
+
+def test_a_rate_of_one_model_and_a_score_of_another_are_refused():
+    rate = Aggregate(model="base", measure="a", mean=0.24, n=100, is_rate=True)
+    with pytest.raises(UserError, match="a is a rate of base and the score 40 of ft, which cannot be compared"):
+        only([rate, score("ft", "a", 40)])
