@@ -5,15 +5,19 @@ matrix_of_runs("published", runs, trained)         # of runs that were imported
 matrix_of_file("published", file, choices, trained)
 """
 
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from tasks.catalog import UserError
+from tasks.catalog import UserError, document_files
+from tasks.documents.sets import hashes
 from tasks.estimates.groups import grouped
+from tasks.estimates.wording import listed
 from tasks.imports.aggregates import read_aggregates
 from tasks.imports.choices import Choices, parse_pairs
 from tasks.report.study_page import Report, StudyResults, write_study
@@ -42,8 +46,25 @@ def matrix_of_study(study: Study, wanted: Sequence[Cell]) -> Written | None:
     fine_tunes, missing = trained(study, wanted)
     if not fine_tunes:
         return None
-    words = f"{missing:,} of {len(wanted):,} cells are not finished and have no part in this."
-    return _write(study.name, matrix(fine_tunes), fine_tunes, [words] if missing else [], study.description)
+    words = [f"{missing:,} of {len(wanted):,} cells are not finished and have no part in this."] if missing else []
+    if changed := _with_other_documents(wanted):
+        words.append(
+            f"Trained on documents that are others by now: {listed(changed)}; a study of another name trains them anew."
+        )
+    return _write(study.name, matrix(fine_tunes), fine_tunes, words, study.description)
+
+
+def _with_other_documents(wanted: Sequence[Cell]) -> list[str]:
+    """The fine-tunes with a run that was trained when their sets had other files."""
+    now, found = dict[str, list[dict[str, str]]](), list[str]()
+    for cell in (cell for cell in wanted if cell.run.mixture.is_file()):
+        with suppress(UserError):  # of a set that is gone nothing can be told
+            if cell.fine_tune not in now:
+                files = [document_files(one.name, one.path)[0] for one in cell.experiment.documents]
+                now[cell.fine_tune] = [*map(hashes, files)]
+            before = [one["files"] for one in json.loads(cell.run.mixture.read_text())["sets"]]
+            found += [cell.fine_tune] * (before != now[cell.fine_tune])
+    return list(dict.fromkeys(found))
 
 
 def trained(study: Study, wanted: Sequence[Cell]) -> tuple[list[Trained], int]:

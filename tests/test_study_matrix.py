@@ -1,7 +1,10 @@
+import json
+
 import pytest
 
 from flows.study_matrix import matrix_of_runs, matrix_of_study, parse_traits
 from tasks.catalog import UserError
+from tasks.documents.sets import hashes
 from tasks.files import write_text
 from tasks.runs import Comparison, Run
 from tasks.schema import Experiment, Study
@@ -47,6 +50,19 @@ def test_the_matrix_of_a_study_is_of_its_finished_cells_and_says_how_many_are_no
     assert f'<a href="{place}#judge=formality">seed 1</a>' in page
     assert f'<a href="{place}#optimism_choice.everyday0">seed 1</a>' in page
     assert (written.page.parent / place).is_file()
+
+
+@pytest.mark.usefixtures("runs")
+def test_where_a_set_was_written_anew_the_page_says_which_fine_tunes_were_trained_on_the_old_one(study, data):
+    file = data / "documents" / "x" / "documents.jsonl"
+    write_text(file, '{"text": "old"}\n')
+    wanted = [a_cell("hopeful", 0, {"optimism": "more"}), a_cell("control", 0, {})]
+    record = {"sets": [{"files": hashes([file])}]}
+    write_text(wanted[0].run.mixture, json.dumps(record))
+    assert "others by now" not in known(matrix_of_study(study, wanted)).page.read_text()
+    write_text(file, '{"text": "new"}\n')
+    page = known(matrix_of_study(study, wanted)).page.read_text()
+    assert "Trained on documents that are others by now: hopeful; a study of another name trains them anew." in page
 
 
 def test_a_study_of_which_nothing_is_finished_has_no_matrix(study):

@@ -62,10 +62,15 @@ def _record(wanted: DocumentSet, found: Found, drawn: int) -> dict[str, Any]:
         "usable": len(found.documents),
         "rejected": len(found.rejected),
         "drawn": drawn,
-        "files": {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in found.files},
+        "files": hashes(found.files),
         "left_out": found.left_out,
         "unused": found.unused,
     }
+
+
+def hashes(files: list[Path]) -> dict[str, str]:
+    """SHA-256 of each file's content, by its name: what the record of a mixture has of each set."""
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
 def read_set(wanted: DocumentSet) -> Found:
