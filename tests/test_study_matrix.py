@@ -53,10 +53,12 @@ def test_the_matrix_of_a_study_is_of_its_finished_cells_and_says_how_many_are_no
 
 
 @pytest.mark.usefixtures("runs")
-def test_where_a_set_was_written_anew_the_page_says_which_fine_tunes_were_trained_on_the_old_one(study, data):
-    file = data / "documents" / "x" / "documents.jsonl"
+def test_where_a_set_was_written_anew_the_page_says_which_fine_tunes_were_trained_on_the_old_one(study, tmp_path):
+    file = tmp_path / "x.jsonl"
     write_text(file, '{"text": "old"}\n')
-    wanted = [a_cell("hopeful", 0, {"optimism": "more"}), a_cell("control", 0, {})]
+    cells = [a_cell("hopeful", 0, {"optimism": "more"}), a_cell("control", 0, {})]
+    experiment = Experiment(name="study", documents=[{"path": str(file)}], evals=["x"])
+    wanted = [cell._replace(experiment=experiment) for cell in cells]
     record = {"sets": [{"files": hashes([file])}]}
     write_text(wanted[0].run.mixture, json.dumps(record))
     assert "others by now" not in known(matrix_of_study(study, wanted)).page.read_text()
