@@ -52,6 +52,14 @@ def test_the_plan_of_a_study_says_its_cells_what_is_asked_what_it_costs_and_what
     assert "ANTHROPIC_API_KEY" in text
 
 
+def test_a_set_and_a_base_model_that_are_not_there_are_told_before_the_study_meets_them(capsys, monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "x")
+    show_study_plan(a_study(fine_tunes=["nowhere"]))
+    assert "Before it can run: documents: no set 'nowhere'" in shown(capsys)
+    show_study_plan(a_study(base={"training": {"base_model": "missing"}}))
+    assert "Before it can run: training.base_model: no model folder 'missing'" in shown(capsys)
+
+
 def test_what_is_done_costs_nothing_more_and_its_pace_says_how_long_the_rest_takes(capsys):
     study = a_study()
     for minute, cell in enumerate(cells(study)[:3]):
