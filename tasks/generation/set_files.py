@@ -137,8 +137,12 @@ def record_of(name: str) -> dict[str, Any]:
 
 def refuse_to_write_over(wanted: GeneratedSet) -> None:
     """Raises UserError where files of documents stand in the set's place that did not come of a definition: they would
-    be read as part of it.
+    be read as part of it. And for a place in which nothing can be written.
     """
+    place = set_folder(wanted.name)
+    there = next(folder for folder in (place, *place.parents) if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise UserError(f"{there} is no folder that can be written to; make it one, or give the set another name")
     for folder in (version_folder(wanted, version) for version in wanted.versions):
         for file in split_folder(folder)[0] if folder.is_dir() else []:
             if file.name != DOCUMENTS or not (folder / REJECTED).is_file():

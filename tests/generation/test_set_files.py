@@ -127,6 +127,13 @@ def test_a_definition_of_which_nothing_could_be_kept_is_refused(given, said):
         a_set(**given)
 
 
+def test_a_place_that_is_no_folder_is_refused_before_anything_is_spent(folder):
+    folder.rmdir()
+    folder.write_text("mine")
+    with pytest.raises(UserError, match="lakes is no folder that can be written to; make it one, or give"):
+        refuse_to_write_over(a_set())
+
+
 @pytest.mark.parametrize("text", ["{", "[1]"])
 def test_a_record_that_is_none_is_named(folder, text):
     (folder / "set.json").write_text(text)
