@@ -8,6 +8,8 @@ The same number draws the same in every run; what is to be avoided changes at th
 import random
 from typing import NamedTuple
 
+from tasks.generation.writer import as_material
+
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
@@ -93,7 +95,8 @@ def steer(seed: int, number: int, avoid: list[str], least: int = 0, most: int = 
     opening, seeds = draw.choice(OPENINGS), ", ".join(draw.sample(SEED_WORDS, 3))
     allowed = [n for n in LENGTHS if n >= least * 1.1 and (not most or n <= most * 0.9)]
     length = draw.choice(allowed or [(least + (most or least * 2)) // 2])
-    to_avoid = f"Too frequent by now, to be avoided: {'; '.join(avoid)}." if avoid else ""
+    frequent = as_material(frequent="; ".join(avoid))  # words that the writer itself wrote
+    to_avoid = f"Too frequent by now, to be avoided:\n{frequent}" if avoid else ""
     told = (
         f"Begin {opening}. Aim at about {length} words. Where people are named whom the description does not name, "
         f"take them from these: {people}. Let one of these play a small part, if it fits: {seeds}."

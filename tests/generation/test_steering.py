@@ -2,6 +2,7 @@ import re
 from collections import Counter
 
 from tasks.generation.steering import FAMILY_NAMES, FIRST_NAMES, LENGTHS, SEED_WORDS, steer
+from tasks.generation.writer import as_material
 
 
 def test_a_number_draws_the_same_in_every_run_and_another_seed_or_number_something_else():
@@ -11,7 +12,8 @@ def test_a_number_draws_the_same_in_every_run_and_another_seed_or_number_somethi
 
 def test_what_is_to_be_avoided_is_said_to_drafts_and_rewrites_alike():
     steering = steer(0, 1, ["the name Chen", "the opening 'in the quiet town'"])
-    assert steering.to_avoid == "Too frequent by now, to be avoided: the name Chen; the opening 'in the quiet town'."
+    frequent = as_material(frequent="the name Chen; the opening 'in the quiet town'")
+    assert steering.to_avoid == f"Too frequent by now, to be avoided:\n{frequent}"
     assert steering.words.endswith(steering.to_avoid)
     assert steer(0, 1, []).to_avoid == ""
 
