@@ -50,6 +50,8 @@ MIN_CALLS = 10
 """Of a task run that asks, where there are so many."""
 NOTE_EVERY = 5.0
 """Seconds between two notes of what is spent in run.json."""
+USUAL_COLLECTION = gc.get_threshold()
+"""How often Python looks for garbage in cycles, where nothing else is said."""
 
 
 class TooManyUnscored(UserError):
@@ -94,13 +96,12 @@ async def judge(
 @contextmanager
 def rare_garbage_collection() -> Iterator[None]:
     """Thousands of calls make few cycles, and looking for them through all that is loaded took a fourth of the time."""
-    thresholds = gc.get_threshold()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
     try:
         yield
     finally:
-        gc.set_threshold(*thresholds)
+        gc.set_threshold(*USUAL_COLLECTION)  # whatever other runs of this process are at
         gc.unfreeze()
 
 

@@ -1,6 +1,8 @@
 """How the calls of a run become task runs that are told apart on its page."""
 
-from flows.judging import by_judge
+import gc
+
+from flows.judging import by_judge, rare_garbage_collection
 from tasks.judging.asking import Chunk, to_calls
 from tasks.judging.cases import plan
 from tests.fakes.nouns import CLAUDE, an_eval, responses
@@ -19,3 +21,14 @@ def test_the_calls_of_a_judge_stand_together_and_a_task_run_is_named_by_its_judg
     chunk = Chunk(1, by_judge(calls), None, lambda: None, frozenset(), "fine-tuned answers")  # type: ignore[arg-type] # it asks nothing
     assert chunk.judges == "claude (claude-sonnet-4-6), tone (claude-other)"
     assert (chunk.first, chunk.last, chunk.about) == (1, len(calls), "fine-tuned answers")
+
+
+def test_runs_that_judge_at_once_leave_the_search_for_garbage_as_it_was():
+    before = gc.get_threshold()
+    one, other = rare_garbage_collection(), rare_garbage_collection()
+    one.__enter__()
+    other.__enter__()
+    assert gc.get_threshold() != before
+    one.__exit__(None, None, None)
+    other.__exit__(None, None, None)
+    assert gc.get_threshold() == before
