@@ -21,7 +21,7 @@ from flows.console import console
 from flows.generate import write_missing_sets
 from flows.judging import MAX_CHUNKS, FanOut, judge_what_is_missing, probe_judges, refuse_too_many_unscored, report
 from flows.origin import default_run_name, now, origin
-from flows.preflight import Responses, preflight, responses_to_import, warnings_of
+from flows.preflight import Responses, outdated_sets, preflight, responses_to_import, warnings_of
 from flows.suspending import BatchesOpen, suspended_while_batches_are_open
 from flows.turns import NO_TURNS, Turns
 from tasks.catalog import UserError
@@ -172,6 +172,8 @@ async def read_documents(work: Work) -> None:
     """
     if work.experiment.documents and not work.run.documents.is_file():
         await write_missing_sets(work.experiment)
+        for words in outdated_sets(work.experiment):
+            warn(get_run_logger(), f"Before the training: {words}")
         await asyncio.to_thread(documents_task, work.run.folder, work.experiment, work.seed)
 
 

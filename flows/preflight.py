@@ -13,7 +13,15 @@ from tasks.engines import get_engine
 from tasks.engines.engine import Engine, check_questions
 from tasks.engines.schedule import check_warmup
 from tasks.engines.served import retirement
-from tasks.generation.set_files import DEFINITION, is_written, load_set, refuse_to_write_over, set_folder, universe_of
+from tasks.generation.set_files import (
+    DEFINITION,
+    is_made,
+    is_written,
+    load_set,
+    refuse_to_write_over,
+    set_folder,
+    universe_of,
+)
 from tasks.generation.traits import Trait, to_trait
 from tasks.generation.writer import check_writer
 from tasks.imports.responses import read_responses
@@ -198,12 +206,26 @@ def unwritten_sets(experiment: Experiment) -> list[GeneratedSet]:
 
     Raises UserError for one that wants to be looked at first.
     """
-    named = dict.fromkeys(documents.name.partition("/")[0] for documents in experiment.documents)
-    wanted = [load_set(name) for name in named if (set_folder(name) / DEFINITION).is_file()]
-    missing = [one for one in wanted if not is_written(one)]
+    missing = [one for one in _generated_sets(experiment) if not is_written(one)]
     if to_read := next((one for one in missing if one.preview), None):
         raise UserError(
             f"documents: {to_read.name} is not written yet, and wants a look at its first documents: write it with "
             f"`spillover generate {to_read.name}`, or put preview: false into its set.yaml"
         )
     return missing
+
+
+def outdated_sets(experiment: Experiment) -> list[str]:
+    """What is told of those of its documents that an earlier definition wrote than their set.yaml holds now."""
+    return [
+        f"the set {one.name} was written by an earlier definition than its set.yaml holds now; `spillover generate "
+        f"{one.name}` writes it as it is defined"
+        for one in _generated_sets(experiment)
+        if is_written(one) and not is_made(one)
+    ]
+
+
+def _generated_sets(experiment: Experiment) -> list[GeneratedSet]:
+    """Those of its documents that have a definition, by name or as the set of one of their tones."""
+    named = dict.fromkeys(documents.name.partition("/")[0] for documents in experiment.documents)
+    return [load_set(name) for name in named if (set_folder(name) / DEFINITION).is_file()]

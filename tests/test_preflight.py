@@ -6,6 +6,7 @@ from flows import preflight
 from flows.preflight import (
     check_before_start,
     check_engine,
+    outdated_sets,
     refuse_unknown_prices,
     responses_to_import,
     warnings_of,
@@ -13,8 +14,10 @@ from flows.preflight import (
 from tasks.catalog import UserError, data_folder
 from tasks.definitions import load_evals, load_experiment
 from tasks.engines import get_engine, served
+from tasks.generation.set_files import keep_set
 from tasks.runs import Run
-from tasks.schema import Experiment, Judge, Training
+from tasks.schema import DocumentSet, Experiment, Judge, SyntheticDocument, Training
+from tests.fakes.author import a_set
 from tests.fakes.tinker_lineup import serving
 from tests.fakes.trainings import STANDIN
 
@@ -177,3 +180,18 @@ def test_a_source_of_warnings_that_cannot_be_read_is_a_warning_itself(monkeypatc
     engine = get_engine(load_experiment("standin").training)
     monkeypatch.setattr(engine, "warnings", damaged)
     assert warnings_of(engine) == ["the list of models is damaged; mend it"]
+
+
+def test_a_set_whose_definition_was_changed_since_it_was_written_is_told(data):
+    (data / "documents").unlink()
+    text = SyntheticDocument(
+        content="c", doc_idea="i", doc_type="t", fact="f", universe_context_id="lakes", is_true=True
+    )
+    keep_set(a_set(documents=1), {"neutral": [text]}, {"neutral": []}, {"counts": {}})
+    experiment = Experiment(name="e", documents=[DocumentSet(name="lakes")], evals=["factory_farming"])
+    assert outdated_sets(experiment) == []
+    definition = data / "documents" / "lakes" / "set.yaml"
+    definition.write_text(definition.read_text() + "seed: 7\n")
+    (words,) = outdated_sets(experiment)
+    assert words.startswith("the set lakes was written by an earlier definition")
+    assert "spillover generate lakes" in words

@@ -14,6 +14,7 @@ from flows.preflight import (
     check_engine,
     check_set,
     engine_of,
+    outdated_sets,
     refuse_choices_of_no_model,
     refuse_unknown_prices,
     unwritten_sets,
@@ -85,6 +86,7 @@ def show_plan(experiment: Experiment) -> None:
         unwritten = unwritten_sets(experiment)
         with as_if_written(experiment, unwritten) as known:
             rows, costs = _of_models(known, evals, engine, is_ready=not unready)
+        warnings = [*warnings, *outdated_sets(experiment)]
         rows = [(f"set {wanted.name}", _to_be_written(wanted)) for wanted in unwritten] + rows
         costs = writing_costs(unwritten) + costs
     judge_rows, judge_costs = _of_judges(experiment, evals, n_samples)
