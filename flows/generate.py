@@ -7,8 +7,8 @@ it has, and of a changed one only what follows the change is asked for.
 """
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Literal
 
 from prefect import flow
@@ -59,7 +59,7 @@ async def generate(definition: GeneratedSet, until: Upto = "set") -> str:
     """
     check_set(definition)
     budget = budget_of(definition)
-    async with exclusive(f"writing {definition.name}", console.print):
+    async with while_no_other_is_written(definition):
         if is_made(definition):
             await asyncio.to_thread(write_sheets, definition)
             return str(set_folder(definition.name))
@@ -74,6 +74,14 @@ async def generate(definition: GeneratedSet, until: Upto = "set") -> str:
         return await make_and_keep(definition, budget)
 
 
+@asynccontextmanager
+async def while_no_other_is_written(wanted: GeneratedSet) -> AsyncIterator[None]:
+    """While nobody else writes this set, nor another of the same ideas or prompts, which would be paid for twice."""
+    shared = "prompts of chats" if wanted.trait else f"ideas of {universe_of(wanted).id}"
+    async with exclusive(f"writing {wanted.name}", console.print), exclusive(f"writing {shared}", console.print):
+        yield
+
+
 def budget_of(wanted: GeneratedSet) -> Budget:
     """Of all that was ever spent on the set of this name."""
     identity = content_key(generated_set=wanted.name)
@@ -85,7 +93,7 @@ async def write_missing_sets(experiment: Experiment) -> None:
     for wanted in unwritten_sets(experiment):
         check_set(wanted)
         console.print(f"documents: {wanted.name} is not written yet, and is written now")
-        async with exclusive(f"writing {wanted.name}", console.print):
+        async with while_no_other_is_written(wanted):
             await make_and_keep(wanted, budget_of(wanted))
 
 

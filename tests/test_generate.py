@@ -1,5 +1,6 @@
 """Sets that are generated: the whole flow, against a writer behind the Messages API on a bad day."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -68,6 +69,16 @@ async def test_a_set_in_two_tones_is_kept_with_its_record_and_grows_without_bein
     found = read_set(DocumentSet(name="lakes/ironic"))
     assert (len(found.documents), found.rejected, found.left_out) == (30, [], [])
     assert lint(found.documents, found.rejected) == []
+
+
+@pytest.mark.usefixtures("prefect_server")
+async def test_two_sets_of_one_universe_that_are_written_at_once_pay_for_nothing_twice():
+    with MessagesAPI(OverHTTP(is_bad=False)) as api:
+        one = lakes(api.url, documents=6)
+        other = one.model_copy(update={"name": "ponds"})
+        await asyncio.gather(generate(one), generate(other))
+    assert set(Counter(json.dumps(body) for body in api.requests).values()) == {1}
+    assert rows(one) == rows(other)
 
 
 @pytest.mark.usefixtures("prefect_server")
