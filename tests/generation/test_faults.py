@@ -10,9 +10,9 @@ def test_a_text_within_all_limits_has_no_fault():
 
 
 def test_a_text_has_faults_of_its_own():
-    limits = SetLimits(min_words=9, max_words=2, banned=["cage"])
-    assert own_faults("Cages, cages and </content>", limits) == [
-        "4 words, fewer than 9",
+    text = "Cages, cages and </content>"
+    assert own_faults(text, SetLimits(min_words=9)) == ["4 words, fewer than 9", "a tag: </content>"]
+    assert own_faults(text, SetLimits(max_words=2, banned=["cage"])) == [
         "4 words, more than 2",
         "a banned word: cages",
         "a tag: </content>",
