@@ -25,6 +25,8 @@ from tasks.paid.store import Store, metadata, spending
 
 LEASE = 300.0
 """Seconds for which a reservation counts that nobody renews: its process may be on a machine that cannot be asked."""
+CLOCK_SET = 60.0
+"""Seconds by which the clock may have been set, which moves when a process is said to have begun."""
 LOOK_AGAIN = 0.5
 """Seconds between two looks at whether other runs have freed something."""
 
@@ -45,6 +47,8 @@ class SharedBudget(Budget):
     def __init__(self, store: Store, run: str, account: str, cap: float = 0.0, resume: str = ""):
         super().__init__(store, run, cap, resume)
         self.account, self._turn = account, asyncio.Lock()
+        self._held: dict[object, float] = {}
+        """US dollars, by reservation: a change that a locked database has done anew counts once. The writer's alone."""
 
     async def join(self) -> None:
         """Has what the run spends count among the account's; to be called before anything is spent."""
@@ -69,34 +73,27 @@ class SharedBudget(Budget):
         if not self.cap:
             yield
             return
-        if is_owed:
-            await self.store.change(partial(self._add, most or 0.0))
-        else:
-            await self._wait_and_reserve(most or 0.0)
+        mine, usd = object(), most or 0.0
         renewing = asyncio.create_task(self._renew())
         try:
+            if is_owed:
+                await self.store.change(partial(self._hold, mine, usd))
+            else:
+                await self._wait_until_reserved(mine, usd)
             yield
         finally:
             renewing.cancel()
-            await self.store.change(partial(self._add, -(most or 0.0)))
+            await self.store.change(partial(self._release, mine))  # after what a cancelled call still has in turn
 
-    async def _wait_and_reserve(self, usd: float) -> None:
+    async def _wait_until_reserved(self, mine: object, usd: float) -> None:
+        reserve = partial(self._reserve, mine, usd)
         async with self._turn:
-            while not await self._is_reserved(usd):  # noqa: ASYNC110 - other processes free it, and no event tells
+            while not await self.store.change(reserve):  # noqa: ASYNC110 - other processes free it, and no event tells
                 await asyncio.sleep(LOOK_AGAIN)
 
-    async def _is_reserved(self, usd: float) -> bool:
-        asked = asyncio.create_task(self.store.change(partial(self._reserve, usd)))
-        try:
-            return await asyncio.shield(asked)
-        except asyncio.CancelledError:
-            if await asked:
-                await self.store.change(partial(self._add, -usd))
-            raise
-
-    def _reserve(self, usd: float, connection: Connection) -> bool:
+    def _reserve(self, mine: object, usd: float, connection: Connection) -> bool:
         """Whether it is reserved by now; raises where waiting would not help."""
-        self._write_down(connection)  # first: from a write on, SQLite lets nobody else write
+        self._release(mine, connection)  # first: from a write on, SQLite lets nobody else write
         spent, reserved = spent_by(connection, self.account), reserved_by(connection, self.account)
         if spent is None:
             raise CostUnknown(
@@ -104,22 +101,25 @@ class SharedBudget(Budget):
                 "for want of a price or of a count of tokens; nothing is lost: without a limit nothing is asked again"
             )
         if spent + reserved + usd <= self.cap:
-            self._add(usd, connection)
+            self._hold(mine, usd, connection)
             return True
         if reserved <= 1e-9:
             raise self._is_spent(spent, usd)
         return False
 
-    def _add(self, usd: float, connection: Connection) -> None:
-        """In the writer's thread alone, so that no two of these meet."""
-        self._reserved = max(0.0, self._reserved + usd)
+    def _hold(self, mine: object, usd: float, connection: Connection) -> None:
+        self._held[mine] = usd
+        self._write_down(connection)
+
+    def _release(self, mine: object, connection: Connection) -> None:
+        self._held.pop(mine, None)
         self._write_down(connection)
 
     def _write_down(self, connection: Connection) -> None:
         """Its row says what it has reserved, by whom, and until when."""
         if connection.dialect.name == "postgresql":
             connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(self.account))))
-        values = {"usd": self._reserved, "holder": _this_process(), "until": time.time() + LEASE}
+        values = {"usd": sum(self._held.values()), "holder": _this_process(), "until": time.time() + LEASE}
         mine = update(reservations).where(reservations.c.run == self.run).values(account=self.account, **values)
         if not connection.execute(mine).rowcount:
             connection.execute(insert(reservations).values(run=self.run, account=self.account, **values))
@@ -147,14 +147,21 @@ def reserved_by(connection: Connection, account: str) -> float:
 
 
 def _this_process() -> str:
-    return f"{socket.gethostname()} {os.getpid()} {psutil.Process().create_time():.2f}"
+    return f"{_machine()} {os.getpid()} {psutil.Process().create_time():.2f}"
+
+
+def _machine() -> str:
+    """Where a number means one process: containers that share their host's name have numbers of their own."""
+    with suppress(OSError):
+        return f"{socket.gethostname()}/{os.readlink('/proc/self/ns/pid')}"
+    return socket.gethostname()
 
 
 def _is_gone(holder: str) -> bool:
     """Whether it was a process of this machine and has ended; of another machine only its lease tells."""
-    host, pid, began = holder.rsplit(" ", 2)
-    if host != socket.gethostname():
+    machine, pid, began = holder.rsplit(" ", 2)
+    if machine != _machine():
         return False
     with suppress(psutil.NoSuchProcess):
-        return f"{psutil.Process(int(pid)).create_time():.2f}" != began
+        return abs(psutil.Process(int(pid)).create_time() - float(began)) > CLOCK_SET
     return True

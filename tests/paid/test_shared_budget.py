@@ -1,6 +1,9 @@
 import asyncio
+import sqlite3
 import subprocess
 import sys
+import threading
+from contextlib import asynccontextmanager, closing
 
 import pytest
 
@@ -110,6 +113,54 @@ async def test_a_lease_of_another_machine_counts_until_it_runs_out(monkeypatch):
             assert reserved_by(connection, "study") == 0
 
 
+async def test_a_container_that_shares_its_hosts_name_is_not_looked_for_among_this_ones_processes():
+    process = start("import os\nos.readlink = lambda *_, **__: 'pid:[1]'\n" + HOLD)
+    assert process.stdout
+    assert process.stdout.readline() == "holds\n"
+    process.kill()
+    process.communicate()
+    budget = await a_budget("one")
+    with budget.store.engine.begin() as connection:
+        assert reserved_by(connection, "study") == pytest.approx(0.9), "until its lease runs out"
+
+
+async def test_a_clock_that_was_set_makes_no_living_process_a_gone_one(monkeypatch):
+    budget, this_process = await a_budget("one"), shared_budget._this_process()
+    machine, pid, began = this_process.rsplit(" ", 2)
+    monkeypatch.setattr(shared_budget, "_this_process", lambda: f"{machine} {pid} {float(began) - 5:.2f}")
+    async with budget.reserve(0.8):
+        with budget.store.engine.begin() as connection:
+            assert reserved_by(connection, "study") == pytest.approx(0.8)
+
+
+async def test_what_waits_for_a_locked_database_is_set_aside_once_and_freed_once(monkeypatch):
+    monkeypatch.setattr("tasks.paid.database.BUSY_SECONDS", 0)
+    budget, is_locked = await a_budget("one"), threading.Event()
+    budget.store.warn = lambda _: is_locked.set()
+    async with budget.reserve(0.3):
+        async with until_tried_again(budget.store, is_locked):
+            held = asyncio.create_task(pay_slowly(budget, is_owed=True))
+        assert await reserved_in_the_end(budget) == pytest.approx(0.7)
+        async with until_tried_again(budget.store, is_locked):
+            held.cancel()
+        await asyncio.gather(held, return_exceptions=True)
+        assert await reserved_in_the_end(budget) == pytest.approx(0.3)
+
+
+@asynccontextmanager
+async def until_tried_again(store, is_locked):
+    """Has another program hold the database until the writer has met that."""
+    is_locked.clear()
+    with closing(sqlite3.connect(store.engine.url.database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        assert await asyncio.to_thread(is_locked.wait, 30)
+
+
+async def reserved_in_the_end(budget):
+    return await budget.store.change(lambda connection: reserved_by(connection, "study"))
+
+
 async def test_what_any_run_of_the_account_spent_counts_and_the_error_names_the_command_that_goes_on():
     first, second = await a_budget("first"), await a_budget("second")
     await pay(first, 0.7, 0.7)
@@ -137,8 +188,8 @@ async def test_a_call_that_is_cancelled_while_it_waits_or_holds_leaves_nothing_r
         assert reserved_by(connection, "study") == 0
 
 
-async def pay_slowly(budget):
-    async with budget.reserve(0.4):
+async def pay_slowly(budget, is_owed=False):
+    async with budget.reserve(0.4, is_owed):
         await asyncio.sleep(60)
 
 
