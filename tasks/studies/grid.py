@@ -103,8 +103,8 @@ def state_of(cell: Cell, started: Collection[str] = (), failed: Mapping[str, str
         state = "done"
     elif cell.run_name in problems:
         state = "failed"
-    elif cell.run_name in started and run.definition.is_file():
-        state = "running"
+    elif cell.run_name in started and (run.documents.is_file() or run.finetuned.is_file()):
+        state = "running"  # until its documents are read it waits for its turn to train
     return CellState(
         *(cell.fine_tune, cell.dose, cell.seed, cell.run_name, state),
         stage=run.stage() if run.definition.is_file() else "",

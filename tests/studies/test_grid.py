@@ -67,7 +67,9 @@ def test_the_state_of_a_cell_is_what_its_run_says_and_what_its_study_knows(data)
     assert (state_of(cell).state, state_of(cell, [cell.run_name]).state) == ("waiting", "waiting")
     assert state_of(cell, failed={cell.run_name: "no disk"})[4:7] == ("failed", "", "no disk")
     write_text(run.definition, "name: s\n")
-    assert state_of(cell, [cell.run_name])[4:6] == ("running", "begun")
+    assert state_of(cell, [cell.run_name])[4:6] == ("waiting", "begun"), "for its turn to train"
+    write_text(run.documents, "{}\n")
+    assert state_of(cell, [cell.run_name])[4:6] == ("running", "documents read")
     run.note(spent={"usd": 1.5}, started="2026-01-01T10:00:00+00:00")
     write_text(run.report, "<html>")
     assert not is_finished(cell), "too much was without a score: it is not over"
