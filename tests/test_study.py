@@ -138,7 +138,7 @@ async def test_the_grid_of_a_study_that_is_ended_says_when_it_was_written_and_th
     study = so_far()
 
     async def run(cell):
-        write_text(cell.run.definition, "name: s\n")
+        write_text(cell.run.documents, "{}\n")
         await asyncio.sleep(60)
 
     async def whole():
