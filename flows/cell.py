@@ -3,8 +3,8 @@
 await run_cell(cell.experiment, cell.seed, cell.run_name, Sharing(account="5f0c...", max_cost_usd=20))
 """
 
-import math
 from contextvars import ContextVar
+from functools import partial
 
 from prefect import flow
 from prefect.concurrency.asyncio import concurrency
@@ -53,7 +53,7 @@ async def run_cell(experiment: Experiment, seed: int, run: str, sharing: Sharing
         run: Name of the run's folder; a name that exists is resumed.
         sharing: What it has in common with the other cells.
     """
-    in_flight = math.ceil(experiment.judging.in_flight / CELLS_AT_JUDGES)
+    in_flight = in_flight_of_cell(experiment.judging.in_flight)
     experiment = experiment.model_copy(
         update={"judging": experiment.judging.model_copy(update={"in_flight": in_flight})}
     )
@@ -68,6 +68,11 @@ async def run_cell(experiment: Experiment, seed: int, run: str, sharing: Sharing
         return await start_or_resume(work, engine, ([], []))
 
 
+def in_flight_of_cell(in_flight: int) -> int:
+    """Judge calls of one cell, so that those of CELLS_AT_JUDGES are no more than so many."""
+    return max(1, in_flight // CELLS_AT_JUDGES)
+
+
 def training_limit(pool: str) -> str:
     """Prefect's global concurrency limit of the trainings on a pool."""
     return f"spillover-training-{pool}"
@@ -79,6 +84,10 @@ def judging_limit(pool: str) -> str:
 
 
 def turns_on_pool(pool: str, in_flight: int) -> Turns:
-    """One place of all trainings', and at the judges as many as the cell has calls in flight: each asked for once."""
-    at_judges = concurrency(judging_limit(pool), occupy=in_flight, strict=True)
-    return Turns(concurrency(training_limit(pool), strict=True), at_judges)
+    """One place of all trainings', and at the judges as many as the cell has calls in flight: each asked for once.
+
+    Who has its turn keeps it where the server was away for so long that the place was given to another: work that is
+    paid is not broken off.
+    """
+    mine = partial(concurrency, strict=True, raise_on_lease_renewal_failure=False)
+    return Turns(mine(training_limit(pool)), mine(judging_limit(pool), occupy=in_flight))

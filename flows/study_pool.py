@@ -4,6 +4,7 @@ run = await on_pool("gpus", sharing, trainings=2, in_flight=50)
 state = await run(cell)
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, cast
@@ -15,11 +16,10 @@ from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.deployments import arun_deployment
 from prefect.exceptions import ObjectNotFound
-from prefect.flow_runs import wait_for_flow_run
 from prefect.runtime import flow_run
 from prefect.types.entrypoint import EntrypointType
 
-from flows.cell import Sharing, judging_limit, run_cell, training_limit
+from flows.cell import Sharing, in_flight_of_cell, judging_limit, run_cell, training_limit
 from tasks.catalog import UserError
 from tasks.studies.definition import Cell
 
@@ -35,8 +35,8 @@ async def on_pool(
     A limit that is there is left as it is, unless `is_set` says that the study names the number of trainings.
     """
     deployment = await _deployment(pool)
-    await _limit(training_limit(pool), trainings, is_set)
-    await _limit(judging_limit(pool), in_flight, False)
+    await _limit(training_limit(pool), trainings, 1, is_set)
+    await _limit(judging_limit(pool), in_flight, in_flight_of_cell(in_flight))
     return partial(_run, deployment, sharing)
 
 
@@ -45,7 +45,7 @@ async def _run(deployment: UUID, sharing: Sharing, cell: Cell) -> State:
     mine = f"{sharing.account[:8]}/{cell.run_name}"
     found: FlowRun
     if going_on := await _going_on(mine):
-        found = await wait_for_flow_run(going_on, poll_interval=int(POLL_EVERY))
+        found = await _once_ended(going_on)
     else:
         given: dict[str, Any] = {"seed": cell.seed, "run": cell.run_name}
         given |= {"experiment": cell.experiment.model_dump(mode="json"), "sharing": sharing.model_dump(mode="json")}
@@ -59,6 +59,16 @@ async def _going_on(tag: str) -> UUID | None:
     async with get_client() as client:
         runs = await client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate({"tags": {"all_": [tag]}}))
     return next((run.id for run in runs if not (run.state and run.state.is_final())), None)
+
+
+async def _once_ended(cell: UUID) -> FlowRun:
+    """The flow run, however long it takes: Prefect's own wait gives up after three hours."""
+    async with get_client() as client:
+        while True:
+            found = await client.read_flow_run(cell)
+            if found.state and found.state.is_final():
+                return found
+            await asyncio.sleep(POLL_EVERY)
 
 
 async def _deployment(pool: str) -> UUID:
@@ -80,12 +90,18 @@ async def _deployment(pool: str) -> UUID:
     return await made.aapply()
 
 
-async def _limit(name: str, most: int, is_set: bool) -> None:
+async def _limit(name: str, most: int, of_cell: int, is_set: bool = False) -> None:
+    """Raises UserError for one under which no cell would ever have its turn: it takes `of_cell` places at once."""
     async with get_client() as client:
         try:
-            await client.read_global_concurrency_limit_by_name(name)
+            found = (await client.read_global_concurrency_limit_by_name(name)).limit
         except ObjectNotFound:
             await client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=most))
             return
         if is_set:
             await client.update_global_concurrency_limit(name, GlobalConcurrencyLimitUpdate(limit=most))
+        elif found < of_cell:
+            raise UserError(
+                f"Prefect's concurrency limit {name!r} is {found}, and a cell takes {of_cell} of it at once; raise it "
+                f"with `prefect gcl update {name} --limit {most}`"
+            )
