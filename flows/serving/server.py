@@ -40,8 +40,10 @@ RECORDING = {
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "500",
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": "100",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
 }
-"""Without these a burst of task runs is left Running for ever in the database."""
+"""Without these a burst of task runs is left Running for ever in the database, and a server that is started again never
+frees the places in a limit that were taken before."""
 
 
 def client_settings(api_url: str) -> dict[str, str]:

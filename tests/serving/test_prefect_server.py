@@ -243,6 +243,19 @@ def test_a_port_that_is_taken_is_said_in_one_sentence(address):
     assert "Traceback" not in done.stderr
 
 
+def test_a_place_in_a_limit_that_was_taken_before_a_restart_is_kept_and_freed_after_it(tmp_path):
+    port, home, names = free_port(), str(tmp_path / "home"), {"names": ["one-at-a-time"]}
+    api = httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v2/concurrency_limits", timeout=60)
+    with guarded(port, PREFECT_HOME=home):
+        made(api, "/", {"name": "one-at-a-time", "limit": 1})
+        lease = made(api, "/increment-with-lease", {"slots": 1, **names})["lease_id"]
+    with guarded(port, PREFECT_HOME=home):
+        assert api.post(f"/leases/{lease}/renew", json={}).status_code == 204
+        assert api.get("/one-at-a-time").json()["active_slots"] == 1
+        api.post("/decrement-with-lease", json={"lease_id": lease}).raise_for_status()
+        assert api.get("/one-at-a-time").json()["active_slots"] == 0
+
+
 def test_a_teams_server_has_its_names_and_a_login(data, tmp_path):
     port = free_port()
     home, ui = tmp_path / "home", "https://prefect.lab.example"
