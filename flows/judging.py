@@ -13,7 +13,9 @@ import shlex
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from contextvars import ContextVar
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import get_client
@@ -52,6 +54,9 @@ NOTE_EVERY = 5.0
 """Seconds between two notes of what is spent in run.json."""
 USUAL_COLLECTION = gc.get_threshold()
 """How often Python looks for garbage in cycles, where nothing else is said."""
+
+part_of: ContextVar[str] = ContextVar("part_of", default="")
+"""The flow run in whose process others go on, as the cells of a study: who cancels it cancels these."""
 
 
 class TooManyUnscored(UserError):
@@ -284,16 +289,19 @@ class FanOut:
 
 
 def cancellation() -> Callable[[], Awaitable[bool]]:
-    """Tells whether the flow run that goes on now was cancelled in Prefect; not where its server does not say."""
-    here = flow_run.id
+    """Tells whether the flow run that goes on now, or the one that it is part of, was cancelled in Prefect.
+
+    Not where its server does not say.
+    """
+    concerned = [UUID(run) for run in (flow_run.id, part_of.get()) if run]
 
     async def is_cancelled() -> bool:
         try:
             async with get_client() as client:
-                state = (await client.read_flow_run(here)).state if here else None
+                states = [(await client.read_flow_run(run)).state for run in concerned]
         except (httpx.HTTPError, PrefectException):
             return False
-        return bool(state and (state.is_cancelling() or state.is_cancelled()))
+        return any(state.is_cancelling() or state.is_cancelled() for state in states if state)
 
     return is_cancelled
 

@@ -24,6 +24,7 @@ from prefect.runtime import flow_run
 from flows.addresses import reports_address
 from flows.artifacts import show_markdown
 from flows.cell import CELLS_AT_JUDGES, Sharing, run_cell, stores, turns
+from flows.judging import part_of
 from flows.preflight import asked_judges, check_before_start, engine_of, engines, refuse_unknown_prices
 from flows.study_matrix import matrix_of_study
 from flows.study_pool import on_pool
@@ -140,6 +141,7 @@ async def _runner(study: Study, wanted: list[Cell], sharing: Sharing) -> AsyncIt
         return
     for cell in {cell.experiment.model_dump_json(): cell for cell in wanted}.values():
         await check_before_start(cell.experiment, cell.run_name, cell.seed)
+    part_of.set(flow_run.id or "")
     turns.set(Turns(asyncio.Semaphore(at_once), asyncio.Semaphore(CELLS_AT_JUDGES)))
     async with AsyncExitStack() as stack:
         store = Store()

@@ -2,7 +2,11 @@
 
 import gc
 
-from flows.judging import by_judge, rare_garbage_collection
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.states import Cancelling, Running
+
+from flows.judging import by_judge, cancellation, part_of, rare_garbage_collection
 from tasks.judging.asking import Chunk, to_calls
 from tasks.judging.cases import plan
 from tests.fakes.nouns import CLAUDE, an_eval, responses
@@ -32,3 +36,16 @@ def test_runs_that_judge_at_once_leave_the_search_for_garbage_as_it_was():
     one.__exit__(None, None, None)
     other.__exit__(None, None, None)
     assert gc.get_threshold() == before
+
+
+async def test_who_cancels_a_study_cancels_what_its_cells_wait_for(prefect_server):
+    @flow
+    async def cell():
+        return await cancellation()()
+
+    async with get_client() as client:
+        study = await client.create_flow_run(cell, state=Running())
+        part_of.set(str(study.id))
+        assert not await cell()
+        await client.set_flow_run_state(study.id, Cancelling(), force=True)
+        assert await cell()
