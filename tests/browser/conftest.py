@@ -1,5 +1,15 @@
-"""For how long a page is waited for: a machine that is slow is no fault of the page."""
+"""Debian's Chromium (tests/install_packages.sh), one for all tests of a module."""
 
-from playwright.sync_api import expect
+import shutil
 
-expect.set_options(timeout=120_000)
+import pytest
+from playwright.sync_api import sync_playwright
+
+
+@pytest.fixture(scope="module")
+def browser():
+    assert shutil.which("chromium"), "run tests/install_packages.sh first"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -4,13 +4,12 @@ Prefect has two user interfaces: the one that `spillover serve` leads to, and th
 """
 
 import json
-import shutil
 from itertools import product
 from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.serving.deployments import ON_NEW_DOCUMENTS, ZOO, deployments
@@ -94,14 +93,10 @@ def api(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def page():
-    assert shutil.which("chromium"), "run tests/install_packages.sh first"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1400, "height": 1200})
-        page.set_default_timeout(120_000)
-        yield page
-        browser.close()
+def page(browser):
+    page = browser.new_page(viewport={"width": 1400, "height": 1200})
+    page.set_default_timeout(120_000)
+    return page
 
 
 @pytest.mark.parametrize(

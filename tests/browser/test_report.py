@@ -1,12 +1,11 @@
 """The report as a reader has it: opened from disk in Debian's Chromium (tests/install_packages.sh)."""
 
 import re
-import shutil
 from io import BytesIO
 
 import pytest
 from PIL import Image, ImageStat
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from flows.experiment import run_experiment
 from flows.report_again import report_again
@@ -24,15 +23,6 @@ from tests.fakes.nouns import LEXICON, an_eval, write_answers
 pytestmark = pytest.mark.integration
 PHONE = {"width": 390, "height": 844}
 PLANTED = '<script>window.caught = 1</script><img src="x" onerror="window.caught = 2">"><b>bold</b><mark>farm</mark>'
-
-
-@pytest.fixture(scope="module")
-def browser():
-    assert shutil.which("chromium"), "run tests/install_packages.sh first"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

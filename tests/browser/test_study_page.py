@@ -1,10 +1,9 @@
 """The matrix as a reader has it, on a phone: opened from disk in Debian's Chromium (tests/install_packages.sh)."""
 
 import re
-import shutil
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from flows.study_matrix import matrix_of_runs
 from tests.fakes.study_runs import a_run
@@ -13,14 +12,10 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def phone():
-    assert shutil.which("chromium"), "run tests/install_packages.sh first"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 390, "height": 844})
-        page.set_default_timeout(120_000)
-        yield page
-        browser.close()
+def phone(browser):
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.set_default_timeout(120_000)
+    return page
 
 
 def test_on_a_phone_the_map_scrolls_under_its_names_and_a_field_leads_to_its_texts(data, phone):
