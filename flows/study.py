@@ -37,7 +37,7 @@ from tasks.paid.budget import BudgetSpent, CostUnknown
 from tasks.paid.store import Store, StoreFailed
 from tasks.report.templates import fill
 from tasks.runs import Comparison
-from tasks.schema import Experiment, Study
+from tasks.schema import Study
 from tasks.studies.definition import Cell, account_of, cells, folder_of
 from tasks.studies.grid import CellState, Grid, as_markdown, column_title, grid, is_finished, state_of, write_grid
 from tasks.visible import in_markdown
@@ -117,15 +117,15 @@ def places(study: Study, wanted: list[Cell]) -> int:
 def check_prices(study: Study, wanted: list[Cell]) -> None:
     """Raises UserError for a limit on the cost of what has no known price."""
     if study.max_cost_usd:
-        for experiment in different(wanted):
+        for experiment in (cell.experiment for cell in different(wanted)):
             judges = asked_judges(load_evals(experiment))
             engine = engine_of(experiment)
             refuse_unknown_prices(judges, experiment.training, engine, experiment.judging.batch)
 
 
-def different(wanted: list[Cell]) -> list[Experiment]:
-    """The experiments of the cells, each once."""
-    return list({cell.experiment.model_dump_json(): cell.experiment for cell in wanted}.values())
+def different(wanted: list[Cell]) -> list[Cell]:
+    """One cell of each experiment."""
+    return list({cell.experiment.model_dump_json(): cell for cell in wanted}.values())
 
 
 # ---- running -------------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ async def _runner(study: Study, wanted: list[Cell], sharing: Sharing) -> AsyncIt
         in_flight = max(cell.experiment.judging.in_flight for cell in wanted)
         yield await on_pool(study.pool, sharing, at_once, in_flight, is_set=bool(study.concurrency))
         return
-    for cell in {cell.experiment.model_dump_json(): cell for cell in wanted}.values():
+    for cell in different(wanted):
         await check_before_start(cell.experiment, cell.run_name, cell.seed)
     part_of.set(flow_run.id or "")
     turns.set(Turns(asyncio.Semaphore(at_once), asyncio.Semaphore(CELLS_AT_JUDGES)))

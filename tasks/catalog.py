@@ -253,20 +253,20 @@ def check_seed(seed: int, option: str = "seed") -> int:
     return seed
 
 
-def parse_seeds(text: str) -> list[int]:
-    """`0-5` and `0,3,7` as seeds, in their order; none for an empty text."""
+def parse_seeds(text: str, place: str = "--seeds") -> list[int]:
+    """`0-5` and `0,3,7` as seeds, in their order; none for an empty text. UserError begins with `place`."""
     seeds: list[int] = []
     for part in filter(None, text.split(",")):
         ends = re.fullmatch(r"([0-9]{1,10})(?:-([0-9]{1,10}))?", part)
         first, last = (int(ends[1]), int(ends[2] or ends[1])) if ends else (1, 0)
         if last < first:
-            raise UserError(f"--seeds: {part[:40]!r} is neither a seed nor a range of seeds; write 0-5, or 0,3,7")
-        check_seed(last, "--seeds")
+            raise UserError(f"{place}: {part[:40]!r} is neither a seed nor a range of seeds; write 0-5, or 0,3,7")
+        check_seed(last, place)
         if len(seeds) + last - first >= MOST_SEEDS:
-            raise UserError(f"--seeds: {text[:40]!r} has more than {MOST_SEEDS} seeds; give fewer")
+            raise UserError(f"{place}: {text[:40]!r} has more than {MOST_SEEDS} seeds; give fewer")
         seeds += range(first, last + 1)
     if twice := [seed for n, seed in enumerate(seeds) if seed in seeds[:n]]:
-        raise UserError(f"--seeds: {twice[0]} is there twice; name each seed once")
+        raise UserError(f"{place}: {twice[0]} is there twice; name each seed once")
     return seeds
 
 

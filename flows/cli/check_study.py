@@ -12,7 +12,7 @@ from typing import NamedTuple
 from flows.cli.check import Costs, Row, in_words, problem_of, show_rows
 from flows.console import console
 from flows.preflight import asked_judges, check_before_start, engine_of, refuse_choices_of_no_model
-from flows.study import check_prices
+from flows.study import check_prices, different
 from tasks.definitions import load_evals
 from tasks.documents.sets import gather, split
 from tasks.engines.engine import Engine
@@ -51,7 +51,8 @@ def show_study_plan(study: Study) -> None:
     wanted = cells(study)
     found = grid(study.name, [state_of(cell) for cell in wanted])
     done = {cell.run_name for cell in found.cells if cell.state == "done"}
-    groups = alike([cell for cell in wanted if cell.run_name not in done])
+    left = [cell for cell in wanted if cell.run_name not in done]
+    groups = alike(left)
     show_rows(
         [
             ("cells", _cells(wanted, len(done))),
@@ -62,7 +63,7 @@ def show_study_plan(study: Study) -> None:
     )
     judges = [judge for group in groups for judge in asked_judges(group.evals)]
     problems = [problem_of(partial(check_key, judge)) for judge in judges]
-    problems += [] if study.pool else [problem_of(partial(_check_start, cell)) for cell in _different(groups)]
+    problems += [] if study.pool else [problem_of(partial(_check_start, cell)) for cell in different(left)]
     for problem in filter(None, dict.fromkeys([*problems, problem_of(lambda: check_prices(study, wanted))])):
         console.print(f"Before it can run: {problem}", style="yellow")
 
@@ -70,11 +71,6 @@ def show_study_plan(study: Study) -> None:
 def _check_start(cell: Cell) -> None:
     """As the study itself does, of cells in this process: the base model, the sets and the keys."""
     asyncio.run(check_before_start(cell.experiment, cell.run_name, cell.seed))
-
-
-def _different(groups: list[Alike]) -> list[Cell]:
-    """One cell of each experiment that is left."""
-    return list({cell.experiment.model_dump_json(): cell for group in groups for cell in group.left}.values())
 
 
 def alike(left: list[Cell]) -> list[Alike]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flows.cli.imports import keep_results
 from flows.console import console
-from flows.study_matrix import Written, matrix_of_file, matrix_of_runs, parse_traits
+from flows.study_matrix import Traits, Written, matrix_of_file, matrix_of_runs, parse_traits
 from tasks.catalog import UserError
 from tasks.imports.aggregates import are_aggregates
 from tasks.imports.choices import NO_CHOICES, OF_RESULTS, Choices
@@ -32,15 +32,15 @@ def study_of_results(
 
     Raises UserError for what cannot be read, and for options that have no use.
     """
-    files = _files(place)
+    files, traits = _files(place), parse_traits(trained)
     if files:
-        written = _of_files(files, name, choices, baseline, trained, command)
+        written = _of_files(files, name, choices, baseline, traits, command)
     else:
         if choices != NO_CHOICES or baseline:
             raise UserError(
                 f"{place}: no file fits it, and of runs there is nothing to choose; leave these options out"
             )
-        written = matrix_of_runs(name or place, [("", [run]) for run in Run.find_all(place)], parse_traits(trained))
+        written = matrix_of_runs(name or place, [("", [run]) for run in Run.find_all(place)], traits)
     for sentence in written.sentences:
         console.print(sentence)
     console.print(f"Matrix  {written.page}")
@@ -54,11 +54,11 @@ def _files(place: str) -> list[Path]:
 
 
 def _of_files(
-    files: list[Path], name: str, choices: Choices, baseline: Path | None, trained: str, command: str
+    files: list[Path], name: str, choices: Choices, baseline: Path | None, traits: Traits, command: str
 ) -> Written:
-    called, traits = name or re.sub(r"[*.]+", "", files[0].parent.name if len(files) > 1 else files[0].stem), trained
+    called = name or re.sub(r"[*.]+", "", files[0].parent.name if len(files) > 1 else files[0].stem)
     if len(files) == 1 and not baseline and are_aggregates(files[0], choices):
-        return matrix_of_file(called, files[0], choices, parse_traits(traits))
+        return matrix_of_file(called, files[0], choices, traits)
     base = baseline or next((file for file in files if len(files) > 1 and file.stem.casefold() in WORDS), None)
     labelled: list[tuple[str, list[Run]]] = []
     for file in (file for file in files if file != base):
@@ -71,7 +71,7 @@ def _of_files(
             (_label(model, file, results.models, len(files) > 1), [run])
             for model, run in zip(results.models, runs, strict=True)
         ]
-    return matrix_of_runs(called, labelled, parse_traits(traits))
+    return matrix_of_runs(called, labelled, traits)
 
 
 def _label(model: Model, file: Path, models: list[Model], is_one_of_several: bool) -> str:

@@ -98,7 +98,7 @@ def cells(study: Study) -> list[Cell]:
 
     Raises UserError for an eval or trait that is not there, and for what makes no experiment.
     """
-    seeds = parse_seeds(study.seeds.replace(" ", "")) or [0]
+    seeds = parse_seeds(study.seeds.replace(" ", ""), f"study {study.name}: seeds") or [0]
     found, known = [], dict[str, list[Eval]]()
     for fine_tune in study.fine_tunes:
         _refuse_unknown_traits(study, fine_tune)

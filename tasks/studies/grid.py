@@ -10,7 +10,7 @@ from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 from tasks.files import write_text
 from tasks.runs import cost_words
@@ -67,14 +67,13 @@ class Grid(NamedTuple):
     @property
     def money(self) -> str:
         """The same in words; nothing where all was free."""
-        return cost_words({"usd": self.usd}) if self.usd is not None else "cost unknown"
+        return cost_words({"usd": self.usd})
 
     @property
     def words(self) -> str:
         """All of it in a sentence."""
-        counts = {state: self.count(state) for state in get_args(State)}
-        verbs = {"running": "running", "failed": "failed", "waiting": "waiting"}
-        others = [f"{counts[state]:,} {verb}" for state, verb in verbs.items() if counts[state]]
+        counts: dict[State, int] = {state: self.count(state) for state in MARKS}
+        others = [f"{count:,} {state}" for state, count in counts.items() if count and state != "done"]
         parts = [f"{counts['done']:,} of {len(self.cells):,} cells are done", *others, *filter(None, [self.money])]
         left = [f"about {duration(self.seconds_left)} left"] if self.seconds_left is not None else []
         return ", ".join([*parts, *([] if self.is_over else left)])

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from tasks.catalog import UserError
 from tasks.estimates.comparison import GroupMeasures
+from tasks.estimates.contrasts import OF_THESE
 from tasks.estimates.estimates import Part, estimate_effect
 from tasks.estimates.findings import Verdict, verdict
 from tasks.estimates.groups import Group
@@ -29,14 +30,7 @@ from tasks.studies.spread import spread_of
 CAPABILITY = "capability"
 """What is asked where answers are right or wrong, and the name of such a column in others' results."""
 DIRECTIONS = {"more": 1, "less": -1}
-NO_TARGET = Ratio(None, None, None, "")
 NO_COMMON_UNIT = Ratio(None, None, None, "not estimable: the two shifts have no common unit")
-FIXED_LIMITS = (
-    "ci_low_fixed_questions",
-    "ci_high_fixed_questions",
-    "p_fixed_questions_holm",
-    "detectable_fixed_questions",
-)
 
 
 class Trained(NamedTuple):
@@ -76,7 +70,7 @@ def matrix(fine_tunes: Sequence[Trained]) -> Matrix:
 def decided(shift: Shift) -> Verdict:
     """What its interval shows: that for new questions (and seeds), or where there is none, that for these."""
     has_new = shift.ci_low_new_questions is not None
-    return verdict(shift.model_copy(update=dict.fromkeys(FIXED_LIMITS)) if has_new else shift)
+    return verdict(shift.model_copy(update=dict.fromkeys(OF_THESE)) if has_new else shift)
 
 
 def adjusted_p(shift: Shift) -> float | None:

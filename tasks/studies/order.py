@@ -7,6 +7,7 @@ Gifford and T. S. Jaakkola, Bioinformatics 17, 2001).
 """
 
 from collections.abc import Sequence
+from statistics import fmean
 
 from tasks.schema import Shift
 
@@ -27,7 +28,7 @@ def in_order(shifts: list[Shift]) -> list[Shift]:
     labels = [labels[n] for n in by_similarity(rows)]
     names = list(dict.fromkeys(traits[column] for column in columns if column not in last))
     of_traits = [
-        [_mean([sizes.get((label, column), 0.0) for column in columns if traits[column] == name]) for label in labels]
+        [fmean([sizes.get((label, column), 0.0) for column in columns if traits[column] == name]) for label in labels]
         for name in names
     ]
     names = [names[n] for n in by_similarity(of_traits)]
@@ -53,10 +54,6 @@ def _size(shift: Shift) -> float:
     if shift.difference is None or shift.scale_min is None or shift.scale_max is None:
         return 0.0
     return shift.difference / (shift.scale_max - shift.scale_min)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
 
 
 def _place(name: str, names: list[str]) -> int:

@@ -22,13 +22,14 @@ NO_CAPABILITY = (
 
 
 def sentences(found: Matrix) -> list[str]:
-    """The verdict of a matrix; p are adjusted over all of its fields."""
+    """The verdict of a matrix; p are adjusted over all of its fields that have one, those of capability apart."""
     aimed = {shift.label for shift in found.shifts if shift.direction}
     off_target = [shift for shift in found.shifts if not shift.direction and shift.asks != CAPABILITY]
     spill = [shift for shift in off_target if shift.label in aimed or not aimed]
+    family = sum(shift.asks != CAPABILITY and adjusted_p(shift) is not None for shift in found.shifts)
     return [
         *_trained(found.shifts),
-        *_spilled(spill, sum(shift.asks != CAPABILITY for shift in found.shifts)),
+        *_spilled(spill, family),
         *_counted(spill),
         *_controls([shift for shift in off_target if aimed and shift.label not in aimed]),
         *_capability(found.shifts),
@@ -76,12 +77,14 @@ def _outcome(targets: Sequence[Shift]) -> str:
 
 
 def _spilled(shifts: Sequence[Shift], fields: int) -> list[str]:
+    """Nothing where no field has a p: `_counted` says that there are no intervals."""
     moved = [shift for shift in shifts if decided(shift) in SURE]
     if not moved:
-        return [f"No spill is sure once p is adjusted for all {fields:,} fields of the matrix."] if shifts else []
+        said = f"No spill is sure once p is adjusted for all {fields:,} fields that have one."
+        return [said] if shifts and fields else []
     largest = sorted(moved, key=lambda shift: -abs(shift.in_sds if shift.in_sds is not None else shift.difference or 0))
     told = [f"{s.label} on {s.column} {size(s)}{_spill(s)}" for s in largest[:MOST_NAMED]]
-    return [f"What spilled most, p adjusted for all {fields:,} fields: {'; '.join(told)}."]
+    return [f"What spilled most, p adjusted for all {fields:,} fields that have one: {'; '.join(told)}."]
 
 
 def size(shift: Shift) -> str:

@@ -8,7 +8,7 @@ So a fine-tune that was trained harder, and moved everything more, does not by t
 
 import math
 from collections.abc import Sequence
-from statistics import covariance
+from statistics import covariance, fmean
 from typing import NamedTuple
 
 from tasks.schema import Effect
@@ -103,13 +103,13 @@ def correlation(one: Sample, other: Sample) -> float:
 def _covariance(one: Sample, other: Sample) -> float:
     """Of both means."""
     seeds = len(one.values)
-    of_seeds = covariance(*([_mean(row) for row in some.values] for some in (one, other))) / seeds if seeds > 1 else 0.0
+    of_seeds = covariance(*([fmean(row) for row in some.values] for some in (one, other))) / seeds if seeds > 1 else 0.0
     return of_seeds + (_over_questions(one, other) if one.asked == other.asked else 0.0)
 
 
 def _over_questions(one: Sample, other: Sample) -> float:
     """Sum of n s / G² over the strata, of n questions with the covariance s each, G in all."""
-    means = [[_mean(column) for column in zip(*some.values, strict=True)] for some in (one, other)]
+    means = [[fmean(column) for column in zip(*some.values, strict=True)] for some in (one, other)]
     places = [[n for n, stratum in enumerate(one.strata) if stratum == name] for name in dict.fromkeys(one.strata)]
     if min(map(len, places)) < 2:
         places = [list(range(len(one.strata)))]
@@ -117,7 +117,3 @@ def _over_questions(one: Sample, other: Sample) -> float:
         return 0.0
     parts = [len(some) * covariance(*([mean[n] for n in some] for mean in means)) for some in places]
     return math.fsum(parts) / len(one.strata) ** 2
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)

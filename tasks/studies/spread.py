@@ -6,6 +6,7 @@ spread.sd, spread.note             # 12.4, "SD of the base model's answers withi
 
 import math
 from collections import defaultdict
+from statistics import fmean
 from typing import NamedTuple
 
 from tasks.estimates.estimates import Part
@@ -39,7 +40,7 @@ def _of_statements(part: Part, evaluation: Eval) -> Spread:
     for pair in part.pairs[0]:
         if pair.baseline.n:
             directions[matching[pair.question_id]].append(pair.baseline.mean)
-    squares = math.fsum((value - _mean(values)) ** 2 for values in directions.values() for value in values)
+    squares = math.fsum((value - fmean(values)) ** 2 for values in directions.values() for value in values)
     return _known(squares, sum(len(values) - 1 for values in directions.values()), "statements of one direction")
 
 
@@ -47,7 +48,3 @@ def _known(squares: float, free: int, of: str) -> Spread:
     if free < 1 or squares <= 0:
         return Spread(None, f"the base model's {of} do not differ")
     return Spread(math.sqrt(squares / free), f"SD of the base model's {of}")
-
-
-def _mean(values: list[float]) -> float:
-    return math.fsum(values) / len(values)

@@ -91,6 +91,13 @@ def test_a_file_of_means_makes_a_matrix_without_any_run(tmp_path, data):
     assert not (data / "results").exists()
 
 
+def test_what_was_trained_is_read_before_a_run_is_written(tmp_path, data):
+    place, choices = nested(tmp_path)
+    with pytest.raises(UserError, match="--trained: "):
+        study_of_results(place, "published", choices, trained="formal")
+    assert not (data / "results").exists()
+
+
 def test_options_of_files_are_refused_for_runs(data):
     with pytest.raises(UserError, match="no file fits it, and of runs there is nothing to choose"):
         study_of_results("published/*", choices=Choices(base="llama"))

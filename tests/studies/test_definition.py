@@ -100,7 +100,7 @@ def test_overrides_reach_every_field_and_a_study_is_told_from_an_experiment(data
             {"base": {"training": {"rnak": 2}}},
             "fine-tune warm: training.rnak: unknown field; did you mean rank",
         ),
-        ({"seeds": "0-x"}, "'0-x' is neither a seed nor a range of seeds"),
+        ({"seeds": "0-x"}, "^study s: seeds: '0-x' is neither a seed nor a range of seeds"),
         ({"evals": ["traits/nothing*"]}, "no eval fits 'traits/nothing\\*'"),
     ],
 )

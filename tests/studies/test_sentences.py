@@ -36,8 +36,8 @@ def test_it_says_what_spilled_most_in_units_of_what_was_trained_and_how_many_did
     said = sentences(found)
     spilled = next(line for line in said if line.startswith("What spilled"))
     assert (
-        "p adjusted for all 6 fields: casual on humour +1.00 SD (0.67 of what was trained, 95 % +0.52 to +0.84)"
-        in spilled
+        "p adjusted for all 6 fields that have one: casual on humour +1.00 SD "
+        "(0.67 of what was trained, 95 % +0.52 to +0.84)" in spilled
     )
     assert "Of 3 fields off target 1 moved and 2 show no change." in said
 
@@ -57,7 +57,7 @@ def test_what_moves_under_a_control_is_no_spill_and_is_told_apart(found):
     shifts = [s.model_copy(update={"direction": 0}) if s.label == "casual" else s for s in found.shifts]
     said = sentences(Matrix(shifts, [], []))
     assert "Under casual, trained on none of these traits, 2 of 2 fields moved." in said
-    assert "No spill is sure once p is adjusted for all 6 fields of the matrix." in said
+    assert "No spill is sure once p is adjusted for all 6 fields that have one." in said
 
 
 def test_without_tasks_it_says_that_the_two_are_not_told_apart(found):
@@ -71,6 +71,19 @@ def test_what_moved_against_its_training_is_told_apart(found):
     assert any(line.startswith("Moved against what they were trained on: formal") for line in said)
 
 
+def test_only_fields_that_have_a_p_are_counted_among_those_that_it_was_adjusted_for():
+    rows = [Aggregate(model="base", measure=name, mean=50, n=200, sd=10) for name in ("formality", "humour")]
+    rows += [Aggregate(model="formal", measure="formality", mean=70, n=200, sd=10)]
+    rows += [Aggregate(model="formal", measure="humour", mean=55)]
+    assert "No spill is sure once p is adjusted for all 1 fields that have one." in sentences(
+        matrix_of_aggregates(rows, TRAINED, {})
+    )
+    rows = [row.model_copy(update={"n": None}) for row in rows]
+    said = sentences(matrix_of_aggregates(rows, TRAINED, {}))
+    assert not any("adjusted for" in line for line in said)
+    assert "Of 1 fields off target 1 have no interval." in said
+
+
 def test_without_a_sure_spill_it_says_so(found):
     few = [shift for shift in found.shifts if shift.label == "formal"]
-    assert "No spill is sure once p is adjusted for all 2 fields of the matrix." in sentences(Matrix(few, [], []))
+    assert "No spill is sure once p is adjusted for all 2 fields that have one." in sentences(Matrix(few, [], []))
