@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from tasks.catalog import UserError, excerpt
 from tasks.imports.choices import Choices
-from tasks.imports.model_rows import WORDS, number
+from tasks.imports.model_rows import SHOWN, WORDS, number
 from tasks.imports.scores import COUNT, MISSING, PERCENT
 from tasks.rows import table
 from tasks.schema import Aggregate
@@ -178,6 +178,6 @@ def _base(models: list[str], choices: Choices, file: Path) -> str:
     known = choices.base or next((model for model in models if WORDS.get(model.casefold()) == "baseline"), "")
     if not known:
         raise UserError(
-            f"{file}: which of {', '.join(models[:6])} is the base model cannot be known; name it with --base"
+            f"{file}: which of {', '.join(models[:SHOWN])} is the base model cannot be known; name it with --base"
         )
     return known

@@ -57,9 +57,12 @@ class Budget:
 
     def affordable(self, costs: list[float | None]) -> int:
         """How many of these, from the first on, can be paid now; at least one, which then waits or is refused."""
-        left = self.cap - (self.usd or 0.0) - self._reserved if self.cap else math.inf
-        sums = accumulate(cost or 0.0 for cost in costs)
-        return max(1, sum(total <= left for total in sums))
+        left = self._left() if self.cap else math.inf
+        return max(1, sum(total <= left for total in accumulate(cost or 0.0 for cost in costs)))
+
+    def _left(self) -> float:
+        """US dollars that are neither spent nor set aside."""
+        return self.cap - (self.usd or 0.0) - self._reserved
 
     @asynccontextmanager
     async def reserve(self, most: float | None, is_owed: bool = False) -> AsyncIterator[None]:

@@ -15,7 +15,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from itertools import accumulate
 
 import psutil
 from sqlalchemy import Column, Connection, Float, String, Table, func, insert, select, update
@@ -55,13 +54,9 @@ class SharedBudget(Budget):
         self.store.create_tables()
         await self.store.change(self._write_down)
 
-    def affordable(self, costs: list[float | None]) -> int:
-        """How many of these, from the first on, can be paid now beside what all runs hold; at least one."""
-        if not self.cap:
-            return max(1, len(costs))
+    def _left(self) -> float:
         with self.store.engine.begin() as connection:
-            left = self.cap - (spent_by(connection, self.account) or 0.0) - reserved_by(connection, self.account)
-        return max(1, sum(total <= left for total in accumulate(cost or 0.0 for cost in costs)))
+            return self.cap - (spent_by(connection, self.account) or 0.0) - reserved_by(connection, self.account)
 
     @asynccontextmanager
     async def reserve(self, most: float | None, is_owed: bool = False) -> AsyncIterator[None]:
