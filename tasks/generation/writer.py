@@ -159,13 +159,12 @@ class Writing:
         return [_to_reply(one, stored.get(one.call.key), failed.get(one.call.key)) for one in asked]
 
     async def send(self, calls: list[JudgeCall]) -> list[FailedCall]:
-        """In batches, or directly, but for what open batches hold."""
+        """In batches, or directly once open batches brought what they hold; returns those that got no reply."""
         if self.writer.batch:
             return await self._send_in_batches(calls, makes_new=True)
-        failed: list[FailedCall] = []
         if handed_over := in_open_batches(calls, self.store):
-            failed = await self._send_in_batches(handed_over, makes_new=False)
-        return failed + await ask_judges(unanswered(calls, self.store), self.dispatcher, self.advance)
+            await self._send_in_batches(handed_over, makes_new=False)  # what failed there is asked directly
+        return await ask_judges(unanswered(calls, self.store), self.dispatcher, self.advance)
 
     async def _send_in_batches(self, calls: list[JudgeCall], makes_new: bool) -> list[FailedCall]:
         if not calls:

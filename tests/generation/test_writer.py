@@ -1,10 +1,14 @@
 import pytest
 
 from tasks.catalog import UserError
-from tasks.generation.writer import Request, Writing, as_material, between_tags, check_writer, to_call
+from tasks.generation.writer import Request, Writing, as_judge, as_material, between_tags, check_writer, to_call
+from tasks.judging.asking import JudgeCall
+from tasks.judging.batches import Order, ask_in_batches
+from tasks.judging.dispatcher import Dispatcher
 from tasks.paid.budget import Budget, BudgetSpent
 from tasks.paid.store import Store
 from tasks.schema import Judge, Writer
+from tasks.services.retries import MAX_TRIES
 from tests.fakes.batches import MessageBatchesAPI
 from tests.fakes.messages_api import MessagesAPI, Raw, Say, Status
 
@@ -118,6 +122,22 @@ async def test_in_batches_the_replies_are_the_same_and_half_written_ones_are_ask
     assert len(api.desk.batches) == 2
     assert spent["writing"]["calls"] == 4
     assert api.requests == []
+
+
+async def test_a_call_of_an_open_batch_that_used_up_its_tries_there_is_asked_directly_and_did_not_fail(monkeypatch):
+    monkeypatch.setattr("tasks.judging.batch_client.FIRST_LOOK", 0.01)
+    with MessageBatchesAPI(lambda seen, body: Say("<content>x</content>"), fate=lambda *_: "expired") as api:
+        writer = Writer(base_url=api.url, model="m")
+        store = Store()
+        calls = [JudgeCall(to_call(writer, request), as_judge(writer)) for request in requests("a")]
+        async with Dispatcher(store, 1) as dispatcher:
+            await ask_in_batches(Order(calls, dispatcher, waits=False))
+        [batch] = store.open_batches()
+        tried = {key: request._replace(tries=MAX_TRIES - 1) for key, request in batch.requests.items()}
+        await store.keep_batch(batch._replace(requests=tried))
+        replies, _ = await written(api, requests("a"))
+    assert [reply.state for reply in replies] == ["complete"]
+    assert (len(api.desk.batches), len(api.requests)) == (1, 1)
 
 
 def test_a_missing_key_and_an_unknown_price_are_said_of_the_writer(monkeypatch):
