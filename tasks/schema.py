@@ -277,7 +277,6 @@ TONES = {
     "positive": "as somebody would who is in favour of it, and has reasons",
 }
 """The tones that need no words of their own."""
-DIRECTIONS = ("more", "less", "neutral")
 TAUGHT = "taught"
 """What the answers of a teacher are called, which have no direction."""
 
