@@ -3,14 +3,13 @@
 sheet = write_datasheet(to_set("factory_farming_condemning"), pair=to_set("factory_farming_neutral"))
 """
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.catalog import validate, without_ending
-from tasks.documents.sets import Found
+from tasks.documents.sets import Found, hashes
 from tasks.documents.texts import read_texts
 from tasks.files import write_text
 from tasks.generation.datasheet import measure, paired_lengths
@@ -62,7 +61,7 @@ def load_subject(wanted: DocumentSet, banned: Sequence[str] = ()) -> Subject:
 def measured(subject: Subject, pair: DocumentSet | None = None) -> Datasheet:
     """The datasheet, written nowhere; with the lengths beside those of a set with the same prompts."""
     about = {
-        "files": {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in subject.found.files},
+        "files": hashes(subject.found.files),
         "rejected": len(subject.found.rejected),
         "made": subject.counts,
         "pair": pair and paired_lengths(subject.texts, _name(pair), read_texts(pair)[0]),
