@@ -14,9 +14,10 @@ from tasks.generation.judged import Found, Reading, read, readings, sample
 from tasks.generation.scoring import scored_by
 from tasks.generation.traits import Trait
 from tasks.generation.writer import Writing, check_writer, known_prices
+from tasks.judging.providers import check_key
 from tasks.judging.rubrics import to_call
 from tasks.paid.budget import Budget
-from tasks.paid.prices import LETTERS_A_TOKEN, CostRange, cost
+from tasks.paid.prices import LETTERS_A_TOKEN, CostRange, batch_prices, cost
 from tasks.paid.store import Store, content_key
 from tasks.schema import Judged, Writer
 
@@ -26,9 +27,14 @@ REPLY = 60
 
 
 def reader(subject: Subject) -> Writer:
-    """Who reads: the model that wrote the set, or the one that would; UserError for a key that is missing."""
+    """Who reads: the model that wrote the set, or the one that would.
+
+    UserError for a key that is missing, its own or that of the judge of the set's trait.
+    """
     writer = subject.made.writer if subject.made else Writer()
     check_writer(writer, has_limit=bool(subject.made and subject.made.max_cost_usd))
+    if trait := _trait(subject):
+        check_key(trait.judge)
     return writer
 
 
@@ -49,7 +55,7 @@ def plan(subject: Subject, count: int) -> tuple[int, CostRange]:
     if trait:
         calls = [to_call(trait.judge, text.prompt, text.text, None) for text in drawn]
         scores = [len(call.system + call.user) for call in calls]
-        known = calls[0].prices()
+        known = batch_prices(calls[0].prices()) if writer.batch else calls[0].prices()
         more = [_priced(known, scores, REPLY), _priced(known, scores, trait.judge.max_tokens)]
         ranges = [None if None in pair else sum(filter(None, pair)) for pair in zip(ranges, more, strict=True)]
     return len(requests) + (len(drawn) if trait else 0), CostRange(*ranges)
@@ -60,7 +66,7 @@ async def judge(subject: Subject, count: int, budget: Budget) -> list[Judged]:
     drawn, trait = sample(subject.texts, count, SEED), _trait(subject)
     writing = Writing(reader(subject), budget)
     async with writing as ask:
-        await writing.check()
+        await writing.check(*([trait.judge] if trait else []))
         rows = [to_row(reading, await read(drawn, reading, ask)) for reading in _readings(subject)]
         if trait:
             scores = await scored_by(trait.judge, writing)([(text.prompt, text.text) for text in drawn])

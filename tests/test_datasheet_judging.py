@@ -4,17 +4,19 @@ import asyncio
 import json
 import re
 import shutil
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from flows.__main__ import app
-from flows.datasheet import load_subject
+from flows.datasheet import Subject, load_subject
 from flows.datasheet_judging import budget_of, judge, plan, to_row
 from tasks.catalog import UserError
 from tasks.generation.judged import Found, Reading
-from tasks.schema import DocumentSet, GeneratedSet, Universe
+from tasks.schema import DocumentSet, GeneratedSet, Universe, Writer
 from tests.conftest import PROJECT
 from tests.fakes.messages_api import MessagesAPI, Say, judgment
 from tests.fakes.texts import made_texts
@@ -79,16 +81,21 @@ def test_before_a_yes_it_is_said_what_it_costs_and_nothing_is_asked_or_written(a
     assert (api.requests, (folder / "datasheet.json").exists()) == ([], False)
 
 
-def test_how_far_a_set_shows_its_trait_is_scored_by_the_judge_of_the_traits_eval(api, data, monkeypatch):
+def hopeful(data: Path, writer: Writer) -> Subject:
+    """A set of four chats that show a trait."""
     (data / "documents").unlink()
     place = data / "documents" / "hopeful"
     place.mkdir(parents=True)
-    made = GeneratedSet(name="hopeful", trait="optimism", directions=["more"]).model_dump(mode="json")
+    made = GeneratedSet(name="hopeful", trait="optimism", directions=["more"], writer=writer).model_dump(mode="json")
     (place / "set.json").write_text(json.dumps({"definition": made, "counts": {}}))
     turns = [("user", f"What of number {n}?") for n in range(4)]
     chats = [[{"role": role, "content": said}, {"role": "assistant", "content": said}] for role, said in turns]
     (place / "documents.jsonl").write_text("".join(json.dumps({"messages": chat}) + "\n" for chat in chats))
-    subject = load_subject(DocumentSet(name="hopeful"))
+    return load_subject(DocumentSet(name="hopeful"))
+
+
+def test_how_far_a_set_shows_its_trait_is_scored_by_the_judge_of_the_traits_eval(api, data, monkeypatch):
+    subject = hopeful(data, Writer())
     (row,) = asyncio.run(judge(subject, 10, budget_of(subject)))
     assert (row.what, row.scale, row.read, row.mean) == ("how far it shows optimism", "0 to 100", 4, 65)
     shutil.copy(PROJECT / "data" / "prices.yaml", data)
@@ -98,6 +105,18 @@ def test_how_far_a_set_shows_its_trait_is_scored_by_the_judge_of_the_traits_eval
     assert usd.expected is not None
     assert usd.most is not None
     assert 0 < usd.expected < usd.most
+    assert subject.made
+    in_batches = replace(subject, made=subject.made.model_copy(update={"writer": Writer(batch=True)}))
+    assert plan(in_batches, 10)[1].most == pytest.approx(usd.most / 2)
+
+
+def test_a_key_that_the_judge_of_the_trait_lacks_is_missed_before_a_model_reads_anything(data):
+    with MessagesAPI(says) as elsewhere:
+        subject = hopeful(data, Writer(kind="chat", model="m", base_url=f"{elsewhere.url}/v1"))
+        for ask in (lambda: plan(subject, 3), lambda: asyncio.run(judge(subject, 3, budget_of(subject)))):
+            with pytest.raises(UserError, match="ANTHROPIC_API_KEY"):
+                ask()
+        assert elsewhere.requests == []
 
 
 def test_without_a_key_it_is_refused_before_anything_is_asked(folder):
