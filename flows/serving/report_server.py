@@ -72,7 +72,6 @@ def pages() -> Guard:
             Route("/runs/{experiment}/{run}", run),
             Mount("/files", Files(directory=results, check_dir=False)),
             Mount("/results", Files(directory=results, check_dir=False)),  # where a study's page finds reports on disk
-            Mount("/results", Files(directory=results, check_dir=False)),  # as pages of data/comparisons name them
             Route("/comparisons/{name}", comparison),
             Mount("/comparisons", Files(directory=comparisons, check_dir=False)),
         ],

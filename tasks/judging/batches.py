@@ -129,9 +129,10 @@ async def ask_in_batches(order: Order) -> list[FailedCall]:
 
 def in_open_batches(calls: list[JudgeCall], store: Store) -> list[JudgeCall]:
     """Those that were handed over and have not come back."""
-    places = dict.fromkeys(place_of(call) for call, _ in calls)
-    held = {key for place in places for batch in store.open_batches(place) for key in batch.requests}
-    return [judge_call for judge_call in calls if judge_call.call.key in held]
+    if not (open_batches := store.open_batches()):
+        return []
+    held = {(batch.service, key) for batch in open_batches for key in batch.requests}
+    return [judge_call for judge_call in calls if (place_of(judge_call.call), judge_call.call.key) in held]
 
 
 async def check_batches(judges: Iterable[Judge], store: Store) -> None:
