@@ -8,12 +8,12 @@ import statistics
 from collections.abc import Sequence
 
 from flows.datasheet import Subject
-from flows.preflight import trait_of
+from flows.preflight import check_writer, trait_of
 from tasks.estimates.intervals import t_interval, wilson
 from tasks.generation.judged import Found, Reading, read, readings, sample
 from tasks.generation.scoring import scored_by
 from tasks.generation.traits import Trait
-from tasks.generation.writer import Writing, check_writer, known_prices
+from tasks.generation.writer import Writing, known_prices
 from tasks.judging.providers import check_key
 from tasks.judging.rubrics import to_call
 from tasks.paid.budget import Budget

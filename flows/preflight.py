@@ -23,12 +23,12 @@ from tasks.generation.set_files import (
     universe_of,
 )
 from tasks.generation.traits import Trait, to_trait
-from tasks.generation.writer import check_writer
+from tasks.generation.writer import as_judge
 from tasks.imports.responses import read_responses
-from tasks.judging.providers import check_key, token_kinds
+from tasks.judging.providers import PROVIDERS, check_key, token_kinds
 from tasks.paid.prices import batch_prices, cost, dollars, prices
 from tasks.runs import Run
-from tasks.schema import Eval, Experiment, GeneratedSet, Judge, Response, Training
+from tasks.schema import Eval, Experiment, GeneratedSet, Judge, Response, Training, Writer
 
 Responses = tuple[list[Response], list[Response]]
 """Of the baseline and of the fine-tuned model."""
@@ -194,6 +194,14 @@ def check_set(wanted: GeneratedSet) -> None:
         check_key(judge)
         if wanted.max_cost_usd:
             refuse_unknown_prices([judge], Training(), None, wanted.writer.batch)
+
+
+def check_writer(writer: Writer, has_limit: bool) -> None:
+    """Raises UserError for a key that is missing and, under a limit on the cost, for a price that is unknown."""
+    if problem := PROVIDERS[writer.kind].objection(writer.base_url, writer.key_variable):
+        raise UserError(f"the writer {problem}")
+    if has_limit:
+        refuse_unknown_prices([as_judge(writer)], Training(), None, writer.batch)
 
 
 def trait_of(wanted: GeneratedSet) -> Trait:

@@ -6,6 +6,7 @@ from flows import preflight
 from flows.preflight import (
     check_before_start,
     check_engine,
+    check_writer,
     outdated_sets,
     refuse_unknown_prices,
     responses_to_import,
@@ -16,7 +17,7 @@ from tasks.definitions import load_evals, load_experiment
 from tasks.engines import get_engine, served
 from tasks.generation.set_files import keep_set
 from tasks.runs import Run
-from tasks.schema import DocumentSet, Experiment, Judge, SyntheticDocument, Training
+from tasks.schema import DocumentSet, Experiment, Judge, SyntheticDocument, Training, Writer
 from tests.fakes.author import a_set
 from tests.fakes.tinker_lineup import serving
 from tests.fakes.trainings import STANDIN
@@ -70,6 +71,15 @@ def test_a_limit_on_the_cost_needs_the_price_of_every_judge_and_every_model():
         refuse_unknown_prices(judges, Training(), None)
     with pytest.raises(UserError, match=r"the price of 'known' is unknown; give .* batch_input and batch_output"):
         refuse_unknown_prices(judges[:1], Training(), None, in_batches=True)
+
+
+def test_a_missing_key_and_an_unknown_price_are_said_of_the_writer(monkeypatch):
+    with pytest.raises(UserError, match="the writer asks Claude, and ANTHROPIC_API_KEY is not set: export it"):
+        check_writer(Writer(), has_limit=False)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-test")
+    with pytest.raises(UserError, match="max_cost_usd is set and the price of 'claude-none' is unknown; give input"):
+        check_writer(Writer(model="claude-none"), has_limit=True)
+    check_writer(Writer(model="claude-none"), has_limit=False)
 
 
 def imported(tmp_path, *sides):

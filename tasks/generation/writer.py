@@ -18,9 +18,8 @@ from tasks.judging.batches import Order, ask_in_batches, check_batches, in_open_
 from tasks.judging.calls import Call, FailedCall, JudgeReply, to_reply
 from tasks.judging.dispatcher import Dispatcher
 from tasks.judging.probes import probe
-from tasks.judging.providers import PROVIDERS, token_kinds
 from tasks.paid.budget import Budget
-from tasks.paid.prices import batch_prices, cost, prices
+from tasks.paid.prices import batch_prices, prices
 from tasks.paid.store import StoredReply
 from tasks.schema import Judge, State, Writer
 
@@ -205,19 +204,6 @@ def as_judge(writer: Writer) -> Judge:
     """Who is asked, as the room of judging knows it."""
     server = {"base_url": writer.base_url, "key_variable": writer.key_variable}
     return Judge(name="writer", kind=writer.kind, model=writer.model, prompt="It writes.", **server)
-
-
-def check_writer(writer: Writer, has_limit: bool) -> None:
-    """Raises UserError for a key that is missing and, under a limit on the cost, for a price that is unknown."""
-    if problem := PROVIDERS[writer.kind].objection(writer.base_url, writer.key_variable):
-        raise UserError(f"the writer {problem}")
-    kinds = token_kinds(as_judge(writer))
-    if has_limit and cost(known_prices(writer), dict.fromkeys(kinds, 1)) is None:
-        *most, last = (*kinds, "batch_input", "batch_output") if writer.batch else kinds
-        raise UserError(
-            f"max_cost_usd is set and the price of {writer.model!r} is unknown; give {', '.join(most)} and {last} in "
-            f"data/prices.yaml under {writer.base_url or writer.kind!r}, or set no limit"
-        )
 
 
 def known_prices(writer: Writer) -> dict[str, float]:

@@ -1,7 +1,7 @@
 import pytest
 
 from tasks.catalog import UserError
-from tasks.generation.writer import Request, Writing, as_judge, as_material, between_tags, check_writer, to_call
+from tasks.generation.writer import Request, Writing, as_judge, as_material, between_tags, to_call
 from tasks.judging.asking import JudgeCall
 from tasks.judging.batches import Order, ask_in_batches
 from tasks.judging.dispatcher import Dispatcher
@@ -138,15 +138,6 @@ async def test_a_call_of_an_open_batch_that_used_up_its_tries_there_is_asked_dir
         replies, _ = await written(api, requests("a"))
     assert [reply.state for reply in replies] == ["complete"]
     assert (len(api.desk.batches), len(api.requests)) == (1, 1)
-
-
-def test_a_missing_key_and_an_unknown_price_are_said_of_the_writer(monkeypatch):
-    with pytest.raises(UserError, match="the writer asks Claude, and ANTHROPIC_API_KEY is not set: export it"):
-        check_writer(Writer(), has_limit=False)
-    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-test")
-    with pytest.raises(UserError, match="max_cost_usd is set and the price of 'claude-none' is unknown; give input"):
-        check_writer(Writer(model="claude-none"), has_limit=True)
-    check_writer(Writer(model="claude-none"), has_limit=False)
 
 
 def test_the_system_prompt_of_a_writer_stands_before_that_of_the_request():
