@@ -15,7 +15,7 @@ from pydantic import Field
 from flows.addresses import reports_address
 from tasks.catalog import UserError
 from tasks.estimates.comparison import compare_task, left_out
-from tasks.estimates.contrasts import Contrast, verdicts
+from tasks.estimates.contrasts import GroupVerdict, verdicts
 from tasks.estimates.groups import Group, grouped
 from tasks.estimates.wording import interval, number_or_dash
 from tasks.report.charts import comparison_charts_task
@@ -68,8 +68,8 @@ def judged(place: str) -> list[Run]:
     return runs
 
 
-def _escaped(verdict: Contrast) -> Contrast:
-    return Contrast(in_markdown(verdict.begins), *(list(map(in_markdown, part)) for part in verdict[1:]))
+def _escaped(verdict: GroupVerdict) -> GroupVerdict:
+    return GroupVerdict(in_markdown(verdict.begins), *(list(map(in_markdown, part)) for part in verdict[1:]))
 
 
 def _name(groups: list[Group]) -> str:

@@ -70,7 +70,7 @@ def are_seeds_of_one_definition(group: Group, first: Group) -> bool:
     return not is_of_results(mine) and mine.has_same_definition(theirs)
 
 
-class Contrast(NamedTuple):
+class GroupVerdict(NamedTuple):
     """The verdict on one group of fine-tunes."""
 
     begins: str
@@ -86,7 +86,7 @@ class Contrast(NamedTuple):
         return "\n\n".join(part for part in (listing, " ".join(self.notes)) if part)
 
 
-def verdicts(groups: list[Group], rows: list[Compared]) -> list[Contrast]:
+def verdicts(groups: list[Group], rows: list[Compared]) -> list[GroupVerdict]:
     """Of each group that is set against the reference; of a single group its headline."""
     final = [row for row in rows if row.is_final]
     between = [row for row in final if row.against]
@@ -98,7 +98,7 @@ def verdicts(groups: list[Group], rows: list[Compared]) -> list[Contrast]:
             for label in labels
         ]
     begins = f"{groups[0].label}{_over(len(groups[0].runs))}"
-    return [Contrast(begins, headline_lines([_decided(row) for row in final]), [])]
+    return [GroupVerdict(begins, headline_lines([_decided(row) for row in final]), [])]
 
 
 def _over(seeds: int) -> str:
@@ -124,7 +124,7 @@ def _over_both(groups: list[Group], label: str) -> str:
     return f"{_over(min(mine, theirs))} each" if min(mine, theirs) > 1 else ""
 
 
-def _contrast(rows: list[Compared], adds: bool, over: str) -> Contrast:
+def _contrast(rows: list[Compared], adds: bool, over: str) -> GroupVerdict:
     """What is known of the difference, the surest first, then what cannot be told."""
     first, by_kind = rows[0], _by_kind(rows)
     moved = [(kind, finding) for kind in OF_ONE for finding in by_kind.get(kind, [])]
@@ -138,7 +138,7 @@ def _contrast(rows: list[Compared], adds: bool, over: str) -> Contrast:
         begins = f"No difference was found between {first.label} and {first.against}{over}"
     caveat = ONE_DEFINITION if first.note_seeds == OF_ONE_DEFINITION else CAVEATS.get(first.runs, "")
     sizes = [_size(finding, first) for finding in by_kind.get("not tested", [])]
-    return Contrast(begins, lines, [*sizes, *([caveat] if caveat else [])])
+    return GroupVerdict(begins, lines, [*sizes, *([caveat] if caveat else [])])
 
 
 def _by_kind(rows: list[Compared]) -> dict[str, list[Finding]]:

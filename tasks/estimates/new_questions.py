@@ -103,18 +103,18 @@ def new_questions_and_seeds(values: list[list[float]]) -> Interval:
 def new_questions_in_strata(values: list[list[float]], strata: list[str]) -> Interval:
     """The mean over other questions of the same strata, and other seeds; a row for each seed, a column a question.
 
-    The variance of the questions is that within their strata, which may lie apart (`_of_strata`), and that of the
-    seeds' means is added as in `_crossed`.
+    The variance of the questions is that within their strata, which may lie apart (`variance_in_strata`), and that of
+    the seeds' means is added as in `_crossed`.
     """
     if len(strata) < MIN_QUESTIONS:
         return _too_few(len(strata))
     means = [math.fsum(column) / len(values) for column in zip(*values, strict=True)]
     of_seeds = [math.fsum(row) / len(row) for row in values]
     seeds = [(_variance(of_seeds) / len(values), len(values) - 1.0)] if len(values) > 1 else []
-    return _of_variances(math.fsum(means) / len(means), [_of_strata(means, strata), *seeds])
+    return _of_variances(math.fsum(means) / len(means), [variance_in_strata(means, strata), *seeds])
 
 
-def _of_strata(values: list[float], strata: Sequence[str]) -> tuple[float, float]:
+def variance_in_strata(values: list[float], strata: Sequence[str]) -> tuple[float, float]:
     """The variance of the mean of values of several strata, and its degrees of freedom.
 
     Var = sum of n s² / G² over the strata, of n values with the standard deviation s each, G in all (W. G. Cochran,
@@ -146,7 +146,7 @@ def new_questions_and_groups(
     means = [[math.fsum(row) / questions for row in rows] for rows in (mine, theirs)]
     spread = [some if len(some) > 1 else other for some, other in (means, means[::-1])]
     of_groups = [(_variance(like) / len(some), len(like) - 1) for some, like in zip(means, spread, strict=True)]
-    of_questions = _of_strata(differences, strata or [""] * questions)
+    of_questions = variance_in_strata(differences, strata or [""] * questions)
     return _of_variances(math.fsum(differences) / questions, [of_questions, *of_groups])
 
 

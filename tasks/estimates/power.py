@@ -6,11 +6,11 @@ plan(spread_of_rate(pairs, effect=0.02), effect=0.02, counted=share_counted(pair
 
 import math
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tasks.estimates.intervals import MIN_QUESTIONS, POWER, Cell, centred, noncentrality, usable_strata
+from tasks.estimates.intervals import MIN_QUESTIONS, POWER, Cell, noncentrality
+from tasks.estimates.new_questions import variance_in_strata
 
 SAMPLES = (1, 2, 5, 10, 20, 40, 80)
 """Samples of each model to a question that are planned for."""
@@ -73,17 +73,12 @@ def spread_of_rate(pairs: list[tuple[Cell, Cell]], effect: float) -> Spread | No
 def spread_of_exact(pairs: list[tuple[Cell, Cell]], strata: Sequence[str]) -> Spread | None:
     """That of statements that are read from probabilities: nothing is sampled. None of fewer than two.
 
-    Between is within the strata, as in the interval: the root of the sum of n s² / G over the strata, of n statements
-    with the standard deviation s each, G in all.
+    Between is within the strata, as in the interval: the root of G times the variance of the mean of G statements.
     """
     if len(pairs) < 2:
         return None
-    strata = usable_strata(strata)
-    counts = Counter(strata)
-    apart = centred([after.mean - before.mean for before, after in pairs], strata)
-    weights = [counts[name] / (counts[name] - 1) for name in strata]
-    squares = math.fsum(weight * distance**2 for weight, distance in zip(weights, apart, strict=True))
-    return Spread(0.0, math.sqrt(squares / len(pairs)))
+    of_mean, _ = variance_in_strata([after.mean - before.mean for before, after in pairs], strata)
+    return Spread(0.0, math.sqrt(len(pairs) * of_mean))
 
 
 def share_counted(pairs: list[tuple[Cell, Cell]]) -> float:
