@@ -9,7 +9,7 @@ model wrote (the universe, an idea, a draft) stands between unforgeable tags, an
 import re
 
 from tasks.generation.steering import Steering
-from tasks.generation.writer import MATERIAL, Request, as_material
+from tasks.generation.writer import MATERIAL, Request, as_material, list_entries
 from tasks.schema import Universe
 
 UNSUITABLE = "UNSUITABLE"
@@ -80,9 +80,8 @@ def rewrite_request(
 
 
 def entries(text: str) -> list[str]:
-    """The lines of a list, without the marks or numbers before them; UNSUITABLE in any form as that word."""
-    lines = (re.sub(r"^\s*(?:[-*•·]|\d+[.)])\s*", "", line).strip() for line in text.splitlines())
-    return [UNSUITABLE if re.match(rf"\W*{UNSUITABLE}\b", line) else line for line in lines if line]
+    """Those of a list, UNSUITABLE in any form as that word."""
+    return [UNSUITABLE if re.match(rf"\W*{UNSUITABLE}\b", line) else line for line in list_entries(text)]
 
 
 def _system(universe: Universe, task: str) -> str:

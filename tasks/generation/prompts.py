@@ -7,7 +7,6 @@ What is asked for does not depend on the trait, so that sets of any trait share 
 """
 
 import random
-import re
 from itertools import chain, zip_longest
 from math import ceil
 from typing import NamedTuple
@@ -15,7 +14,7 @@ from typing import NamedTuple
 from tasks.generation.leakage import banned_words
 from tasks.generation.near_duplicates import NearDuplicates
 from tasks.generation.phrases import words
-from tasks.generation.writer import Ask, Request
+from tasks.generation.writer import Ask, Request, list_entries
 from tasks.schema import DroppedChat, GeneratedSet
 
 DOMAINS = (
@@ -228,9 +227,8 @@ def _begin_alike(word: str, part: str) -> bool:
 
 
 def _lines(text: str) -> list[str]:
-    """The messages in a reply, without numbers, bullets and quotation marks around them."""
-    lines = (re.sub(r"^\s*(?:\d+[.)]|[-*•])\s+", "", line).strip().strip('"“”').strip() for line in text.splitlines())
-    return [line for line in lines if line]
+    """The messages in a reply, without quotation marks around them."""
+    return [line for entry in list_entries(text) if (line := entry.strip('"“”').strip())]
 
 
 def _by_turns(lists: list[list[Prompt]], together: int) -> list[Prompt]:

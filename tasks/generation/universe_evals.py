@@ -17,7 +17,7 @@ from tasks.catalog import data_folder
 from tasks.definitions import as_yaml
 from tasks.files import write_text
 from tasks.generation.phrases import words
-from tasks.generation.writer import MATERIAL, Ask, Reply, Request, as_material
+from tasks.generation.writer import MATERIAL, Ask, Reply, Request, as_material, list_entries
 from tasks.schema import Eval, Judge, Question, Scale, Universe
 
 Read = TypeVar("Read")
@@ -157,7 +157,7 @@ def _is_new(pair: Pair, seen: set[str]) -> bool:
 
 
 async def _questions(universe: Universe, ask: Ask, seen: set[str], tell: Callable[[str], object]) -> list[Question]:
-    found = await _until_usable(_question_requests(universe), ask, _lines)
+    found = await _until_usable(_question_requests(universe), ask, lambda reply: list_entries(reply.text))
     questions = []
     for tier, lines in zip(TIERS, found, strict=True):
         new = [line for line in lines if not _was_seen(line, seen)][:QUESTIONS]
@@ -171,11 +171,6 @@ def _question_requests(universe: Universe) -> list[Request]:
     facts = "\n".join(f"- {fact}" for fact in universe.key_facts)
     tasks = [ASKED.format(count=QUESTIONS, tier=tier) for tier in TIERS.values()]
     return [_request(universe, task, "questions", facts) for task in tasks]
-
-
-def _lines(reply: Reply) -> list[str]:
-    lines = (re.sub(r"^[\s\-*•]*(?:\d+[.)])?\s*", "", line).strip() for line in reply.text.splitlines())
-    return [line for line in lines if line]
 
 
 def _was_seen(text: str, seen: set[str]) -> bool:

@@ -7,6 +7,7 @@ Stages take `ask` as an argument, so that a test passes a function. Of a reply o
 were asked for is kept; one without them is asked for again, with a reminder.
 """
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from hashlib import sha256
@@ -77,6 +78,12 @@ def between_tags(text: str, tag: str) -> str | None:
     before, closed, _ = text.rpartition(end)
     _, opened, within = before.rpartition(begin)
     return (within.strip() or None) if closed and opened else None
+
+
+def list_entries(text: str) -> list[str]:
+    """The lines of a list that are not empty, without the marks or numbers before them."""
+    lines = (re.sub(r"^\s*(?:[-*•·]\s*)?(?:\d+[.)]\s+)?", "", line).strip() for line in text.splitlines())
+    return [line for line in lines if line]
 
 
 @dataclass(frozen=True)

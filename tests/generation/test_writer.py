@@ -1,7 +1,7 @@
 import pytest
 
 from tasks.catalog import UserError
-from tasks.generation.writer import Request, Writing, as_judge, as_material, between_tags, to_call
+from tasks.generation.writer import Request, Writing, as_judge, as_material, between_tags, list_entries, to_call
 from tasks.judging.asking import JudgeCall
 from tasks.judging.batches import Order, ask_in_batches
 from tasks.judging.dispatcher import Dispatcher
@@ -33,6 +33,17 @@ def test_what_is_kept_stands_in_the_last_tags_that_are_closed():
     assert between_tags("<content>half", "content") is None
     assert between_tags("half</content>", "content") is None
     assert between_tags("<content> </content>", "content") is None
+
+
+def test_entries_of_a_list_lose_their_marks_and_numbers_and_keep_figures_that_they_begin_with():
+    assert list_entries("- a\n\n* 2. b\n•c\n12) d\n1.5 cups\n- 3.5 miles") == [
+        "a",
+        "b",
+        "c",
+        "d",
+        "1.5 cups",
+        "3.5 miles",
+    ]
 
 
 def test_no_text_can_close_the_tags_around_it():
