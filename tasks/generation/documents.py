@@ -17,7 +17,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.catalog import UserError
-from tasks.generation.document_prompts import UNSUITABLE, draft_request, rewrite_request
+from tasks.generation.document_prompts import UNSUITABLE, draft_request, entries, rewrite_request
 from tasks.generation.faults import SoFar, faults_of, most_documents
 from tasks.generation.specifications import Specification, Specifications
 from tasks.generation.steering import Steering, steer
@@ -185,7 +185,7 @@ class DocumentMaker:
 def _problem(texts: Texts) -> str:
     """Why there is no text in one of its tones, as it is counted; nothing where all are there."""
     states = [reply.state for reply in texts.values() if reply.state != "complete"]
-    is_unsuitable = any(reply.text == UNSUITABLE for reply in texts.values())
+    is_unsuitable = any(entries(reply.text)[:1] == [UNSUITABLE] for reply in texts.values())
     return states[0] if states else "unsuitable" if is_unsuitable else ""
 
 

@@ -73,6 +73,12 @@ async def test_refused_unreadable_and_unsuitable_are_counted_and_replaced():
     assert [row.content for row in maker.dropped["neutral"]] == ["", "", "UNSUITABLE"]
 
 
+async def test_a_draft_that_says_why_it_is_unsuitable_is_not_rewritten():
+    author = Author(drafts={0: Reply("**UNSUITABLE**: nobody would write it.", "complete")})
+    maker = await made(author)
+    assert (maker.counts["unsuitable"], author.rewritten) == (1, len(maker.rows["neutral"]))
+
+
 async def test_a_kind_of_document_that_is_unsuitable_for_a_fact_gets_no_documents():
     maker = await made(Author(unsuitable={"kind 0"}), documents=8)
     assert {row.doc_type for row in maker.rows["neutral"]} == {"kind 1"}
