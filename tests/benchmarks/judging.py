@@ -175,6 +175,7 @@ async def bare() -> None:
 async def in_flow(name: str) -> None:
     """A run until judged.jsonl is written, from the flow's start to its end."""
     import anthropic
+    import fastapi
     import openai
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter
@@ -185,6 +186,7 @@ async def in_flow(name: str) -> None:
 
     assert anthropic.__version__, "its import is no part of either side's time"
     assert openai.__version__, "nor is this one's"
+    assert fastapi.__version__, "nor this one's, which Prefect imports as the first flow run of a process begins"
     place = f"{os.environ['SPILLOVER_DATA']}/{name}"
     experiment = Experiment(name=name, responses=place, evals=["animals"], judging={"in_flight": IN_FLIGHT})
     started = time.perf_counter()
