@@ -32,6 +32,9 @@ BUSY_TOKENS = 1024
 TRAINED_BYTES = 16
 """What a number of the LoRA takes in a step: itself, its gradient and two moments, in 32 bits."""
 
+# cuDNN's attention makes a plan for each new number of rows and tokens, which takes 0.1 s: every token has another
+torch.backends.cuda.enable_cudnn_sdp(False)
+
 
 def device() -> torch.device:
     """The GPU where there is one, else the CPU."""

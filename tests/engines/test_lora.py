@@ -252,3 +252,7 @@ def test_layers_that_are_computed_again_change_no_gradient():
     assert fit_step(model, TRAINING, examples(4), 0) == 1
     assert model.is_gradient_checkpointing
     assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-6) for a, b in zip(plain, gradients(), strict=True))
+
+
+def test_attention_that_plans_anew_for_every_length_is_off():
+    assert not torch.backends.cuda.cudnn_sdp_enabled()
