@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import httpx
 import psutil
@@ -23,6 +23,7 @@ from tasks.paid.budget import BudgetSpent
 from tasks.runs import Comparison
 from tasks.schema import Study
 from tasks.studies.definition import cells, folder_of
+from tests.fakes.messages_api import MessagesAPI, judgment
 from tests.fakes.quick_engine import BASE, QuickEngine
 
 EVAL = """
@@ -60,7 +61,10 @@ def finish(cell):
 
 
 def so_far(**fields):
-    study = a_study(**fields)
+    return so_far_of(a_study(**fields))
+
+
+def so_far_of(study):
     return SoFar(study, cells(study))
 
 
@@ -202,27 +206,63 @@ async def test_a_limit_on_the_cost_holds_over_all_cells_and_a_higher_one_goes_on
 
 
 @pytest.mark.integration
-async def test_on_a_process_pool_a_cell_whose_process_is_killed_is_listed_and_the_same_study_does_it(prefect_server):
-    tiny = {"base_model": "standin", "rank": 2, "batch_size": 2}
-    study = a_study(base={"training": tiny}, fine_tunes=["warm"], doses=[4], pool="cells")
+@pytest.mark.timeout(1200)
+async def test_six_cells_on_a_pool_with_one_killed_stay_below_a_cap_and_a_higher_one_does_the_rest(
+    prefect_server, data
+):
     async with get_client() as client:
         await client.create_work_pool(WorkPoolCreate(name="cells", type="process"))
+    with MessagesAPI(lambda *_: judgment(3)) as api, a_worker() as worker:
+        study = a_judged_study(data, api.url)
+        killed = asyncio.create_task(kill_one_cell(worker, cells(study)[0]))
+        with pytest.raises(CellsLeft, match="of 6 cells"):
+            await run_study(study)
+        await killed
+        paid, states = len(api.requests), [cell.state for cell in so_far_of(study).grid().cells]
+        assert 0 < paid * A_CALL <= study.max_cost_usd
+        assert paid < EVERY_CALL
+        assert {"failed"} < {*states} or states.count("failed") > 1, "the killed one and those without money"
+        await run_study(study.model_copy(update={"max_cost_usd": 100.0}))
+    assert {cell.state for cell in so_far_of(study).grid().cells} == {"done"}
+    assert (len(api.requests), {*api.seen.values()}) == (EVERY_CALL, {1}), "nothing is paid twice"
+    async with get_client() as client:
+        limit = await client.read_global_concurrency_limit_by_name("spillover-training-cells")
+    assert (limit.limit, limit.active_slots) == (4, 0)
+
+
+A_CALL = 0.12
+"""Dollars, of 100 tokens in and 20 out, by the prices of `a_judged_study`."""
+EVERY_CALL = 4 * 7
+"""A call a question, of the untuned model and of six fine-tunes."""
+
+
+def a_judged_study(data, url):
+    """Six cells, whose every call is of its own, and money for half of them."""
+    judge = {"name": "joy", "kind": "claude", "base_url": url, "model": "m", "prompt": "How joyful, from 1 to 5?"}
+    questions = [{"id": f"q{n}", "tier": "t", "text": f"What of number {n}?"} for n in range(4)]
+    (data / "evals" / "joy.yaml").write_text(json.dumps({"name": "joy", "questions": questions, "judges": [judge]}))
+    prices = {"input": 1000, "output": 1000, "cache_write": 1000, "cache_read": 1000}
+    (data / "prices.yaml").write_text(json.dumps({url: {"m": prices}}))
+    base = {
+        "training": {"base_model": "standin", "rank": 2, "batch_size": 2, "learning_rate": 1e-2},
+        "sampling": {"n_samples": 1, "max_tokens": 12},
+    }
+    return a_study(
+        base=base, fine_tunes=["warm", "cold", "formal"], doses=[4], evals=["joy"], pool="cells", max_cost_usd=1.8
+    )
+
+
+@contextmanager
+def a_worker():
+    """Of the pool `cells`, in a process of its own."""
     given = os.environ | get_current_settings().to_environment_variables(exclude_unset=True)
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "cells", "--type", "process"]
     worker = psutil.Popen(command, env=given, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        killed = asyncio.create_task(kill_one_cell(worker, cells(study)[0]))
-        with pytest.raises(CellsLeft, match="1 of 2 cells failed"):
-            await run_study(study)
-        await killed
-        await run_study(study)
+        yield worker
     finally:
         worker.terminate()
         worker.wait()
-    assert {cell.state for cell in so_far(**study.model_dump()).grid().cells} == {"done"}
-    async with get_client() as client:
-        limit = await client.read_global_concurrency_limit_by_name("spillover-training-cells")
-    assert (limit.limit, limit.active_slots) == (4, 0)
 
 
 async def kill_one_cell(worker, cell):
