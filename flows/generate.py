@@ -26,7 +26,15 @@ from tasks.catalog import relative_to_data
 from tasks.generation.chats import ChatMaker, write_chats_task
 from tasks.generation.documents import DocumentMaker, choose_types_task, write_round_task
 from tasks.generation.scoring import scored_by
-from tasks.generation.set_files import is_made, keep_set, only_grows, set_folder, universe_of, version_folder
+from tasks.generation.set_files import (
+    is_made,
+    is_written,
+    keep_set,
+    only_grows,
+    set_folder,
+    universe_of,
+    version_folder,
+)
 from tasks.generation.universe_evals import keep_evals, universe_evals
 from tasks.generation.writer import Writing
 from tasks.locks import exclusive
@@ -94,7 +102,8 @@ async def write_missing_sets(experiment: Experiment) -> None:
         check_set(wanted)
         console.print(f"documents: {wanted.name} is not written yet, and is written now")
         async with while_no_other_is_written(wanted):
-            await make_and_keep(wanted, budget_of(wanted))
+            if not is_written(wanted):  # by a run that was a moment earlier
+                await make_and_keep(wanted, budget_of(wanted))
 
 
 async def make_and_keep(wanted: GeneratedSet, budget: Budget) -> str:

@@ -50,6 +50,8 @@ async def check_before_start(experiment: Experiment, name: str, seed: int | None
     if unwritten := unwritten_sets(experiment) if not run.documents.is_file() else []:
         for wanted in unwritten:
             check_set(wanted)
+            if experiment.max_cost_usd:
+                refuse_unlimited(wanted)
     elif experiment.documents and not run.documents.is_file():
         mixed, *_ = gather(experiment.documents, experiment.default_seed if seed is None else seed)
         trained, _ = split(mixed, experiment.training.held_out)
@@ -194,6 +196,15 @@ def check_set(wanted: GeneratedSet) -> None:
         check_key(judge)
         if wanted.max_cost_usd:
             refuse_unknown_prices([judge], Training(), None, wanted.writer.batch)
+
+
+def refuse_unlimited(wanted: GeneratedSet) -> None:
+    """Raises UserError for a set that a run is to write for any sum, where the run itself has a limit."""
+    if not wanted.max_cost_usd:
+        raise UserError(
+            f"max_cost_usd does not hold over the set {wanted.name}, which is not written yet and has no limit of its "
+            f"own; put max_cost_usd into its set.yaml, or write it first with `spillover generate {wanted.name}`"
+        )
 
 
 def check_writer(writer: Writer, has_limit: bool) -> None:

@@ -25,7 +25,15 @@ from flows.addresses import reports_address
 from flows.artifacts import show_markdown
 from flows.cell import CELLS_AT_JUDGES, Sharing, run_cell, stores, turns
 from flows.judging import part_of
-from flows.preflight import asked_judges, check_before_start, engine_of, engines, refuse_unknown_prices
+from flows.preflight import (
+    asked_judges,
+    check_before_start,
+    engine_of,
+    engines,
+    refuse_unknown_prices,
+    refuse_unlimited,
+    unwritten_sets,
+)
 from flows.study_matrix import matrix_of_study
 from flows.study_pool import on_pool
 from flows.turns import Turns
@@ -37,9 +45,19 @@ from tasks.paid.budget import BudgetSpent, CostUnknown
 from tasks.paid.store import Store, StoreFailed
 from tasks.report.templates import fill
 from tasks.runs import Comparison
-from tasks.schema import Study
+from tasks.schema import Eval, Study
 from tasks.studies.definition import Cell, account_of, cells, folder_of
-from tasks.studies.grid import CellState, Grid, as_markdown, column_title, grid, is_finished, state_of, write_grid
+from tasks.studies.grid import (
+    CellState,
+    Grid,
+    as_markdown,
+    column_title,
+    grid,
+    is_finished,
+    is_outdated,
+    state_of,
+    write_grid,
+)
 from tasks.visible import in_markdown
 
 HOSTED_AT_ONCE = 4
@@ -77,21 +95,23 @@ async def run_study(study: Study) -> str:
     wanted, place = cells(study), folder_of(study)
     with exclusive_now(f"study {study.name}", f"study {study.name!r} is being run by another process; wait for it"):
         engines.set({})
-        check_prices(study, wanted)
+        so_far = SoFar(study, wanted)
+        check_prices(study, so_far.missing)
         sharing = Sharing(
             account=account_of(study),
             max_cost_usd=study.max_cost_usd,
             resume=f"{resume_command(study)} max_cost_usd=...",
             pool=study.pool,
         )
-        so_far = SoFar(study, wanted)
-        async with so_far.shown(), _runner(study, wanted, sharing) as run:
-            await run_all(so_far, run, places(study, wanted) + CELLS_AT_JUDGES)
-        found = await asyncio.to_thread(matrix_of_study, study, wanted)
-        await asyncio.to_thread(write_page, so_far.grid(), place)  # which leads to the matrix now
-    said = [f"- {in_markdown(sentence)}" for sentence in (found.sentences if found else [])]
-    await show_markdown("\n".join([*said, "", links(study)]), "What was found")
-    so_far.refuse_what_is_left()
+        async with so_far.shown(), _runner(study, so_far.missing, sharing) as run:
+            await run_all(so_far, run, places(study, so_far.missing) + CELLS_AT_JUDGES)
+        try:
+            found = await asyncio.to_thread(matrix_of_study, study, wanted)
+            await asyncio.to_thread(write_page, so_far.grid(), place)  # which leads to the matrix now
+            said = [f"- {in_markdown(sentence)}" for sentence in (found.sentences if found else [])]
+            await show_markdown("\n".join([*said, "", links(study)]), "What was found")
+        finally:  # why cells failed is told whatever becomes of the matrix
+            so_far.refuse_what_is_left()
     return str(place)
 
 
@@ -115,12 +135,14 @@ def places(study: Study, wanted: list[Cell]) -> int:
 
 
 def check_prices(study: Study, wanted: list[Cell]) -> None:
-    """Raises UserError for a limit on the cost of what has no known price."""
+    """Raises UserError for a limit on the cost of what has no known price, or of a set that may cost any sum."""
     if study.max_cost_usd:
         for experiment in (cell.experiment for cell in different(wanted)):
             judges = asked_judges(load_evals(experiment))
             engine = engine_of(experiment)
             refuse_unknown_prices(judges, experiment.training, engine, experiment.judging.batch)
+            for unwritten in unwritten_sets(experiment):
+                refuse_unlimited(unwritten)
 
 
 def different(wanted: list[Cell]) -> list[Cell]:
@@ -133,10 +155,10 @@ def different(wanted: list[Cell]) -> list[Cell]:
 
 @asynccontextmanager
 async def _runner(study: Study, wanted: list[Cell], sharing: Sharing) -> AsyncIterator[Run]:
-    """What runs a cell and returns its state."""
+    """What runs a cell and returns its state; what these cells need is there, whatever those that are done needed."""
     at_once = places(study, wanted)
     if study.pool:
-        in_flight = max(cell.experiment.judging.in_flight for cell in wanted)
+        in_flight = max((cell.experiment.judging.in_flight for cell in wanted), default=1)
         yield await on_pool(study.pool, sharing, at_once, in_flight, is_set=bool(study.concurrency))
         return
     for cell in different(wanted):
@@ -182,12 +204,25 @@ async def _problem_of(running: Awaitable[State]) -> BaseException | str | None:
     return state.message or state.name or "it did not end"
 
 
+def _not_done(wanted: list[Cell]) -> list[Cell]:
+    """Those that are not finished, or were reported by other rules than their evals have by now."""
+    evals: dict[str, list[Eval]] = {}
+    found = []
+    for cell in wanted:
+        asked = cell.experiment.model_dump_json(include={"evals": True, "judging": {"judges"}})
+        if asked not in evals:
+            evals[asked] = load_evals(cell.experiment)
+        if not is_finished(cell) or is_outdated(cell, evals[asked]):
+            found.append(cell)
+    return found
+
+
 class SoFar:
     """How far the cells of a study are while it runs, shown wherever somebody looks."""
 
     def __init__(self, study: Study, wanted: list[Cell]):
         self.study, self.wanted, self.folder = study, wanted, folder_of(study)
-        self.missing = [cell for cell in wanted if not is_finished(cell)]
+        self.missing = _not_done(wanted)
         self.started: set[str] = set()
         """The runs that were begun by it, whether or not they have ended."""
         self.problems: dict[str, str] = {}

@@ -25,6 +25,7 @@ from tasks.runs import Comparison, Run
 from tasks.schema import Shift, Study
 from tasks.studies.aggregates import matrix_of_aggregates
 from tasks.studies.definition import Cell
+from tasks.studies.grid import is_finished
 from tasks.studies.matrix import Matrix, Trained, matrix
 from tasks.studies.sentences import broken, sentences, sure
 
@@ -72,7 +73,7 @@ def trained(study: Study, wanted: Sequence[Cell]) -> tuple[list[Trained], int]:
     when = {one.name: one.when for one in study.fine_tunes}
     runs: dict[tuple[str, int], list[Cell]] = {}
     for cell in wanted:
-        if cell.run.report.is_file():
+        if is_finished(cell):
             runs.setdefault((cell.fine_tune, cell.dose), []).append(cell)
     return [
         Trained(
@@ -98,14 +99,15 @@ def matrix_of_runs(name: str, labelled: Sequence[tuple[str, list[Run]]], traits:
     fine_tunes = [Trained(group.label, group.runs, traits.get(group.label, {})) for group in groups]
     found = matrix(fine_tunes)
     _refuse_unknown(traits, found.shifts)
-    return _write(name, found, fine_tunes, [])
+    return _write(_folder_name(name), found, fine_tunes, [])
 
 
 def matrix_of_file(name: str, file: Path, choices: Choices, traits: Traits) -> Written:
     """The same of a file of means; UserError for one that cannot be read, and for a trait that is not in it."""
     found = matrix_of_aggregates(read_aggregates(file, choices), traits, choices.scales)
     _refuse_unknown(traits, found.shifts)
-    return _write(name, found, [], [f"Made of the means in {file.name}, which are of {_answers(found.shifts)}."])
+    words = f"Made of the means in {file.name}, which are of {_answers(found.shifts)}."
+    return _write(_folder_name(name), found, [], [words])
 
 
 def _answers(shifts: Sequence[Shift]) -> str:
@@ -135,10 +137,16 @@ def _refuse_unknown(traits: Traits, shifts: Sequence[Shift]) -> None:
             raise UserError(f"--trained: there is no measure {missing[0]!r}; there is {', '.join(known)}")
 
 
+def _folder_name(name: str) -> str:
+    """That of the comparison of others' results, which may be called anything."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip(".-")[:LONGEST_NAME] or "study"
+
+
 def _write(
     name: str, found: Matrix, fine_tunes: Sequence[Trained], left_out: list[str], description: str = ""
 ) -> Written:
-    place = Comparison(re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip(".-")[:LONGEST_NAME] or "study")
+    """`name` is that of the comparison's folder."""
+    place = Comparison(name)
     if not found.shifts:
         raise UserError(
             f"{name}: nothing was measured of the base and of a fine-tune alike, so that nothing can be compared"

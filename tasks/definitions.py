@@ -255,6 +255,19 @@ def with_rules(evaluation: Eval, rules: list[Rule]) -> Eval:
     return evaluation.model_copy(update={"rules": list(by_name.values())})
 
 
+def with_what_may_change(before: Eval, given: Eval) -> Eval:
+    """A run's eval with what the given one of its name has that may change after the fact."""
+    names = ("equivalence_margin", "equivalence_margins", "judges", "measures", "log_odds")
+    return with_rules(before, given.rules).model_copy(update={name: getattr(given, name) for name in names})
+
+
+def what_effects_say(evaluation: Eval) -> tuple[Any, ...]:
+    """What may change and stands in effects.csv."""
+    phrases = [judge.measures for judge in evaluation.judges]
+    margins = evaluation.equivalence_margin, evaluation.equivalence_margins
+    return evaluation.rules, *margins, evaluation.measures, phrases, evaluation.log_odds
+
+
 def change(before: BaseModel | None, now: BaseModel) -> str:
     """The first field that may not change and did, with both values; empty where there is none."""
     return _first_difference(_fixed_part(before) if before else {}, _fixed_part(now))

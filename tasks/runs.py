@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from tasks.catalog import UserError, check_seed, data_folder, read_fields, validate
-from tasks.definitions import are_same, as_yaml, change, read_eval, with_rules
+from tasks.definitions import are_same, as_yaml, change, read_eval, what_effects_say, with_what_may_change
 from tasks.files import Row, copy_file, read_rows, remove_unfinished, write_text
 from tasks.locks import exclusive_now
 from tasks.schema import (
@@ -328,8 +328,8 @@ class Run:
         """
         given = {evaluation.name: evaluation for evaluation in evals}
         before = self.evals()
-        after = [_with_what_may_change(evaluation, given[evaluation.name]) for evaluation in before]
-        said, to_say = ([*map(_what_effects_say, evaluations)] for evaluations in (before, after))
+        after = [with_what_may_change(evaluation, given[evaluation.name]) for evaluation in before]
+        said, to_say = ([*map(what_effects_say, evaluations)] for evaluations in (before, after))
         if said != to_say or self.experiment().targets != experiment.targets:
             self.replace_evals(after)
         elif after != before:
@@ -369,19 +369,6 @@ class Run:
                 raise UserError(
                     f"run {self.name!r} was made from another definition: {changed} in {path}; use another run name"
                 )
-
-
-def _with_what_may_change(before: Eval, given: Eval) -> Eval:
-    """A run's eval with the rules, the margins, the phrases and the judges of the given one of its name."""
-    names = ("equivalence_margin", "equivalence_margins", "judges", "measures")
-    return with_rules(before, given.rules).model_copy(update={name: getattr(given, name) for name in names})
-
-
-def _what_effects_say(evaluation: Eval) -> tuple[Any, ...]:
-    """What may change and stands in effects.csv."""
-    phrases = [judge.measures for judge in evaluation.judges]
-    margins = evaluation.equivalence_margin, evaluation.equivalence_margins
-    return evaluation.rules, *margins, evaluation.measures, phrases
 
 
 def _read_nouns(file: Path, noun: type[Row]) -> list[Row]:

@@ -17,6 +17,7 @@ from flows.preflight import (
     outdated_sets,
     refuse_choices_of_no_model,
     refuse_unknown_prices,
+    refuse_unlimited,
     unwritten_sets,
     warnings_of,
 )
@@ -87,7 +88,7 @@ def show_plan(experiment: Experiment) -> None:
         with as_if_written(experiment, unwritten) as known:
             rows, costs = _of_models(known, evals, engine, is_ready=not unready)
         warnings = [*warnings, *outdated_sets(experiment)]
-        rows = [(f"set {wanted.name}", _to_be_written(wanted)) for wanted in unwritten] + rows
+        rows = [(f"set {wanted.name}", to_be_written(wanted)) for wanted in unwritten] + rows
         costs = writing_costs(unwritten) + costs
     judge_rows, judge_costs = _of_judges(experiment, evals, n_samples)
     show_rows([*rows, *judge_rows, ("cost", in_words(costs + judge_costs, experiment.max_cost_usd))])
@@ -97,7 +98,8 @@ def show_plan(experiment: Experiment) -> None:
         console.print(f"It can run, but {warning}", style="yellow")
 
 
-def _to_be_written(wanted: GeneratedSet) -> str:
+def to_be_written(wanted: GeneratedSet) -> str:
+    """How many documents, by whom."""
     versions = f", in each of {', '.join(wanted.versions)}" if len(wanted.versions) > 1 else ""
     return f"{wanted.documents:,} to be written by {wanted.writer.model}{versions}"
 
@@ -114,7 +116,9 @@ def _problems(experiment: Experiment, evals: list[Eval]) -> list[str]:
     """Why it cannot run yet, but for the engine's own reason."""
     judges = asked_judges(evals)
     problems = [problem_of(partial(check_key, judge)) for judge in judges]
-    problems += [problem_of(partial(check_set, wanted)) for wanted in unwritten_sets(experiment)]
+    for wanted in unwritten_sets(experiment):
+        problems.append(problem_of(partial(check_set, wanted)))
+        problems.append(problem_of(partial(refuse_unlimited, wanted)) if experiment.max_cost_usd else "")
     if experiment.max_cost_usd:
         engine = None if experiment.responses else engine_of(experiment)
         problems.append(

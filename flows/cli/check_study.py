@@ -9,9 +9,17 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
-from flows.cli.check import Costs, Row, in_words, problem_of, show_rows
+from flows.cli.check import Costs, Row, in_words, problem_of, show_rows, to_be_written
+from flows.cli.unwritten import as_if_written, writing_costs
 from flows.console import console
-from flows.preflight import asked_judges, check_before_start, engine_of, refuse_choices_of_no_model
+from flows.preflight import (
+    asked_judges,
+    check_before_start,
+    check_set,
+    engine_of,
+    refuse_choices_of_no_model,
+    unwritten_sets,
+)
 from flows.study import check_prices, different
 from tasks.definitions import load_evals
 from tasks.documents.sets import gather, split
@@ -22,7 +30,7 @@ from tasks.models.likelihood import choices_cost, estimate_choices, logprobs_cos
 from tasks.models.sampling import estimate_samples, sampling_cost
 from tasks.models.training import estimate_tokens, training_price
 from tasks.paid.prices import CostRange
-from tasks.schema import Eval, Experiment, Study
+from tasks.schema import Eval, Experiment, GeneratedSet, Study
 from tasks.studies.definition import Cell, cells
 from tasks.studies.grid import duration, grid, state_of
 
@@ -52,20 +60,29 @@ def show_study_plan(study: Study) -> None:
     found = grid(study.name, [state_of(cell) for cell in wanted])
     done = {cell.run_name for cell in found.cells if cell.state == "done"}
     left = [cell for cell in wanted if cell.run_name not in done]
-    groups = alike(left)
+    groups, unwritten = alike(left), unwritten_of(left)
+    costs = writing_costs(unwritten) + together([cost for group in groups for cost in costs_of(group)])
     show_rows(
         [
             ("cells", _cells(wanted, len(done))),
+            *((f"set {one.name}", to_be_written(one)) for one in unwritten),
             *(row for group in groups for row in _asked(group)),
-            ("cost", in_words(together([cost for group in groups for cost in costs_of(group)]), study.max_cost_usd)),
+            ("cost", in_words(costs, study.max_cost_usd)),
             ("time", _time(found.seconds_left, bool(groups))),
         ]
     )
     judges = [judge for group in groups for judge in asked_judges(group.evals)]
     problems = [problem_of(partial(check_key, judge)) for judge in judges]
+    problems += [problem_of(partial(check_set, one)) for one in unwritten]
     problems += [] if study.pool else [problem_of(partial(_check_start, cell)) for cell in different(left)]
-    for problem in filter(None, dict.fromkeys([*problems, problem_of(lambda: check_prices(study, wanted))])):
+    for problem in filter(None, dict.fromkeys([*problems, problem_of(lambda: check_prices(study, left))])):
         console.print(f"Before it can run: {problem}", style="yellow")
+
+
+def unwritten_of(left: list[Cell]) -> list[GeneratedSet]:
+    """The sets that the study writes first, each once."""
+    found = [wanted for cell in different(left) for wanted in unwritten_sets(cell.experiment)]
+    return list({wanted.name: wanted for wanted in found}.values())
 
 
 def _check_start(cell: Cell) -> None:
@@ -114,7 +131,8 @@ def _of_models(group: Alike, engine: Engine) -> Costs:
     """Trainings, answers and statements."""
     sampling, costs = group.experiment.sampling, list[tuple[str, CostRange]]()
     for experiment, count in _trainings(group):
-        mixed, *_ = gather(experiment.documents, experiment.default_seed)
+        with as_if_written(experiment, unwritten_sets(experiment)) as known:
+            mixed, *_ = gather(known.documents, experiment.default_seed)
         tokens = estimate_tokens(*split(mixed, experiment.training.held_out))
         price = training_price(engine, experiment.training, tokens)
         costs += [("training", CostRange(price, price))] * count

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 from tasks.catalog import without_login
 from tasks.services.retries import TOO_MANY_REQUESTS, Fault
+from tasks.services.service import LONGEST_REPLY
 
 TIMEOUT = 180.0
-"""Seconds without a byte after which a try is over."""
+"""Seconds for a connection. A reply has LONGEST_REPLY: no byte of it comes before its last token."""
 RETRIED = {408, 409, 429}
 """Statuses below 500 after which the same call may succeed."""
 HERE = ("all://localhost", "all://127.0.0.1", "all://[::1]")
@@ -69,9 +70,10 @@ def settings(sdk: Any, connections: int) -> dict[str, Any]:
 
     limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
     directly = dict.fromkeys(HERE)
-    own: dict[str, Any] = {"timeout": TIMEOUT, "limits": limits, "verify": _certificates()}
+    patience = httpx2.Timeout(LONGEST_REPLY, connect=TIMEOUT)
+    own: dict[str, Any] = {"timeout": patience, "limits": limits, "verify": _certificates()}
     transport = sdk.DefaultAioHttpClient(follow_redirects=False, mounts=directly, **own)
-    return {"max_retries": 0, "timeout": TIMEOUT, "http_client": transport}
+    return {"max_retries": 0, "timeout": patience, "http_client": transport}
 
 
 @cache

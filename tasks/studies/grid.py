@@ -12,8 +12,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Literal, NamedTuple
 
+from tasks.definitions import read_eval, with_what_may_change
 from tasks.files import write_text
 from tasks.runs import cost_words
+from tasks.schema import Eval
 from tasks.studies.definition import Cell
 from tasks.visible import in_markdown
 
@@ -117,6 +119,13 @@ def is_finished(cell: Cell) -> bool:
     """Whether nothing of it is left to do."""
     run = cell.run
     return run.report.is_file() and "finished" in run.record()
+
+
+def is_outdated(cell: Cell, evals: Sequence[Eval]) -> bool:
+    """Whether its run was reported by other rules, margins or phrases than these evals have now."""
+    given = {evaluation.name: evaluation for evaluation in evals}
+    before = map(read_eval, cell.run.evals_folder.glob("*.yaml"))
+    return any(one != with_what_may_change(one, given.get(one.name, one)) for one in before)
 
 
 def grid(study: str, states: Sequence[CellState], pace: float | None = None) -> Grid:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from tasks.catalog import UserError
-from tasks.estimates.comparison import GroupMeasures
+from tasks.estimates.comparison import GroupMeasures, Key
 from tasks.estimates.contrasts import OF_THESE
 from tasks.estimates.estimates import Part, estimate_effect
 from tasks.estimates.findings import Verdict, verdict
@@ -92,9 +92,16 @@ def _refuse_other_scales(shifts: list[Shift]) -> None:
         first = seen.setdefault(shift.column, shift)
         if (first.scale_min, first.scale_max) != (shift.scale_min, shift.scale_max):
             raise UserError(
-                f"{shift.column} has a scale from {first.scale_min:g} to {first.scale_max:g} under {first.label} and "
-                f"from {shift.scale_min:g} to {shift.scale_max:g} under {shift.label}; read both with the same --scale"
+                f"{shift.column} has {_scale(first)} under {first.label} and {_scale(shift)} under {shift.label}; read "
+                "both with the same --scale, or make both runs' reports by one definition of the eval"
             )
+
+
+def _scale(shift: Shift) -> str:
+    """Log-odds, for one, have no ends."""
+    if shift.scale_min is None or shift.scale_max is None:
+        return "a scale without ends"
+    return f"a scale from {shift.scale_min:g} to {shift.scale_max:g}"
 
 
 def with_own_columns(shifts: list[Shift]) -> list[Shift]:
@@ -116,11 +123,11 @@ def in_sds(effect: Effect, sd: float | None) -> dict[str, float | None]:
     return {"in_sds": effect.difference / sd if effect.difference is not None and sd else None, **limits}
 
 
-def with_spill(shift: Shift, targets: Sequence[Shift], related: Mapping[str, float]) -> Shift:
+def with_spill(shift: Shift, targets: Sequence[Shift], related: Mapping[Key, float]) -> Shift:
     """The shift with its spill over the one on target that is measured like it, or else the first of these.
 
-    `related` has the correlation with each target, by its column. Both are in units of the base's spread, or where
-    one has none and their scales are the same, as they are.
+    `related` has the correlation with each target, by eval and measure. Both are in units of the base's spread, or
+    where one has none and their scales are the same, as they are.
     """
     target = next((one for one in targets if one.asks == shift.asks), targets[0] if targets else None)
     if shift.direction or target is None:
@@ -132,7 +139,7 @@ def with_spill(shift: Shift, targets: Sequence[Shift], related: Mapping[str, flo
         found = ratio(
             over and over.times(1 / (sds[0] or 1)),
             under and under.times(direction / (sds[1] or 1)),
-            related.get(target.column, 0.0) * direction,
+            related.get((target.eval, target.measure), 0.0) * direction,
         )
     fields = {"spill": found.value, "spill_low": found.low, "spill_high": found.high, "note_spill": found.note}
     return shift.model_copy(update=fields)
@@ -235,10 +242,10 @@ def _column(evaluation: Eval, measure: str, columns: list[str]) -> str:
 
 def _with_spills(fields: list[_Field]) -> list[Shift]:
     targets = [field for field in fields if field.shift.direction]
-    found, samples = [], {field.shift.column: field.sample() for field in targets}
+    found, samples = [], {(field.shift.eval, field.shift.measure): field.sample() for field in targets}
     for field in fields:
         mine = field.sample() if targets and not field.shift.direction else None
-        related = {name: correlation(mine, sample) for name, sample in samples.items()} if mine else {}
+        related = {key: correlation(mine, sample) for key, sample in samples.items()} if mine else {}
         found.append(with_spill(field.shift, [target.shift for target in targets], related))
     return found
 

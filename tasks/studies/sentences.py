@@ -39,7 +39,11 @@ def sentences(found: Matrix) -> list[str]:
 
 def broken(shifts: Sequence[Shift]) -> set[str]:
     """The fine-tunes under which capability fell: there the model broke, whatever else it did."""
-    return {s.label for s in shifts if s.asks == CAPABILITY and decided(s) in SURE and (s.difference or 0.0) < 0}
+    return {shift.label for shift in _fell(shifts)}
+
+
+def _fell(shifts: Sequence[Shift]) -> list[Shift]:
+    return [s for s in shifts if s.asks == CAPABILITY and decided(s) in SURE and (s.difference or 0.0) < 0]
 
 
 def sure(shifts: Sequence[Shift]) -> set[tuple[str, str]]:
@@ -52,8 +56,9 @@ def _trained(shifts: Sequence[Shift]) -> list[str]:
     groups: dict[str, list[str]] = {"moved": [], "perhaps": [], "against": [], "not": []}
     for label in dict.fromkeys(shift.label for shift in shifts if shift.direction):
         targets = [shift for shift in shifts if shift.label == label and shift.direction]
-        most = max(targets, key=lambda shift: (shift.in_sds or shift.difference or 0.0) * shift.direction)
-        groups[_outcome(targets)].append(f"{label} ({most.column} {size(most)})")
+        outcome, shifts = _outcome(targets)
+        most = max(shifts, key=lambda s: abs(s.in_sds if s.in_sds is not None else s.difference or 0.0))
+        groups[outcome].append(f"{label} ({most.column} {size(most)})")
     begins = {
         "moved": "Moved in what they were trained on",
         "perhaps": "Perhaps, though not once p is adjusted",
@@ -63,17 +68,18 @@ def _trained(shifts: Sequence[Shift]) -> list[str]:
     return [f"{begins[name]}: {', '.join(some)}." for name, some in groups.items() if some]
 
 
-def _outcome(targets: Sequence[Shift]) -> str:
-    """Of the measures of one trait: one that moved surely is enough."""
-    said = [(decided(shift), (shift.difference or 0.0) * shift.direction > 0) for shift in targets]
-    for outcome, verdicts, is_as_trained in (
-        ("moved", SURE, True),
-        ("against", SURE, False),
-        ("perhaps", ("perhaps",), True),
+def _outcome(targets: Sequence[Shift]) -> tuple[str, Sequence[Shift]]:
+    """Of the measures of what was trained one that moved surely is enough; with those that say so."""
+    toward = [shift for shift in targets if (shift.difference or 0.0) * shift.direction > 0]
+    away = [shift for shift in targets if shift not in toward]
+    for outcome, some, verdicts in (
+        ("moved", toward, SURE),
+        ("against", away, SURE),
+        ("perhaps", toward, ("perhaps",)),
     ):
-        if any(verdict in verdicts and toward == is_as_trained for verdict, toward in said):
-            return outcome
-    return "not"
+        if said := [shift for shift in some if decided(shift) in verdicts]:
+            return outcome, said
+    return "not", targets
 
 
 def _spilled(shifts: Sequence[Shift], fields: int) -> list[str]:
@@ -128,9 +134,7 @@ def _capability(shifts: Sequence[Shift]) -> list[str]:
     asked = [shift for shift in shifts if shift.asks == CAPABILITY]
     if not asked:
         return [NO_CAPABILITY]
-    fell = broken(shifts)
-    told = [f"{s.label} (by {signed(s.difference)}, adjusted p {_p(s)})" for s in asked if s.label in fell]
-    if told:
+    if told := [f"{s.label} (by {signed(s.difference)}, adjusted p {_p(s)})" for s in _fell(shifts)]:
         return [f"Capability fell under {listed(told)}: there the model broke, and what else moved may come of that."]
     unclear = [s.label for s in asked if decided(s) in ("perhaps", "not enough data", "no interval")]
     rest = f", though of {len(unclear):,} there is not enough data to tell" if unclear else ""

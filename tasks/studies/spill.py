@@ -94,8 +94,11 @@ def correlation(one: Sample, other: Sample) -> float:
     """Of the errors of two shifts of the same fine-tunes, from -1 to 1.
 
     Two parts add up, as in the intervals for new questions and seeds: the covariance over questions, which is 0 unless
-    both read the same answers, and that of the seeds' means, which is 0 of a single seed.
+    both read the same answers, and that of the seeds' means, which is 0 of a single seed. 0 too of a shift that no
+    question has a part in.
     """
+    if not (one.strata and other.strata):
+        return 0.0
     whole = math.sqrt(_covariance(one, one) * _covariance(other, other))
     return max(-1.0, min(1.0, _covariance(one, other) / whole)) if whole > 0 else 0.0
 

@@ -23,6 +23,15 @@ async def test_a_server_on_this_machine_is_asked_without_the_proxy_of_the_enviro
     assert (len(api.requests), proxy.requests) == (2, [])
 
 
+async def test_a_reply_that_takes_longer_than_connecting_may_is_asked_for_once(monkeypatch):
+    monkeypatch.setattr("tasks.services.transport.TIMEOUT", 0.2)
+    with ChatAPI(lambda seen, body: judgment(2), seconds=1) as api:
+        judge = Judge(name="j", kind="chat", model="m", prompt="Score it.", base_url=f"{api.url}/v1")
+        rows, _ = await judged(some_cases(judge=judge))
+    assert {row.score for row in rows} == {2}
+    assert {*api.seen.values()} == {1}
+
+
 def test_a_key_that_is_repeated_elsewhere_than_in_the_text_is_written_nowhere_either(monkeypatch):
     monkeypatch.setenv("SPILLOVER_JUDGE_KEY", OWN_KEY)
     secrets = ("SPILLOVER_JUDGE_KEY",)
