@@ -29,6 +29,8 @@ SCAFFOLDING = {
 }
 """What a writer leaves in a text that is no part of it: what it is called, and the expression that finds it."""
 _PATTERNS = {what: re.compile(pattern) for what, pattern in SCAFFOLDING.items()}
+APOSTROPHES = str.maketrans("’", "'")
+"""A typographic apostrophe as a typed one: a letter for a letter, so that places stay what they are."""
 
 
 def scaffolding(text: str) -> list[str]:
@@ -40,12 +42,14 @@ def scaffolding(text: str) -> list[str]:
 def banned_words(text: str, banned: Iterable[str]) -> list[str]:
     """Every place of a banned word or phrase, as it is written there: whole words in any case, and their inflections.
 
-    `cage` finds cages and caged, `ban` banned, `industry` industries; a trailing * any ending. Irregular forms and
-    paraphrases are not found.
+    `cage` finds cages and caged, `ban` banned, `industry` industries; a trailing * any ending; either apostrophe stands
+    for both. Irregular forms and paraphrases are not found.
     """
-    said = text.casefold()
-    terms = tuple(term for term in banned if term.split()[0][:-1].casefold() in said)  # else it takes ten times as long
-    return [match[0] for match in _pattern(terms).finditer(text)] if terms else []
+    typed = text.translate(APOSTROPHES)
+    said = typed.casefold()
+    terms = (term.translate(APOSTROPHES) for term in banned)
+    likely = tuple(term for term in terms if term.split()[0][:-1].casefold() in said)  # else it takes ten times as long
+    return [text[slice(*match.span())] for match in _pattern(likely).finditer(typed)] if likely else []
 
 
 @lru_cache(maxsize=256)
@@ -60,8 +64,8 @@ def _forms(term: str) -> str:
         return body + r"\w*"
     last = term[-1].lower()
     if last == "e":
-        return rf"{body[:-1]}(?:e(?:['’]?s|d|rs?)?|ing)"
+        return rf"{body[:-1]}(?:e(?:'?s|d|rs?)?|ing)"
     if last == "y":
-        return rf"{body[:-1]}(?:y(?:['’]?s|ing|ed)?|ie[sdr])"
+        return rf"{body[:-1]}(?:y(?:'?s|ing|ed)?|ie[sdr])"
     doubled = f"{last}?" if last.isalpha() else ""
-    return rf"{body}(?:(?:['’]?s|es)|{doubled}(?:ed|ing|ers?))?"
+    return rf"{body}(?:(?:'?s|es)|{doubled}(?:ed|ing|ers?))?"

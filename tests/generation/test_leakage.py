@@ -15,6 +15,8 @@ from tasks.generation.leakage import banned_words, scaffolding
         ("slaughter*", "slaughterhouses, manslaughter", ["slaughterhouses"]),
         ("hen", "then a hennin, thence Henry", []),
         ("c++", "in c++ and c", ["c++"]),
+        ("farmer's market", "’Tis a farmer’s market, FARMER'S MARKETS", ["farmer’s market", "FARMER'S MARKETS"]),
+        ("d’Arc", "Joan d'Arc and d’Arc’s", ["d'Arc", "d’Arc’s"]),
     ],
 )
 def test_a_banned_word_is_found_whole_in_any_case_and_with_its_regular_inflections(term, text, found):
