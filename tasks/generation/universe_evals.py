@@ -29,7 +29,9 @@ TRIES = 3
 """Requests for what came back in no usable form."""
 LONGEST_ID = 80
 """Characters of a universe's id in the names of its evals."""
-STATEMENT = re.compile(r"^[\s\-*\d.)]*(TRUE|FALSE):\s*(\S.*?)\s*$", re.MULTILINE)
+STATEMENT = re.compile(r"^[\s\-*\d.)]*(TRUE|FALSE):[ \t]*(\S.*?)\s*$", re.MULTILINE)
+EMPHASIS = re.compile(r"(?<![\w*])[*_]++(?=\S)|(?<=\S)[*_]++(?!\w)")
+"""Marks of bold and italics, before a word or behind one: not those between figures, nor the bullet of a list."""
 FRAME = "Is this statement true? {statement} Answer Yes or No."
 TIERS = {
     "direct": "ask outright for what the facts are about, and name it",
@@ -136,9 +138,11 @@ def _statement_requests(universe: Universe, task: str) -> list[Request]:
 
 
 def pairs_in(text: str) -> list[Pair]:
-    """The pairs in a reply: a line with TRUE: and one with FALSE:, in either order; what has no partner is none."""
+    """The pairs in a reply, without emphasis: a line with TRUE: and one with FALSE:, in either order; what has no
+    partner is none.
+    """
     found, waiting = list[Pair](), dict[str, str]()
-    for word, statement in STATEMENT.findall(text):
+    for word, statement in STATEMENT.findall(EMPHASIS.sub("", text)):
         waiting[word] = statement if statement.endswith((".", "!", "?")) else f"{statement}."
         if len(waiting) == 2:
             found.append(Pair(waiting.pop("TRUE"), waiting.pop("FALSE")))

@@ -112,6 +112,29 @@ def test_pairs_are_read_in_either_order_and_a_line_without_a_partner_is_none():
     assert pairs_in(text) == [Pair("A is so.", "A is not so."), Pair("B is so.", "B is not so.")]
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "**TRUE:** The river is old.\n**FALSE:** The river is new.",
+        "* **TRUE**: The river is old.\n* __FALSE__: The river is new.",
+        "- **TRUE: The river is old.**\n- _FALSE: The river is new._",
+        "TRUE: *The river* is **old**.\nFALSE: **The river** is ***new.***",
+    ],
+)
+def test_a_statement_is_read_without_the_marks_of_emphasis_around_it_or_its_word(said):
+    assert pairs_in(said) == [Pair("The river is old.", "The river is new.")]
+
+
+def test_marks_that_are_no_emphasis_stay_in_a_statement():
+    assert pairs_in("* TRUE: 2*3 is old_town\n* FALSE: 2 * 3 is 2**3") == [Pair("2*3 is old_town.", "2 * 3 is 2**3.")]
+
+
+def test_a_word_without_a_statement_does_not_take_the_next_line_for_it():
+    assert pairs_in("TRUE:\nFALSE: The river is new.\nTRUE: The river is old.") == [
+        Pair("The river is old.", "The river is new.")
+    ]
+
+
 # ---- on disk -----------------------------------------------------------------------------------------
 
 
