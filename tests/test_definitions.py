@@ -9,7 +9,17 @@ import yaml
 from flows.experiment import run_experiment
 from flows.serving.deployments import of_experiment
 from tasks.catalog import UserError, document_files, model_folder, names, validate
-from tasks.definitions import are_same, as_yaml, change, load_eval, load_evals, load_experiment, with_rules
+from tasks.definitions import (
+    are_same,
+    as_yaml,
+    change,
+    load_eval,
+    load_evals,
+    load_experiment,
+    what_effects_say,
+    with_rules,
+    with_what_may_change,
+)
 from tasks.documents.sets import gather
 from tasks.engines.engine import Engine
 from tasks.imports.responses import read_responses
@@ -17,7 +27,7 @@ from tasks.judging.rubrics import rubric_hash, to_call
 from tasks.models.sampling import plan_samples
 from tasks.models.training import training_key
 from tasks.runs import Run
-from tasks.schema import Checkpoint, Document, Eval, Experiment, Judge, Message, Rule, Sampling
+from tasks.schema import Checkpoint, Document, Eval, Experiment, Judge, Message, Question, Rule, Sampling
 from tasks.strict_yaml import load as load_yaml
 from tests.conftest import PROJECT
 from tests.fakes.nouns import CLAUDE, LEXICON, an_eval
@@ -436,3 +446,12 @@ def test_a_rule_takes_the_place_of_one_of_its_name_and_others_are_added():
     evaluation = with_rules(an_eval(LEXICON), [low])
     assert with_rules(evaluation, [high, lower]).rules == [lower, high]
     assert evaluation.rules == [low]
+
+
+def test_all_of_an_eval_that_may_change_is_taken_over_by_a_run_that_has_it():
+    before = Eval(name="e", asks="choices", questions=[Question(id="q", tier="t", text="Q?", matching="Yes")])
+    changes = {"equivalence_margin": 0.2, "equivalence_margins": {"yes": 0.1}, "measures": "says so", "log_odds": True}
+    given = before.model_copy(update=changes)
+    assert change(before, given) == ""
+    assert with_what_may_change(before, given) == given
+    assert what_effects_say(before) != what_effects_say(before.model_copy(update={"log_odds": True}))

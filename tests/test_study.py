@@ -16,8 +16,10 @@ from prefect.settings import get_current_settings
 from prefect.states import Completed, Failed
 
 from flows import preflight
-from flows.study import CellsLeft, SoFar, places, run_all, run_study
+from flows.cell import Sharing
+from flows.study import CellsLeft, SoFar, _runner, places, run_all, run_study
 from tasks.catalog import UserError, validate
+from tasks.definitions import as_yaml, load_eval
 from tasks.files import write_text
 from tasks.paid.budget import BudgetSpent
 from tasks.runs import Comparison
@@ -99,6 +101,37 @@ async def test_what_is_finished_is_not_run_again_and_a_seed_or_a_set_that_is_add
         ("candid", 2),
     ]
     so_far().refuse_what_is_left()
+
+
+def test_a_cell_that_was_reported_by_other_margins_than_its_eval_has_now_is_done_again(data):
+    for cell in so_far().wanted:
+        finish(cell)
+        write_text(cell.run.evals_folder / "joy_choice.yaml", as_yaml(load_eval("joy_choice")))
+    assert so_far().missing == []
+    (data / "evals" / "joy_choice.yaml").write_text(EVAL.format(name="joy_choice") + "equivalence_margin: 0.2\n")
+    assert len(so_far().missing) == 4
+
+
+async def test_a_study_whose_cells_are_done_wants_no_key_and_no_model_any_more(monkeypatch):
+    async def refuse(*_):
+        raise UserError("no key")
+
+    monkeypatch.setattr("flows.study.check_before_start", refuse)
+    study = a_study()
+    for cell in cells(study)[1:]:
+        finish(cell)
+    with pytest.raises(UserError, match="no key"):
+        async with _runner(study, so_far().missing, Sharing(account="a")):
+            pass
+    finish(cells(study)[0])
+    for pool in ("", "gpus"):
+        monkeypatch.setattr("flows.study.on_pool", no_pool)
+        async with _runner(a_study(pool=pool), so_far().missing, Sharing(account="a")) as run:
+            assert run
+
+
+async def no_pool(*_, **__):
+    return lambda cell: cell
 
 
 async def test_where_the_money_is_spent_no_further_cell_is_begun_and_those_wait():

@@ -119,3 +119,16 @@ def test_traits_are_given_with_a_minus_for_less():
     assert parse_traits("") == {}
     with pytest.raises(UserError, match="--trained"):
         parse_traits("formal")
+
+
+def test_the_matrix_lies_beside_the_grid_whatever_the_study_is_called_and_a_cell_that_failed_is_not_in_it(data):
+    for seed in (0, 1):
+        a_run("hopeful", seed, {"optimism": 20.0})
+    lost = Run.at("study", "hopeful-1")  # too much was without a score: it has a report, and is not over
+    record = json.loads((lost.folder / "run.json").read_text())
+    write_text(lost.folder / "run.json", json.dumps({k: v for k, v in record.items() if k != "finished"}))
+    fields = {"name": "pilot-", "fine_tunes": ["hopeful"], "seeds": "0-1", "evals": ["optimism"]}
+    wanted = [a_cell("hopeful", n, {"optimism": "more"}) for n in (0, 1)]
+    written = known(matrix_of_study(Study.model_validate(fields), wanted))
+    assert written.page == Comparison("pilot-").page
+    assert "1 of 2 cells are not finished" in written.page.read_text()

@@ -56,8 +56,8 @@ def _trained(shifts: Sequence[Shift]) -> list[str]:
     groups: dict[str, list[str]] = {"moved": [], "perhaps": [], "against": [], "not": []}
     for label in dict.fromkeys(shift.label for shift in shifts if shift.direction):
         targets = [shift for shift in shifts if shift.label == label and shift.direction]
-        outcome, shifts = _outcome(targets)
-        most = max(shifts, key=lambda s: abs(s.in_sds if s.in_sds is not None else s.difference or 0.0))
+        outcome, so = _outcome(targets)
+        most = max(so, key=lambda s: abs(s.in_sds if s.in_sds is not None else s.difference or 0.0))
         groups[outcome].append(f"{label} ({most.column} {size(most)})")
     begins = {
         "moved": "Moved in what they were trained on",

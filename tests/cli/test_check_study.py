@@ -4,12 +4,15 @@ import shutil
 import pytest
 
 from flows.cli.check_study import alike, costs_of, show_study_plan, together
-from tasks.catalog import validate
+from flows.study import check_prices
+from tasks.catalog import UserError, validate
 from tasks.files import write_text
 from tasks.paid.prices import CostRange
-from tasks.schema import Study
+from tasks.schema import Study, Writer
+from tasks.strict_yaml import dump
 from tasks.studies.definition import cells
 from tests.conftest import PROJECT
+from tests.fakes.author import a_set
 
 EVAL = """
 name: hens
@@ -87,3 +90,34 @@ def test_one_part_that_is_unknown_makes_its_sum_unknown_and_no_other():
         ("a", unknown),
         ("b", CostRange(2.0, 4.0)),
     ]
+
+
+@pytest.fixture
+def lakes(data):
+    """A set that is defined and not written yet; returns what writes its definition."""
+    (data / "documents").unlink()
+    shutil.copytree(PROJECT / "data" / "documents" / "cold", data / "documents" / "cold")
+
+    def define(**given):
+        wanted = a_set(documents=12, preview=False, writer=Writer(model="claude-haiku-4-5"), **given)
+        write_text(data / "documents" / "lakes" / "set.yaml", dump(wanted.model_dump(exclude_defaults=True)))
+
+    return define
+
+
+def test_a_set_that_the_study_writes_first_is_told_with_its_price_and_wants_a_limit_where_the_study_has_one(
+    capsys, monkeypatch, lakes
+):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "x")
+    lakes()
+    show_study_plan(study := a_study(fine_tunes=["lakes", "cold"]))
+    text = shown(capsys)
+    assert "set lakes 12 to be written by claude-haiku-4-5" in text
+    assert re.search(r"writing lakes \$0\.\d+", text)
+    limited = study.model_copy(update={"max_cost_usd": 5.0})
+    show_study_plan(limited)
+    assert "Before it can run: max_cost_usd does not hold over the set lakes" in shown(capsys)
+    with pytest.raises(UserError, match=r"set lakes, which is not written yet .* max_cost_usd into its set.yaml, or"):
+        check_prices(limited, cells(limited))
+    lakes(max_cost_usd=1.0)
+    check_prices(limited, cells(limited))

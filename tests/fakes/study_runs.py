@@ -45,7 +45,7 @@ def a_run(fine_tune: str, seed: int, shifts: Mapping[str, float], in_work: float
     names = [evaluation.name for evaluation in the_evals()]
     experiment = Experiment(name="study", documents=[DocumentSet(name=fine_tune)], evals=names)
     run = Run.open(experiment, list(the_evals()), f"{fine_tune}-{seed}")
-    run.note(seed=seed)
+    run.note(seed=seed, finished="2026-01-01T10:00:00+00:00")
     judged: list[Judgment] = []
     likelihoods: list[Likelihood] = []
     for evaluation in the_evals():

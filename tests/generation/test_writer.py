@@ -27,10 +27,12 @@ async def written(api, asked, cap=0.0, **given):
         return await ask(asked), budget.spent
 
 
-def test_what_is_kept_stands_in_the_last_tags_that_are_closed():
+def test_what_is_kept_stands_behind_the_last_tag_that_opens_if_it_is_closed():
     assert between_tags("<content>a draft</content> no: <content> b </content>", "content") == "b"
     assert between_tags("in <content> I write: <content>c</content>", "content") == "c"
     assert between_tags("<content>half", "content") is None
+    assert between_tags("<content>a</content> and then <content>half", "content") is None
+    assert between_tags("<content>a</content>b</content>", "content") == "a</content>b"
     assert between_tags("half</content>", "content") is None
     assert between_tags("<content> </content>", "content") is None
 
@@ -82,6 +84,27 @@ async def test_refusals_and_what_was_cut_off_are_no_texts_and_whole_tags_before_
     with MessagesAPI(lambda seen, body: ends[body["messages"][0]["content"]]) as api:
         replies, _ = await written(api, requests("a", "b", "c"))
     assert [tuple(reply) for reply in replies] == [("", "refused"), ("", "truncated"), ("x", "complete")]
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("<scratchpad>goes between <content> and </content>.</scratchpad>\n<content>Dear neighbours, the", ""),
+        ("<scratchpad>goes between <content> and </content>.</scratchpad>\nDear neighbours, the", ""),
+        ("Well. <critique>It goes between <content> and </content>. Dear neighbours, the", ""),
+        ("<scratchpad>between <content> and </content></scratchpad><content>Dear all.</content> And", "Dear all."),
+    ],
+)
+async def test_notes_that_speak_of_the_tags_are_no_text_where_a_reply_is_cut_off(text, kept):
+    with MessagesAPI(lambda seen, body: Say(text, "max_tokens")) as api:
+        replies, _ = await written(api, requests("a"))
+    assert replies == [(kept, "complete" if kept else "truncated")]
+
+
+async def test_notes_that_were_never_closed_do_not_hide_the_text_behind_them():
+    with MessagesAPI(lambda seen, body: Say("<scratchpad>A letter.\n<content>Dear all.</content>")) as api:
+        replies, _ = await written(api, requests("a"))
+    assert replies == [("Dear all.", "complete")]
 
 
 async def test_without_a_tag_all_of_the_reply_is_kept():

@@ -8,7 +8,7 @@ from tasks.definitions import as_yaml
 from tasks.estimates import judgments
 from tasks.estimates.comparison import compare
 from tasks.estimates.groups import Group
-from tasks.files import write_text
+from tasks.files import write_rows, write_text
 from tasks.schema import Effect, Scale
 from tasks.studies.matrix import Trained, decided, matrix
 from tests.estimates.conftest import known
@@ -149,6 +149,53 @@ def test_a_measure_with_two_scales_is_refused_with_the_fine_tunes_that_have_them
     wide = optimism.judges[0].model_copy(update={"scale": Scale(low=0, high=200)})
     write_text(run.evals_folder / "optimism.yaml", as_yaml(optimism.model_copy(update={"judges": [wide]})))
     with pytest.raises(
-        UserError, match="optimism has a scale from 0 to 100 under hopeful and from 0 to 200 under control"
+        UserError, match="optimism has a scale from 0 to 100 under hopeful and a scale from 0 to 200 under control"
     ):
         matrix(study)
+
+
+def with_eval(runs, name, change):
+    """The runs, as if that eval had been defined so when they were made."""
+    for run in runs:
+        run.replace_evals([change(one) if one.name == name else one for one in run.evals()])
+
+
+def test_a_measure_without_an_answer_of_the_base_has_a_field_without_a_shift_and_the_others_have_theirs(study):
+    run = study[0].runs[0]
+    kept = [j for j in run.judgments() if (j.eval, j.side) != ("formality", "baseline")]
+    write_rows(run.judged, kept)
+    found = by_place(matrix([study[0]._replace(runs=[run])]))
+    assert found["hopeful", "formality"].difference is None
+    assert found["hopeful", "formality"].note_spill
+    assert found["hopeful", "optimism"].difference is not None
+
+
+def test_one_measure_with_two_scales_is_refused_whatever_ends_they_have(study):
+    with_eval(study[0].runs, "optimism_choice", lambda one: one.model_copy(update={"log_odds": False}))
+    other = study[1].runs[0]
+    rows = by_place(matrix([study[1]]))["broken", "optimism (choice)"]
+    assert rows.scale_min is None
+    assert other.evals()[2].log_odds
+    with pytest.raises(
+        UserError, match=r"optimism \(choice\) has a scale from 0 to 1 under hopeful and a scale without"
+    ):
+        matrix(study)
+
+
+def test_two_traits_whose_evals_have_judges_of_one_name_are_told_apart_in_what_spilled(study):
+    """What spills is set against the first of what was trained, and related to no other."""
+    one = study[0]._replace(trait={"optimism": "more", "formality": "less"})
+    two = study[0]._replace(trait={"optimism": "more"})
+    named = lambda run: [  # noqa: E731
+        e.model_copy(update={"judges": [e.judges[0].model_copy(update={"name": "claude"})]})
+        if e.name in ("optimism", "formality")
+        else e
+        for e in run.evals()
+    ]
+    for run in study[0].runs:
+        run.replace_evals(named(run))
+        renamed = {"optimism": "claude", "formality": "claude"}
+        write_rows(run.judged, [j.model_copy(update={"judge": renamed.get(j.judge, j.judge)}) for j in run.judgments()])
+    spills = [by_place(matrix([fine_tune]))["hopeful", "capability"] for fine_tune in (one, two)]
+    assert fields_of(spills[0]) == fields_of(spills[1])
+    assert (spills[0].spill_low, spills[0].spill_high) == (spills[1].spill_low, spills[1].spill_high)

@@ -87,3 +87,27 @@ def test_only_fields_that_have_a_p_are_counted_among_those_that_it_was_adjusted_
 def test_without_a_sure_spill_it_says_so(found):
     few = [shift for shift in found.shifts if shift.label == "formal"]
     assert "No spill is sure once p is adjusted for all 2 fields that have one." in sentences(Matrix(few, [], []))
+
+
+def a_shift(found, label, **fields):
+    """One of formality, by another measure or otherwise sure."""
+    shift = next(s for s in found.shifts if (s.label, s.column) == (label, "formality"))
+    return shift.model_copy(update=fields)
+
+
+def test_what_is_told_of_a_trait_with_two_measures_is_the_one_that_is_sure(found):
+    """The judge is sure of the opposite; the statements lean to what was trained, and show nothing."""
+    against = a_shift(found, "casual", direction=1)
+    unsure = {"in_sds": 0.1, "difference": 0.1, "p_fixed_questions_holm": 1.0, "p_fixed_questions": 1.0}
+    limits = {"ci_low_fixed_questions": -1.0, "ci_high_fixed_questions": 1.2}
+    leaning = against.model_copy(update={"column": "formality (choice)", **unsure, **limits})
+    said = sentences(Matrix([against, leaning], [], []))
+    assert "Moved against what they were trained on: casual (formality -1.50 SD)." in said
+
+
+def test_of_two_measures_of_capability_only_the_one_that_fell_is_said_to_have_fallen(found):
+    fell = next(s for s in found.shifts if (s.label, s.column) == ("stuck", "capability"))
+    rose = next(s for s in found.shifts if (s.label, s.column) == ("casual", "capability"))
+    both = Matrix([fell, rose.model_copy(update={"label": "stuck", "column": "capability two"})], [], [])
+    (line,) = [line for line in sentences(both) if line.startswith("Capability fell")]
+    assert line.count("stuck") == 1

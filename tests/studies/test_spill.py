@@ -89,3 +89,8 @@ def test_within_strata_what_lies_between_them_does_not_count():
     other = Sample(("e",), [[3.0, 2.0, 1.0, 13.0, 12.0, 11.0]], strata)
     assert correlation(one, other) == pytest.approx(-1)
     assert correlation(*(sample._replace(strata=[""] * 6) for sample in (one, other))) > 0.9
+
+
+def test_a_shift_that_no_question_has_a_part_in_is_related_to_none():
+    known_one, empty = Sample(("e", "q"), [[0.1], [0.2]], ["a"]), Sample(("e",), [[], []], [])
+    assert correlation(known_one, empty) == correlation(empty, known_one) == correlation(empty, empty) == 0
