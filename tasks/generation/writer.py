@@ -28,6 +28,8 @@ WrittenState = Literal["complete", "refused", "truncated", "unreadable", "failed
 MAX_READS = 3
 """Replies to one request that are read: a further one is asked for where none could be read so far, twice at most."""
 REMINDER = "Write it again, all of it, between <{tag}> and </{tag}>."
+NOTES = re.compile(r"[^<]*<(scratchpad|critique)>")
+"""The beginning of a reply that notes something down first, as writers of documents are told to."""
 STATES: dict[State, WrittenState] = {
     "scored": "complete",
     "refused": "refused",
@@ -73,11 +75,12 @@ def as_material(**texts: str) -> str:
 
 
 def between_tags(text: str, tag: str) -> str | None:
-    """What stands in the last pair of these tags; None where there is none, or nothing in it."""
-    begin, end = f"<{tag}>", f"</{tag}>"
-    before, closed, _ = text.rpartition(end)
-    _, opened, within = before.rpartition(begin)
-    return (within.strip() or None) if closed and opened else None
+    """What stands behind the last tag that opens, up to the last that closes; None where either is missing there, or
+    nothing is between them.
+    """
+    _, opened, behind = text.rpartition(f"<{tag}>")
+    within, closed, _ = behind.rpartition(f"</{tag}>")
+    return (within.strip() or None) if opened and closed else None
 
 
 def list_entries(text: str) -> list[str]:
@@ -113,8 +116,17 @@ class _Asked(JudgeCall):
 
 def _kept(call: Call, reply: JudgeReply) -> str | None:
     if isinstance(call, WriterCall) and call.tag:
-        return between_tags(reply.text, call.tag)
+        return between_tags(_behind_notes(reply), call.tag)
     return None if reply.is_cut_off else reply.text.strip()
+
+
+def _behind_notes(reply: JudgeReply) -> str:
+    """The reply without the notes that it begins with, which may speak of the tags; nothing of one cut off in them."""
+    notes = NOTES.match(reply.text)
+    if not notes:
+        return reply.text
+    _, closed, behind = reply.text[notes.end() :].partition(f"</{notes[1]}>")
+    return behind if closed or reply.is_cut_off else reply.text
 
 
 class Writing:
