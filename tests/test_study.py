@@ -124,10 +124,12 @@ async def test_a_study_whose_cells_are_done_wants_no_key_and_no_model_any_more(m
         async with _runner(study, so_far().missing, Sharing(account="a")):
             pass
     finish(cells(study)[0])
+    monkeypatch.setattr("flows.study.on_pool", no_pool)
+    begun = []
     for pool in ("", "gpus"):
-        monkeypatch.setattr("flows.study.on_pool", no_pool)
-        async with _runner(a_study(pool=pool), so_far().missing, Sharing(account="a")) as run:
-            assert run
+        async with _runner(a_study(pool=pool), so_far().missing, Sharing(account="a")):
+            begun.append(pool)
+    assert begun == ["", "gpus"]
 
 
 async def no_pool(*_, **__):
