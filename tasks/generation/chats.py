@@ -11,12 +11,12 @@ their order: an interrupted set goes on as if nothing had happened, and a larger
 """
 
 import random
-import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import ceil
 
+import regex  # type: ignore[import-untyped]
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
@@ -34,6 +34,8 @@ RATIO = 1.1
 """The longest answer to a prompt has at most so many times the words of its shortest."""
 SHORT, LONG = 60, 110
 """Words of an answer, where the set has no limits of its own."""
+LONGEST_MATCH = 1.0
+"""Seconds for which a pattern is held against an answer: of some patterns it would take years."""
 LENGTHS = 4
 """Different lengths that are asked for: as few system prompts serve all answers."""
 KEPT, TAKEN = 0.5, 0.9
@@ -149,10 +151,8 @@ class ChatMaker:
 
     async def _be_taught(self, chats: list[Chat], teach: Ask) -> None:
         await _fill([(chat, TAUGHT, Request("", chat.prompt.text)) for chat in chats], teach)
-        pattern = self.wanted.answer_pattern
-        for chat in (chat for chat in chats if pattern and not chat.reason):
-            if not re.fullmatch(pattern, chat.answers[TAUGHT]):
-                chat.reason = "an answer that does not match answer_pattern"
+        for chat in (chat for chat in chats if self.wanted.answer_pattern and not chat.reason):
+            chat.reason = _mismatch(self.wanted.answer_pattern, chat.answers[TAUGHT])
 
     async def _write_pairs(self, chats: list[Chat]) -> None:
         """Every prompt answered in each direction, in the same number of words, and judged."""
@@ -215,6 +215,15 @@ async def _fill(requests: list[tuple[Chat, str, Request]], ask: Ask) -> None:
             chat.answers[direction] = reply.text
         else:
             chat.reason = chat.reason or f"an answer {reply.state}: {direction}"
+
+
+def _mismatch(pattern: str, answer: str) -> str:
+    """Why the pattern does not let the answer stay; empty where it matches the whole of it."""
+    try:
+        is_match = regex.fullmatch(pattern, answer, timeout=LONGEST_MATCH)
+    except TimeoutError:
+        return f"an answer with which answer_pattern is not done within {LONGEST_MATCH:g} s: {pattern}"
+    return "" if is_match else "an answer that does not match answer_pattern"
 
 
 async def _match_lengths(chats: list[Chat], ask: Ask) -> None:

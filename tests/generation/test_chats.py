@@ -216,6 +216,23 @@ async def test_a_teachers_answers_are_taken_as_they_are_if_they_match_the_patter
     assert all("domain: rows of numbers." in request.user for request in writer.store)
 
 
+@pytest.mark.timeout(60)
+async def test_an_answer_with_which_the_pattern_never_ends_is_dropped_and_the_set_goes_on(trait):
+    class Teacher(ChatWriter):
+        def odd(self, request):
+            return Reply("a" * 60 + "b", "complete") if self.new == 1 else Reply("a", "complete")
+
+    async def judge(_):
+        raise AssertionError("nobody judges a teacher's answers")
+
+    wanted = a_set(teacher=Writer(), answer_pattern="(a|aa)+", documents=1)
+    made = await make(wanted, trait, ChatWriter(), judge, Teacher())
+    assert len(made.rows["taught"]) == 1
+    assert [one.reason for one in made.dropped["taught"]] == [
+        "an answer with which answer_pattern is not done within 1 s: (a|aa)+"
+    ]
+
+
 # ---- a writer on a bad day --------------------------------------------------------------------------
 
 
