@@ -11,10 +11,11 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from tasks.catalog import (
     UNIVERSES,
@@ -28,7 +29,7 @@ from tasks.catalog import (
     validate,
     without_login,
 )
-from tasks.definitions import apply_override
+from tasks.definitions import apply_override, load_eval
 from tasks.files import write_rows, write_text
 from tasks.rows import json_rows
 from tasks.schema import GeneratedSet, Universe
@@ -96,6 +97,18 @@ def _fields_of(file: Path) -> dict[str, Any]:
     return rows[0]
 
 
+def made_of(wanted: GeneratedSet) -> str:
+    """A key of what its documents are made of beside the definition: its universe, or what its trait's eval says.
+
+    Raises UserError where that cannot be read.
+    """
+    if not wanted.trait:
+        return sha256(universe_of(wanted).model_dump_json(exclude_defaults=True).encode()).hexdigest()
+    from tasks.generation.traits import made_of_trait, to_trait  # Prefect comes with it, and a list of sets needs none
+
+    return made_of_trait(to_trait(load_eval(f"traits/{wanted.trait}")), is_taught=wanted.teacher is not None)
+
+
 def version_folder(wanted: GeneratedSet, version: str) -> Path:
     """Where the documents of a tone or a direction are: in the set's own folder, if it is the only one."""
     folder = set_folder(wanted.name)
@@ -109,8 +122,26 @@ def is_made(wanted: GeneratedSet) -> bool:
 
 def only_grows(wanted: GeneratedSet) -> bool:
     """Whether documents of this very definition are there, as many or not: its first ones are known."""
-    before = record_of(wanted.name).get("definition", {})
-    return is_written(wanted) and before == _definition(wanted) | {"documents": before.get("documents")}
+    before = _definition_before(wanted.name)
+    if not before or not is_written(wanted):
+        return False
+    is_same = _definition(before) == _definition(wanted) | {"documents": before.documents}
+    return is_same and _is_made_of_the_same(wanted)
+
+
+def _definition_before(name: str) -> GeneratedSet | None:
+    """The one by which it was written; None where it is not made, or was by what is no definition any more."""
+    with suppress(ValidationError):
+        return GeneratedSet.model_validate(record_of(name).get("definition"))
+    return None
+
+
+def _is_made_of_the_same(wanted: GeneratedSet) -> bool:
+    """Whether its universe or its trait's eval is what it was; so it is where an older record does not say."""
+    before = record_of(wanted.name).get("made_of")
+    with suppress(UserError):
+        return before is None or before == made_of(wanted)
+    return False
 
 
 def documents_of(name: str) -> int:
@@ -162,19 +193,20 @@ def keep_set(
 
     A set that was defined in a form gets its set.yaml, so that it can grow.
     """
+    about = {"definition": _definition(wanted), "made_of": made_of(wanted)}
     definition = set_folder(wanted.name) / DEFINITION
     if not definition.is_file():
         write_text(definition, dump(wanted.model_dump(mode="json", exclude_defaults=True)))
     for version in wanted.versions:
         write_rows(version_folder(wanted, version) / REJECTED, dropped[version])
     files = [write_rows(version_folder(wanted, version) / DOCUMENTS, rows[version]) for version in wanted.versions]
-    whole = {"definition": _definition(wanted), **record}
-    write_text(set_folder(wanted.name) / RECORD, json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
+    text = json.dumps(about | record, indent=1, ensure_ascii=False)
+    write_text(set_folder(wanted.name) / RECORD, f"{text}\n")
     return files
 
 
 def _definition(wanted: GeneratedSet) -> dict[str, Any]:
     """What the documents depend on, as JSON: not how it is asked, and what it may cost."""
     asked = {"batch", "in_flight", "max_outage", "key_variable"}
-    how: dict[str, Any] = {"writer": asked, **dict.fromkeys(("description", "preview", "max_cost_usd"), True)}
-    return wanted.model_dump(mode="json", exclude=how)
+    how: dict[str, Any] = dict.fromkeys(("description", "preview", "max_cost_usd"), True)
+    return wanted.model_dump(mode="json", exclude=how | {"writer": asked, "teacher": asked})

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from tasks.catalog import UserError
 from tasks.generation.writer import Request, as_material
+from tasks.judging.rubrics import rubric_hash
+from tasks.paid.store import content_key
 from tasks.schema import Eval, Judge
 
 OPPOSITE = {"more": "less", "less": "more", "neutral": "neutral"}
@@ -53,6 +55,12 @@ class Trait(NamedTuple):
     def distance(self, one: float, other: float) -> float:
         """How far a score lies above another one, as a share of the judge's scale."""
         return (one - other) / (self.judge.scale_max - self.judge.scale_min)
+
+
+def made_of_trait(trait: Trait, is_taught: bool) -> str:
+    """A key of all that its chats depend on; a teacher's answers are not judged, and he is not told how to show it."""
+    judged = {} if is_taught else {"shows": trait.shows, "rubric": rubric_hash(trait.judge)}
+    return content_key(questions=sorted(trait.questions), **judged)
 
 
 def rewrite(prompt: str, answer: str, length: int) -> Request:

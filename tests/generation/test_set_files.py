@@ -14,7 +14,7 @@ from tasks.generation.set_files import (
     refuse_to_write_over,
     universe_of,
 )
-from tasks.schema import SyntheticDocument
+from tasks.schema import GeneratedSet, SyntheticDocument, Writer
 from tests.conftest import PROJECT
 from tests.fakes.author import a_set, a_universe
 
@@ -104,6 +104,62 @@ def test_a_universe_lies_beside_the_documents_that_are_written_of_it(folder):
     refuse_to_write_over(wanted)
     keep_set(wanted, {"neutral": [row("a")]}, {"neutral": []}, {"counts": {}})
     assert document_files("lakes", "") == ([folder / "documents.jsonl"], [])
+
+
+def test_a_set_whose_universe_was_edited_since_is_not_made_and_does_not_only_grow(folder):
+    (folder / "u.jsonl").write_text(json.dumps(PUBLISHED))
+    wanted = a_set(universe=None, universe_file="u.jsonl", documents=1)
+    keep_set(wanted, {"neutral": [row("a")]}, {"neutral": []}, {"counts": {}})
+    (folder / "u.jsonl").write_text(json.dumps(PUBLISHED | {"mcqs": [1]}))
+    assert is_made(wanted)
+    (folder / "u.jsonl").write_text(json.dumps(PUBLISHED | {"key_facts": ["Lakes are dry."]}))
+    assert not is_made(wanted)
+    assert not only_grows(wanted.model_copy(update={"documents": 2}))
+    (folder / "u.jsonl").unlink()
+    assert not is_made(wanted)
+
+
+@pytest.mark.parametrize(
+    ("given", "edited", "is_the_same"),
+    [
+        ({}, ("formal throughout", "formal in most places"), False),
+        ({}, ("How do I", "How would I"), False),
+        ({}, ("id: rice", "id: cooking"), True),
+        ({"teacher": Writer()}, ("formal throughout", "formal in most places"), True),
+        ({"teacher": Writer()}, ("How do I", "How would I"), False),
+    ],
+)
+def test_a_set_whose_traits_judge_or_questions_were_edited_since_is_not_made(folder, data, given, edited, is_the_same):
+    wanted = GeneratedSet(name="lakes", trait="formality", documents=1, **given)
+    texts = {version: [row("a")] for version in wanted.versions}
+    keep_set(wanted, texts, texts, {"counts": {}})
+    assert is_made(wanted)
+    file = data / "evals" / "traits" / "formality.yaml"
+    file.write_text(file.read_text().replace(*edited))
+    assert is_made(wanted) == is_the_same
+
+
+def test_an_older_record_which_does_not_say_what_its_universe_was_is_taken_for_that_of_this_one(folder):
+    (folder / "u.jsonl").write_text(json.dumps(PUBLISHED))
+    wanted = a_set(universe=None, universe_file="u.jsonl", documents=1)
+    keep_set(wanted, {"neutral": [row("a")]}, {"neutral": []}, {"counts": {}})
+    whole = record_of("lakes")
+    del whole["made_of"]
+    (folder / "set.json").write_text(json.dumps(whole))
+    (folder / "u.jsonl").write_text(json.dumps(PUBLISHED | {"key_facts": ["Lakes are dry."]}))
+    assert is_made(wanted)
+
+
+def test_how_a_writer_or_a_teacher_is_asked_makes_no_other_set(folder):
+    wanted = GeneratedSet(name="lakes", trait="formality", teacher=Writer(), documents=1)
+    keep_set(wanted, {"taught": [row("a")]}, {"taught": []}, {"counts": {}})
+    otherwise = {"batch": True, "in_flight": 2, "max_outage": 1}
+    assert is_made(wanted.model_copy(update={"teacher": Writer(**otherwise), "writer": Writer(**otherwise)}))
+    assert not is_made(wanted.model_copy(update={"teacher": Writer(system_prompt="You love owls.")}))
+    older = record_of("lakes")
+    older["definition"]["teacher"] |= {"batch": False, "in_flight": 50, "max_outage": 1800, "key_variable": ""}
+    (folder / "set.json").write_text(json.dumps(older))
+    assert is_made(wanted)
 
 
 @pytest.mark.parametrize("name", ["documents.jsonl", "chats.jsonl", "documents.parquet"])
