@@ -115,6 +115,11 @@ def version_folder(wanted: GeneratedSet, version: str) -> Path:
     return folder / version if len(wanted.versions) > 1 else folder
 
 
+def _files_of(wanted: GeneratedSet) -> list[Path]:
+    """The documents of each tone or direction, written or not."""
+    return [version_folder(wanted, version) / DOCUMENTS for version in wanted.versions]
+
+
 def is_made(wanted: GeneratedSet) -> bool:
     """Whether all its documents are there, as its definition has them now, or more of them."""
     return only_grows(wanted) and documents_of(wanted.name) >= wanted.documents
@@ -136,6 +141,13 @@ def _definition_before(name: str) -> GeneratedSet | None:
     return None
 
 
+def _written_before(name: str) -> list[Path]:
+    """The files of documents that are there by its record, which a copy of a set has of the set of another name."""
+    before = _definition_before(name)
+    files = _files_of(before.model_copy(update={"name": name})) if before else []
+    return [file for file in files if file.is_file()]
+
+
 def _is_made_of_the_same(wanted: GeneratedSet) -> bool:
     """Whether its universe or its trait's eval is what it was; so it is where an older record does not say."""
     before = record_of(wanted.name).get("made_of")
@@ -151,7 +163,7 @@ def documents_of(name: str) -> int:
 
 def is_written(wanted: GeneratedSet) -> bool:
     """Whether there are documents of each tone or direction, of this definition or an earlier one."""
-    return all((version_folder(wanted, version) / DOCUMENTS).is_file() for version in wanted.versions)
+    return all(file.is_file() for file in _files_of(wanted))
 
 
 def record_of(name: str) -> dict[str, Any]:
@@ -168,7 +180,8 @@ def record_of(name: str) -> dict[str, Any]:
 
 def refuse_to_write_over(wanted: GeneratedSet) -> None:
     """Raises UserError where files of documents stand in the set's place that did not come of a definition: they would
-    be read as part of it. And for a place in which nothing can be written.
+    be read as part of it. Or where they came of an earlier one and would stay. And for a place in which nothing can be
+    written.
     """
     place = set_folder(wanted.name)
     there = next(folder for folder in (place, *place.parents) if folder.exists())
@@ -181,6 +194,12 @@ def refuse_to_write_over(wanted: GeneratedSet) -> None:
                     f"{file} is there and was not made from {DEFINITION}; move it (a universe may be called "
                     f"{' or '.join(UNIVERSES)}), or give the set another name"
                 )
+    for file in _written_before(wanted.name):
+        if file not in _files_of(wanted):
+            raise UserError(
+                f"{file} was written by an earlier definition and would stay beside what {DEFINITION} defines now; "
+                "move it to a set of another name, or remove it"
+            )
 
 
 def keep_set(

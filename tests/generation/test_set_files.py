@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 
 import pytest
 from pydantic import ValidationError
@@ -167,6 +168,36 @@ def test_files_of_documents_that_others_put_into_its_folder_are_refused_before_a
     (folder / name).write_text("mine")
     with pytest.raises(UserError, match=f"{name} is there and was not made from set.yaml; move it"):
         refuse_to_write_over(a_set())
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "left"),
+    [
+        (["neutral"], ["neutral", "negative"], "documents.jsonl"),
+        (["neutral", "negative"], ["neutral"], "neutral/documents.jsonl"),
+        (["neutral", "negative", "positive"], ["neutral", "positive"], "negative/documents.jsonl"),
+    ],
+)
+def test_documents_of_a_tone_that_lies_elsewhere_now_are_refused_until_they_are_moved(folder, before, now, left):
+    texts = {tone: [row(tone)] for tone in before}
+    keep_set(a_set(tones=before, documents=1), texts, texts, {"counts": {}})
+    with pytest.raises(UserError, match=f"lakes/{left} was written by an earlier definition .*; move it to a"):
+        refuse_to_write_over(a_set(tones=now, documents=1))
+    for tone in before:
+        (folder / (tone if len(before) > 1 else "") / "documents.jsonl").unlink()
+    refuse_to_write_over(a_set(tones=now, documents=1))
+
+
+def test_a_copy_of_a_set_is_refused_for_no_file_of_the_one_that_it_was_copied_from(folder):
+    keep_set(a_set(documents=1), {"neutral": [row("a")]}, {"neutral": []}, {"counts": {}})
+    shutil.copytree(folder, folder.with_name("ponds"))
+    refuse_to_write_over(a_set(name="ponds", documents=2))
+
+
+def test_another_tone_beside_several_moves_none_of_them(folder):
+    texts = {tone: [row(tone)] for tone in ("neutral", "negative")}
+    keep_set(a_set(tones=list(texts), documents=1), texts, texts, {"counts": {}})
+    refuse_to_write_over(a_set(tones=[*texts, "positive"], documents=1))
 
 
 @pytest.mark.parametrize(
