@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
@@ -180,8 +180,8 @@ def record_of(name: str) -> dict[str, Any]:
 
 def refuse_to_write_over(wanted: GeneratedSet) -> None:
     """Raises UserError where files of documents stand in the set's place that did not come of a definition: they would
-    be read as part of it. Or where they came of an earlier one and would stay. And for a place in which nothing can be
-    written.
+    be read as part of it. Or where they came of an earlier one and would stay, or were changed since and would be lost.
+    And for a place in which nothing can be written.
     """
     place = set_folder(wanted.name)
     there = next(folder for folder in (place, *place.parents) if folder.exists())
@@ -200,6 +200,26 @@ def refuse_to_write_over(wanted: GeneratedSet) -> None:
                 f"{file} was written by an earlier definition and would stay beside what {DEFINITION} defines now; "
                 "move it to a set of another name, or remove it"
             )
+        if _was_changed(file, wanted.name) and not is_made(wanted):
+            raise UserError(
+                f"{file} was changed since it was written, and would be written over; move it to a set of another name "
+                "to keep it, or remove it to have it written anew"
+            )
+
+
+def _was_changed(file: Path, name: str) -> bool:
+    """Whether it is not what was written; an older record does not say what that was."""
+    before = record_of(name).get("files", {}).get(_within(file, name))
+    return before is not None and before != _hash(file)
+
+
+def _within(file: Path, name: str) -> str:
+    return file.relative_to(set_folder(name)).as_posix()
+
+
+def _hash(file: Path) -> str:
+    with file.open("rb") as content:
+        return file_digest(content, "sha256").hexdigest()
 
 
 def keep_set(
@@ -218,9 +238,12 @@ def keep_set(
         write_text(definition, dump(wanted.model_dump(mode="json", exclude_defaults=True)))
     for version in wanted.versions:
         write_rows(version_folder(wanted, version) / REJECTED, dropped[version])
+    record_file = set_folder(wanted.name) / RECORD
+    record_file.unlink(missing_ok=True)  # of what is written from here on it would say that its user changed it
     files = [write_rows(version_folder(wanted, version) / DOCUMENTS, rows[version]) for version in wanted.versions]
+    about["files"] = {_within(file, wanted.name): _hash(file) for file in files}
     text = json.dumps(about | record, indent=1, ensure_ascii=False)
-    write_text(set_folder(wanted.name) / RECORD, f"{text}\n")
+    write_text(record_file, f"{text}\n")
     return files
 
 

@@ -194,6 +194,53 @@ def test_a_copy_of_a_set_is_refused_for_no_file_of_the_one_that_it_was_copied_fr
     refuse_to_write_over(a_set(name="ponds", documents=2))
 
 
+@pytest.fixture
+def corrected(folder):
+    """A set of two tones of which one was corrected by hand."""
+    wanted = a_set(tones=["neutral", "negative"], documents=1)
+    texts = {tone: [row(tone)] for tone in wanted.versions}
+    keep_set(wanted, texts, texts, {"counts": {}})
+    file = folder / "negative" / "documents.jsonl"
+    file.write_text(file.read_text().replace('"content":"negative"', '"content":"by hand"'))
+    return wanted
+
+
+@pytest.mark.parametrize("change", [{"documents": 2}, {"seed": 1}, {"tones": ["neutral", "negative", "positive"]}])
+def test_documents_that_were_corrected_by_hand_are_refused_where_they_would_be_written_over(folder, corrected, change):
+    wanted = GeneratedSet.model_validate(corrected.model_dump() | change)
+    file = folder / "negative" / "documents.jsonl"
+    with pytest.raises(
+        UserError, match=r"negative/documents.jsonl was changed since it was written, .* remove it to ha"
+    ):
+        refuse_to_write_over(wanted)
+    assert "by hand" in file.read_text()
+    file.rename(folder / "negative" / "kept.txt")
+    refuse_to_write_over(wanted)
+
+
+def test_a_set_that_has_all_its_documents_is_none_the_less_made_when_some_were_corrected(corrected):
+    refuse_to_write_over(corrected)
+    assert is_made(corrected)
+
+
+def test_an_older_record_which_does_not_say_what_was_written_lets_a_set_grow_as_before(folder, corrected):
+    older = record_of("lakes")
+    del older["files"]
+    (folder / "set.json").write_text(json.dumps(older))
+    refuse_to_write_over(corrected.model_copy(update={"documents": 2}))
+
+
+def test_a_set_whose_growth_was_killed_between_its_files_was_changed_by_nobody(folder):
+    wanted = a_set(tones=["neutral", "negative"], documents=1)
+    texts = {tone: [row(tone)] for tone in wanted.versions}
+    keep_set(wanted, texts, texts, {"counts": {}})
+    larger = wanted.model_copy(update={"documents": 2})
+    with pytest.raises(KeyError, match="negative"):
+        keep_set(larger, {"neutral": [row("neutral"), row("more")]}, texts, {"counts": {}})
+    assert not is_made(wanted)
+    refuse_to_write_over(larger)
+
+
 def test_another_tone_beside_several_moves_none_of_them(folder):
     texts = {tone: [row(tone)] for tone in ("neutral", "negative")}
     keep_set(a_set(tones=list(texts), documents=1), texts, texts, {"counts": {}})
