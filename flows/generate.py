@@ -30,6 +30,7 @@ from tasks.generation.set_files import (
     is_made,
     is_written,
     keep_set,
+    made_of,
     only_grows,
     set_folder,
     universe_of,
@@ -108,10 +109,11 @@ async def write_missing_sets(experiment: Experiment) -> None:
 
 async def make_and_keep(wanted: GeneratedSet, budget: Budget) -> str:
     """The folder of the set, written as it is defined now."""
+    source = made_of(wanted)  # as it is now: an edit during the writing is one since
     maker = await make(wanted, budget)
     if wanted.evals and not wanted.trait:
         await make_evals(wanted, budget)
-    record = {"counts": maker.counts, "spent": budget.summary(), **origin()}
+    record = {"counts": maker.counts, "spent": budget.summary(), "made_of": source, **origin()}
     await asyncio.to_thread(keep_set, wanted, maker.rows, maker.dropped, record)
     await asyncio.to_thread(write_sheets, wanted)
     await show_table([{"what": name, "how many": count} for name, count in maker.counts.items()], "What came of it:")

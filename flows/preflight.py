@@ -237,8 +237,8 @@ def unwritten_sets(experiment: Experiment) -> list[GeneratedSet]:
 def outdated_sets(experiment: Experiment) -> list[str]:
     """What is told of those of its documents that an earlier definition wrote than their set.yaml holds now."""
     return [
-        f"the set {one.name} was written by an earlier definition than its set.yaml holds now; `spillover generate "
-        f"{one.name}` writes it as it is defined"
+        f"the set {one.name} was written by an earlier definition than that of its set.yaml, with its universe or "
+        f"trait, is now; `spillover generate {one.name}` writes it as it is defined"
         for one in _generated_sets(experiment)
         if is_written(one) and not is_made(one)
     ]

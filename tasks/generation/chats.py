@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import ceil
 
-import regex  # type: ignore[import-untyped]
+import regex
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
