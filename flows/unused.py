@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flows.judging import cases_of
-from tasks.catalog import UserError, data_folder
+from tasks.catalog import UserError, data_folder, names
 from tasks.models.training import checkpoint_folder
-from tasks.paid.store import Store, StoredReply
+from tasks.paid.store import Store, StoredReply, content_key
 from tasks.runs import Run, all_runs
 
 TRAINING = re.compile(r"(?P<key>[0-9a-f]{32})|\.(?P<left>[0-9a-f]{32})\.\d+|\.pruned-.+")
@@ -79,7 +79,7 @@ def _remove(folders: Iterable[Path]) -> None:
 
 
 def unused_answers(store: Store) -> Unused:
-    """Responses that no run holds, and replies to calls that no run makes.
+    """Responses that no run holds, and replies to calls that no run makes; scores of generated sets are none of these.
 
     Raises UserError where a run has not all of its answers yet or cannot be read: what it refers to is not known.
     """
@@ -90,14 +90,24 @@ def unused_answers(store: Store) -> Unused:
             f"`{unfinished[0].resume_command}`, or remove its folder"
         )
     used = set[bytes]().union(*map(_used_by, runs))
-    keys, size = [], 0
-    for kind, is_used in (("response", _is_response_of), ("judgment", _is_reply_of)):
+    keys, size, what, kinds = [], 0, "answers that no run in data/results refers to", {"response": _is_response_of}
+    if scored := _scored_as_judgments(store):
+        what += f" (judgments stay while {scored[0]} is in data/documents: scores of it are among them)"
+    else:
+        kinds["judgment"] = _is_reply_of
+    for kind, is_used in kinds.items():
         for key, attempts in groupby(store.each(kind), lambda reply: reply.key):
             several = list(attempts)
             if not any(is_used(reply, used) for reply in several):
                 keys.append(key)
                 size += sum(len(json.dumps(reply.body)) for reply in several)
-    return Unused("answers that no run in data/results refers to", len(keys), size, lambda: store.forget(keys))
+    return Unused(what, len(keys), size, lambda: store.forget(keys))
+
+
+def _scored_as_judgments(store: Store) -> list[str]:
+    """Sets of data/documents that were scored by an earlier version, which stored and counted scores as judgments."""
+    spent = {name: store.spending(content_key(generated_set=name)) for name in names("documents")}
+    return [name for name, rows in spent.items() if any(row.stage == "judging" for row in rows)]
 
 
 def _used_by(run: Run) -> set[bytes]:

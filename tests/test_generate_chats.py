@@ -69,7 +69,7 @@ async def test_a_set_of_chats_is_written_judged_and_kept_and_the_opposite_of_it_
     assert more.left_out == less.left_out == []
     record = record_of("formal")
     assert record["counts"]["an answer refused"] > 0
-    assert record["spent"]["judging"]["calls"] >= 40
+    assert record["spent"]["scoring"]["calls"] >= 40
     dropped = [json.loads(row) for row in (documents / "formal" / "rejected.jsonl").read_text().splitlines()]
     assert {"prompt", "reason"} == dropped[0].keys()
 

@@ -10,7 +10,7 @@ from flows.judging import cases_of
 from flows.unused import unused_answers, unused_checkpoints
 from tasks.catalog import UserError
 from tasks.definitions import load_experiment
-from tasks.paid.store import Spending, Store, StoredReply
+from tasks.paid.store import Spending, Store, StoredReply, content_key
 from tasks.runs import Run
 from tests.fakes.nouns import CLAUDE, an_eval, write_answers
 
@@ -115,6 +115,26 @@ def test_a_reply_that_was_asked_for_otherwise_stays_with_the_judgment_that_holds
 
     write_rows(run.judged, [row.model_copy(update={"raw": "7"}) for row in judgments("q1", "baseline", [3])])
     assert unused_answers(store).number == 1
+
+
+def test_scores_of_generated_sets_stay_and_so_do_judgments_among_which_an_earlier_version_kept_those_of_a_set(
+    run, store, data
+):
+    def spent(stage):
+        return [Spending(content_key(generated_set="formal"), stage, "m", {}, 1.0)]
+
+    (data / "documents").unlink()
+    (data / "documents" / "formal").mkdir(parents=True)
+    store.put([StoredReply("s", "scoring", {"text": "7"})], spent("scoring"))
+    assert unused_answers(store).number == 2
+    store.put([], spent("judging"))
+    unused = unused_answers(store)
+    assert unused.what.endswith("(judgments stay while formal is in data/documents: scores of it are among them)")
+    unused.remove()
+    assert (store.get("xys").keys(), unused_answers(store).number) == ({"y", "s"}, 0)
+    (data / "documents" / "formal").rmdir()
+    unused_answers(store).remove()
+    assert store.get("xys").keys() == {"s"}
 
 
 def test_while_a_run_has_not_all_of_its_answers_none_goes(run, store):

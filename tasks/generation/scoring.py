@@ -5,10 +5,13 @@ score = scored_by(trait.judge, writing)
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, fields
+from typing import ClassVar
 
 from tasks.catalog import UserError
 from tasks.generation.writer import Writing
-from tasks.judging.asking import to_calls, unanswered
+from tasks.judging.asking import JudgeCall, to_calls, unanswered
+from tasks.judging.calls import Call
 from tasks.judging.cases import Case
 from tasks.judging.judgments import judge_all
 from tasks.schema import Judge, Question
@@ -17,12 +20,21 @@ Score = Callable[[list[tuple[str, str]]], Awaitable[list[float | None]]]
 """The score of each prompt and answer, in their order; None where the judge gave none. Raises UserError as `Ask`."""
 
 
+@dataclass(frozen=True)
+class Scoring(Call):
+    """A judge's call under its own key, stored and counted apart: no run refers to it, and yet its set needs it."""
+
+    kind: ClassVar[str] = "scoring"
+    stage: ClassVar[str] = "scoring"
+
+
 def scored_by(judge: Judge, writing: Writing) -> Score:
-    """Asks the judge as the writer is asked, or takes what the store has of the same text; paid as judging."""
+    """Asks the judge as the writer is asked, or takes what the store has of the same text, whoever asked for it."""
 
     async def score(answered: list[tuple[str, str]]) -> list[float | None]:
         cases = [_to_case(judge, prompt, answer) for prompt, answer in answered]
-        failed = await writing.send(unanswered(to_calls(cases), writing.store))
+        calls = [_to_scoring(asked) for asked in to_calls(cases)]
+        failed = await writing.send(unanswered(calls, writing.store))
         if lost := [one for one in failed if not one.is_refused]:
             raise UserError(
                 f"{len(lost):,} of {len(cases):,} calls to the judge {judge.name!r} got no reply "
@@ -31,6 +43,11 @@ def scored_by(judge: Judge, writing: Writing) -> Score:
         return [judgment.score for judgment in judge_all(cases, writing.store, failed)]
 
     return score
+
+
+def _to_scoring(asked: JudgeCall) -> JudgeCall:
+    given = {field.name: getattr(asked.call, field.name) for field in fields(asked.call)}
+    return JudgeCall(Scoring(**given), asked.judge)
 
 
 def _to_case(judge: Judge, prompt: str, answer: str) -> Case:

@@ -5,8 +5,9 @@ import pytest
 from tasks.catalog import UserError
 from tasks.generation.scoring import scored_by
 from tasks.generation.writer import Writing
+from tasks.judging.rubrics import to_call
 from tasks.paid.budget import Budget
-from tasks.paid.store import Store
+from tasks.paid.store import Store, StoredReply
 from tasks.schema import Judge, Scale, Writer
 from tests.fakes.messages_api import MessagesAPI, Say, Status, judgment
 
@@ -16,11 +17,14 @@ def key(monkeypatch):
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-any")
 
 
+def a_judge(url):
+    return Judge(name="loud", kind="claude", prompt="How loud?", scale=Scale(low=0, high=100), base_url=url)
+
+
 async def scores(url, answered):
-    judge = Judge(name="loud", kind="claude", prompt="How loud?", scale=Scale(low=0, high=100), base_url=url)
     writing = Writing(Writer(base_url=url), Budget(Store(), "set"), initial_backoff=0.01)
     async with writing:
-        return await scored_by(judge, writing)(answered)
+        return await scored_by(a_judge(url), writing)(answered)
 
 
 def says(seen, body):
@@ -38,6 +42,23 @@ async def test_the_same_text_is_judged_once_and_its_score_stands_at_each_of_its_
         assert await scores(api.url, answered) == [90, 10, 90, 90]
         assert await scores(api.url, answered) == [90, 10, 90, 90]
         assert len(api.requests) == 3
+
+
+async def test_scores_are_stored_and_counted_apart_from_judgments_which_are_removed_with_their_runs():
+    with MessagesAPI(says) as api:
+        await scores(api.url, [("How?", "So!")])
+    store = Store()
+    assert (len(list(store.each("scoring"))), list(store.each("judgment"))) == (1, [])
+    assert [spent.stage for spent in store.spending("set")] == ["scoring"]
+
+
+async def test_what_was_stored_as_a_judgment_of_the_same_text_is_not_asked_again():
+    with MessagesAPI(says) as api:
+        call = to_call(a_judge(api.url), "How?", "So!", None)
+        body = {"text": '{"reasoning": "", "score": 77}', "stop_reason": "end_turn", "model": "m", "max_tokens": 1024}
+        Store().put([StoredReply(call.key, "judgment", body)])
+        assert await scores(api.url, [("How?", "So!")]) == [77]
+        assert api.requests == []
 
 
 async def test_what_the_judge_does_not_score_has_no_score():
