@@ -8,10 +8,10 @@ baseline that the runs share is counted once.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from tasks.estimates.fixed_questions import fixed_questions, superiority_fixed_questions
+from tasks.estimates.fixed_questions import fixed_questions, scores_fixed_questions, superiority_fixed_questions
 from tasks.estimates.intervals import Cell, Interval, Term, slope_weights, usable_strata
 from tasks.estimates.measures import EMPTY, Measure, Pair
 from tasks.estimates.new_questions import (
@@ -74,11 +74,6 @@ class Part(NamedTuple):
         keep = list(wanted)
         return Part(self.by_run, [[pair for pair, kept in zip(run, keep, strict=True) if kept] for run in self.pairs])
 
-    def repeated(self, sides: list[Side]) -> "Part":
-        """The questions that have two scores or more on these sides, in every run."""
-        questions = zip(*self.pairs, strict=True)
-        return self._keeping(min(p.of(side).n for p in question for side in sides) > 1 for question in questions)
-
     def cells_by_run(self, side: Side) -> list[list[Cell]]:
         """One side's cells of each run; those of a baseline that all runs share, once."""
         if side == "finetuned":
@@ -114,37 +109,38 @@ class Part(NamedTuple):
         if self.measure.is_drift:
             return NO_LEVEL, NO_LEVEL
         scale = self.measure.scale_min, self.measure.scale_max
-        fixed = self.fixed_questions(lambda part: part.terms(side), [side])
+        fixed = self.fixed_questions({side: self.terms(side)})
         return fixed.within(*scale), self.new_questions([side]).within(*scale)
 
     def difference(self) -> tuple[Interval, Interval]:
         """The difference of both means, for these questions and for new ones; of several runs, seeds likewise."""
         width = self.measure.scale_max - self.measure.scale_min
-        fixed = self.fixed_questions(Part.difference_terms, ["baseline", "finetuned"])
+        fixed = self.fixed_questions(_difference(self.terms("baseline"), self.terms("finetuned")))
         new = self.new_groups() if self.measure.against else self.new_questions(["finetuned", "baseline"])
         return fixed.within(-width, width), new.within(-width, width)
 
-    def difference_terms(self) -> list[Term]:
-        """How the cells of all runs make the difference of both means."""
-        return self.terms("finetuned") + [(-weight, cell) for weight, cell in self.terms("baseline")]
-
-    def fixed_questions(self, terms_of: Callable[["Part"], list[Term]], sides: list[Side]) -> Interval:
+    def fixed_questions(self, sides: dict[Side, list[Term]]) -> Interval:
         """The interval of a weighted sum of the cells of these sides, for these questions.
 
-        None where nothing is uncertain. Scores of a question with a single one say nothing of their spread: such a
-        question has no part in the interval, whose note says so, unless all are such, or too few are left.
+        None where nothing is uncertain. A single score says nothing of its spread: it has that of the side's other
+        answers to one question, which the note says.
         """
-        terms = terms_of(self)
+        terms = [term for side in sides.values() for term in side]
         if terms and self.measure.is_exact:
             return EXACT
-        repeated = self if self.measure.is_rate else self.repeated(sides)
-        singles = len(self.pairs[0]) - len(repeated.pairs[0])
-        some = terms_of(repeated) if singles and repeated.pairs[0] else []
-        if not some:
-            return fixed_questions(terms, self.measure.is_rate)
-        note = "without 1 question that has" if singles == 1 else f"without {singles} questions that have"
-        found = fixed_questions(some, is_rate=False)
-        return found if found.note else found._replace(note=f"{note} a single score")
+        if self.measure.is_rate:
+            return fixed_questions(terms, is_rate=True)
+        found = scores_fixed_questions(list(sides.values()))
+        singles = self._singles(sides)
+        if found.note or not singles:
+            return found
+        counted = "1 question" if singles == 1 else f"{singles:,} questions"
+        return found._replace(note=f"the spread of {counted} with a single score is taken from other answers")
+
+    def _singles(self, sides: Iterable[Side]) -> int:
+        """How many questions have a single score on one of these sides, in one of the runs."""
+        rows = [cells for side in sides for cells in self.cells_by_run(side)]
+        return sum(any(cell.n == 1 for cell in question) for question in zip(*rows, strict=True))
 
     def new_questions(self, sides: list[Side]) -> Interval:
         """One side's mean, or how far that of the first lies above the other's, for new questions.
@@ -228,9 +224,8 @@ def estimate_effect(part: Part, tier: str, question_id: str = "") -> Effect:
     fixed, new = (no_baseline, no_baseline) if no_baseline else complete.difference()
     bounds = [measure.bounds(pairs) for measure, pairs in zip(part.by_run, part.pairs, strict=True)]
     placements = complete.placements()
-    repeated = complete.repeated(["baseline", "finetuned"]).placements() or placements
     # Of a single run only: runs that share a baseline have placements that depend on each other.
-    superiority = superiority_fixed_questions(repeated if len(part.by_run) == 1 else [])
+    superiority = superiority_fixed_questions(placements if len(part.by_run) == 1 else [])
     return _effect(
         part,
         tier=tier,
@@ -267,7 +262,7 @@ def estimate_slope(part: Part, tiers: list[str]) -> Effect:
             part, tier=SLOPE, complete=complete, after=complete, baseline=None, finetuned=None, fixed=why, new=why
         )
     before, after = (_slope_terms(complete, tiers, side) for side in ("baseline", "finetuned"))
-    fixed = complete.fixed_questions(lambda some: _slope_of_difference(some, tiers), ["baseline", "finetuned"])
+    fixed = complete.fixed_questions(_difference(before, after))
     if part.measure.is_rate:
         fixed = fixed._replace(detectable=None)  # that is of a rise of all rates alike, which is no slope
     return _effect(
@@ -284,16 +279,14 @@ def estimate_slope(part: Part, tiers: list[str]) -> Effect:
     )
 
 
-def _slope_of_difference(part: Part, tiers: list[str]) -> list[Term]:
-    before, after = (_slope_terms(part, tiers, side) for side in ("baseline", "finetuned"))
-    return after + [(-weight, cell) for weight, cell in before]
+def _difference(before: list[Term], after: list[Term]) -> dict[Side, list[Term]]:
+    """How the cells of both sides make the difference of what these terms make of each."""
+    return {"finetuned": after, "baseline": [(-weight, cell) for weight, cell in before]}
 
 
 def _slope_terms(part: Part, tiers: list[str], side: Side) -> list[Term]:
-    """How the cells of one side make its slope over the tiers; none where too few tiers have questions."""
+    """How the cells of one side make its slope over the tiers."""
     ranks = [tiers.index(pair.tier) for pair in part.pairs[0]]
-    if len(set(ranks)) < MIN_TIERS:
-        return []
     rows, weights = part.cells_by_run(side), slope_weights(ranks, usable_strata(part.strata()))
     return [(weight / len(rows), cell) for cells in rows for weight, cell in zip(weights, cells, strict=True)]
 

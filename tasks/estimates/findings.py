@@ -54,7 +54,7 @@ class Evidence(NamedTuple):
     called: str
     """What stands in front of the interval."""
     note: str
-    """What the interval leaves out, or that it is approximate; empty: nothing."""
+    """What the interval rests on, or that it is approximate; empty: nothing."""
 
     @classmethod
     def of(cls, effect: Effect) -> "Evidence":

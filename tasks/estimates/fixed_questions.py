@@ -10,6 +10,7 @@ from typing import NamedTuple
 from tasks.estimates.intervals import POWER, Cell, Interval, Term, Z, inverted, t_interval, wilson
 
 ONE_SAMPLE = "one sample per question"
+NO_QUESTION = "no question has scores on both sides"
 PRIOR_HITS = 1.0
 """So many hits are given to the guess that questions are all alike in their rates; half of one covers too little."""
 
@@ -18,29 +19,49 @@ def fixed_questions(terms: list[Term], is_rate: bool) -> Interval:
     """The weighted sum of the cells' means, were the same questions sampled again.
 
     `is_rate`: every score is 0 or 1, so that the cells are rates. How each kind is estimated is said in the two
-    functions below.
+    functions below; here no cell of scores lends another its variance.
     """
     if not terms:
-        return Interval.unknown("no question has scores on both sides")
-    return _of_rates(terms) if is_rate else _of_scores(terms)
+        return Interval.unknown(NO_QUESTION)
+    return _of_rates(terms) if is_rate else scores_fixed_questions([[term] for term in terms])
 
 
-def _of_scores(terms: list[Term]) -> Interval:
-    """Questions are fixed; variances within them add up.
+def scores_fixed_questions(sides: list[list[Term]]) -> Interval:
+    """The weighted sum of the mean scores of all sides: questions are fixed, and variances within them add up.
 
     For weights w and cells of n scores with variance s²: Var = sum of w² s² / n, and the estimate ± t(df) sqrt(Var),
-    with Satterthwaite's df = Var² / sum of (w² s² / n)² / (n - 1) (B. L. Welch, Biometrika 34, 1947). Assumes that
-    answers are drawn independently of each other; a pair judge's floor reads each baseline answer twice, which the
-    formula does not allow for.
+    with Satterthwaite's df (B. L. Welch, Biometrika 34, 1947). A cell with a single score has the variance that the
+    others of its side have within questions, so that the interval is of the same sum as the estimate; a side without
+    others has none. Assumes that answers are drawn independently of each other; a pair judge's floor reads each
+    baseline answer twice, which the formula does not allow for.
     """
-    if any(cell.n < 2 for _, cell in terms):
+    terms = [term for side in sides for term in side]
+    if not terms:
+        return Interval.unknown(NO_QUESTION)
+    if any(side and all(cell.n < 2 for _, cell in side) for side in sides):
         several = any(cell.n > 1 for _, cell in terms)
         return Interval.unknown(f"not estimable: {'a question has a single score' if several else ONE_SAMPLE}")
-    parts = [weight**2 * cell.variance / cell.n for weight, cell in terms]
-    if sum(parts) == 0:
+    parts = [part for side in sides for part in _parts(side)]
+    variance = sum(part for part, _ in parts)
+    if variance == 0:
         return Interval.unknown("not estimable: all scores of a question are equal")
-    df = sum(parts) ** 2 / sum(part**2 / (cell.n - 1) for part, (_, cell) in zip(parts, terms, strict=True))
-    return t_interval(_sum(terms), math.sqrt(sum(parts)), df)
+    df = variance**2 / sum(part**2 / free for part, free in parts)
+    return t_interval(_sum(terms), math.sqrt(variance), df)
+
+
+def _parts(side: list[Term]) -> list[tuple[float, int]]:
+    """What each repeated cell of one side adds to the variance of the sum, with its degrees of freedom.
+
+    That is w² s² / n, and of the variance of the side's single scores, which is pooled over these cells, as much as
+    the cell has of their degrees of freedom: so Satterthwaite's df counts what is borrowed with what it is made of.
+    """
+    single = math.fsum(weight**2 for weight, cell in side if cell.n == 1)
+    free = sum(cell.n - 1 for _, cell in side)
+    return [
+        (weight**2 * cell.variance / cell.n + single * cell.variance * (cell.n - 1) / free, cell.n - 1)
+        for weight, cell in side
+        if cell.n > 1
+    ]
 
 
 class _Rate(NamedTuple):

@@ -55,7 +55,7 @@ class Interval(NamedTuple):
     low: float | None
     high: float | None
     note: str
-    """Why there are no limits; beside limits, what they leave out or that they are approximate."""
+    """Why there are no limits; beside limits, what they rest on or that they are approximate."""
     p: float | None = None
     """Two-sided, of the test that the interval belongs to: below 0.05 where it leaves 0 out."""
     detectable: float | None = None

@@ -4,12 +4,13 @@ Each question has a mean before, a difference and a spread. Gaussian scores are 
 into 1 to 5 by thresholds; rates are hits.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy
 from scipy import special
 
-from tasks.estimates.fixed_questions import fixed_questions, superiority_fixed_questions
+from tasks.estimates.fixed_questions import fixed_questions, scores_fixed_questions, superiority_fixed_questions
 from tasks.estimates.intervals import Cell, Interval
 from tasks.estimates.new_questions import (
     Rates,
@@ -50,7 +51,7 @@ def questions(rng: numpy.random.Generator, count: int, effect: float, between: f
 
 def gaussian(rng: numpy.random.Generator, mean: float, spread: float, n: int) -> Cell:
     values = rng.normal(mean, spread, n)
-    return Cell(n, float(values.mean()), float(values.var(ddof=1)), 0)
+    return Cell(n, float(values.mean()), float(values.var(ddof=1)) if n > 1 else math.nan, 0)
 
 
 def ordinal(rng: numpy.random.Generator, mean: float, spread: float, n: int) -> Cell:
@@ -111,6 +112,22 @@ def for_fixed_questions(kind: str, count: int, n: int, effect: float, between: f
 
     def draw(rng: numpy.random.Generator) -> tuple[Interval, float]:
         return fixed_questions(terms(pairs(rng, kind, asked, n)), is_rate=False), truth
+
+    return draw
+
+
+def for_single_scores(before: list[int], after: list[int]) -> Draw:
+    """Gaussian scores of unequal means and one spread, so many of each question, some of which have a single one."""
+    count = len(before)
+    asked = questions(numpy.random.default_rng(7), count, 0.5, 0.4)
+    truth = sum(question.difference for question in asked) / count
+
+    def draw(rng: numpy.random.Generator) -> tuple[Interval, float]:
+        sides = [
+            [(1 / count, gaussian(rng, q.before + q.difference, 1, n)) for q, n in zip(asked, after, strict=True)],
+            [(-1 / count, gaussian(rng, q.before, 1, n)) for q, n in zip(asked, before, strict=True)],
+        ]
+        return scores_fixed_questions(sides), truth
 
     return draw
 
@@ -232,6 +249,9 @@ COVERED: dict[str, Draw] = {
     "these questions, ordinal, 2 x 10": for_fixed_questions("ordinal", 2, 10, 0.5),
     "these questions, ordinal, 8 x 10": for_fixed_questions("ordinal", 8, 10, 0.5),
     "these questions, ordinal, 8 x 40": for_fixed_questions("ordinal", 8, 40, 0.5),
+    "these questions, single scores, 4 of 8": for_single_scores([6] * 4 + [1] * 4, [6] * 4 + [1] * 4),
+    "these questions, single scores, 3 of 8 before": for_single_scores([2, 3, 5, 10, 4, 1, 1, 1], [6, 2, 10, 3] * 2),
+    "these questions, single scores, 15 of 20": for_single_scores([3] * 5 + [1] * 15, [3] * 5 + [1] * 15),
 }
 """Their intervals must cover the truth in 93 to 97 %."""
 NO_EFFECT: dict[str, Draw] = {

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from tasks.estimates.estimates import effects_of
-from tasks.estimates.intervals import Cell, rate_cell
+from tasks.estimates.intervals import Cell, rate_cell, slope_weights
 from tasks.estimates.measures import Measure
 from tasks.schema import Eval, Judge, Rule
 from tests.estimates.conftest import known
@@ -42,63 +42,92 @@ def effects(measure: Measure, tiers=None):
     return {(e.tier, e.question_id): e for e in effects_of([measure], evaluation)}
 
 
-def welch(scores):
-    """The limits of the mean difference over these questions, by the variances within them."""
-    weight = 1 / len(scores)
-    parts = [weight**2 * numpy.var(x, ddof=1) / len(x) for both in scores.values() for x in both]
-    free = [len(x) - 1 for both in scores.values() for x in both]
-    df = sum(parts) ** 2 / sum(part**2 / n for part, n in zip(parts, free, strict=True))
-    mean = numpy.mean([numpy.mean(after) - numpy.mean(before) for before, after in scores.values()])
-    half = stats.t.ppf(0.975, df) * math.sqrt(sum(parts))
+def variance_and_df(sides):
+    """Of the sum of weighted means, from (weight, scores) of each side: single scores have the side's pooled variance,
+    whose degrees of freedom are Satterthwaite's of all that each repeated question's variance is used for.
+    """
+    parts = []
+    for side in sides:
+        single = sum(w**2 for w, x in side if len(x) == 1)
+        several = [(w, numpy.array(x, dtype=float)) for w, x in side if len(x) > 1]
+        free = sum(len(x) - 1 for _, x in several)
+        for w, x in several:
+            parts.append(((w**2 / len(x) + single * (len(x) - 1) / free) * x.var(ddof=1), len(x) - 1))
+    variance = sum(part for part, _ in parts)
+    return variance, variance**2 / sum(part**2 / n for part, n in parts)
+
+
+def around(mean, *sides):
+    variance, df = variance_and_df(sides)
+    half = stats.t.ppf(0.975, df) * math.sqrt(variance)
     return mean - half, mean + half
 
 
-def test_a_question_with_a_single_score_is_left_out_of_the_interval_and_of_nothing_else():
-    found = effects(of_scores(SCORES | {"q2": ([2, 2, 1, 3], [4])}))
-    whole = found["direct", ""]
-    others = {q: both for q, both in SCORES.items() if q != "q2"}
-    assert (whole.ci_low_fixed_questions, whole.ci_high_fixed_questions) == pytest.approx(welch(others))
-    assert whole.note_fixed_questions == "without 1 question that has a single score"
-    assert whole.difference == pytest.approx((sum(numpy.subtract(b, a).mean() for a, b in others.values()) + 2) / 5)
-    assert known(whole.p_fixed_questions) < 0.05
-    assert whole.baseline_low == pytest.approx(found_level(SCORES, 0)[0]), "the other side has its scores"
-    assert known(whole.finetuned_low) == pytest.approx(found_level(others, 1)[0])
+def sides_of(scores):
+    """(weight, scores) of each question before and after, and the mean difference."""
+    before, after = ([(1 / len(scores), x) for x in side] for side in zip(*scores.values(), strict=True))
+    return before, after, numpy.mean([numpy.mean(b) - numpy.mean(a) for a, b in scores.values()])
+
+
+def test_a_question_with_a_single_score_has_the_spread_of_the_others_in_the_interval():
+    scores = SCORES | {"q2": ([2, 2, 1, 3], [4])}
+    found = effects(of_scores(scores))
+    whole, (before, after, mean) = found["direct", ""], sides_of(scores)
+    assert (whole.ci_low_fixed_questions, whole.ci_high_fixed_questions) == pytest.approx(around(mean, before, after))
+    assert whole.note_fixed_questions == "the spread of 1 question with a single score is taken from other answers"
+    assert whole.difference == pytest.approx(mean)
+    assert known(whole.baseline_low) == pytest.approx(max(1, around(numpy.mean([b for _, b in before]), before)[0]))
+    of_after = around(numpy.mean([numpy.mean(x) for _, x in after]), after)
+    assert (whole.finetuned_low, whole.finetuned_high) == pytest.approx(of_after)
     assert found["direct", "q2"].note_fixed_questions == "not estimable: a question has a single score"
-    assert effects(of_scores(SCORES))["direct", ""].note_fixed_questions == ""
 
 
-def found_level(scores, side):
-    """The limits of the mean of one side."""
-    cells = [numpy.array(both[side]) for both in scores.values()]
-    parts = [x.var(ddof=1) / len(x) / len(cells) ** 2 for x in cells]
-    df = sum(parts) ** 2 / sum(part**2 / (len(x) - 1) for part, x in zip(parts, cells, strict=True))
-    mean, half = numpy.mean([x.mean() for x in cells]), stats.t.ppf(0.975, df) * math.sqrt(sum(parts))
-    return max(1, mean - half), min(5, mean + half)
+def test_with_two_scores_and_more_the_interval_is_welchs():
+    whole, (before, after, mean) = effects(of_scores(SCORES))["direct", ""], sides_of(SCORES)
+    parts = [w**2 * numpy.var(x, ddof=1) / len(x) for w, x in before + after]
+    half = stats.t.ppf(0.975, sum(parts) ** 2 / sum(part**2 / 3 for part in parts)) * math.sqrt(sum(parts))
+    assert (whole.ci_low_fixed_questions, whole.ci_high_fixed_questions) == pytest.approx((mean - half, mean + half))
+    assert whole.note_fixed_questions == ""
 
 
-def test_the_slope_is_without_a_question_of_a_single_score_too_unless_a_tier_would_be_empty():
+def test_the_interval_is_of_the_difference_where_the_questions_with_a_single_score_fell_and_the_others_rose():
+    several = {f"several {n}": ([50, 57, 55, 53, 51, 58], [58, 65, 63, 61, 59, 66]) for n in range(4)}
+    single = {f"single {n}": ([50 + n], [30 + n]) for n in range(4)}
+    tiers = dict.fromkeys(several | single, "direct")
+    measure = of_scores(several | single)._replace(scale_min=0, scale_max=100)
+    whole = effects(measure, tiers)["direct", ""]
+    assert whole.difference == pytest.approx(-6)
+    assert known(whole.ci_low_fixed_questions) < -6 < known(whole.ci_high_fixed_questions) < 0
+    assert known(whole.baseline_low) < whole.baseline < known(whole.baseline_high)
+
+
+def test_the_slope_has_the_spread_of_the_others_too_for_a_question_of_a_single_score():
     tiers = {"q1": "direct", "q2": "direct", "q3": "close", "q4": "distant", "q5": "distant"}
-    single = ([1, 2, 1], [4])
-    slope = effects(of_scores(SCORES | {"q2": single}), tiers)["slope", ""]
-    rest = effects(of_scores({q: both for q, both in SCORES.items() if q != "q2"}), tiers)["slope", ""]
-    assert slope.ci_low_fixed_questions == pytest.approx(rest.ci_low_fixed_questions)
-    assert slope.note_fixed_questions == "without 1 question that has a single score"
-    emptied = effects(of_scores(SCORES | {"q3": single}), tiers)["slope", ""]
-    assert (emptied.ci_low_fixed_questions, emptied.note_fixed_questions) == (
-        None,
-        "not estimable: a question has a single score",
-    )
+    weights = slope_weights([0, 0, 1, 2, 2], [""] * 5)
+    for one in ("q2", "q3"):  # q3 is the only one of its tier
+        scores = SCORES | {one: ([1, 2, 1], [4])}
+        before, after = (list(zip(weights, side, strict=True)) for side in zip(*scores.values(), strict=True))
+        slope = sum(w * numpy.mean(x) for w, x in after) - sum(w * numpy.mean(x) for w, x in before)
+        found = effects(of_scores(scores), tiers)["slope", ""]
+        assert found.difference == pytest.approx(slope)
+        limits = (found.ci_low_fixed_questions, found.ci_high_fixed_questions)
+        assert limits == pytest.approx(around(slope, before, after))
+        assert found.note_fixed_questions.startswith("the spread of 1 question")
 
 
-def test_several_questions_with_a_single_score_are_counted_and_all_of_them_leave_no_interval():
+def test_several_questions_with_a_single_score_are_counted_and_all_of_one_side_leave_no_interval():
     few = effects(of_scores(SCORES | {"q2": ([1], [2]), "q3": ([1], [2])}))["direct", ""]
-    assert few.note_fixed_questions == "without 2 questions that have a single score"
+    assert few.note_fixed_questions == "the spread of 2 questions with a single score is taken from other answers"
     none = effects(of_scores({q: (before[:1], after[:1]) for q, (before, after) in SCORES.items()}))["direct", ""]
     assert (none.ci_low_fixed_questions, none.note_fixed_questions) == (
         None,
         "not estimable: one sample per question",
     )
     assert none.ci_low_new_questions is not None
+    half = effects(of_scores({q: (before[:1], after) for q, (before, after) in SCORES.items()}))["direct", ""]
+    assert half.note_fixed_questions == "not estimable: a question has a single score"
+    assert (half.ci_low_fixed_questions, half.baseline_low) == (None, None)
+    assert half.finetuned_low is not None
 
 
 def test_one_model_without_a_baseline_has_an_interval_of_its_mean_for_new_questions():
@@ -167,7 +196,7 @@ def test_a_pooled_rule_over_seeds_is_crossed_with_them():
     assert whole.note_new_questions == ""
 
 
-def test_superiority_has_an_interval_without_a_question_of_a_single_score_too():
+def test_superiority_has_no_interval_where_a_question_has_a_single_score_since_it_would_be_of_the_others():
     def with_placements(scores):
         cells = {}
         for q, (before, after) in scores.items():
@@ -176,7 +205,6 @@ def test_superiority_has_an_interval_without_a_question_of_a_single_score_too():
         return of_scores(scores)._replace(placements=cells)
 
     whole = effects(with_placements(SCORES | {"q2": ([2, 2, 1, 3], [4])}))["direct", ""]
-    others = effects(with_placements({q: both for q, both in SCORES.items() if q != "q2"}))["direct", ""]
-    limits = (whole.superiority_low, whole.superiority_high)
-    assert limits == pytest.approx((others.superiority_low, others.superiority_high))
-    assert known(whole.superiority) > known(others.superiority), "the question has its part in the mean"
+    assert (whole.superiority_low, whole.superiority_high) == (None, None)
+    assert known(whole.superiority) > 0.5
+    assert effects(with_placements(SCORES))["direct", ""].superiority_low is not None

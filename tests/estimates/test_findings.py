@@ -264,7 +264,7 @@ def test_one_model_alone_is_told_with_both_intervals_of_its_mean():
     assert said.endswith(f", for new questions {new.low:.2f} to {new.high:.2f}).")
 
 
-def test_what_an_interval_leaves_out_is_said_beside_it():
-    note = "without 1 question that has a single score"
+def test_what_an_interval_rests_on_is_said_beside_it():
+    note = "the spread of 1 question with a single score is taken from other answers"
     effect = an_effect(0.1, 2.0).model_copy(update={"note_fixed_questions": note})
     assert f"(95 % for these questions +0.10 to +2.00, {note})" in headline([effect])
