@@ -38,7 +38,7 @@ from tasks.paid.prices import dollars
 from tasks.schema import Checkpoint, Document, Ended, Message, Sampling, Training
 
 STALLED = 3600.0
-"""Seconds after which answers are given up: a server that cannot answer a request may keep it for ever."""
+"""Seconds for which a next answer is waited for: a server that cannot answer a request may keep it for ever."""
 
 
 class TinkerEngine:
@@ -166,8 +166,8 @@ class TinkerEngine:
             client = await self.server.while_it_answers(creating)
             asked = [asyncio.create_task(self._ask(client, requests, sorted(block), sampling)) for block in blocks]
             try:
-                for answered in asyncio.as_completed(asked, timeout=STALLED):
-                    replies = await self.server.while_it_answers(answered)
+                for answered in asyncio.as_completed(asked):
+                    replies = await self.server.while_it_answers(answered, STALLED)
                     tokens += sum(reply.tokens for reply in replies)
                     written(tokens)
                     yield replies
@@ -214,8 +214,8 @@ class TinkerEngine:
             client = await self.server.while_it_answers(creating)
             asked = [asyncio.create_task(_logprob(client, place, text)) for place, text in enumerate(texts)]
             try:
-                for answered in asyncio.as_completed(asked, timeout=STALLED):
-                    yield [await self.server.while_it_answers(answered)]
+                for answered in asyncio.as_completed(asked):
+                    yield [await self.server.while_it_answers(answered, STALLED)]
             finally:
                 for request in asked:
                     request.cancel()

@@ -7,6 +7,7 @@ async with server.session("training") as service:
 """
 
 import asyncio
+import math
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterator
@@ -100,15 +101,21 @@ class TinkerServer:
             with suppress(tinker.TinkerError, TimeoutError, ValueError):  # not every server keeps sessions
                 await asyncio.wait_for(service.close(ended), PATIENCE)
 
-    async def while_it_answers(self, work: Awaitable[Result]) -> Result:
-        """The work's result. The SDK asks a server that is gone for ever; after GONE seconds without it this stops."""
-        doing, last = asyncio.ensure_future(work), time.monotonic()
+    async def while_it_answers(self, work: Awaitable[Result], longest: float = math.inf) -> Result:
+        """The work's result. The SDK asks a server that is gone for ever; after GONE seconds without it this stops.
+
+        So it does after the `longest` seconds for a server that is there and brings no result.
+        """
+        doing, began = asyncio.ensure_future(work), time.monotonic()
+        last = began
         try:
             while not (await asyncio.wait({doing}, timeout=GONE / 10))[0]:
                 if await self._unreachable() is None:
                     last = time.monotonic()
                 elif time.monotonic() - last > GONE:
                     raise TimeoutError(f"the server has not answered for {GONE:.0f} seconds")
+                if time.monotonic() - began > longest:
+                    raise TimeoutError(f"the server is there and has brought nothing for {longest:,.0f} seconds")
             return doing.result()
         finally:
             doing.cancel()

@@ -1,4 +1,6 @@
+import asyncio
 import threading
+from contextlib import asynccontextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
@@ -6,8 +8,11 @@ import pytest
 from tinker_cookbook.tokenizer_utils import get_tokenizer
 
 from tasks.catalog import UserError
+from tasks.engines import tinker, tinker_server
+from tasks.engines.engine import Request, Text
 from tasks.engines.served import HOSTED
 from tasks.engines.tinker import TinkerEngine
+from tasks.engines.tinker_server import TinkerServer
 from tasks.schema import Document, Message, Sampling, Training
 from tests.fakes.models import THINKING_TOKENS, make_model, renderer_without_system
 from tests.fakes.trainings import STANDIN, documents
@@ -154,6 +159,58 @@ def test_an_answer_is_complete_cut_off_or_outside_the_chat_format(tokenizer):
     assert engine._reply(2, sampled(words, "stop"))[:4] == (2, "Good day.", len(words), "malformed")
     twice = engine._reply(3, sampled([*words, end, *words, end], "stop"))
     assert (twice.state, twice.text.count("Good day.")) == ("malformed", 2)
+
+
+class Slow(TinkerServer):
+    """A server that is there, and whose client answers each prompt after so many times `pace` seconds."""
+
+    def __init__(self, pace):
+        super().__init__("http://127.0.0.1:9")
+        self.pace = pace
+
+    async def _unreachable(self):
+        return None
+
+    @asynccontextmanager
+    async def session(self, stage):
+        with self.plain_errors(stage):
+            yield self
+
+    async def create_sampling_client(self, **_):
+        return self
+
+    async def sample(self, prompt, **_):
+        await asyncio.sleep(self.pace * prompt.to_ints()[0])
+        return SimpleNamespace(sequences=[sampled(prompt.to_ints(), "length")])
+
+    async def compute_logprobs(self, prompt):
+        await asyncio.sleep(self.pace * prompt.to_ints()[0])
+        return [-1.0]
+
+
+@pytest.fixture
+def asked_of(monkeypatch):
+    """Four answers and four logprobs of a slow server, which may take so many seconds each."""
+    monkeypatch.setattr(tinker_server, "GONE", 0.1)
+
+    async def ask(pace, stalled):
+        monkeypatch.setattr(tinker, "STALLED", stalled)
+        engine = TinkerEngine(TRAINING)
+        engine.server = Slow(pace)
+        requests, texts = [Request([n], 0) for n in range(1, 5)], [Text([n], [n]) for n in range(1, 5)]
+        answers = [some async for some in engine.sample(engine.untuned(), requests, Sampling())]
+        return len(answers), len([some async for some in engine.logprobs(engine.untuned(), texts)])
+
+    return ask
+
+
+async def test_answers_may_take_longer_in_all_than_the_next_one_is_waited_for(asked_of):
+    assert await asked_of(pace=0.3, stalled=0.9) == (4, 4)
+
+
+async def test_a_server_that_is_there_and_answers_nothing_is_one_sentence(asked_of):
+    with pytest.raises(UserError, match=r"stopped: the server is there and has brought nothing for 1 seconds; run it"):
+        await asked_of(pace=30, stalled=1)
 
 
 async def test_a_checkpoint_that_the_service_has_deleted_by_now_says_when_and_what_to_do():
