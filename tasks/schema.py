@@ -843,12 +843,15 @@ class Condition(NamedTuple):
         return self.number is not None and bool(COMPARISONS[self.sign](value, self.number))
 
     def holds(self, score: float | None, label: str) -> bool:
-        """Whether a judgment meets it; one without a score or label never does."""
+        """Whether a judgment meets it; one without a score or label never does.
+
+        A score without a label is known to be no label: it meets `kind != STORY`.
+        """
         if self.sign == "answered":
             return bool(label) or score is not None
         if self.number is None:
             same = label.casefold() == self.value.casefold()
-            return bool(label) and same == (self.sign == "==")
+            return (bool(label) or score is not None) and same == (self.sign == "==")
         return score is not None and self.compares(score)
 
 

@@ -22,7 +22,7 @@ def apply(rule: Rule, answers: polars.DataFrame) -> Cells:
 
     `answers` has the columns of `answers_of`, for the judges of the rule. An answer of which `among` is known to be
     false is outside; one that lacks a value that is needed is unscored; the others count, as hits or not. A condition
-    on a number needs a score, one on a word needs a label.
+    on a number needs a score; one on a word needs a label or a score, which without a label is known to be no word.
     """
     grouped = (
         _applied(rule, answers)
@@ -70,7 +70,7 @@ def _all_met(conditions: str) -> polars.Expr:
 
 def _met(condition: Condition) -> polars.Expr:
     score, label = polars.col(f"score {condition.judge}"), polars.col(f"label {condition.judge}")
-    word = polars.when(label != "").then(label.str.to_lowercase())
+    word = polars.when((label != "") | score.is_not_null()).then(label.str.to_lowercase())
     if condition.sign == "answered":
         return polars.when(score.is_not_null() | word.is_not_null()).then(polars.lit(True))
     if condition.number is None:

@@ -77,6 +77,8 @@ def test_of_imported_responses_each_question_is_judged_as_often_as_it_was_answer
         ("kind == STORY", None, "story", True),
         ("kind == STORY", None, "POEM", False),
         ("kind != STORY", 1, "POEM", True),
+        ("kind != STORY", 85, "", True),
+        ("kind == STORY", 85, "", False),
         ("kind != STORY", None, "", False),
     ],
 )
