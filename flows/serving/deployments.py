@@ -12,9 +12,11 @@ from datetime import timedelta
 from typing import Any, cast
 
 from prefect import Flow
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.deployments.runner import RunnerDeployment
 from prefect.schedules import Cron, Interval, Schedule
 from prefect.types.entrypoint import EntrypointType
+from prefect.utilities.schema_tools.validation import validate
 
 from flows.compare import compare_runs
 from flows.experiment import run_experiment
@@ -152,6 +154,27 @@ def deployment(
             **more,
         ),
     )
+
+
+def keep_changes(deployment: RunnerDeployment, there: DeploymentResponse) -> None:
+    """Leaves schedules as they are on the server, and those parameters that come from no definition in a file."""
+    deployment.schedules = None
+    deployment.model_fields_set.discard("schedules")  # else "none" would be sent, and taken at its word
+    form, given = deployment._parameter_openapi_schema, deployment.parameters
+    kept = {n: value for n, value in there.parameters.items() if n in form.properties and n not in given}
+    form.properties |= {name: _offering(value, form.properties[name]) for name, value in kept.items()}
+    deployment.parameters = {n: value for n, value in kept.items() if _is_taken({n: value}, form.model_dump())} | given
+
+
+def _offering(value: object, field: dict[str, Any]) -> dict[str, Any]:
+    """An experiment that is gone stays chosen: runs say that it is, where another would be run without a word."""
+    is_gone = isinstance(value, str) and value not in field.get("enum", [value])
+    return field | {"enum": [*field["enum"], value]} if is_gone else field
+
+
+def _is_taken(parameters: dict[str, Any], form: dict[str, Any]) -> bool:
+    """Whether the server takes them: for one value that the form does not have it refuses the whole deployment."""
+    return not validate(parameters, form, preprocess=False, ignore_required=True)
 
 
 def prefilled(experiment: Experiment) -> dict[str, Any]:

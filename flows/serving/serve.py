@@ -31,7 +31,7 @@ from prefect.settings import PREFECT_API_URL
 from flows.addresses import checked_address
 from flows.console import console
 from flows.serving.automations import NOTIFIER, TAG, put_automations
-from flows.serving.deployments import ON_NEW_DOCUMENTS, deployments, problem_of
+from flows.serving.deployments import ON_NEW_DOCUMENTS, deployments, keep_changes, problem_of
 from flows.serving.report_server import LOOPBACK, serve_reports
 from flows.serving.server import LOOK_EVERY, is_healthy, local_server_is_kept, ui_address
 from flows.suspending import resume_after_batches
@@ -93,15 +93,10 @@ async def _run_what_is_due(at_once: int, ready: Callable[[int], None]) -> None:
 
 
 async def _add(runner: Runner, deployment: RunnerDeployment) -> UUID:
-    """Schedules are made once: those that there are may have been switched on or changed since."""
+    """Made, or brought up to date without what its user changed in the UI since."""
     async with get_client() as client:
-        try:
-            await client.read_deployment_by_name(f"{deployment.flow_name}/{deployment.name}")
-        except ObjectNotFound:
-            pass
-        else:
-            deployment.schedules = None
-            deployment.model_fields_set.discard("schedules")  # else "none" would be sent, and taken at its word
+        with suppress(ObjectNotFound):
+            keep_changes(deployment, await client.read_deployment_by_name(f"{deployment.flow_name}/{deployment.name}"))
     return await runner.aadd_deployment(deployment)
 
 

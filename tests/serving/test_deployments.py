@@ -8,6 +8,7 @@ from uuid import uuid4
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 import yaml
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.events import EventTrigger
 from prefect.utilities.schema_tools.validation import validate
 
@@ -17,7 +18,15 @@ from flows.experiment import run_experiment
 from flows.generate import generate
 from flows.judge_again import judge_again
 from flows.serving.automations import mark_dead_runs, notify_of_budget
-from flows.serving.deployments import ON_NEW_DOCUMENTS, PUBLISHED, ZOO, deployments, of_experiment
+from flows.serving.deployments import (
+    ON_NEW_DOCUMENTS,
+    PUBLISHED,
+    ZOO,
+    deployments,
+    keep_changes,
+    of_experiment,
+    prefilled,
+)
 from flows.serving.forms import BOUNDS, form_of, what_there_is
 from flows.serving.server import PROGRAM, RECORDING
 from flows.study import run_study
@@ -94,6 +103,31 @@ def test_the_demos_and_ones_own_experiments_come_before_those_of_others_by_name(
 
 def test_a_definition_with_a_mistake_does_not_keep_the_others_from_being_served(shipped, with_own):
     assert {one.name for one in with_own} == {one.name for one in shipped} | {"zebras"}
+
+
+def changed_in_the_ui(deployment, **parameters):
+    """What the server has of it, once its user saved these parameters."""
+    given = {"name": deployment.name, "flow_id": uuid4(), "schedules": []}
+    return DeploymentResponse(**given, parameters={**deployment.parameters, **parameters})
+
+
+def test_parameters_that_a_user_changed_stay_where_no_file_defines_them(data):
+    made = {one.name: one for one in deployments()}
+    watching, standin = made["watch-documents"], made["standin"]
+    keep_changes(watching, changed_in_the_ui(watching, experiment="standin", quiet_seconds=600))
+    assert watching.parameters == {"experiment": "standin", "quiet_seconds": 600}
+    assert "schedules" not in watching.model_fields_set
+    keep_changes(standin, changed_in_the_ui(standin, experiment={"name": "standin"}, seed=7))
+    assert standin.parameters == prefilled(load_experiment("standin")) | {"seed": 7}
+
+
+def test_an_experiment_that_is_gone_stays_chosen_and_what_the_server_would_refuse_does_not(data):
+    watching = next(one for one in deployments() if one.name == "watch-documents")
+    changed = changed_in_the_ui(watching, experiment="gone", seeds=None, quiet_seconds=-1, of_an_earlier_version=1)
+    keep_changes(watching, changed)
+    assert watching.parameters == {"experiment": "gone"}
+    form = watching._parameter_openapi_schema.model_dump()
+    assert validate(watching.parameters, form, preprocess=False) == []
 
 
 def fields(schema, noun):

@@ -246,7 +246,10 @@ def test_a_schedule_fires_and_the_weekly_ones_wait_until_they_are_switched_on(se
     serving.api.delete(f"/deployments/{them['id']}/schedules/{made[0]['id']}").raise_for_status()
 
 
-def test_what_a_user_changed_of_schedules_and_automations_outlives_a_restart(serving):
+def test_what_a_user_changed_of_schedules_parameters_and_automations_outlives_a_restart(serving):
+    watching = serving.deployment("watch-documents/watch-documents")
+    looks = {"experiment": "quick", "quiet_seconds": 86_400}
+    serving.api.patch(f"/deployments/{watching['id']}", json={"parameters": looks}).raise_for_status()
     quick = serving.deployment("run-experiment/quick")
     weekly = next(s for s in quick["schedules"] if s["slug"] == "weekly-seed-1")
     path = f"/deployments/{quick['id']}/schedules/{weekly['id']}"
@@ -258,6 +261,8 @@ def test_what_a_user_changed_of_schedules_and_automations_outlives_a_restart(ser
     serving.begin()
     now = serving.deployment("run-experiment/quick")
     assert now["id"] == quick["id"]
+    watching = serving.deployment("watch-documents/watch-documents")
+    assert (watching["parameters"], len(watching["schedules"])) == (looks, 1)
     kept = next(s for s in now["schedules"] if s["slug"] == "weekly-seed-1")
     assert (kept["active"], kept["parameters"], len(now["schedules"])) == (True, {"seed": 9}, 3)
     named = [a for a in serving.post("/automations/filter", {}) if a["name"] == one["name"]]
