@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
-import polars
 from prefect import task
 
 from tasks.estimates.contrasts import note_seeds, reference
@@ -20,7 +19,7 @@ from tasks.estimates.groups import Group, is_of_results
 from tasks.estimates.holm import adjusted
 from tasks.estimates.intervals import Cell
 from tasks.estimates.judgments import at_checkpoint, scan_judgments
-from tasks.estimates.measures import EMPTY, Measure, likelihood_measures, measures
+from tasks.estimates.measures import EMPTY, Measure, likelihood_measures, measures, sharing_baseline
 from tasks.progress import track
 from tasks.runs import Comparison, Run
 from tasks.schema import Compared, Effect, Eval
@@ -79,7 +78,9 @@ class GroupMeasures(NamedTuple):
         evals = {name: evaluation for name, evaluation in shared.items() if evaluation}
         by_run = [_measures_of(run, list(evals.values())) for run in group.runs]
         counts = Counter(key for measured in by_run for key in measured)
-        pooled = {key: [run[key] for run in by_run] for key, count in counts.items() if count == len(by_run)}
+        pooled = {
+            key: sharing_baseline([run[key] for run in by_run]) for key, count in counts.items() if count == len(by_run)
+        }
         lone = [
             f"{count} of {len(by_run)} runs have {name} of {evaluation}; it is not pooled"
             for (evaluation, name), count in counts.items()
@@ -100,11 +101,10 @@ def _split(found: list[GroupMeasures]) -> tuple[GroupMeasures, list[GroupMeasure
 
 
 def _measures_of(run: Run, evals: list[Eval]) -> dict[Key, Measure]:
-    """Drift's two sides are of a run's own fine-tuned answers, so runs share nothing of it."""
     judgments, likelihoods = scan_judgments(run.judged), run.likelihood_rows()
-    baseline_id = _baseline_id(run, judgments)
+    answers = run.baseline.read_bytes() if run.baseline.is_file() else b""
     return {
-        (measure.eval, measure.name): measure._replace(baseline_id="" if measure.is_drift else baseline_id)
+        (measure.eval, measure.name): measure._replace(baseline_id=_baseline_id(measure, evaluation, answers))
         for evaluation in evals
         for measure in (
             *measures(evaluation, at_checkpoint(judgments, evaluation, 1.0)),
@@ -113,11 +113,16 @@ def _measures_of(run: Run, evals: list[Eval]) -> dict[Key, Measure]:
     }
 
 
-def _baseline_id(run: Run, judgments: polars.DataFrame) -> str:
-    """The same for runs that share their baseline's answers, and what was said of them."""
-    rows = judgments.filter(side="baseline").drop("trained_share").write_ndjson()
-    answers = run.baseline.read_bytes() if run.baseline.is_file() else b""
-    return sha256(answers + rows.encode()).hexdigest()
+def _baseline_id(measure: Measure, evaluation: Eval, answers: bytes) -> str:
+    """The same for runs that share their baseline's answers, whatever was said of them: a judgment may fail in one run.
+
+    Others' results may have no answers: then for those of which the same was said, of these questions. Drift's two
+    sides are of a run's own fine-tuned answers, so runs share nothing of it.
+    """
+    if measure.is_drift:
+        return ""
+    said = [measure.cells.get((question.id, "baseline")) for question in evaluation.questions]
+    return sha256(answers or repr(said).encode()).hexdigest()
 
 
 def _against_baseline(mine: GroupMeasures) -> list[Compared]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from tasks.estimates.fixed_questions import fixed_questions, scores_fixed_questions, superiority_fixed_questions
 from tasks.estimates.intervals import Cell, Interval, Term, slope_weights, usable_strata
-from tasks.estimates.measures import EMPTY, Measure, Pair
+from tasks.estimates.measures import EMPTY, Measure, Pair, share_baseline
 from tasks.estimates.new_questions import (
     Rates,
     new_questions,
@@ -81,11 +81,7 @@ class Part(NamedTuple):
         if against := self.measure.against:
             return [[cells.get((pair.question_id, "finetuned"), EMPTY) for pair in self.pairs[0]] for cells in against]
         rows = [[pair.baseline for pair in run] for run in self.pairs]
-        return rows[:1] if len(rows) > 1 and self._shares_baseline() else rows
-
-    def _shares_baseline(self) -> bool:
-        """Whether the baseline's answers, and what was said of them, are the same in all runs."""
-        return self.measure.baseline_id != "" and len({measure.baseline_id for measure in self.by_run}) == 1
+        return rows[:1] if len(rows) > 1 and share_baseline(self.by_run) else rows
 
     def cells(self, side: Side) -> list[Cell]:
         """One side's cells of all runs."""

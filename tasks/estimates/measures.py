@@ -62,7 +62,7 @@ class Measure(NamedTuple):
     is_rate: bool = False
     """Whether every score is 0 or 1."""
     baseline_id: str = ""
-    """The same for runs that share their baseline's answers and what was said of them; empty: shared with none."""
+    """The same for runs that share their baseline's answers; empty: shared with none."""
     in_words: str = ""
     """What a model does that gets a high score; empty: nothing says so."""
     against: tuple[Cells, ...] = ()
@@ -145,6 +145,27 @@ def _filled(cell: Cell, score: float) -> float:
     """The mean if every unscored answer had this score."""
     known = cell.mean * cell.n if cell.n else 0.0
     return (known + score * cell.unscored) / (cell.n + cell.unscored)
+
+
+def share_baseline(by_run: list[Measure]) -> bool:
+    """Whether the baseline's answers are the same in all runs."""
+    return by_run[0].baseline_id != "" and len({measure.baseline_id for measure in by_run}) == 1
+
+
+def sharing_baseline(by_run: list[Measure]) -> list[Measure]:
+    """The same measure of each run; where they share a baseline, with one cell of it to each question in all of them.
+
+    It is that with the most scores: a judgment that failed in one run is there in another.
+    """
+    if not share_baseline(by_run):
+        return by_run
+    fullest: dict[tuple[str, str], Cell] = {}
+    for measure in by_run:
+        for (question, side), cell in measure.cells.items():
+            known = fullest.get((question, side), cell)
+            if side == "baseline":
+                fullest[question, side] = max(known, cell, key=lambda each: (each.n, -each.unscored))
+    return [measure._replace(cells={**measure.cells, **fullest}) for measure in by_run]
 
 
 def measures(evaluation: Eval, judgments: polars.DataFrame) -> list[Measure]:

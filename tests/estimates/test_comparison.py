@@ -15,9 +15,9 @@ from tasks.files import write_rows
 from tasks.report.charts import draw_comparison
 from tasks.report.comparison_page import render
 from tasks.runs import Comparison, Run
-from tasks.schema import Rule, Scale
+from tasks.schema import Judge, Rule, Scale
 from tests.estimates.conftest import AFTER, BEFORE, JUDGE, QUESTIONS, known, rows_of
-from tests.fakes.nouns import an_eval
+from tests.fakes.nouns import an_eval, responses
 from tests.fakes.statements import a_statement_eval, drift_rows, yes_rows
 
 
@@ -45,6 +45,41 @@ def test_a_baseline_that_the_runs_do_not_share_is_counted_for_each(make_run):
     other = [[3, 1, 1], *BEFORE[1:]]
     runs = [make_run(0, AFTER[0]), make_run(1, AFTER[1], before=other)]
     assert whole(compare(grouped([runs], ["both"]))).scored_baseline == 36
+
+
+@pytest.mark.parametrize("rules", [[], [Rule(name="high", hit="j >= 3")]], ids=["score", "rule"])
+def test_a_baseline_judgment_that_failed_in_one_run_changes_nothing_of_a_shared_baseline(make_run, rules):
+    failed = [[None, *BEFORE[0][1:]], *BEFORE[1:]]
+    rows = []
+    for experiment, before in (("whole", BEFORE), ("failed", failed)):
+        runs = [
+            make_run(seed, AFTER[seed], experiment, before if seed == 1 else BEFORE, rules=rules) for seed in (0, 1, 2)
+        ]
+        for run in runs:
+            write_rows(run.baseline, responses("a", "b", "c"))
+        rows.append(compare(grouped([runs], ["a"])))
+    assert rows[0] == rows[1]
+    assert whole(rows[1]).scored_baseline == 18
+
+
+def test_runs_with_other_answers_share_no_baseline_though_the_same_was_said_of_them(make_run):
+    runs = [make_run(seed, AFTER[seed]) for seed in (0, 1)]
+    for run in runs:
+        write_rows(run.baseline, responses("a", "b", run.name))
+    assert whole(compare(grouped([runs], ["a"]))).scored_baseline == 36
+
+
+def test_results_without_answers_share_the_baseline_of_the_measures_of_which_the_same_was_said(make_run):
+    other = Judge(name="k", kind="claude", prompt="?")
+    runs = [make_run(seed, AFTER[seed]) for seed in (0, 1)]
+    for run in runs:
+        (evaluation,) = run.evals()
+        run.replace_evals([evaluation.model_copy(update={"judges": [*evaluation.judges, other]})])
+        before = BEFORE if run.name == "seed-0" else [[3, 1, 1], *BEFORE[1:]]
+        more = [row.model_copy(update={"judge": "k"}) for row in rows_of(AFTER[0], before)]
+        write_rows(run.judged, [*run.judgments(), *more])
+    rows = compare(grouped([runs], ["a"]))
+    assert [whole(rows, measure).scored_baseline for measure in ("j", "k")] == [18, 36]
 
 
 def test_one_run_alone_keeps_its_own_effects_and_other_definitions_are_called_by_their_runs(make_run):
