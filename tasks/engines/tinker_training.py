@@ -11,13 +11,16 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import tinker
+from tinker.types import RequestErrorCategory
 from tinker_cookbook.checkpoint_utils import CHECKPOINTS_BASE_NAME, CheckpointRecord, get_last_checkpoint
 from tinker_cookbook.supervised.common import compute_mean_nll
 
+from tasks.catalog import UserError
 from tasks.engines.engine import Progress
 from tasks.engines.schedule import learning_rate, order, refuse_divergence, shares_at
 from tasks.engines.tinker_data import Datums
@@ -32,7 +35,8 @@ ADAM = {"beta1": 0.9, "beta2": 0.95, "eps": 1e-8}
 DAY = 24 * 3600
 STATE_TTL = 7 * DAY
 """Seconds for which the service keeps those states."""
-
+REFUSALS = (tinker.NotFoundError, tinker.BadRequestError, tinker.UnprocessableEntityError)
+"""Of a state that is asked for: to ask again brings the same."""
 
 Price = Callable[[int], float | None]
 """The cost of so many tokens of training in US dollars, or None where it is unknown."""
@@ -56,6 +60,7 @@ class Folder:
 
     def __init__(self, folder: Path):
         folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder
         self.metrics, self.records = folder / "metrics.jsonl", folder / CHECKPOINTS_BASE_NAME
         _keep(self.records, lambda _: True)
         self.last = get_last_checkpoint(str(folder))
@@ -125,7 +130,11 @@ class LoraTraining:
     async def _client(self, last: CheckpointRecord | None) -> tinker.TrainingClient:
         """A new LoRA, or the last state of this one."""
         if last and last.state_path:
-            return await self.service.create_training_client_from_state_with_optimizer(last.state_path)
+            try:
+                return await self.service.create_training_client_from_state_with_optimizer(last.state_path)
+            except tinker.TinkerError as error:
+                _refuse_what_is_gone(last, error, self.folder)
+                raise
         return await self.service.create_lora_training_client(
             self.model,
             rank=self.training.rank,
@@ -209,8 +218,25 @@ async def _receive(step: Step, place: Folder, pace: Pace) -> dict[str, Any]:
             )
     if step.state:
         saved = await step.state
-        place.add_record(CheckpointRecord(f"step-{row['step']:06}", batch=row["step"], state_path=saved.path))
+        kept = {"expires": (datetime.now(UTC) + timedelta(seconds=STATE_TTL)).isoformat(timespec="minutes")}
+        name = f"step-{row['step']:06}"
+        place.add_record(CheckpointRecord(name, batch=row["step"], state_path=saved.path, extra=kept))
     return row
+
+
+def _refuse_what_is_gone(last: CheckpointRecord, error: tinker.TinkerError, place: Folder) -> None:
+    """UserError where the service has the state no more: no run could go on from it, and none may pay anew unasked.
+
+    It says so, or the time is over for which it was to keep the state, which older records do not have.
+    """
+    expires = last.extra.get("expires")
+    is_over = expires is not None and datetime.fromisoformat(expires) < datetime.now(UTC)
+    if is_over or isinstance(error, REFUSALS) or getattr(error, "category", "") == RequestErrorCategory.User:
+        why = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"the service does not give {last.state_path} ({why}), from which the training was to go on; it keeps such "
+            f"states for {STATE_TTL // DAY} days: to train from the beginning, which is paid anew, remove {place.path}"
+        ) from error
 
 
 def _ttl(training: Training) -> int | None:
