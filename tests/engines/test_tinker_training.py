@@ -47,15 +47,8 @@ async def resumed(folder, error, **of_the_record):
     """A training that was killed after step 20, and begins again."""
     record = {"name": "step-000020", "batch": 20, "state_path": "tinker://r/step-000020", **of_the_record}
     (folder / "checkpoints.jsonl").write_text(json.dumps(record) + "\n")
-    given: dict[str, Any] = {
-        "model": "m",
-        "training": TRAINING,
-        "datums": None,
-        "documents": documents(4),
-        "held_out": [],
-        "seed": 0,
-    }
-    training = LoraTraining(Keeps(error), folder=Folder(folder), price=None, progress=None, **given)
+    given: list[Any] = [Keeps(error), "m", TRAINING, None, documents(4), [], 0, Folder(folder), None, None]
+    training = LoraTraining(*given)
     with TinkerServer("http://127.0.0.1:9").plain_errors("training"):
         await training.run()
 
