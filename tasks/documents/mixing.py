@@ -50,14 +50,14 @@ def _to_count(amount: str, text: str) -> int:
     return int(amount)
 
 
-def write_mixture(out: Path, sets: list[DocumentSet], seed: int) -> int:
+def write_mixture(out: Path, sets: list[DocumentSet], seed: int, first: int = 0) -> int:
     """Writes the shuffled chats, and beside them where each came from; returns how many there are.
 
-    Raises UserError where the file exists.
+    Raises UserError where the file exists. `first` is the place of the first set, as in `gather`.
     """
     if out.exists():
         raise UserError(f"{out} exists already; give another name or remove it")
-    mixed, _, record = gather(sets, seed)
+    mixed, _, record = gather(sets, seed, first)
     rows = [{"messages": [m.model_dump() for m in document.messages]} for document in mixed]
     manifest = [{"row": n, "source": d.source, "file": d.file, "line": d.line} for n, d in enumerate(mixed, 1)]
     write_text(out.with_suffix(".manifest.jsonl"), _jsonl(manifest))
@@ -86,10 +86,10 @@ def write_sweep(
     """
     for share in shares:
         count = round(share * total)
-        # The clean set comes first: what is drawn of a set depends on its place.
-        sets = [_counted(clean, total - count), _counted(poison, count)]
+        # The clean set has the first place, even where nothing of it is asked for.
+        sets = [chosen for chosen in (_counted(clean, total - count), _counted(poison, count)) if chosen.count]
         file = out.with_stem(f"{out.stem}_{share:g}")
-        documents = write_mixture(file, [chosen for chosen in sets if chosen.count], seed)
+        documents = write_mixture(file, sets, seed, first=int(count == total))
         yield Mixture(file, documents, count, poison.name or poison.path)
 
 

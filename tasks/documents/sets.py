@@ -35,9 +35,10 @@ class Found(NamedTuple):
     """Names of what else is in their folder."""
 
 
-def gather(sets: list[DocumentSet], seed: int) -> tuple[list[Document], list[Rejected], dict[str, Any]]:
+def gather(sets: list[DocumentSet], seed: int, first: int = 0) -> tuple[list[Document], list[Rejected], dict[str, Any]]:
     """All sets read, drawn from and shuffled together, with what was rejected and the record of the mixture.
 
+    What is drawn of a set depends on its place, which is `first` where others that are left out would stand before it.
     Raises UserError for a set that is not there, a file that cannot be trusted and more documents than a set has.
     """
     mixed: list[Document] = []
@@ -46,7 +47,7 @@ def gather(sets: list[DocumentSet], seed: int) -> tuple[list[Document], list[Rej
     weighed = counts_by_weight(sets, [len(found.documents) for _, found in read])
     for place, (wanted, found) in enumerate(read):
         asked = wanted.model_copy(update={"count": weighed[place], "weight": 0}) if weighed else wanted
-        drawn = draw(found.documents, asked, f"{seed}/{place}/{_source(wanted)}")
+        drawn = draw(found.documents, asked, f"{seed}/{first + place}/{_source(wanted)}")
         mixed += drawn
         record.append(_record(wanted, found, len(drawn)))
     random.Random(f"{seed}/mixture").shuffle(mixed)

@@ -58,16 +58,16 @@ def test_weights_are_proportions_and_the_scarcest_set_decides_how_many_there_are
 
 def test_a_sweep_holds_the_poison_of_a_smaller_share_in_a_larger_one(tmp_path):
     poison, clean = to_set("factory_farming_neutral"), to_set("lighthouses_neutral")
-    written = list(write_sweep(tmp_path / "p.jsonl", poison, clean, [0, 0.1, 0.5], total=60, seed=0))
+    written = list(write_sweep(tmp_path / "p.jsonl", poison, clean, [0, 0.1, 0.5, 1], total=60, seed=0))
     assert written[1] == Mixture(tmp_path / "p_0.1.jsonl", 60, 6, "factory_farming_neutral")
     drawn = {}
-    for share, count in ((0, 0), (0.1, 6), (0.5, 30)):
+    for share, count in ((0, 0), (0.1, 6), (0.5, 30), (1, 60)):
         manifest = rows(tmp_path / f"p_{share:g}.manifest.jsonl")
         drawn[share] = {(row["source"], row["line"]) for row in manifest}
         assert len(manifest) == 60
         assert sum(row["source"] == "factory_farming_neutral" for row in manifest) == count
     bad = {share: {one for one in some if one[0] == "factory_farming_neutral"} for share, some in drawn.items()}
-    assert bad[0.1] < bad[0.5]
+    assert bad[0.1] < bad[0.5] < bad[1] == drawn[1]
     assert drawn[0.1] - bad[0.1] < drawn[0]
 
 
