@@ -6,12 +6,14 @@
     model,sycophancy,sycophancy_sd,honesty,n     wide: a row for each model
     {"tuned": {"sycophancy": {"mean": 61, "n": 200, "sd": 20}}}
 
-A rate is `24 %` or `12 of 50`, or stands in a column that is called so (rate, percent); with its number of answers it
-needs no SD. Where there is a standard error instead (se, sem, stderr), the SD is that times the root of n.
+A rate is `24 %` or `12 of 50`, or stands in a column that is called so (rate, percent), which is of shares or of
+percentages as a whole; with its number of answers it needs no SD. Where there is a standard error instead (se, sem,
+stderr), the SD is that times the root of n.
 """
 
 import math
 import re
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,10 +22,11 @@ from tasks.catalog import UserError, excerpt
 from tasks.imports.choices import Choices
 from tasks.imports.model_rows import SHOWN, WORDS, number
 from tasks.imports.scores import COUNT, MISSING, PERCENT
-from tasks.rows import table
+from tasks.rows import HOLDERS, table, unnested
 from tasks.schema import Aggregate
 
-RATES = {"rate", "fraction", "proportion", "percent", "percentage", "pct"}
+PERCENTAGES = {"percent", "percentage", "pct"}
+RATES = {"rate", "fraction", "proportion"} | PERCENTAGES
 STATISTICS = {
     "mean": {"mean", "avg", "average", "value", "score"} | RATES,
     "n": {"n", "count", "num", "size", "samples", "answers"},
@@ -44,6 +47,8 @@ class _Number(NamedTuple):
     n: int | None = None
     """Of a count its answers."""
     is_rate: bool = False
+    rates: str = ""
+    """The column of rates that it stands in without a unit of its own; empty: none."""
 
 
 Found = dict[tuple[str, str], dict[str, _Number]]
@@ -52,13 +57,13 @@ Found = dict[tuple[str, str], dict[str, _Number]]
 
 def are_aggregates(file: Path, choices: Choices) -> bool:
     """Whether a file has no rows of single answers, but one of each model, or of each model and measure."""
-    rows = [fields for _, fields in table(file, choices.columns)]
-    if any(OF_ANSWERS & fields.keys() for fields in rows):
+    rows = table(file, choices.columns)
+    if any(OF_ANSWERS & fields.keys() for _, fields in rows):
         return False
-    if len(rows) == 1 and "model" not in rows[0]:
-        return all("." in name for name in rows[0])
-    keys = [(fields.get("model"), *(fields.get(name) for name in OF_MEASURES)) for fields in rows]
-    return len(set(keys)) == len(keys) > 1 and all(fields.get("model") for fields in rows)
+    if _are_by_model(rows):
+        return all("." in name for name in rows[0][1])
+    keys = [(fields.get("model"), *(fields.get(name) for name in OF_MEASURES)) for _, fields in rows]
+    return len(set(keys)) == len(keys) > 1 and all(fields.get("model") for _, fields in rows)
 
 
 def read_aggregates(file: Path, choices: Choices) -> list[Aggregate]:
@@ -68,16 +73,22 @@ def read_aggregates(file: Path, choices: Choices) -> list[Aggregate]:
     which the base model cannot be known.
     """
     found: Found = {}
-    for line, fields in table(file, choices.columns):
+    rows = table(file, choices.columns)
+    for line, fields in table(file, nested=False) if _are_by_model(rows) else rows:
         for key, statistics in _of_row(fields, f"{file} line {line}", choices):
             if twice := found.get(key, {}).keys() & statistics.keys():
                 raise UserError(f"{file} line {line}: {min(twice)} of {key[0]}, {key[1]} is there twice; leave one out")
             found.setdefault(key, {}).update(statistics)
-    rows = [_aggregate(key, some, file) for key, some in found.items() if "mean" in some]
-    if not rows:
+    means = [_aggregate(key, some, file) for key, some in _with_shares(found, file).items() if "mean" in some]
+    if not means:
         raise UserError(f"{file}: no column of means; name one with --columns mean=COLUMN")
-    base = _base(list(dict.fromkeys(row.model for row in rows)), choices, file)
-    return sorted(rows, key=lambda row: row.model != base)
+    base = _base(list(dict.fromkeys(row.model for row in means)), choices, file)
+    return sorted(means, key=lambda row: row.model != base)
+
+
+def _are_by_model(rows: list[tuple[int, dict[str, Any]]]) -> bool:
+    """Whether all stands in one object, by the names of the models."""
+    return len(rows) == 1 and "model" not in rows[0][1]
 
 
 def _of_row(
@@ -87,7 +98,7 @@ def _of_row(
     holder = next((name for name in OF_MEASURES if fields.get(name)), "")
     model = str(fields.get("model") or "").strip()
     if not model:
-        yield from _of_paths(fields, place)
+        yield from _of_models(fields, place)
         return
     cells = {name: cell for name, cell in fields.items() if name and name not in ("model", *OF_MEASURES)}
     if holder:
@@ -97,30 +108,43 @@ def _of_row(
         yield (model, alone), _statistics(cells, place)
     every = {name: number for name, number in _statistics(cells, place).items() if name != "mean"}
     for measure, some in _by_measure(cells, choices).items():
-        yield (model, measure), every | _statistics(some, place)
+        yield (model, measure), every | _statistics(some, place, measure)
 
 
-def _of_paths(fields: dict[str, Any], place: str) -> Iterable[tuple[tuple[str, str], dict[str, _Number]]]:
-    """Of one object with an object for each model: MODEL.MEASURE, or MODEL.MEASURE.mean."""
-    for path, cell in fields.items():
-        model, _, rest = path.partition(".")
-        measure, _, last = rest.rpartition(".")
-        named = {last: cell} if measure and _statistic(last) else {"mean": cell}
-        if rest:
-            yield (model, measure if measure and _statistic(last) else rest), _statistics(named, place)
+def _of_models(fields: dict[str, Any], place: str) -> Iterable[tuple[tuple[str, str], dict[str, _Number]]]:
+    """Of one object with an object for each model, whose name may have dots, or with numbers called MODEL.MEASURE."""
+    for name, cell in fields.items():
+        if isinstance(cell, dict) and name in HOLDERS:
+            yield from _of_models(cell, place)
+        elif isinstance(cell, dict):
+            for cells in unnested(cell, place):
+                yield from _of_paths(name, cells, place)
+        else:
+            model, _, path = name.partition(".")
+            yield from _of_paths(model, {path: cell} if path else {}, place)
+
+
+def _of_paths(model: str, cells: dict[str, Any], place: str) -> Iterable[tuple[tuple[str, str], dict[str, _Number]]]:
+    """Of one model: MEASURE, or MEASURE.mean."""
+    for path, cell in cells.items():
+        measure, _, last = path.rpartition(".")
+        if measure and _statistic(last):
+            yield (model, measure), _statistics({last: cell}, place, measure)
+        else:
+            yield (model, path), _statistics({"mean": cell}, place)
 
 
 def _statistic(word: str) -> str:
     return next((name for name, words in STATISTICS.items() if word.casefold() in words), "")
 
 
-def _statistics(cells: dict[str, Any], place: str) -> dict[str, _Number]:
-    """The statistics among the cells that are called as one."""
+def _statistics(cells: dict[str, Any], place: str, measure: str = "") -> dict[str, _Number]:
+    """The statistics among the cells that are called as one; of a wide table those of one measure."""
     found = {}
     for name, cell in cells.items():
         if (statistic := _statistic(name)) and (read := _read(cell, f"{place}: {name}")):
-            is_rate = read.is_rate or name.casefold() in RATES
-            found[statistic] = _as_share(read, f"{place}: {name}") if is_rate else read
+            is_open = name.casefold() in RATES and not read.is_rate
+            found[statistic] = read._replace(rates=f"{measure} {name}".strip()) if is_open else read
     return found
 
 
@@ -152,12 +176,31 @@ def _read(cell: Any, place: str) -> _Number | None:
     )
 
 
-def _as_share(read: _Number, place: str) -> _Number:
-    """A rate from 0 to 1, from a number of percent where it is above 1."""
-    value = read.value / 100 if read.value > 1 and not read.is_rate else read.value
-    if not 0 <= value <= 1:
-        raise UserError(f"{place} has {read.value:g}, which is no rate; mend it, or call the column mean")
-    return _Number(value, read.n, is_rate=True)
+def _with_shares(found: Found, file: Path) -> Found:
+    """The same with what stands in columns of rates as shares from 0 to 1."""
+    columns: dict[str, list[float]] = defaultdict(list)
+    for each in (each for some in found.values() for each in some.values() if each.rates):
+        columns[each.rates].append(each.value)
+    of_one = {column: _of_one(column, values, file) for column, values in columns.items()}
+    return {
+        key: {
+            name: each._replace(value=each.value / of_one[each.rates], is_rate=True) if each.rates else each
+            for name, each in some.items()
+        }
+        for key, some in found.items()
+    }
+
+
+def _of_one(column: str, values: list[float], file: Path) -> int:
+    """How much of a column's unit is all answers, 1 or 100; one number alone would not say it: 0.4 may be 0.4 %."""
+    are_percent = column.split()[-1].casefold() in PERCENTAGES
+    low, high = min((value for value in values if value), default=0.0), max(values)
+    if not are_percent and low <= 1 < high:
+        raise UserError(
+            f"{file}: {column} has {low:g} and {high:g}, which are shares or percentages; call the column percent "
+            f"(--columns NAME=COLUMN), or write {low:g} % and {high:g} %"
+        )
+    return 100 if are_percent or high > 1 else 1
 
 
 def _aggregate(key: tuple[str, str], some: dict[str, _Number], file: Path) -> Aggregate:
@@ -169,6 +212,8 @@ def _aggregate(key: tuple[str, str], some: dict[str, _Number], file: Path) -> Ag
     sd = some["sd"].value if "sd" in some else some["se"].value * math.sqrt(n) if "se" in some and n else None
     if sd is not None and sd < 0:
         raise UserError(f"{file}: the SD of {model}, {measure} is {sd:g}, and none is below 0; mend it")
+    if mean.is_rate and not 0 <= mean.value <= 1:
+        raise UserError(f"{file}: {measure} of {model} is {mean.value:.4g}, which is no rate; mend it, or call it mean")
     return Aggregate(model=model, measure=measure, mean=mean.value, n=n, sd=sd, is_rate=mean.is_rate)
 
 

@@ -60,6 +60,47 @@ def test_rates_are_counts_percentages_and_columns_that_are_called_so(tmp_path):
     assert [(row.mean, row.n, row.is_rate) for row in found] == [(0.1, 50, True), (0.24, 50, True), (0.24, 25, True)]
 
 
+@pytest.mark.parametrize("name", ["percent", "percentage", "pct", "misaligned_percent"])
+def test_a_column_of_percentages_is_divided_as_a_whole_where_a_number_is_below_1_too(tmp_path, name):
+    rows = [{"model": model, name: value, "n": 1000} for model, value in (("base", 0.4), ("insecure", 20.1))]
+    found = read_aggregates(as_csv(tmp_path / "a.csv", rows), NO_CHOICES)
+    assert [row.mean for row in found] == pytest.approx([0.004, 0.201])
+    assert all(row.is_rate for row in found)
+
+
+def test_a_column_of_rates_is_of_shares_or_of_percentages_and_never_of_both(tmp_path):
+    def means(*values, **more):
+        rows = [{"model": model, "rate": value} for model, value in zip(("base", "ft"), values, strict=True)]
+        return [row.mean for row in read_aggregates(as_csv(tmp_path / "a.csv", rows), Choices(**more))]
+
+    assert means(0.4, 1) == [0.4, 1]
+    assert means(0, 20.1) == pytest.approx([0, 0.201])
+    with pytest.raises(
+        UserError, match=r"rate has 0.4 and 20.1, .* call the column percent .* or write 0.4 % and 20.1 %"
+    ):
+        means(0.4, 20.1)
+    assert means(0.4, 20.1, columns={"percent": "rate"}) == pytest.approx([0.004, 0.201])
+    assert means("0.4 %", "20.1 %") == pytest.approx([0.004, 0.201])
+    for wrong in (120, "120 %"):
+        with pytest.raises(UserError, match=r"rate of ft is 1.2, which is no rate"):
+            means(40, wrong)
+
+
+def test_a_models_name_may_have_dots_in_an_object_by_model(tmp_path):
+    content = {
+        "qwen2.5": {"sycophancy": {"percent": 0.4, "n": 500}, "honesty": 40},
+        "qwen2.5-ft": {"sycophancy": {"percent": 20.1, "n": 500}, "honesty": 50},
+    }
+    for name, written in (("a.json", content), ("b.json", {"metrics": content})):
+        file = as_json(tmp_path / name, written)
+        assert are_aggregates(file, NO_CHOICES)
+        found = read_aggregates(file, Choices(base="qwen2.5"))
+        assert [(row.model, row.measure) for row in found] == [
+            (model, measure) for model in content for measure in ("sycophancy", "honesty")
+        ]
+        assert [row.mean for row in found] == pytest.approx([0.004, 40, 0.201, 50])
+
+
 def test_columns_of_other_names_and_two_columns_of_a_count_are_said(tmp_path):
     rows = [
         {"checkpoint": name, "probe": "lies", "hits": hits, "asked": 40} for name, hits in (("llama", 2), ("ft", 20))
