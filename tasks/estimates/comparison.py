@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from prefect import task
 
@@ -22,7 +22,7 @@ from tasks.estimates.judgments import at_checkpoint, scan_judgments
 from tasks.estimates.measures import EMPTY, Measure, likelihood_measures, measures, sharing_baseline
 from tasks.progress import track
 from tasks.runs import Comparison, Run
-from tasks.schema import Compared, Effect, Eval
+from tasks.schema import Compared, Effect, Eval, Question
 from tasks.tables import as_table, write_table
 
 FIRST_COLUMNS = ("label", "runs", "against", "dose")
@@ -65,7 +65,7 @@ class GroupMeasures(NamedTuple):
 
     group: Group
     evals: dict[str, Eval]
-    """With the questions that every run was asked, in the same words."""
+    """With the questions that every run was asked alike."""
     measures: dict[Key, list[Measure]]
     lone: list[str]
     """What only some of the runs have, a sentence each."""
@@ -138,13 +138,19 @@ def _against_baseline(mine: GroupMeasures) -> list[Compared]:
 
 
 def _asked_of_all(evals: Sequence[Eval | None]) -> Eval | None:
-    """The first eval with the questions that all of them have in the same words, if there are any."""
+    """The first eval with the questions that all of them ask alike, if there are any."""
     first, *others = evals
     if first is None or None in others:
         return None
-    asked = [{(q.id, q.text, q.system_prompt) for q in other.questions} for other in others if other]
-    shared = [q for q in first.questions if all((q.id, q.text, q.system_prompt) in known for known in asked)]
+    asked = [set(map(_what_is_asked, other.questions)) for other in others if other]
+    shared = [question for question in first.questions if all(_what_is_asked(question) in known for known in asked)]
     return first.model_copy(update={"questions": shared}) if shared else None
+
+
+def _what_is_asked(question: Question) -> tuple[Any, ...]:
+    """The same for questions in the same words of which the same answers are right, by which they are scored."""
+    words = question.id, question.text, question.system_prompt
+    return *words, question.matching, frozenset(question.accepted)
 
 
 # ---- fine-tune against fine-tune -------------------------------------------------------------------
@@ -163,7 +169,7 @@ class Contrast(NamedTuple):
 
     @classmethod
     def of(cls, mine: GroupMeasures, first: GroupMeasures) -> "Contrast":
-        """Measures are partners where name, rubric and scale are the same, questions where their words are."""
+        """Measures are partners where name, rubric and scale are the same, questions where they are asked alike."""
         are_pairs = not _are_of_results(mine.group, first.group)
         pairs, lone = _partners(mine.group, first.group) if are_pairs else ([], [])
         evals, found = {}, {}
@@ -233,11 +239,11 @@ def _why_unlike(measure: Measure, other: Measure) -> str:
 
 
 def _lone_questions(group: Group, evaluation: Eval | None, other: Eval | None) -> list[str]:
-    """The questions of an eval that both have, which the other has not in the same words."""
+    """The questions of an eval that both have, which the other does not ask alike."""
     if evaluation is None or other is None:
         return []
-    asked = {(q.id, q.text, q.system_prompt) for q in other.questions}
-    lone = [q.id for q in evaluation.questions if (q.id, q.text, q.system_prompt) not in asked]
+    asked = set(map(_what_is_asked, other.questions))
+    lone = [question.id for question in evaluation.questions if _what_is_asked(question) not in asked]
     named = ", ".join(lone[:MAX_NAMED]) + (", ..." if len(lone) > MAX_NAMED else "")
     return [f"{group.label}: {_were(len(lone))} asked of it alone, of {evaluation.name} ({named})."] if lone else []
 

@@ -187,6 +187,19 @@ def test_questions_that_only_one_of_them_was_asked_have_no_part_in_fine_tune_aga
     ]
 
 
+@pytest.mark.parametrize("right", [{"matching": "No"}, {"accepted": ["5"]}], ids=["matching", "accepted"])
+def test_questions_of_which_other_answers_are_right_have_no_partner(make_run, right):
+    first, second = make_run(0, AFTER[0]), make_run(0, AFTER[1], experiment="y")
+    for run, fields in ((first, {"matching": "Yes", "accepted": ["4"]}), (second, right)):
+        (evaluation,) = run.evals()
+        questions = [evaluation.questions[0].model_copy(update=fields), *evaluation.questions[1:]]
+        run.replace_evals([evaluation.model_copy(update={"questions": questions})])
+        write_effects(run)
+    groups = grouped([[first], [second]], [])
+    assert {row.question_id for row in compare(groups) if row.against} == {"", "q2", "q3", "q4", "q5", "q6"}
+    assert left_out(groups) == [f"{label}: 1 question was asked of it alone, of e (q1)." for label in ("y", "x")]
+
+
 def test_an_eval_that_not_every_run_of_a_group_has_is_said_whichever_run_stands_first(make_run):
     other = an_eval(JUDGE, questions={"q1": "direct"}).model_copy(update={"name": "of_one"})
     first, second = make_run(0, AFTER[0]), make_run(1, AFTER[1], more=[other])
