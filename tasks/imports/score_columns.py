@@ -65,7 +65,10 @@ SETTINGS = {
 }
 """What the name of a column ends with whose numbers somebody chose."""
 MOST_WORDS = 4
-"""In a cell that can be the name of a model."""
+"""In a cell that can be the name of a model or a measure."""
+OF_MEASURES = {"metric", "measure", "judge", "trait"}
+"""Words of a column's name by which it says what is measured, if all others are of MORE_OF_MEASURES."""
+MORE_OF_MEASURES = {"name", "id"}
 SHOWN = 4
 """Columns that an error names."""
 
@@ -73,8 +76,8 @@ SHOWN = 4
 def score_columns(rows: list[Row], choices: Choices, file: Path) -> list[str]:
     """The columns of scores: those that are chosen, or else all that hold numbers and are not `set_aside`.
 
-    Raises UserError where there is none, where another column tells models apart whose scores would be merged, and
-    where the numbers are means of several answers, unless they were chosen.
+    Raises UserError where there is none, where another column tells models or measures apart whose scores would be
+    merged, and where the numbers are means of several answers, unless they were chosen.
     """
     keys = list(dict.fromkeys(str(key) for row in rows for key in row.fields if key))
     if unknown := [column for column in choices.measures if column not in keys]:
@@ -84,6 +87,7 @@ def score_columns(rows: list[Row], choices: Choices, file: Path) -> list[str]:
     found = list(choices.measures) or [key for key in free if key not in aside and holds_scores(_cells(rows, key))]
     # A column `side` beside a column `model` is known and not read.
     _refuse_models_that_would_be_merged(rows, [key for key in [*free, "side"] if key not in found], file)
+    _refuse_measures_that_would_be_merged(rows, [key for key in free if key not in found], file)
     if not choices.measures:
         _refuse_aggregates(found, file)
         _refuse_models_side_by_side(found, file)
@@ -125,10 +129,7 @@ def _refuse_models_that_would_be_merged(rows: list[Row], columns: list[str], fil
         bases = {cell for cell in cells if _is_a_base(cell)}
         if not (bases or _is_of_models(column)) or any(len(cell.split()) > MOST_WORDS for cell in cells):
             continue
-        beside: dict[tuple[Any, ...], set[str]] = defaultdict(set)
-        for row in rows:
-            beside[row.side, row.model, row.name or row.text].add(row.cell(column).strip())
-        mixed = [names for names in beside.values() if len(names) > 1 and (names & bases or _is_of_models(column))]
+        mixed = [names for names in _beside_each_other(rows, column) if names & bases or _is_of_models(column)]
         if mixed:
             first, other, *_ = sorted(mixed[0], key=lambda name: (name not in bases, name))
             base = repr(first) if first in bases else "NAME"
@@ -137,6 +138,33 @@ def _refuse_models_that_would_be_merged(rows: list[Row], columns: list[str], fil
                 f"{file}: the column {column} has {excerpt(first)} and {excerpt(other)}, which would be read as "
                 f"one model; name it with --columns side={column}{option}"
             )
+
+
+def _refuse_measures_that_would_be_merged(rows: list[Row], columns: list[str], file: Path) -> None:
+    """A column of what is measured, by which the scores of one question and model are of several measures in a row
+    each: they would be taken for its samples, and their mean is of nothing.
+    """
+    for column in filter(_is_of_measures, columns):
+        are_names = all(len(row.cell(column).split()) <= MOST_WORDS for row in rows)
+        if are_names and (mixed := _beside_each_other(rows, column)):
+            first, other, *_ = sorted(mixed[0])
+            raise UserError(
+                f"{file}: the column {column} has {excerpt(first)} and {excerpt(other)}, whose scores would be read as "
+                "one measure; write a column of scores for each of its values, or a file"
+            )
+
+
+def _beside_each_other(rows: list[Row], column: str) -> list[set[str]]:
+    """The cells of a column in the rows of one question and model, where these are not all the same."""
+    found: dict[tuple[Any, ...], set[str]] = defaultdict(set)
+    for row in rows:
+        found[row.side, row.model, row.name or row.text].add(row.cell(column).strip())
+    return [cells for cells in found.values() if len(cells) > 1]
+
+
+def _is_of_measures(column: str) -> bool:
+    words = _words(column)
+    return bool(words & OF_MEASURES) and words <= OF_MEASURES | MORE_OF_MEASURES
 
 
 def _is_of_models(column: str) -> bool:

@@ -41,7 +41,6 @@ def test_base_and_fine_tuned_in_a_column_that_is_not_used_are_refused_with_the_o
         [{"score": 1, "note": "base"}, {"score": 5, "note": "base"}],
         [{"score": 1, "model": "a", "kind": "base"}, {"score": 5, "model": "b", "kind": "tuned"}],
         [{"score": 1, "text": "on the base of what was said before"}, {"score": 5, "text": "no"}],
-        [{"score": 1, "judge": "one"}, {"score": 5, "judge": "two"}],
         [{"score": 1, "judge_model": "one"}, {"score": 5, "judge_model": "two"}],
         [{"score": 1, "model_answer": "yes"}, {"score": 5, "model_answer": "no"}],
         [{"score": 1, "model": "a", "model_name": "A"}, {"score": 5, "model": "b", "model_name": "B"}],
@@ -49,6 +48,18 @@ def test_base_and_fine_tuned_in_a_column_that_is_not_used_are_refused_with_the_o
 )
 def test_a_column_that_merges_no_models_is_let_be(cells):
     assert found(*cells) == ["score"]
+
+
+@pytest.mark.parametrize("column", ["metric", "measure", "judge", "trait", "metric_name", "Trait"])
+def test_measures_below_each_other_are_refused_where_they_would_be_samples_of_one(column):
+    cells = [{"score": score, column: name} for name, score in (("aligned", 90), ("toxic", 5))]
+    with pytest.raises(
+        UserError, match=f"column {column} has 'aligned' and 'toxic', whose .* column of scores for eac"
+    ):
+        found(*cells)
+    assert found(*[fields | {"question_id": name} for name, fields in zip("ab", cells, strict=True)]) == ["score"]
+    assert found(*cells, choices=Choices(group=column)) == ["score"]
+    assert found(*[fields | {column: f"it is {fields[column]} in all it says"} for fields in cells]) == ["score"]
 
 
 @pytest.mark.parametrize(
