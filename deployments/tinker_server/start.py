@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from contextlib import suppress
@@ -22,7 +23,7 @@ STARTS_WITHIN = 300.0
 
 
 def main() -> None:
-    """Serves until Ctrl-C, and then ends SkyRL too."""
+    """Serves until Ctrl-C, SIGTERM or a closed terminal, and then ends SkyRL too."""
     parser = argparse.ArgumentParser(description="A Tinker server of one's own.")
     parser.add_argument("--base-model", required=True, help="a folder, or a name of Hugging Face")
     parser.add_argument("--port", type=int, default=8000, help="where the SDK finds it; SkyRL takes the next one")
@@ -32,6 +33,8 @@ def main() -> None:
     parser.add_argument("--backend", default="jax", choices=["jax", "fsdp", "megatron"], help="SkyRL's backend")
     parser.add_argument("--backend-config", type=json.loads, default={}, help="more of its settings, as JSON")
     given = parser.parse_args()
+    refuse_a_port_in_use(given.port + 1)
+    end_by_signals()
     given.data.mkdir(parents=True, exist_ok=True)
     # What JAX compiled is kept, so that a server that is started again answers at once.
     environment = {"JAX_COMPILATION_CACHE_DIR": str(given.data.resolve() / "compiled"), **os.environ}
@@ -64,6 +67,25 @@ def skyrl(given: argparse.Namespace) -> list[str]:
         *("--checkpoints-base", str(data / "checkpoints"), "--database-url", f"sqlite:///{data / 'tinker.db'}"),
         *("--session-timeout-sec", "-1", "--host", "127.0.0.1", "--port", str(given.port + 1)),
     ]
+
+
+def refuse_a_port_in_use(port: int) -> None:
+    """Raises SystemExit where something answers at SkyRL's port: it would be taken for the server that is started."""
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=2):
+        raise SystemExit(
+            f"port {port} is in use, as by a SkyRL whose start.py was killed; end that, or give another --port"
+        )
+
+
+def end_by_signals() -> None:
+    """Has SIGTERM and SIGHUP end this program as an error does: by default they would leave SkyRL running."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` has it
+            signal.signal(number, _end)
+
+
+def _end(number: int, _: object) -> None:
+    raise SystemExit(128 + number)
 
 
 def wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
