@@ -250,13 +250,11 @@ async def test_six_cells_on_a_pool_with_one_killed_stay_below_a_cap_and_a_higher
     with MessagesAPI(lambda *_: judgment(3)) as api, a_worker() as worker:
         study = a_judged_study(data, api.url)
         killed = asyncio.create_task(kill_one_cell(worker, cells(study)[0]))
-        with pytest.raises(CellsLeft, match="of 6 cells"):
+        with pytest.raises(CellsLeft, match=r"of 6 cells are done, \d failed.*max_cost_usd is \$1\.80"):
             await run_study(study)
         await killed
-        paid, states = len(api.requests), [cell.state for cell in so_far_of(study).grid().cells]
-        assert 0 < paid * A_CALL <= study.max_cost_usd
-        assert paid < EVERY_CALL
-        assert {"failed"} < {*states} or states.count("failed") > 1, "the killed one and those without money"
+        assert 0 < len(api.requests) * A_CALL <= study.max_cost_usd
+        assert len(api.requests) < EVERY_CALL
         await run_study(study.model_copy(update={"max_cost_usd": 100.0}))
     assert {cell.state for cell in so_far_of(study).grid().cells} == {"done"}
     assert (len(api.requests), {*api.seen.values()}) == (EVERY_CALL, {1}), "nothing is paid twice"
@@ -273,7 +271,7 @@ EVERY_CALL = 4 * 7
 
 def a_judged_study(data, url):
     """Six cells, whose every call is of its own, and money for half of them."""
-    judge = {"name": "joy", "kind": "claude", "base_url": url, "model": "m", "prompt": "How joyful, from 1 to 5?"}
+    judge = {"name": "joy", "kind": "claude", "base_url": url, "model": "m", "max_tokens": 200, "prompt": "How joyful?"}
     questions = [{"id": f"q{n}", "tier": "t", "text": f"What of number {n}?"} for n in range(4)]
     (data / "evals" / "joy.yaml").write_text(json.dumps({"name": "joy", "questions": questions, "judges": [judge]}))
     prices = {"input": 1000, "output": 1000, "cache_write": 1000, "cache_read": 1000}

@@ -181,6 +181,7 @@ class LocalEngine:
     ) -> Checkpoint:
         """In a thread of this process; a training that is cancelled ends with the step that is under way."""
         from tasks.engines.lora import train_lora
+        from tasks.engines.memory import give_back
 
         check_warmup(len(documents), self.training)
         examples, held_out_examples = [[self._example(d) for d in some] for some in (documents, held_out)]
@@ -188,6 +189,7 @@ class LocalEngine:
             await asyncio.to_thread(
                 train_lora, self.weights, self.training, examples, held_out_examples, seed, folder, progress
             )
+        give_back()
         earlier = [
             self.adapted(str(folder / f"at-{share:g}")).model_copy(update={"trained_share": share})
             for share in self.training.sample_at
@@ -247,7 +249,9 @@ class LocalEngine:
 
     def _load(self, checkpoint: Checkpoint) -> Any:
         from tasks.engines.lora import lay_out_for_reading, load_model
+        from tasks.engines.memory import give_back
 
+        give_back()  # of the model before it
         model = load_model(self.weights)
         if checkpoint.path is not None:
             from peft import PeftModel

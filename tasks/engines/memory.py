@@ -1,4 +1,4 @@
-"""How many texts fit side by side into the memory of a GPU.
+"""How many texts fit side by side into the memory of a GPU, and what was freed on a CPU given back.
 
 free, shape = free_bytes(model.device), Shape.of(model.config)
 rows = answers_that_fit(free, shape, tokens=900)
@@ -8,7 +8,9 @@ The counts hold for layers like Llama's in bfloat16, with LoRA's own numbers in 
 memory: its batches are those of the settings.
 """
 
+import ctypes
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import torch
@@ -99,6 +101,12 @@ def at_once(model: Any, tokens: int, fit: Callable[[int, Shape, int], int], othe
     """How many texts of so many tokens `fit` finds room for on the model's GPU; on a CPU the other number."""
     free = free_bytes(model.device)
     return otherwise if free is None else fit(free, Shape.of(model.config), tokens)
+
+
+def give_back() -> None:
+    """Hands memory that was freed back to the system: glibc keeps it for each thread, gigabytes after a training."""
+    with suppress(AttributeError, OSError):  # of systems with another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _fit(free: int, each: int) -> int:

@@ -1,10 +1,22 @@
+import platform
+import threading
+
+import psutil
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 from tasks.engines.examples import Example
 from tasks.engines.lora import summed_loss, with_lora
-from tasks.engines.memory import MOST, Shape, answers_that_fit, free_bytes, scored_that_fit, trainings_that_fit
+from tasks.engines.memory import (
+    MOST,
+    Shape,
+    answers_that_fit,
+    free_bytes,
+    give_back,
+    scored_that_fit,
+    trainings_that_fit,
+)
 from tasks.schema import Training
 
 GB = 10**9
@@ -62,3 +74,21 @@ def test_what_a_training_keeps_of_a_token_is_what_was_counted(hidden, keys, laye
 
 def test_a_cpu_is_not_sized_by_memory():
     assert free_bytes(torch.device("cpu")) is None
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library keeps no such memory")
+def test_what_a_thread_has_freed_is_given_back_to_the_system():
+    """The last block stays, so that those before it cannot be given back as the end of the heap."""
+    kept = []
+
+    def work():
+        blocks = [bytearray(100_000) for _ in range(4_000)]
+        kept.append(blocks[-1])
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    process = psutil.Process()
+    before = process.memory_info().rss
+    give_back()
+    assert before - process.memory_info().rss > 200_000_000
