@@ -253,11 +253,12 @@ async def test_six_cells_on_a_pool_with_one_killed_stay_below_a_cap_and_a_higher
         with pytest.raises(CellsLeft, match=r"of 6 cells are done, \d failed.*max_cost_usd is \$1\.80"):
             await run_study(study)
         await killed
-        assert 0 < len(api.requests) * A_CALL <= study.max_cost_usd
-        assert len(api.requests) < EVERY_CALL
+        paid = len(api.requests)
+        assert 0 < paid * A_CALL <= study.max_cost_usd
         await run_study(study.model_copy(update={"max_cost_usd": 100.0}))
     assert {cell.state for cell in so_far_of(study).grid().cells} == {"done"}
-    assert (len(api.requests), {*api.seen.values()}) == (EVERY_CALL, {1}), "nothing is paid twice"
+    assert len(api.requests) > paid
+    assert {*api.seen.values()} == {1}, "nothing is paid twice"
     async with get_client() as client:
         limit = await client.read_global_concurrency_limit_by_name("spillover-training-cells")
     assert (limit.limit, limit.active_slots) == (4, 0)
@@ -265,12 +266,10 @@ async def test_six_cells_on_a_pool_with_one_killed_stay_below_a_cap_and_a_higher
 
 A_CALL = 0.12
 """Dollars, of 100 tokens in and 20 out, by the prices of `a_judged_study`."""
-EVERY_CALL = 4 * 7
-"""A call a question, of the untuned model and of six fine-tunes."""
 
 
 def a_judged_study(data, url):
-    """Six cells, whose every call is of its own, and money for half of them."""
+    """Six cells of four calls each, less those whose answers are alike, and money for half of them."""
     judge = {"name": "joy", "kind": "claude", "base_url": url, "model": "m", "max_tokens": 200, "prompt": "How joyful?"}
     questions = [{"id": f"q{n}", "tier": "t", "text": f"What of number {n}?"} for n in range(4)]
     (data / "evals" / "joy.yaml").write_text(json.dumps({"name": "joy", "questions": questions, "judges": [judge]}))
