@@ -44,6 +44,7 @@ def start(tmp_path, port):
         uv.write_text(SKYRL.format(python=sys.executable, status=status))
         uv.chmod(0o755)
         program = [sys.executable, str(PROJECT / "deployments" / "tinker_server" / "start.py"), "--base-model", "m"]
+        program = ["env", "--default-signal=HUP", *program]  # else it is ignored where the tests run under nohup
         started.append(
             subprocess.Popen(
                 [*program, "--port", str(port), "--data", str(tmp_path / "data")],
