@@ -49,9 +49,7 @@ async def check_before_start(experiment: Experiment, name: str, seed: int | None
     responses_to_import(experiment, evals, name)
     if unwritten := unwritten_sets(experiment) if not run.documents.is_file() else []:
         for wanted in unwritten:
-            check_set(wanted)
-            if experiment.max_cost_usd:
-                refuse_unlimited(wanted)
+            check_set(wanted, within_limit=bool(experiment.max_cost_usd))
     elif experiment.documents and not run.documents.is_file():
         mixed, *_ = gather(experiment.documents, experiment.default_seed if seed is None else seed)
         trained, _ = split(mixed, experiment.training.held_out)
@@ -183,9 +181,14 @@ def responses_to_import(experiment: Experiment, evals: list[Eval], name: str) ->
 # ---- sets that a model writes --------------------------------------------------------------------
 
 
-def check_set(wanted: GeneratedSet) -> None:
-    """Raises UserError for what is wrong with its definition, a key that is missing, and documents in its place."""
+def check_set(wanted: GeneratedSet, within_limit: bool = False) -> None:
+    """Raises UserError for what is wrong with its definition, a key that is missing, and documents in its place.
+
+    `within_limit`: it is written by a run that has a limit on its cost, so that it needs one too.
+    """
     refuse_to_write_over(wanted)
+    if within_limit:
+        refuse_unlimited(wanted)
     for writer in filter(None, (wanted.writer, wanted.teacher)):
         check_writer(writer, has_limit=bool(wanted.max_cost_usd))
     if not wanted.trait:

@@ -17,7 +17,6 @@ from flows.preflight import (
     outdated_sets,
     refuse_choices_of_no_model,
     refuse_unknown_prices,
-    refuse_unlimited,
     unwritten_sets,
     warnings_of,
 )
@@ -116,10 +115,9 @@ def _problems(experiment: Experiment, evals: list[Eval]) -> list[str]:
     """Why it cannot run yet, but for the engine's own reason."""
     judges = asked_judges(evals)
     problems = [problem_of(partial(check_key, judge)) for judge in judges]
-    for wanted in unwritten_sets(experiment):
-        problems.append(problem_of(partial(check_set, wanted)))
-        problems.append(problem_of(partial(refuse_unlimited, wanted)) if experiment.max_cost_usd else "")
-    if experiment.max_cost_usd:
+    has_limit = bool(experiment.max_cost_usd)
+    problems += [problem_of(partial(check_set, wanted, has_limit)) for wanted in unwritten_sets(experiment)]
+    if has_limit:
         engine = None if experiment.responses else engine_of(experiment)
         problems.append(
             problem_of(partial(refuse_unknown_prices, judges, experiment.training, engine, experiment.judging.batch))
