@@ -13,6 +13,7 @@ from logging import Logger, LoggerAdapter
 from typing import NamedTuple
 
 from prefect import flow
+from prefect.context import SyncClientContext
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
@@ -102,9 +103,18 @@ async def start_or_resume(work: Work, engine: Engine | None, imported: Responses
     here = work.run
     made_by = {} if here.report.is_file() else origin()  # a finished run stays one of the version that made it
     here.note(seed=work.seed, started=here.record().get("started") or now(), **made_by)
-    await link_to_report(here)
-    if any(imported):
-        keep_imported(here, *imported)
+    with SyncClientContext.get_or_create():  # else each task reads all certificates anew
+        await link_to_report(here)
+        if any(imported):
+            keep_imported(here, *imported)
+        await every_stage(work, engine)
+    here.note(finished=now(), until=work.until)
+    return ended(here, "" if work.until == "report" else f"Stopped after {work.until}, as asked.")
+
+
+async def every_stage(work: Work, engine: Engine | None) -> None:
+    """From documents to report, as far as the run is to go; a stage that is finished costs nothing."""
+    here = work.run
     if engine:
         await check_models(work, engine)
     if work.is_judged and not here.judged.is_file():
@@ -118,8 +128,6 @@ async def start_or_resume(work: Work, engine: Engine | None, imported: Responses
     if work.until == "report":
         await report(here, work.experiment, work.evals)
         refuse_too_many_unscored(here, work.experiment)
-    here.note(finished=now(), until=work.until)
-    return ended(here, "" if work.until == "report" else f"Stopped after {work.until}, as asked.")
 
 
 async def check_models(work: Work, engine: Engine) -> None:

@@ -18,6 +18,7 @@ from urllib.parse import quote
 import httpx
 from prefect import flow
 from prefect.client.schemas.objects import State
+from prefect.context import SyncClientContext
 from prefect.exceptions import PrefectException
 from prefect.runtime import flow_run
 
@@ -43,6 +44,7 @@ from tasks.files import write_text
 from tasks.locks import exclusive_now
 from tasks.paid.budget import BudgetSpent, CostUnknown
 from tasks.paid.store import Store, StoreFailed
+from tasks.report.rendering import same_helpers
 from tasks.report.templates import fill
 from tasks.runs import Comparison
 from tasks.schema import Eval, Study
@@ -169,6 +171,8 @@ async def _runner(study: Study, wanted: list[Cell], sharing: Sharing) -> AsyncIt
         store = Store()
         stack.callback(store.close)
         stores.set(store)
+        stack.enter_context(SyncClientContext.get_or_create())
+        stack.enter_context(same_helpers())
         yield partial(_run_here, sharing)
 
 

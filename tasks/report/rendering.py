@@ -9,13 +9,14 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from contextvars import ContextVar
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from subprocess import PIPE, Popen
-from typing import IO, Any, cast
+from typing import IO, Any, NamedTuple, cast
 
 import altair
 import polars
@@ -38,6 +39,64 @@ Save = Callable[[Any, Path, polars.DataFrame], object]
 """Takes a chart, the path of its files without a suffix, and the table beside it."""
 
 
+class Helper:
+    """A program of pictures.py that runs beside: begun with the first request, and anew where it has ended."""
+
+    def __init__(self, program: list[str]):
+        self.at_work = ThreadPoolExecutor(1)
+        """Whose thread asks: one request after the other."""
+        self._program = program
+        self._process: Popen[bytes] | None = None
+
+    def ask(self, request: bytes, missing: str) -> list[bytes]:
+        """What it makes of a request; RuntimeError, which begins with the words, where it ends without an answer."""
+        if self._process is None:
+            self._process = Popen(self._program, stdin=PIPE, stdout=PIPE)
+        wanted, made = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
+        with suppress(BrokenPipeError):  # of one that has ended: that it says nothing tells
+            wanted.write(b"%d\n" % len(request) + request)
+            wanted.flush()
+        if not (sizes := made.readline().split()):
+            raise RuntimeError(f"{missing}, since the process that makes them ended with {self._end()}")
+        return [made.read(int(size)) for size in sizes]
+
+    def close(self) -> None:
+        """Ends it, after what it is at."""
+        self.at_work.shutdown()
+        if self._process:
+            self._end()
+
+    def _end(self) -> int:
+        with suppress(BrokenPipeError), cast(Popen[bytes], self._process) as process:
+            self._process = None
+        return process.returncode
+
+
+class Helpers(NamedTuple):
+    """The two that make pictures: a chart as SVG, and of that PNG and PDF."""
+
+    drawing: Helper
+    printing: Helper
+
+
+_helpers: ContextVar[Helpers | None] = ContextVar("helpers", default=None)
+
+
+@contextmanager
+def same_helpers() -> Iterator[Helpers]:
+    """Within it all charts are made by the same two: starting them anew for each of many runs took half of the time."""
+    if there := _helpers.get():
+        yield there
+        return
+    with ExitStack() as stack:
+        drawing, printing = Helper(pictures.DRAWING), Helper(pictures.PRINTING)
+        stack.callback(printing.close)
+        stack.callback(drawing.close)
+        before = _helpers.set(Helpers(drawing, printing))
+        stack.callback(_helpers.reset, before)
+        yield Helpers(drawing, printing)
+
+
 @contextmanager
 def saving(only_svg: bool = False) -> Iterator[Save]:
     """Gives what writes path.csv, .svg, .html, .png and .pdf: at the end of the block all are there, each whole.
@@ -49,52 +108,32 @@ def saving(only_svg: bool = False) -> Iterator[Save]:
         yield _save_svg
         return
     made: list[Future[None]] = []
-    with (
-        beside(pictures.PRINTING) as to_print,
-        ThreadPoolExecutor(1) as printing,
-        beside(pictures.DRAWING) as draw,
-        ThreadPoolExecutor(1) as drawing,
-    ):
+    with same_helpers() as (drawing, printing):
 
         def print_one(svg: bytes, path: Path) -> None:
-            for ending, picture in zip(("png", "pdf"), to_print(svg, f"{path}: no PNG and no PDF"), strict=True):
+            printed = printing.ask(svg, f"{path}: no PNG and no PDF")
+            for ending, picture in zip(("png", "pdf"), printed, strict=True):
                 write_bytes(path.with_name(f"{path.name}.{ending}"), picture)
 
         def draw_one(spec: dict[str, Any], path: Path) -> None:
-            (svg,) = draw(json.dumps((spec, VEGA_LITE)).encode(), f"{path}: no SVG")
+            (svg,) = drawing.ask(json.dumps((spec, VEGA_LITE)).encode(), f"{path}: no SVG")
             write_bytes(path.with_name(f"{path.name}.svg"), svg)
-            made.append(printing.submit(print_one, svg, path))
+            made.append(printing.at_work.submit(print_one, svg, path))
 
         def save(chart: Any, path: Path, table: polars.DataFrame) -> None:
             spec = as_vega_lite(chart)
-            made.append(drawing.submit(draw_one, spec, path))
+            made.append(drawing.at_work.submit(draw_one, spec, path))
             write_table(path.with_name(f"{path.name}.csv"), table)
             html = fill("chart.html.j2", title=path.name, spec=spec, drawing=_drawing_script())
             write_text(path.with_name(f"{path.name}.html"), html)
 
-        yield save
+        try:
+            yield save
+        finally:
+            for one in made:  # a drawing adds its printing, before it has ended
+                one.exception()
     for done in made:
         done.result()
-
-
-@contextmanager
-def beside(program: list[str]) -> Iterator[Callable[[bytes, str], list[bytes]]]:
-    """Gives what asks a program of pictures.py, which runs beside and ends with the block.
-
-    It takes a request, and the words of the RuntimeError where the program has ended without an answer.
-    """
-    with Popen(program, stdin=PIPE, stdout=PIPE) as process:
-        yield lambda request, missing: _answer(process, request, missing)
-
-
-def _answer(process: Popen[bytes], request: bytes, missing: str) -> list[bytes]:
-    wanted, made = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
-    if process.poll() is None:
-        wanted.write(b"%d\n" % len(request) + request)
-        wanted.flush()
-    if not (sizes := made.readline().split()):
-        raise RuntimeError(f"{missing}, since the process that makes them ended with {process.wait()}")
-    return [made.read(int(size)) for size in sizes]
 
 
 def as_vega_lite(chart: Any) -> dict[str, Any]:

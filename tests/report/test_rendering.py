@@ -4,12 +4,13 @@ from xml.etree import ElementTree
 
 import altair
 import polars
+import psutil
 import pypdf
 import pytest
 
 from tasks.report import pictures
 from tasks.report.effect_charts import effects_by_tier, matrix
-from tasks.report.rendering import beside, join_pdfs, saving
+from tasks.report.rendering import Helper, join_pdfs, same_helpers, saving
 from tasks.report.templates import Script
 from tasks.visible import visible
 from tests.fakes.two_judges import two_judge_effects, two_judge_eval
@@ -64,11 +65,12 @@ def test_the_table_of_a_chart_keeps_a_text_as_it_is(tmp_path):
     assert r"from\x0ba page" in (tmp_path / "x.svg").read_text()
 
 
-def test_a_picture_that_cannot_be_made_is_named(tmp_path):
-    class NoChart:
-        def to_dict(self, validate):
-            return {"mark": "none of Vega-Lite's"}
+class NoChart:
+    def to_dict(self, validate):
+        return {"mark": "none of Vega-Lite's"}
 
+
+def test_a_picture_that_cannot_be_made_is_named(tmp_path):
     def save_all(*names):
         with saving() as save:
             for name in names:
@@ -79,10 +81,40 @@ def test_a_picture_that_cannot_be_made_is_named(tmp_path):
 
 
 def test_what_cannot_be_printed_is_named_each_time(tmp_path):
-    with beside(pictures.PRINTING) as to_print:
-        for _ in range(2):
-            with pytest.raises(RuntimeError, match=r"^odd: no PNG, since the process .* ended with 1$"):
-                to_print(b"no picture", "odd: no PNG")
+    printing = Helper(pictures.PRINTING)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match=r"^odd: no PNG, since the process .* ended with 1$"):
+            printing.ask(b"no picture", "odd: no PNG")
+    assert printing.ask(b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>', "")[1][:4] == b"%PDF"
+    printing.close()
+
+
+def helpers_of_this_process():
+    children = psutil.Process().children()
+    return {child.pid for child in children if pictures.__file__ in child.cmdline()}
+
+
+def test_charts_of_many_runs_are_made_by_the_same_two_processes(tmp_path):
+    table = polars.DataFrame({"dose": [1.0]})
+    chart, seen = altair.Chart(table).mark_point().encode(x="dose:Q"), set()
+    with same_helpers():
+        for name in ("one", "two"):
+            with saving() as save:
+                save(chart, tmp_path / name, table)
+            assert (tmp_path / f"{name}.pdf").is_file(), "at the end of the inner block"
+            seen |= helpers_of_this_process()
+    assert len(seen) == 2
+    assert not helpers_of_this_process()
+
+
+def test_a_chart_that_cannot_be_drawn_spoils_none_of_another_run(tmp_path):
+    table = polars.DataFrame({"dose": [1.0]})
+    with same_helpers():
+        with pytest.raises(RuntimeError, match="odd: no SVG"), saving() as save:
+            save(NoChart(), tmp_path / "odd", table)
+        with saving() as save:
+            save(altair.Chart(table).mark_point().encode(x="dose:Q"), tmp_path / "good", table)
+    assert (tmp_path / "good.pdf").is_file()
 
 
 def test_pages_are_joined_in_their_order(tmp_path):
