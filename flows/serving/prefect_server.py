@@ -10,14 +10,37 @@ It answers as 127.0.0.1, localhost and [::1], and under the names in PREFECT_API
 import argparse
 import os
 import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 import uvicorn
 from prefect.server.api.server import create_app
-from prefect.settings import get_current_settings
+from prefect.server.database.configurations import AioSqliteConfiguration
+from prefect.server.database.dependencies import temporary_database_config
+from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, get_current_settings
+from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
 
 from flows.addresses import checked_address
 from flows.serving.guard import Guard
 from tasks.catalog import UserError
+
+
+class WritersInTurn(AioSqliteConfiguration):
+    """SQLite in which a transaction waits for the one that writes, where Prefect's own would fail.
+
+    Prefect lets most transactions begin by reading. One that then writes, while another does, is refused at once
+    ("database is locked", 503), and whoever asked waits for seconds, then twice as long, before it asks again.
+    """
+
+    @asynccontextmanager
+    async def begin_transaction(
+        self,
+        session: AsyncSession,
+        with_for_update: bool = False,  # noqa: ARG002 - whoever asks, it is one that writes
+    ) -> AsyncGenerator[AsyncSessionTransaction, None]:
+        """A transaction that begins when it may write."""
+        async with super().begin_transaction(session, with_for_update=True) as transaction:
+            yield transaction
 
 
 def main() -> None:
@@ -40,7 +63,9 @@ def main() -> None:
         log_level=settings.server.logging_level.lower(),
         timeout_graceful_shutdown=5,  # a page that is open does not keep it
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    database = PREFECT_API_DATABASE_CONNECTION_URL.value()
+    with temporary_database_config(WritersInTurn(database) if database.startswith("sqlite") else None):
+        uvicorn.Server(config).run(sockets=[listening])
 
 
 def _listening() -> socket.socket:
