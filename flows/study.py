@@ -20,6 +20,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.context import SyncClientContext
 from prefect.exceptions import PrefectException
+from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from flows.addresses import reports_address
@@ -270,7 +271,10 @@ class SoFar:
     async def _show_on(self) -> None:
         shown = None
         while True:
-            shown = await self._show(shown)
+            try:
+                shown = await self._show(shown)
+            except Exception as error:  # the cells go on, and the next look may find what this one did not
+                get_run_logger().warning("The grid could not be shown (%s: %s)", type(error).__name__, error)
             await asyncio.sleep(LOOK_EVERY)
 
     async def _show(self, before: Grid | None) -> Grid:

@@ -12,6 +12,7 @@ import psutil
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.logging import disable_run_logger
 from prefect.settings import get_current_settings
 from prefect.states import Completed, Failed
 
@@ -192,6 +193,22 @@ async def test_the_grid_of_a_study_that_is_ended_says_when_it_was_written_and_th
     await asyncio.gather(going, return_exceptions=True)
     assert "0 of 4 cells are done, 4 waiting" in file.read_text()
     assert "As of 20" in (study.folder / "grid.html").read_text()
+
+
+async def test_a_look_that_fails_is_not_the_last_one(monkeypatch):
+    study, looks = so_far(), []
+
+    async def show(before):
+        looks.append(before)
+        if len(looks) == 1:
+            raise KeyError("finished")
+
+    monkeypatch.setattr(study, "_show", show)
+    monkeypatch.setattr("flows.study.LOOK_EVERY", 0.01)
+    with disable_run_logger():
+        async with study.shown():
+            while len(looks) < 3:  # noqa: ASYNC110 - the looks are what is waited for
+                await asyncio.sleep(0.01)
 
 
 def test_one_training_goes_on_here_and_several_on_a_pool_or_where_the_study_says_so():

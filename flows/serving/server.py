@@ -277,8 +277,10 @@ async def _keep_local_server(say: Callable[[str], object]) -> None:
         try:
             if await asyncio.to_thread(restart_server_that_died):
                 say("The local Prefect server had stopped and was started again.")
-        except UserError as problem:
-            say(str(problem))
+        except (
+            Exception
+        ) as problem:  # as a process that ends while it is looked at: what runs goes on, and so does this
+            say(str(problem) or type(problem).__name__)
 
 
 def listen_from(first: int, host: str = "127.0.0.1") -> socket.socket:

@@ -97,8 +97,8 @@ class Grid(NamedTuple):
 def state_of(cell: Cell, started: Collection[str] = (), failed: Mapping[str, str] | None = None) -> CellState:
     """By what is on disk; `started` are the names of the runs that go on now, `failed` says why others failed."""
     run, problems = cell.run, failed or {}
-    record = run.record()
-    is_done = is_finished(cell)
+    record = run.record()  # once: a run may end between two looks at it
+    is_done = run.report.is_file() and "finished" in record
     state: State = "waiting"
     if is_done:
         state = "done"

@@ -1,3 +1,4 @@
+import asyncio
 import json
 import os
 import shutil
@@ -298,3 +299,21 @@ def test_a_start_that_fails_is_one_sentence_and_leaves_no_server(folder):
     assert "spillover: the local Prefect server stopped while it was starting" in done.stderr
     assert done.stderr.count("\n") == 1
     assert servers_of(folder) == []
+
+
+async def test_a_look_at_the_local_server_that_fails_is_told_and_is_not_the_last_one(monkeypatch):
+    looks = iter([psutil.NoSuchProcess(1, msg="gone meanwhile"), "http://127.0.0.1:4200/api"])
+    said: list[str] = []
+
+    def look():
+        if isinstance(found := next(looks, ""), Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr(server, "restart_server_that_died", look)
+    monkeypatch.setattr(server, "LOOK_EVERY", 0.01)
+    async with server.local_server_is_kept(said.append):
+        while len(said) < 2:  # noqa: ASYNC110 - what it says is what is waited for
+            await asyncio.sleep(0.01)
+    assert "gone meanwhile" in said[0]
+    assert "was started again" in said[1]

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from tasks.files import write_text
+from tasks.runs import Run
 from tasks.schema import Study
 from tasks.studies.definition import cells
 from tasks.studies.grid import CellState, as_markdown, duration, grid, is_finished, pace_of, state_of, write_grid
@@ -76,6 +77,15 @@ def test_the_state_of_a_cell_is_what_its_run_says_and_what_its_study_knows(data)
     run.note(finished="2026-01-01T10:10:00+00:00")
     done = state_of(cell, failed={cell.run_name: "an earlier try"})
     assert (done.state, done.problem, done.spent["usd"], done.ended) == ("done", "", 1.5, "2026-01-01T10:10:00+00:00")
+
+
+def test_a_run_that_ends_while_it_is_looked_at_has_not_ended_yet_or_has(data, monkeypatch):
+    study = Study(name="s", base={"training": {"base_model": "standin"}}, fine_tunes=["warm"], evals=["capability"])
+    cell = cells(study)[0]
+    write_text(cell.run.report, "<html>")
+    records = [{}, {"finished": "2026-01-01T10:10:00+00:00"}]
+    monkeypatch.setattr(Run, "record", lambda _: records.pop(0) if len(records) > 1 else records[0])
+    assert [state_of(cell).state for _ in range(2)] == ["waiting", "done"]
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(40, "40 s"), (700, "12 min"), (12_000, "3 h 20 min")])
