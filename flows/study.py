@@ -106,8 +106,9 @@ async def run_study(study: Study) -> str:
             resume=f"{resume_command(study)} max_cost_usd=...",
             pool=study.pool,
         )
-        async with so_far.shown(), _runner(study, so_far.missing, sharing) as run:
-            await run_all(so_far, run, places(study, so_far.missing) + CELLS_AT_JUDGES)
+        with SyncClientContext.get_or_create():  # of which every cell would make its own
+            async with so_far.shown(), _runner(study, so_far.missing, sharing) as run:
+                await run_all(so_far, run, places(study, so_far.missing) + CELLS_AT_JUDGES)
         try:
             found = await asyncio.to_thread(matrix_of_study, study, wanted)
             await asyncio.to_thread(write_page, so_far.grid(), place)  # which leads to the matrix now
@@ -172,7 +173,6 @@ async def _runner(study: Study, wanted: list[Cell], sharing: Sharing) -> AsyncIt
         store = Store()
         stack.callback(store.close)
         stores.set(store)
-        stack.enter_context(SyncClientContext.get_or_create())
         stack.enter_context(same_helpers())
         yield partial(_run_here, sharing)
 
