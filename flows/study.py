@@ -6,6 +6,7 @@ What is finished is not run again, so that the same call does what failed, or wa
 """
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -235,7 +236,8 @@ class SoFar:
         """Why no further cell is begun."""
         self._done, self._began = 0, time.monotonic()
         self._known: dict[str, CellState] = {}
-        self._published = 0.0
+        self._published = -math.inf
+        self._trouble = ""
 
     def note(self, cell: Cell, problem: BaseException | str | None) -> None:
         """A cell has ended."""
@@ -266,22 +268,33 @@ class SoFar:
             if not self.study.pool:
                 self.started.clear()  # what was ended in the middle runs no more; on a pool it goes on by itself
             self._known.clear()
-            await self._show(None)
+            self._published = -math.inf
+            await self._look(None)
 
     async def _show_on(self) -> None:
         shown = None
         while True:
-            try:
-                shown = await self._show(shown)
-            except Exception as error:  # the cells go on, and the next look may find what this one did not
-                get_run_logger().warning("The grid could not be shown (%s: %s)", type(error).__name__, error)
+            shown = await self._look(shown)
             await asyncio.sleep(LOOK_EVERY)
+
+    async def _look(self, before: Grid | None) -> Grid | None:
+        """What is shown now. Why it could not be is told once: the cells go on, and the next look may go well."""
+        try:
+            found = await self._show(before)
+        except Exception as error:
+            words = f"The grid could not be shown ({type(error).__name__}: {error})"
+            if words != self._trouble:
+                get_run_logger().warning(words)
+            self._trouble = words
+            return before
+        self._trouble = ""
+        return found
 
     async def _show(self, before: Grid | None) -> Grid:
         found = await asyncio.to_thread(self.grid)
         if watch := watcher.get():
             watch(found)
-        is_due = before is None or time.monotonic() - self._published > PUBLISH_EVERY
+        is_due = time.monotonic() - self._published > PUBLISH_EVERY
         if is_due or before is None or before.cells != found.cells:
             await asyncio.to_thread(write_grid, found, self.folder)
             await asyncio.to_thread(write_page, found, self.folder)

@@ -6,13 +6,13 @@ import os
 import subprocess
 import sys
 from contextlib import contextmanager, suppress
+from types import SimpleNamespace
 
 import httpx
 import psutil
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.logging import disable_run_logger
 from prefect.settings import get_current_settings
 from prefect.states import Completed, Failed
 
@@ -195,20 +195,21 @@ async def test_the_grid_of_a_study_that_is_ended_says_when_it_was_written_and_th
     assert "As of 20" in (study.folder / "grid.html").read_text()
 
 
-async def test_a_look_that_fails_is_not_the_last_one(monkeypatch):
+async def test_a_look_that_fails_is_told_once_and_neither_the_last_look_nor_the_end_of_the_study(monkeypatch):
     study, looks = so_far(), []
+    told: list[str] = []
 
     async def show(before):
         looks.append(before)
-        if len(looks) == 1:
-            raise KeyError("finished")
+        raise KeyError("finished")
 
     monkeypatch.setattr(study, "_show", show)
     monkeypatch.setattr("flows.study.LOOK_EVERY", 0.01)
-    with disable_run_logger():
-        async with study.shown():
-            while len(looks) < 3:  # noqa: ASYNC110 - the looks are what is waited for
-                await asyncio.sleep(0.01)
+    monkeypatch.setattr("flows.study.get_run_logger", lambda: SimpleNamespace(warning=told.append))
+    async with study.shown():
+        while len(looks) < 3:  # noqa: ASYNC110 - the looks are what is waited for
+            await asyncio.sleep(0.01)
+    assert told == ["The grid could not be shown (KeyError: 'finished')"]
 
 
 def test_one_training_goes_on_here_and_several_on_a_pool_or_where_the_study_says_so():

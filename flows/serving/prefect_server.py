@@ -12,13 +12,13 @@ import os
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import uvicorn
 from prefect.server.api.server import create_app
-from prefect.server.database.configurations import AioSqliteConfiguration
+from prefect.server.database.configurations import SQLITE_BEGIN_MODE, AioSqliteConfiguration
 from prefect.server.database.dependencies import temporary_database_config
 from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, get_current_settings
-from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
 
 from flows.addresses import checked_address
 from flows.serving.guard import Guard
@@ -35,12 +35,17 @@ class WritersInTurn(AioSqliteConfiguration):
     @asynccontextmanager
     async def begin_transaction(
         self,
-        session: AsyncSession,
-        with_for_update: bool = False,  # noqa: ARG002 - whoever asks, it is one that writes
-    ) -> AsyncGenerator[AsyncSessionTransaction, None]:
-        """A transaction that begins when it may write."""
+        session: Any,
+        with_for_update: bool = False,  # noqa: ARG002 - nearly all that ask for a transaction write
+    ) -> AsyncGenerator[Any, None]:
+        """A transaction that has begun, and may write. A session that is opened within it reads, and waits for none."""
         async with super().begin_transaction(session, with_for_update=True) as transaction:
-            yield transaction
+            await session.connection()
+            before = SQLITE_BEGIN_MODE.set("DEFERRED")
+            try:
+                yield transaction
+            finally:
+                SQLITE_BEGIN_MODE.reset(before)
 
 
 def main() -> None:

@@ -272,15 +272,23 @@ async def local_server_is_kept(say: Callable[[str], object]) -> AsyncIterator[No
 
 
 async def _keep_local_server(say: Callable[[str], object]) -> None:
+    told = ""
     while True:
         await asyncio.sleep(LOOK_EVERY)
-        try:
-            if await asyncio.to_thread(restart_server_that_died):
-                say("The local Prefect server had stopped and was started again.")
-        except (
-            Exception
-        ) as problem:  # as a process that ends while it is looked at: what runs goes on, and so does this
-            say(str(problem) or type(problem).__name__)
+        words = await asyncio.to_thread(_kept)
+        if words and words != told:
+            say(words)
+        told = words
+
+
+def _kept() -> str:
+    """What there is to tell of the local server: that it was started again, or why it could not be; else nothing."""
+    try:
+        return "The local Prefect server had stopped and was started again." if restart_server_that_died() else ""
+    except UserError as problem:
+        return str(problem)
+    except Exception as problem:  # what runs goes on, and the next look may go well
+        return f"The local Prefect server could not be looked at ({type(problem).__name__}: {problem})."
 
 
 def listen_from(first: int, host: str = "127.0.0.1") -> socket.socket:

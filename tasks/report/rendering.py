@@ -16,6 +16,7 @@ from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from subprocess import PIPE, Popen
+from threading import Timer
 from typing import IO, Any, NamedTuple, cast
 
 import altair
@@ -33,6 +34,8 @@ from tasks.visible import visible
 
 NUMBERED = "https://field.invalid/"
 """Before the number of an address in a channel `href`."""
+LONGEST_DRAWING = 300.0
+"""Seconds that a picture may take; a map of 45 x 20 fields takes one."""
 VEGA_LITE = altair.SCHEMA_VERSION.removeprefix("v").rpartition(".")[0]
 
 Save = Callable[[Any, Path, polars.DataFrame], object]
@@ -49,27 +52,52 @@ class Helper:
         self._process: Popen[bytes] | None = None
 
     def ask(self, request: bytes, missing: str) -> list[bytes]:
-        """What it makes of a request; RuntimeError, which begins with the words, where it ends without an answer."""
-        if self._process is None:
-            self._process = Popen(self._program, stdin=PIPE, stdout=PIPE)
-        wanted, made = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
-        with suppress(BrokenPipeError):  # of one that has ended: that it says nothing tells
-            wanted.write(b"%d\n" % len(request) + request)
-            wanted.flush()
-        if not (sizes := made.readline().split()):
-            raise RuntimeError(f"{missing}, since the process that makes them ended with {self._end()}")
-        return [made.read(int(size)) for size in sizes]
+        """What it makes of a request.
+
+        RuntimeError, which begins with the words `missing`, where it ends before it has said all, or says nothing for
+        LONGEST_DRAWING seconds: then it is ended. Whoever asks next begins it anew.
+        """
+        process, made = self._running(), None
+        late = Timer(LONGEST_DRAWING, process.kill)
+        late.start()
+        try:
+            made = _answer(process, request)
+        finally:
+            late.cancel()
+            status = 0 if made else self._end()
+        if not made:
+            raise RuntimeError(f"{missing}, since the process that makes them ended with {status}")
+        return made
 
     def close(self) -> None:
         """Ends it, after what it is at."""
         self.at_work.shutdown()
-        if self._process:
-            self._end()
+        self._end()
 
-    def _end(self) -> int:
-        with suppress(BrokenPipeError), cast(Popen[bytes], self._process) as process:
-            self._process = None
+    def _running(self) -> Popen[bytes]:
+        if self._process and self._process.poll() is not None:
+            self._end()
+        self._process = self._process or Popen(self._program, stdin=PIPE, stdout=PIPE)
+        return self._process
+
+    def _end(self) -> int | None:
+        process, self._process = self._process, None
+        if process is None:
+            return None
+        with suppress(BrokenPipeError), process:  # of a request that it has not read
+            pass
         return process.returncode
+
+
+def _answer(process: Popen[bytes], request: bytes) -> list[bytes] | None:
+    """All that it says to a request; None where it ends before."""
+    wanted, made = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
+    with suppress(BrokenPipeError):  # of one that has ended: that it says nothing tells
+        wanted.write(b"%d\n" % len(request) + request)
+        wanted.flush()
+    sizes = [int(size) for size in made.readline().split()]
+    parts = [made.read(size) for size in sizes]
+    return parts if parts and [len(part) for part in parts] == sizes else None
 
 
 class Helpers(NamedTuple):

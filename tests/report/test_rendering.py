@@ -1,5 +1,6 @@
 import json
 import re
+import sys
 from xml.etree import ElementTree
 
 import altair
@@ -87,6 +88,30 @@ def test_what_cannot_be_printed_is_named_each_time(tmp_path):
             printing.ask(b"no picture", "odd: no PNG")
     assert printing.ask(b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>', "")[1][:4] == b"%PDF"
     printing.close()
+
+
+def test_a_helper_that_has_ended_meanwhile_is_begun_anew_and_one_that_hangs_is_ended(monkeypatch):
+    drawing, one = Helper(pictures.PRINTING), b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'
+    whole = drawing.ask(one, "one")
+    (running,) = psutil.Process().children()
+    running.kill()
+    running.wait(10)
+    assert drawing.ask(one, "two") == whole
+    monkeypatch.setattr("tasks.report.rendering.LONGEST_DRAWING", 0.5)
+    (running,) = psutil.Process().children()
+    running.suspend()
+    with pytest.raises(RuntimeError, match=r"^three, since the process .* ended with -9$"):
+        drawing.ask(one, "three")
+    drawing.close()
+
+
+def test_half_an_answer_is_none_and_the_next_request_is_not_answered_with_its_rest():
+    says = "import sys; sys.stdin.buffer.readline(); sys.stdout.write('1000 1000\\n' + 'x' * 300)"
+    half = Helper([sys.executable, "-c", says])
+    for name in ("one", "two"):
+        with pytest.raises(RuntimeError, match=rf"^{name}, since the process that makes them ended with 0$"):
+            half.ask(b"", name)
+    half.close()
 
 
 def helpers_of_this_process():

@@ -251,6 +251,14 @@ def test_who_writes_waits_for_another_and_is_not_refused(address):
     assert found == {(201, 204): 200}
 
 
+def test_who_reads_within_a_transaction_does_not_wait_for_it(address):
+    with httpx.Client(base_url=f"{address}/api", timeout=20) as api:
+        made(api, "/work_pools/", {"name": "gpus", "type": "process"})
+        paused = api.patch("/work_pools/gpus/queues/default", json={"is_paused": True})
+        assert paused.status_code == 204
+        assert api.get("/work_pools/gpus/queues/default").json()["is_paused"]
+
+
 def test_a_place_in_a_limit_that_was_taken_before_a_restart_is_kept_and_freed_after_it(tmp_path):
     port, home, names = free_port(), str(tmp_path / "home"), {"names": ["one-at-a-time"]}
     api = httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v2/concurrency_limits", timeout=60)

@@ -302,7 +302,8 @@ def test_a_start_that_fails_is_one_sentence_and_leaves_no_server(folder):
 
 
 async def test_a_look_at_the_local_server_that_fails_is_told_and_is_not_the_last_one(monkeypatch):
-    looks = iter([psutil.NoSuchProcess(1, msg="gone meanwhile"), "http://127.0.0.1:4200/api"])
+    gone = psutil.NoSuchProcess(1, msg="gone meanwhile")
+    looks = iter([gone, gone, "http://127.0.0.1:4200/api"])
     said: list[str] = []
 
     def look():
@@ -315,5 +316,7 @@ async def test_a_look_at_the_local_server_that_fails_is_told_and_is_not_the_last
     async with server.local_server_is_kept(said.append):
         while len(said) < 2:  # noqa: ASYNC110 - what it says is what is waited for
             await asyncio.sleep(0.01)
-    assert "gone meanwhile" in said[0]
-    assert "was started again" in said[1]
+    assert said == [
+        "The local Prefect server could not be looked at (NoSuchProcess: gone meanwhile (pid=1)).",
+        "The local Prefect server had stopped and was started again.",
+    ]
