@@ -190,8 +190,10 @@ def judge(
     ] = "",
 ) -> None:
     """Judge the answers of a run again, or ask again for what has no score. Nothing is sampled."""
-    if failed and any((judges, model, rubric, name)):
-        raise UserError("--failed asks the run's own judges again: it takes no other judges, model, rubric or name")
+    if failed and any((judges, model, rubric, name)):  # told before a server is started
+        from flows.judge_again import refuse_others
+
+        refuse_others(judges, model, rubric, name)
     limits = {"in_flight": in_flight, "batch": batch, "max_cost_usd": max_cost_usd}
     if eval_names or is_of_no_run(place):
         if any((model, rubric, base_url, max_tokens, failed)):

@@ -49,7 +49,8 @@ async def judge_again(
 
     Args:
         run: The run's folder, experiment/run, or an experiment for its latest run.
-        failed: Ask again only for what has no score, and write the run's judgments, effects and report anew.
+        failed: Ask again only for what has no score, and write the run's judgments, effects and report anew. It is for
+            the run's own judges: it takes no other judges, model, rubric or name.
         judges: Names of judges of the run's evals, as they are defined now. Empty: those of the run.
         model: Another model for the judges that ask a model.
         prompt: Another rubric for the judges that ask a model.
@@ -62,7 +63,7 @@ async def judge_again(
         name: Name of the new run. Empty: a new one.
     """
     changes: dict[str, Any] = {"model": model, "prompt": prompt, "base_url": base_url, "max_tokens": max_tokens}
-    name = "" if failed else name or default_run_name()
+    name = name if failed else name or default_run_name()
     given = {"judges": judges, "in_flight": in_flight, "batch": batch, "max_cost_usd": max_cost_usd, **changes}
     plan = Rejudging.of(run, failed, name=name, **given)
     with plan.place.exclusive():
@@ -94,6 +95,8 @@ class Rejudging(NamedTuple):
     ) -> "Rejudging":
         """Raises UserError for what can be known to be wrong before there is a run."""
         parent = _answers_of(run, "" if failed else name)
+        if failed:
+            refuse_others(judges, changes.get("model"), changes.get("prompt"), name if name != parent.name else "")
         experiment = with_limits(parent.experiment(), in_flight, max_cost_usd, batch)
         changes = {field: value for field, value in changes.items() if value}
         if failed:
@@ -105,6 +108,15 @@ class Rejudging(NamedTuple):
             experiment = experiment.model_copy(update={"judging": judging})
         check_judges(experiment, evals, None)
         return cls(parent, parent if failed else Run.at(experiment.name, name), experiment, evals)
+
+
+def refuse_others(*given: object) -> None:
+    """Raises UserError where `failed` is given other judges, a model, a rubric or a name.
+
+    All of the run would be paid anew, and what its own judges said be written over.
+    """
+    if any(given):
+        raise UserError("--failed asks the run's own judges again: it takes no other judges, model, rubric or name")
 
 
 async def judge_and_report(here: Run, experiment: Experiment, evals: list[Eval], failed: bool) -> str:

@@ -399,3 +399,18 @@ async def test_a_service_that_refuses_the_key_leaves_the_report_of_earlier_judgm
     with pytest.raises(UserError, match="refused it"):
         await judge_again("them/one", failed=True)
     assert {file: file.read_bytes() for file in before} == before
+
+
+@pytest.mark.parametrize(
+    "given", [{"model": "claude-x"}, {"prompt": "Say."}, {"judges": ["claude"]}, {"name": "elsewhere"}]
+)
+async def test_what_has_no_score_is_asked_of_the_runs_own_judges_alone(api, parent, given):
+    before = {file: file.read_bytes() for file in parent.folder.rglob("*") if file.is_file()}
+    with pytest.raises(UserError, match="--failed asks the run's own judges again: it takes no other judges, model"):
+        await judge_again("them/one", failed=True, **given)
+    assert (api.requests, api.probes) == ([], [])
+    assert {file: file.read_bytes() for file in parent.folder.rglob("*") if file.is_file()} == before
+
+
+async def test_a_run_that_is_asked_again_may_be_named_as_it_is_called(api, parent):
+    assert Run(await judge_again("them/one", failed=True, name="one")).name == "one"
