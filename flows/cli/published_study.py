@@ -59,9 +59,9 @@ def _of_files(
     called = name or re.sub(r"[*.]+", "", files[0].parent.name if len(files) > 1 else files[0].stem)
     if len(files) == 1 and not baseline and are_aggregates(files[0], choices):
         return matrix_of_file(called, files[0], choices, traits)
-    base = baseline or next((file for file in files if len(files) > 1 and file.stem.casefold() in WORDS), None)
+    base = baseline or _base_file(files)
     labelled: list[tuple[str, list[Run]]] = []
-    for file in (file for file in files if file != base):
+    for file in _without(files, base):
         results = read_results(file, base, choices)
         prefix = f"{name}_{file.stem}" if name and len(files) > 1 else name
         runs = keep_results(results, file, prefix, command)
@@ -72,6 +72,24 @@ def _of_files(
             for model, run in zip(results.models, runs, strict=True)
         ]
     return matrix_of_runs(called, labelled, traits)
+
+
+def _base_file(files: list[Path]) -> Path | None:
+    """The one of several that is called as the base model, if one is; UserError where two are."""
+    called = [file for file in files if len(files) > 1 and WORDS.get(file.stem.casefold()) == "baseline"]
+    if len(called) > 1:
+        raise UserError(
+            f"{called[0]} and {called[1]} are both called as the base model; give one of them another name, or move it"
+        )
+    return called[0] if called else None
+
+
+def _without(files: list[Path], base: Path | None) -> list[Path]:
+    """The fine-tunes' files; UserError where there is none."""
+    found = [file for file in files if base is None or file.resolve() != base.resolve()]
+    if not found:
+        raise UserError(f"{base}: the base model's file, and there is none of a fine-tune; give one")
+    return found
 
 
 def _label(model: Model, file: Path, models: list[Model], is_one_of_several: bool) -> str:

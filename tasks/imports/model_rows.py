@@ -75,7 +75,8 @@ class Row(NamedTuple):
 def read_rows(file: Path, side: Side) -> list[Row]:
     """Every row of a file; a column `model` with base and fine-tuned tells the two apart, else all are of one side.
 
-    Raises UserError for a file without rows, and for several models of which none is known to be the base.
+    Raises UserError for a file without rows, and for several models of which none, or more than one, is known to be
+    the base.
     """
     rows = _rows(file, side, NO_CHOICES)
     models = _models(rows)
@@ -84,31 +85,81 @@ def read_rows(file: Path, side: Side) -> list[Row]:
             f"{file}: the column model has {', '.join(map(excerpt, models[:SHOWN]))}, and which is the base model "
             f"cannot be known of {excerpt(unknown[0])}; write base and fine-tuned, or give each model a file"
         )
+    _refuse_two_bases(models, file)
     return rows
 
 
 def read_models(file: Path, side: Side, choices: Choices, has_baseline: bool = False) -> list[Row]:
     """Every row of a file of any number of fine-tuned models, with or without the base model.
 
-    The base is the model, or the group, that `choices.base` names, or else one called so in WORDS. Raises UserError
-    where several models are in the file and none of them is the base, unless they are in groups or another file has the
-    base's answers (`has_baseline`).
+    The base is the model, or the group, that `choices.base` names, or else one called so in WORDS. Of a file of the
+    side baseline, the rows of that model alone. Raises UserError where several models are in the file and none of them
+    is the base, unless they are in groups or another file has the base's answers (`has_baseline`); and where there is
+    more than one that may be it.
     """
     rows = _rows(file, side, choices)
+    if side == "baseline":
+        return _of_base(rows, choices, file)
     if choices.base:
-        there = dict.fromkeys(name for row in rows for name in (row.model, row.group) if name)
-        if choices.base not in there and not (has_baseline or side == "baseline"):
-            known = ", ".join(there) or "no column model (--columns side=COLUMN)"
-            raise UserError(f"--base: {file} has no model {choices.base!r}; there is {known}")
-        return [row._replace(side="baseline" if choices.base in (row.model, row.group) else side) for row in rows]
-    models = _models(rows)
-    is_known = any(row.side != side for row in rows) or has_baseline or bool(choices.group) or side == "baseline"
-    if len(models) > 1 and not is_known:
+        if not has_baseline:
+            _refuse_a_base_that_is_not_there(rows, choices, file)
+        rows = [row._replace(side="baseline" if _is_called(row, choices.base) else side) for row in rows]
+    else:
+        _refuse_two_bases(_models(rows), file)
+    base = next((row for row in rows if row.side == "baseline"), None)
+    if has_baseline and base:
+        raise UserError(
+            f"{base.place}: an answer of the base model ({excerpt(base.model or base.group)}), which has a file of its "
+            "own too; leave one of the two out"
+        )
+    if len(models := _models(rows)) > 1 and not (base or has_baseline or choices.group):
         raise UserError(
             f"{file}: the column model has {', '.join(map(excerpt, models[:SHOWN]))}, and which is the base model "
             "cannot be known; name it with --base, or give its answers as a file with --baseline"
         )
     return rows
+
+
+def _of_base(rows: list[Row], choices: Choices, file: Path) -> list[Row]:
+    """The rows of the base model in the file that is given as its own; UserError where that may be another model."""
+    if named := [row for row in rows if choices.base and _is_called(row, choices.base)]:
+        return [row._replace(side="baseline") for row in named]
+    models = _models(rows)
+    words = WORDS.get(models[0].casefold())
+    if choices.base and (len(models) > 1 or (models[0] and words != "baseline")):
+        _refuse_a_base_that_is_not_there(rows, choices, file)
+    if len(models) > 1:
+        raise UserError(
+            f"{file}: given as the base model's, it has {', '.join(map(excerpt, models[:SHOWN]))} in the column model; "
+            "say with --base which is the base, or give a file of it alone"
+        )
+    if words == "finetuned":
+        raise UserError(
+            f"{file}: given as the base model's, it has {excerpt(models[0])} in the column model; give the base's file"
+        )
+    return [row._replace(side="baseline") for row in rows]
+
+
+def _is_called(row: Row, name: str) -> bool:
+    """Whether that is its model, or the group of it."""
+    return name in (row.model, row.group)
+
+
+def _refuse_a_base_that_is_not_there(rows: list[Row], choices: Choices, file: Path) -> None:
+    there = dict.fromkeys(name for row in rows for name in (row.model, row.group) if name)
+    if choices.base not in there:
+        known = ", ".join(there) or "no column model (--columns side=COLUMN)"
+        raise UserError(f"--base: {file} has no model {choices.base!r}; there is {known}")
+
+
+def _refuse_two_bases(models: list[str], file: Path) -> None:
+    """Models of different names that are each called as the base, whose answers would be taken for one model's."""
+    bases = {model.casefold(): model for model in models if WORDS.get(model.casefold()) == "baseline"}
+    if len(bases) > 1:
+        raise UserError(
+            f"{file}: the column model has {' and '.join(map(excerpt, bases.values()))}, of which each may be the base "
+            "model; give one of them another name, or leave it out"
+        )
 
 
 def _rows(file: Path, side: Side, choices: Choices) -> list[Row]:

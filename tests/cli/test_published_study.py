@@ -1,5 +1,7 @@
 """Results that others published, in three shapes, as a study: the matrix is that of the same runs by import."""
 
+from pathlib import Path
+
 import numpy
 import polars
 import pytest
@@ -108,3 +110,49 @@ def test_options_of_files_are_refused_for_runs(data):
 def test_a_file_that_is_not_there_is_named(data):
     with pytest.raises(UserError, match=r"'nowhere\.csv' is not a file"):
         study_of_results("nowhere.csv")
+
+
+def files(folder, **models):
+    """A file for each model, whose answers are those of another of MODELS."""
+    folder.mkdir(exist_ok=True)
+    for stem, model in models.items():
+        as_csv(folder / f"{stem}.csv", list(scores(model)))
+    return str(folder / "*.csv")
+
+
+def differences(name):
+    rows = polars.read_csv(Comparison(name).folder / "matrix.csv").to_dicts()
+    return {row["label"]: row["difference"] for row in rows if row["column"] == "formality"}
+
+
+def test_of_the_files_of_a_folder_that_called_untuned_is_the_base_and_never_that_called_finetuned(tmp_path, data):
+    place = files(tmp_path / "g", finetuned="formal", untuned="base")
+    study_of_results(place, "published", Choices(scales=SCALE))
+    assert differences("published").keys() == {"finetuned"}
+    assert differences("published")["finetuned"] > 10
+
+
+def test_two_files_that_are_called_as_the_base_are_refused(tmp_path, data):
+    place = files(tmp_path / "g", base="base", untuned="casual", formal="formal")
+    with pytest.raises(UserError, match=r"base\.csv and .*untuned\.csv are both called as the base model"):
+        study_of_results(place, "published", Choices(scales=SCALE))
+
+
+def test_the_bases_file_is_no_fine_tune_however_its_place_is_written(tmp_path, data, monkeypatch):
+    place = files(tmp_path / "g", llama="base", formal="formal")
+    monkeypatch.chdir(tmp_path / "g")
+    study_of_results(place, "published", Choices(scales=SCALE), baseline=Path("llama.csv"))
+    assert differences("published").keys() == {"formal"}
+    with pytest.raises(UserError, match=r"the base model's file, and there is none of a fine-tune"):
+        study_of_results("llama.csv", "alone", Choices(scales=SCALE), baseline=Path("llama.csv"))
+
+
+def test_a_bases_file_with_several_models_needs_the_name_of_the_base(tmp_path, data):
+    given = as_csv(tmp_path / "formal.csv", list(scores("formal")))
+    rows = [{"model": name, **row} for name, of in (("llama", "base"), ("other", "casual")) for row in scores(of)]
+    bases = as_csv(tmp_path / "bases.csv", rows)
+    study_of_results(str(given), "published", Choices(scales=SCALE, base="llama"), baseline=bases)
+    means = [numpy.mean([row["formality"] for row in scores(model)]) for model in ("formal", "base")]
+    assert [*differences("published").values()] == [pytest.approx(means[0] - means[1])]
+    with pytest.raises(UserError, match=r"it has 'llama', 'other' in the column model; say with --base"):
+        study_of_results(str(given), "again", Choices(scales=SCALE), baseline=bases)
