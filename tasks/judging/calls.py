@@ -96,7 +96,10 @@ class Call:
 
 @dataclass(frozen=True)
 class Probe(Call):
-    """A first tiny call, to see whether a service is there, takes the key and has the model; one a day for all runs."""
+    """A first tiny call, to see whether a service is there, takes the key and has the model.
+
+    One a day for all runs with that key.
+    """
 
     kind: ClassVar[str] = "probe"
     retries: ClassVar[RetryPolicy] = RetryPolicy(max_tries=3, max_throttled_tries=1)
@@ -104,10 +107,14 @@ class Probe(Call):
     address: str = ""
     """The service in words, its own address where it has one."""
 
+    key_mark: str = ""
+    """What tells the key that is sent from others, of which it shows nothing."""
+
     @cached_property
     def key(self) -> str:
-        """Another one for each service, model and day."""
-        return content_key(probe=self.address, model=self.model, day=datetime.now(UTC).date().isoformat())
+        """Another one for each service, model, key and day, and for who is to serve the model."""
+        who = {"served_by": self.served_by, "key_variable": self.key_variable, "key_mark": self.key_mark}
+        return content_key(probe=self.address, model=self.model, day=datetime.now(UTC).date().isoformat(), **who)
 
 
 def to_probabilities(text: str) -> dict[str, float] | None:

@@ -6,18 +6,21 @@ Probabilities are read of a reply's first token. Where numbers are several token
 so every number of a scale is tried, once for each service and model.
 """
 
+import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
 
 from tasks.catalog import UserError
 from tasks.judging.asking import gather_all
 from tasks.judging.calls import TOP, Probe, to_probabilities, to_reply
+from tasks.judging.claude import SECRETS
 from tasks.judging.dispatcher import Dispatcher
 from tasks.judging.providers import to_probe
 from tasks.paid.store import content_key
 from tasks.schema import Judge
+from tasks.services.chat_server import secrets_of
 from tasks.services.retries import RetryPolicy
 from tasks.services.service import CallFailed
 
@@ -39,7 +42,7 @@ class NumberProbe(Probe):
 
 
 async def probe(judges: Sequence[Judge], dispatcher: Dispatcher) -> None:
-    """Asks each service and model that did not answer today, and each scale of probabilities that was never tried.
+    """Asks each service and model that did not answer its key today, and each scale of probabilities never tried.
 
     Raises UserError where a service is not there, refuses the key or lacks the model, where it gives no probabilities
     that a judge reads, and where a number of a scale is several tokens. Those services are asked first: they may have
@@ -53,10 +56,20 @@ async def probe(judges: Sequence[Judge], dispatcher: Dispatcher) -> None:
 
 
 async def _reach(judges: Sequence[Judge], dispatcher: Dispatcher) -> None:
-    """One call to each service and model that did not answer today."""
-    calls = {call.key: call for call in map(to_probe, judges)}
+    """One call to each service and model that did not answer today, with the key that it is sent by now."""
+    probes = map(to_probe, judges)
+    calls = {call.key: call for call in (replace(call, key_mark=mark_of_key(call)) for call in probes)}
     known = dispatcher.store.get(calls)
     await gather_all(dispatcher.probe(call) for key, call in calls.items() if key not in known)
+
+
+def mark_of_key(call: Probe) -> str:
+    """Another one for nearly every other key: 16 bits of a salted hash, by which no key can be found.
+
+    All variables count that may hold the key: which one the SDK takes is its own matter.
+    """
+    names = sorted({*SECRETS, *secrets_of(call.key_variable)})
+    return content_key(salt=[call.address, call.model], sent=[os.environ.get(name) for name in names])[:4]
 
 
 async def check_numbers(judge: Judge, dispatcher: Dispatcher) -> None:

@@ -4,13 +4,15 @@ import pytest
 
 from tasks.catalog import UserError
 from tasks.judging.dispatcher import Dispatcher
-from tasks.judging.probes import probe
+from tasks.judging.probes import mark_of_key, probe
+from tasks.judging.providers import to_probe
 from tasks.paid.store import Store
 from tasks.schema import Judge, Scale
 from tests.fakes.chat_api import ChatAPI, Top
-from tests.fakes.judging import judged, some_cases
+from tests.fakes.judging import KEY, judged, some_cases
 from tests.fakes.llama_server import llama_server
-from tests.fakes.messages_api import Status
+from tests.fakes.messages_api import Status, judgment
+from tests.fakes.nouns import CLAUDE
 
 WIDE, DIGITS = Scale(low=0, high=100), Scale(low=0, high=9)
 
@@ -43,6 +45,43 @@ async def test_a_judge_that_reads_no_probabilities_asks_for_no_number():
     with ChatAPI(None) as api:
         await ask(a_judge(f"{api.url}/v1", answers="plain"))
         assert len(api.probes) == 1
+
+
+@pytest.mark.parametrize("fields", [{"key_variable": "SPILLOVER_LAB_KEY"}, {"provider": "DeepInfra"}])
+async def test_a_judge_with_a_key_of_its_own_or_whom_another_is_to_serve_is_asked_for_itself(fields, monkeypatch):
+    monkeypatch.setenv("SPILLOVER_LAB_KEY", KEY)
+    with ChatAPI(None) as api:
+        judge = a_judge(f"{api.url}/v1", answers="plain")
+        await ask(judge, judge.model_copy(update={"name": "other", **fields}))
+        assert len(api.probes) == 2
+        await ask(judge.model_copy(update=fields), judge)
+        assert len(api.probes) == 2
+
+
+@pytest.mark.parametrize("named", ["ANTHROPIC_API_KEY", "SPILLOVER_JUDGE_KEY"])
+async def test_a_key_that_took_the_place_of_another_is_tried_the_same_day_and_kept_nowhere(
+    named, serve, monkeypatch, data
+):
+    api = serve(lambda seen, body: judgment(1))
+    at = {"base_url": "" if named == "ANTHROPIC_API_KEY" else api.url}
+    monkeypatch.setenv(named, KEY)
+    await ask(CLAUDE.model_copy(update=at))
+    monkeypatch.setenv(named, "sk-revoked-0123456789")
+    api.probe = Status(401)
+    with pytest.raises(UserError, match=f"{named}.*: the service refused it"):
+        await ask(CLAUDE.model_copy(update=at))
+    monkeypatch.setenv(named, KEY)
+    await ask(CLAUDE.model_copy(update=at))
+    assert len(api.probes) == 2, "the one that was answered is not tried again"
+    held = b"".join(file.read_bytes() for file in data.rglob("*") if file.is_file())
+    assert not [key for key in (KEY, "revoked") if key.encode() in held]
+
+
+def test_the_mark_of_a_key_is_too_short_to_find_the_key_by_and_is_another_at_another_service(monkeypatch):
+    one, other = (to_probe(CLAUDE.model_copy(update={"base_url": url})) for url in ("http://a", "http://b"))
+    monkeypatch.setenv("SPILLOVER_JUDGE_KEY", KEY)
+    assert len(mark_of_key(one)) == 4
+    assert mark_of_key(one) != mark_of_key(other)
 
 
 @pytest.mark.parametrize(
