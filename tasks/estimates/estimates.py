@@ -8,6 +8,7 @@ baseline that the runs share is counted once.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from tasks.estimates.new_questions import (
     new_questions_of_rates,
     new_questions_slope,
     pooled_values,
+    stratum_weights,
 )
 from tasks.estimates.unpaired import unpaired
 from tasks.schema import ALL, SLOPE, Effect, Eval, Side
@@ -89,12 +91,13 @@ class Part(NamedTuple):
 
     def terms(self, side: Side) -> list[Term]:
         """How the cells of all runs make the mean of one side; a shared baseline has the cells of one run alone."""
-        rows = self.cells_by_run(side)
-        return [(weight / len(rows), cell) for cells in rows for weight, cell in self.measure.terms(cells)]
+        rows, weights = self.cells_by_run(side), stratum_weights(self.strata())
+        return [(weight / len(rows), cell) for cells in rows for weight, cell in self.measure.terms(cells, weights)]
 
     def mean(self, side: Side) -> float | None:
         """The mean of one side over the questions and runs; None where a run has no question."""
-        return _over_runs(self.measure.mean(cells) for cells in self.cells_by_run(side))
+        weights = stratum_weights(self.strata())
+        return _over_runs(self.measure.mean(cells, weights) for cells in self.cells_by_run(side))
 
     def joint(self, side: Side) -> float | None:
         """A rule's hits among all answers: its rate among those that count selects on an outcome."""
@@ -113,7 +116,16 @@ class Part(NamedTuple):
         width = self.measure.scale_max - self.measure.scale_min
         fixed = self.fixed_questions(_difference(self.terms("baseline"), self.terms("finetuned")))
         new = self.new_groups() if self.measure.against else self.new_questions(["finetuned", "baseline"])
+        new = new._replace(note=new.note or self.note_directions())
         return fixed.within(-width, width), new.within(-width, width)
+
+    def note_directions(self) -> str:
+        """That saying yes more moves the mean, where the statements of one direction weigh more; else empty."""
+        counts = Counter(self.measure.directions.get(pair.question_id, "") for pair in self.pairs[0])
+        yes, no = counts["Yes"], counts["No"]
+        if yes == no or (self.measure.strata and min(yes, no) > 1):
+            return ""
+        return f"{yes:,} of {yes + no:,} statements match with Yes: saying yes more moves it too"
 
     def fixed_questions(self, sides: dict[Side, list[Term]]) -> Interval:
         """The interval of a weighted sum of the cells of these sides, for these questions.
@@ -146,15 +158,19 @@ class Part(NamedTuple):
         values = self.values(sides[0]) if len(sides) == 1 else self.differences()
         if self.measure.strata:
             return new_questions_in_strata(values, self.strata())
+        rates = self.rates(sides)
         if len(values) > 1:
-            return new_questions_and_seeds(values)
-        if not self.measure.is_rate:
-            return new_questions(values[0])
-        return new_questions_of_rates(*(Rates(self.cells_by_run(side)[0], self.values(side)[0]) for side in sides))
+            return new_questions_and_seeds(values, rates)
+        return new_questions_of_rates(*rates) if rates else new_questions(values[0])
 
     def new_groups(self) -> Interval:
         """The difference of two groups of fine-tunes that are no pairs, for new questions and new fine-tunes."""
-        return new_questions_and_groups(self.values("finetuned"), self.values("baseline"), self.strata())
+        rates = self.rates(["finetuned", "baseline"])
+        return new_questions_and_groups(self.values("finetuned"), self.values("baseline"), self.strata(), rates)
+
+    def rates(self, sides: list[Side]) -> list[Rates]:
+        """Of a rate these sides' rates, of all runs together; else none."""
+        return [Rates.of_runs(self.cells_by_run(s), self.values(s)) for s in sides] if self.measure.is_rate else []
 
     def strata(self) -> list[str]:
         """Of each question the stratum that it belongs to: all to the same, where a measure has none."""

@@ -68,7 +68,9 @@ class Measure(NamedTuple):
     against: tuple[Cells, ...] = ()
     """Of two groups of fine-tunes that are no pairs, the other group's cells, whose mean is in the baseline's place."""
     strata: Mapping[str, str] = MappingProxyType({})
-    """Of log-odds, the matching answer of each statement: statements vary within each of the two directions."""
+    """Of log-odds, the matching answer of each statement: the mean is that of the two directions' means."""
+    directions: Mapping[str, str] = MappingProxyType({})
+    """Of choice and log-odds, the matching answer of each statement: how saying yes more would move it."""
     placements: Cells = MappingProxyType({})
     """Of a judge with a scale: where each score lies among those of the other side, as a share."""
 
@@ -96,15 +98,15 @@ class Measure(NamedTuple):
             for q in evaluation.questions
         ]
 
-    def terms(self, cells: list[Cell]) -> list[Term]:
-        """How the cells make the mean: each question alike, or all answers alike."""
+    def terms(self, cells: list[Cell], weights: list[float]) -> list[Term]:
+        """How the cells make the mean: each question with its weight, or all answers alike."""
         if self.is_pooled:
             return [(1.0, pool(cells))] if cells else []
-        return [(1 / len(cells), cell) for cell in cells]
+        return list(zip(weights, cells, strict=True))
 
-    def mean(self, cells: list[Cell]) -> float | None:
+    def mean(self, cells: list[Cell], weights: list[float]) -> float | None:
         """The weighted mean of these questions; None of no question."""
-        return math.fsum(weight * cell.mean for weight, cell in self.terms(cells)) if cells else None
+        return math.fsum(weight * cell.mean for weight, cell in self.terms(cells, weights)) if cells else None
 
     def bounds(self, pairs: list[Pair]) -> tuple[float | None, float | None]:
         """The difference if every unscored answer had the score that makes it smallest, and largest.
@@ -247,6 +249,7 @@ def _likelihood_measure(evaluation: Eval, name: str, frame: polars.DataFrame) ->
         polars.col("finetuned").mean(),
         (polars.col("finetuned") - polars.col("baseline")).var().alias("variance"),
     )
+    directions = {question.id: question.matching for question in evaluation.questions}
     cells = {}
     for row in grouped.to_dicts():
         cells[row["question_id"], "baseline"] = Cell(row["n"], row["baseline"], 0.0, 0)
@@ -264,7 +267,8 @@ def _likelihood_measure(evaluation: Eval, name: str, frame: polars.DataFrame) ->
         is_drift=is_drift,
         is_exact=not is_drift,
         in_words={"choice": evaluation.measures, "yes": SAYS_YES}.get(name, ""),
-        strata={q.id: q.matching for q in evaluation.questions} if name == LOG_ODDS else {},
+        strata=directions if name == LOG_ODDS else {},
+        directions=directions if name in ("choice", LOG_ODDS) else {},
     )
 
 

@@ -37,6 +37,13 @@ class Rates(NamedTuple):
     values: list[float]
     """What each question adds to the mean: its rate, or of a pooled rate what `pooled_values` says."""
 
+    @classmethod
+    def of_runs(cls, cells: list[list[Cell]], values: list[list[float]]) -> "Rates":
+        """Of several runs, a row each: the answers to a question are those of all runs together."""
+        if len(cells) == len(values) == 1:
+            return cls(cells[0], values[0])
+        return cls([pool(list(column)) for column in zip(*cells, strict=True)], _means(values))
+
 
 def new_questions(values: list[float]) -> Interval:
     """The mean over questions of this kind, of which these are a sample: of their differences, or of their means.
@@ -50,31 +57,52 @@ def new_questions(values: list[float]) -> Interval:
 
 
 def new_questions_of_rates(after: Rates, before: Rates | None = None) -> Interval:
-    """The mean rate over questions of this kind, or the difference of two; near 0 for most, it may be, high for some.
-
-    On each side the wider of two limits. One is Student's. The other is as far away as the root of the summed squares
-    (MOVER) of how far the limits of each mean rate lie, if the rates are spread as a beta distribution, times
-    the standard error of the differences over that of rates that were no pairs. These limits have the profile
-    likelihood whose deviance is the square of the quantile of t; with 2 (G - 1) degrees of freedom, for G - 1 they
-    covered 97 to 99 % of simulated means.
-    """
+    """The mean rate over questions of this kind, or the difference of two; it may be near 0 for most, high for some."""
     sides = [after, before] if before else [after]
     values = [one - other for one, other in zip(after.values, before.values, strict=True)] if before else after.values
-    count, found = len(values), new_questions(values)
-    if found.low is None:
-        return found
-    error, unpaired = _error(values), math.hypot(*(_error(side.values) for side in sides))
+    found = new_questions(values)
+    return found if found.low is None else _or_by_likelihood(found, values, sides)
+
+
+def _or_by_likelihood(
+    student: Interval, values: list[float], sides: Sequence[Rates], seeds: Sequence[tuple[float, float]] = ()
+) -> Interval:
+    """Student's interval of the mean of the questions' values, or on each side the wider limits of their rates.
+
+    These are as far away as the root of the summed squares (MOVER) of how far the limits of each mean rate lie, if the
+    rates are spread as a beta distribution, times the standard error of the values over that of rates that were no
+    pairs. They have the profile likelihood whose deviance is the square of the quantile of t; with 2 (G - 1) degrees of
+    freedom, for G - 1 they covered 97 to 99 % of simulated means. The variances of `seeds`, each with its degrees of
+    freedom, are added as in `_of_variances`, to that of which Student's limit would lie as far away.
+    """
+    df, error = len(values) - 1, _error(values)
+    unpaired = math.hypot(*(_error(side.values) for side in sides))
+    paired = min(1.0, error / unpaired) if unpaired else 1.0
     likelihoods = [RatesOverQuestions.of(side.cells) for side in sides]
 
     def reach(t: float) -> tuple[float, float]:
-        z = -float(special.stdtrit(2 * (count - 1), special.stdtr(count - 1, -t)))
+        tail = special.stdtr(df, -t)
+        z = -float(special.stdtrit(2 * df, tail))
         (down, up), *of_before = (likelihood.reach(z) for likelihood in likelihoods)
         below, above = [down, *(far for _, far in of_before)], [up, *(far for far, _ in of_before)]
-        paired = min(1.0, error / unpaired)
-        return max(t * error, paired * math.hypot(*below)), max(t * error, paired * math.hypot(*above))
+        others = [(variance, -float(special.stdtrit(free, tail))) for variance, free in seeds if variance]
+        least = _reach_with(t * error, t, others)
+        return max(least, _reach_with(paired * math.hypot(*below), t, others)), max(
+            least, _reach_with(paired * math.hypot(*above), t, others)
+        )
 
-    wider = inverted(math.fsum(values) / count, reach, count - 1)
-    return wider._replace(detectable=found.detectable, note=APPROXIMATE if count < ENOUGH_FOR_RATES else "")
+    wider = inverted(math.fsum(values) / len(values), reach, df)
+    note = APPROXIMATE if len(values) < ENOUGH_FOR_RATES else ""
+    return wider._replace(detectable=student.detectable, note=note)
+
+
+def _reach_with(reach: float, t: float, others: Sequence[tuple[float, float]]) -> float:
+    """How far limits lie that one part alone, by its quantile t, would put at `reach`, with the variances of others.
+
+    With its variance (reach / t)², the mean of all quantiles, weighted by the variances, times the root of their sum.
+    """
+    error = math.hypot(reach, t * math.sqrt(math.fsum(variance for variance, _ in others)))
+    return (reach**2 + t * math.fsum(variance * of_it for variance, of_it in others)) / error if error else 0.0
 
 
 def pooled_values(cells: list[Cell]) -> list[float]:
@@ -87,67 +115,87 @@ def pooled_values(cells: list[Cell]) -> list[float]:
     return [whole.mean + len(cells) * cell.n * (cell.mean - whole.mean) / whole.n for cell in cells]
 
 
-def new_questions_and_seeds(values: list[list[float]]) -> Interval:
+def new_questions_and_seeds(values: list[list[float]], rates: Sequence[Rates] = ()) -> Interval:
     """The mean over other questions of the kind and other seeds; a row for each seed, a column a question.
 
-    Questions and seeds are crossed: see `_crossed`.
+    Questions and seeds are crossed: see `_crossed`. Of a rate, or of the difference of two, `rates` has each side's,
+    the first less the other: their limits are Student's or wider (`_or_by_likelihood`).
     """
     seeds, questions = len(values), len(values[0]) if values else 0
     if questions < MIN_QUESTIONS:
         return _too_few(questions)
     mean = math.fsum(math.fsum(row) for row in values) / (seeds * questions)
     parts = [[(value - mean) / (seeds * questions) for value in row] for row in values]
-    return _crossed(mean, parts, questions - 1)
+    found = _crossed(mean, parts, questions - 1)
+    if not rates or found.low is None:
+        return found
+    return _or_by_likelihood(found, _means(values), rates, [(_of_seeds(values), seeds - 1)])
 
 
-def new_questions_in_strata(values: list[list[float]], strata: list[str]) -> Interval:
+def new_questions_in_strata(values: list[list[float]], strata: Sequence[str]) -> Interval:
     """The mean over other questions of the same strata, and other seeds; a row for each seed, a column a question.
 
-    The variance of the questions is that within their strata, which may lie apart (`variance_in_strata`), and that of
-    the seeds' means is added as in `_crossed`.
+    It is the mean of the strata's means (`mean_in_strata`). The variance of the questions is that within their strata,
+    which may lie apart (`variance_in_strata`), and that of the seeds' means is added as in `_crossed`.
     """
     if len(strata) < MIN_QUESTIONS:
         return _too_few(len(strata))
-    means = [math.fsum(column) / len(values) for column in zip(*values, strict=True)]
-    of_seeds = [math.fsum(row) / len(row) for row in values]
-    seeds = [(_variance(of_seeds) / len(values), len(values) - 1.0)] if len(values) > 1 else []
-    return _of_variances(math.fsum(means) / len(means), [variance_in_strata(means, strata), *seeds])
+    means = _means(values)
+    seeds = [(_of_seeds(values, strata), len(values) - 1.0)] if len(values) > 1 else []
+    return _of_variances(mean_in_strata(means, strata), [variance_in_strata(means, strata), *seeds])
+
+
+def mean_in_strata(values: Sequence[float], strata: Sequence[str]) -> float:
+    """The mean of the strata's means: what moves two strata apart, as far each, leaves it where it was."""
+    parts = _by_stratum(values, strata)
+    return math.fsum(math.fsum(part) / len(part) for part in parts) / len(parts)
+
+
+def stratum_weights(strata: Sequence[str]) -> list[float]:
+    """A weight for each question, with which their values add up to the mean of H strata's means: 1 / (H n)."""
+    counts = Counter(usable := usable_strata(strata))
+    return [1 / (len(counts) * counts[name]) for name in usable]
 
 
 def variance_in_strata(values: list[float], strata: Sequence[str]) -> tuple[float, float]:
-    """The variance of the mean of values of several strata, and its degrees of freedom.
+    """The variance of the mean of several strata's means, and its degrees of freedom.
 
-    Var = sum of n s² / G² over the strata, of n values with the standard deviation s each, G in all (W. G. Cochran,
-    Sampling Techniques, 1977, chapter 5); degrees of freedom by Satterthwaite. A single value of a stratum says nothing
-    of its spread: then all count as one stratum.
+    Var = sum of s² / (H² n) over the H strata, of n values with the standard deviation s each: stratum weights of 1 / H
+    (W. G. Cochran, Sampling Techniques, 1977, chapter 5); degrees of freedom by Satterthwaite. A single value of a
+    stratum says nothing of its spread: then all count as one stratum.
     """
-    strata = usable_strata(strata)
-    parts = [[value for value, one in zip(values, strata, strict=True) if one == name] for name in sorted({*strata})]
-    variances = [(len(part) * _variance(part) / len(values) ** 2, len(part) - 1) for part in parts]
+    parts = _by_stratum(values, strata)
+    variances = [(len(part) * _variance(part) / (len(parts) * len(part)) ** 2, len(part) - 1) for part in parts]
     whole = math.fsum(variance for variance, _ in variances)
     squares = math.fsum(variance**2 / df for variance, df in variances)
     return whole, whole**2 / squares if squares else float(len(values) - len(parts))
 
 
+def _by_stratum(values: Sequence[float], strata: Sequence[str]) -> list[list[float]]:
+    names = usable_strata(strata)
+    return [[value for value, one in zip(values, names, strict=True) if one == name] for name in sorted({*names})]
+
+
 def new_questions_and_groups(
-    mine: list[list[float]], theirs: list[list[float]], strata: Sequence[str] = ()
+    mine: list[list[float]], theirs: list[list[float]], strata: Sequence[str] = (), rates: Sequence[Rates] = ()
 ) -> Interval:
     """The difference of two groups' means over other questions and other fine-tunes of both; rows as for seeds.
 
     The groups are asked the same questions, and are of any size but one each: their fine-tunes are no pairs. The
     variance of the questions' differences (within their strata, where there are some) and that of the fine-tunes' means
-    in each group add up, as in `_crossed`; a single fine-tune is taken to vary like those of the other group.
+    in each group add up, as in `_crossed`; a single fine-tune is taken to vary like those of the other group. `rates`
+    are as for seeds.
     """
     questions = len(mine[0]) if mine else 0
     if questions < MIN_QUESTIONS:
         return _too_few(questions)
-    after, before = ([math.fsum(column) / len(rows) for column in zip(*rows, strict=True)] for rows in (mine, theirs))
-    differences = [one - other for one, other in zip(after, before, strict=True)]
-    means = [[math.fsum(row) / questions for row in rows] for rows in (mine, theirs)]
-    spread = [some if len(some) > 1 else other for some, other in (means, means[::-1])]
-    of_groups = [(_variance(like) / len(some), len(like) - 1) for some, like in zip(means, spread, strict=True)]
-    of_questions = variance_in_strata(differences, strata or [""] * questions)
-    return _of_variances(math.fsum(differences) / questions, [of_questions, *of_groups])
+    strata = strata or [""] * questions
+    differences = [one - other for one, other in zip(_means(mine), _means(theirs), strict=True)]
+    spread = [(some, some if len(some) > 1 else other) for some, other in ((mine, theirs), (theirs, mine))]
+    of_groups = [(_of_seeds(like, strata) * len(like) / len(some), len(like) - 1) for some, like in spread]
+    of_questions = variance_in_strata(differences, strata)
+    found = _of_variances(mean_in_strata(differences, strata), [of_questions, *of_groups])
+    return _or_by_likelihood(found, differences, rates, of_groups) if rates and found.low is not None else found
 
 
 def _crossed(estimate: float, parts: list[list[float]], df: int) -> Interval:
@@ -217,6 +265,17 @@ def new_questions_slope(ranks: list[int], differences: list[list[float]], strata
 
 def _weighted(weights: list[float], values: list[float]) -> float:
     return math.fsum(w * value for w, value in zip(weights, values, strict=True))
+
+
+def _means(values: list[list[float]]) -> list[float]:
+    """Of each question over the seeds, which have a row each."""
+    return [math.fsum(column) / len(values) for column in zip(*values, strict=True)]
+
+
+def _of_seeds(values: list[list[float]], strata: Sequence[str] = ()) -> float:
+    """The variance that seeds, a row each, add to the mean over them: that of their means over their number."""
+    means = [mean_in_strata(row, strata or [""] * len(row)) for row in values]
+    return _variance(means) / len(means)
 
 
 def _error(values: list[float]) -> float:

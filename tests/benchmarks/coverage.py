@@ -26,7 +26,16 @@ import numpy
 
 from tasks.estimates.new_questions import ENOUGH_FOR_RATES
 from tests.benchmarks.coverage_draws import COVERED, NO_EFFECT, REPORTED, STRATA, Drawn
-from tests.benchmarks.coverage_grids import CROSSED, FIXED_RATES, GROUPS, METHODS, MOVER, SKEWED
+from tests.benchmarks.coverage_grids import (
+    CROSSED,
+    CROSSED_RATES,
+    FIXED_RATES,
+    GROUPS,
+    GROUPS_OF_RATES,
+    METHODS,
+    MOVER,
+    SKEWED,
+)
 from tests.benchmarks.simulation import IN_USE, Found, Simulated
 
 REPLICATES = 8_000
@@ -146,6 +155,8 @@ PARTS = [
     ),
     Part("methods for one mean rate over new questions", _named(METHODS), summary=of_methods),
     Part("questions crossed with seeds", _named(CROSSED), summary=_by((2, 3, 6), "seeds=")),
+    Part("rates crossed with seeds", _named(CROSSED_RATES), summary=_by((2, 3, 5), "seeds=")),
+    Part("rates of groups of fine-tunes", _named(GROUPS_OF_RATES), summary=lambda results: [worst(results)]),
     Part(
         "groups of fine-tunes that are no pairs",
         _named(GROUPS),

@@ -48,16 +48,47 @@ def wilson(rates: numpy.ndarray, n: numpy.ndarray | int, z: float) -> Limits:
 
 def rates_of_new_questions(after: numpy.ndarray, before: numpy.ndarray | None, n: int) -> Limits:
     """Of the hits of n answers to each question: as new_questions_of_rates has it."""
-    sides = [after] if before is None else [after, before]
-    values = (after if before is None else after - before) / n
-    mean, own, t = values.mean(axis=1), error(values), quantile(values.shape[1] - 1)
-    of_no_pairs = numpy.hypot.reduce([error(side / n) for side in sides])
+    sides = [(after, n)] if before is None else [(after, n), (before, n)]
+    return _of_rates((after if before is None else after - before) / n, sides)
+
+
+def crossed_rates(after: numpy.ndarray, before: numpy.ndarray, n: int) -> Limits:
+    """Of the hits of n answers to each question: of each seed (replicates, seeds, questions), and those of a baseline
+    that all share (replicates, questions), as new_questions_and_seeds has it.
+    """
+    seeds, values = after.shape[1], (after - before[:, None]) / n
+    parts = [(error(values.mean(axis=2)) ** 2, seeds - 1)]
+    return _of_rates(values.mean(axis=1), [(after.sum(axis=1), seeds * n), (before, n)], parts)
+
+
+def groups_of_rates(mine: numpy.ndarray, theirs: numpy.ndarray, n: int) -> Limits:
+    """Of the hits in two groups (replicates, fine-tunes, questions), two at least: as new_questions_and_groups has."""
+    sides = [(some.sum(axis=1), n * some.shape[1]) for some in (mine, theirs)]
+    parts = [(error(some.mean(axis=2) / n) ** 2, some.shape[1] - 1) for some in (mine, theirs)]
+    return _of_rates((mine.mean(axis=1) - theirs.mean(axis=1)) / n, sides, parts)
+
+
+def _of_rates(
+    values: numpy.ndarray, sides: list[tuple[numpy.ndarray, int]], seeds: Sequence[tuple[numpy.ndarray, int]] = ()
+) -> Limits:
+    """Of each question's value (replicates, questions), and the hits of so many answers on each side."""
+    df, mean, own = values.shape[1] - 1, values.mean(axis=1), error(values)
+    of_no_pairs = numpy.hypot.reduce([error(hits / n) for hits, n in sides])
     paired = numpy.divide(own, of_no_pairs, out=numpy.ones_like(own), where=of_no_pairs > 0).clip(max=1)
-    z = -float(special.stdtrit(2 * (values.shape[1] - 1), special.stdtr(values.shape[1] - 1, -t)))
-    first, *others = (by_likelihood(side, n, z) for side in sides)
+    t, z = quantile(df), -float(special.stdtrit(2 * df, special.stdtr(df, -quantile(df))))
+    first, *others = (by_likelihood(hits, n, z) for hits, n in sides)
     reaches = zip(first, *(other[::-1] for other in others), strict=True)
-    below, above = (numpy.maximum(t * own, paired * numpy.hypot.reduce(parts)) for parts in reaches)
-    return unless_alike(mean, own, (mean - below, mean + above))
+    of_seeds = sum((part for part, _ in seeds), numpy.zeros(len(mean)))
+    weighed = sum((part * quantile(free) for part, free in seeds), numpy.zeros(len(mean)))
+
+    def with_seeds(reach: numpy.ndarray) -> numpy.ndarray:
+        whole = numpy.hypot(reach, t * numpy.sqrt(of_seeds))
+        return numpy.divide(reach**2 + t * weighed, whole, out=numpy.zeros_like(whole), where=whole > 0)
+
+    below, above = (
+        numpy.maximum(with_seeds(t * own), with_seeds(paired * numpy.hypot.reduce(parts))) for parts in reaches
+    )
+    return unless_alike(mean, numpy.hypot(own, numpy.sqrt(of_seeds)), (mean - below, mean + above))
 
 
 def by_likelihood(hits: numpy.ndarray, n: int, z: float) -> Limits:
@@ -96,7 +127,8 @@ def _of_variances(estimate: numpy.ndarray, parts: Sequence[tuple[numpy.ndarray, 
     """The mean of the parts' t, weighted by their variances."""
     variance = sum((part for part, _ in parts), numpy.zeros(len(estimate)))
     of_all = numpy.sqrt(variance)
-    half = sum((part * quantile(df) for part, df in parts), numpy.zeros(len(estimate))) / of_all
+    weighed = sum((part * quantile(df) for part, df in parts), numpy.zeros(len(estimate)))
+    half = numpy.divide(weighed, of_all, out=numpy.zeros_like(of_all), where=of_all > 0)
     return unless_alike(estimate, of_all, (estimate - half, estimate + half))
 
 

@@ -11,11 +11,19 @@ import numpy
 from scipy import special
 
 from tasks.estimates.intervals import Z
-from tests.benchmarks.coverage_arrays import crossed, groups, rates_of_new_questions, rates_of_these_questions
+from tests.benchmarks.coverage_arrays import (
+    crossed,
+    crossed_rates,
+    groups,
+    groups_of_rates,
+    rates_of_new_questions,
+    rates_of_these_questions,
+)
 from tests.benchmarks.coverage_methods import by_every_method, mover
 from tests.benchmarks.simulation import IN_USE, Found, Limits, score
 
 MOVER = "MOVER"
+STUDENT = "Student's t"
 ALL_KNOWN = "all known"
 """The limits of somebody who knows the true variances."""
 
@@ -145,6 +153,78 @@ class Crossed(NamedTuple):
 CROSSED = [
     Crossed(questions, seeds, 0.4, of_seeds, of_both)
     for questions, seeds, of_seeds, of_both in itertools.product((8, 24), (2, 3, 6), (0.0, 0.1, 0.3, 1.0), (0.05, 0.3))
+]
+
+
+def rates_of_fine_tunes(rng: numpy.random.Generator, rates: numpy.ndarray, count: int, differ: float) -> numpy.ndarray:
+    """Of each fine-tune (replicates, fine-tunes, questions), p + u p (1 - p) of each question's mean rate p.
+
+    u is the same for all questions of a fine-tune, evenly between -differ and differ, at most 1.
+    """
+    moved = rng.uniform(-differ, differ, (len(rates), count, 1))
+    return rates[:, None] * (1 + moved * (1 - rates[:, None]))
+
+
+class CrossedRates(NamedTuple):
+    """Rates of Beta(a, b) over new questions, which seeds may move together, of a baseline that has no hit."""
+
+    a: float
+    b: float
+    questions: int
+    seeds: int
+    differ: float
+    """How far the fine-tunes differ: see `rates_of_fine_tunes`."""
+    n: int = 50
+
+    def draw(self, rng: numpy.random.Generator, replicates: int) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """Hits before (replicates, questions) and after (replicates, seeds, questions)."""
+        rates = rng.beta(self.a, self.b, (replicates, self.questions))
+        after = rng.binomial(self.n, rates_of_fine_tunes(rng, rates, self.seeds, self.differ))
+        return numpy.zeros_like(after[:, 0]), after
+
+    def simulate(self, rng: numpy.random.Generator, replicates: int) -> dict[str, Found]:
+        before, after = self.draw(rng, replicates)
+        truth = self.a / (self.a + self.b)
+        values = (after - before[:, None]) / self.n
+        methods = {IN_USE: crossed_rates(after, before, self.n), STUDENT: crossed(values)}
+        return {name: score(limits, truth) for name, limits in methods.items()}
+
+
+CROSSED_RATES = [
+    CrossedRates(a, b, questions, seeds, differ)
+    for (a, b), questions, seeds, differ in itertools.product(
+        ((0.1, 0.9), (2.0, 2.0)), (5, 8, 24), (2, 3, 5), (0.0, 1.0)
+    )
+]
+
+
+class GroupsOfRates(NamedTuple):
+    """Two groups of fine-tunes that are no pairs; rates of Beta(a, b) over new questions in one, all 0 in the other."""
+
+    a: float
+    b: float
+    questions: int
+    mine: int
+    theirs: int
+    differ: float
+    n: int = 50
+
+    def draw(self, rng: numpy.random.Generator, replicates: int) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """Hits of each group (replicates, fine-tunes, questions)."""
+        rates = rng.beta(self.a, self.b, (replicates, self.questions))
+        mine = rng.binomial(self.n, rates_of_fine_tunes(rng, rates, self.mine, self.differ))
+        return mine, numpy.zeros((replicates, self.theirs, self.questions))
+
+    def simulate(self, rng: numpy.random.Generator, replicates: int) -> dict[str, Found]:
+        mine, theirs = self.draw(rng, replicates)
+        truth = self.a / (self.a + self.b)
+        methods = {IN_USE: groups_of_rates(mine, theirs, self.n), STUDENT: groups(mine / self.n, theirs / self.n)}
+        return {name: score(limits, truth) for name, limits in methods.items()}
+
+
+GROUPS_OF_RATES = [
+    GroupsOfRates(0.1, 0.9, questions, *sizes, differ)
+    for questions, sizes, differ in itertools.product((5, 8, 24), ((2, 6), (6, 6)), (0.0, 1.0))
 ]
 
 

@@ -10,16 +10,26 @@ from tasks.estimates.new_questions import (
     new_questions_of_rates,
 )
 from tests.benchmarks import coverage
-from tests.benchmarks.coverage_arrays import crossed, groups, rates_of_new_questions, rates_of_these_questions
+from tests.benchmarks.coverage_arrays import (
+    crossed,
+    crossed_rates,
+    groups,
+    groups_of_rates,
+    rates_of_new_questions,
+    rates_of_these_questions,
+)
 from tests.benchmarks.coverage_draws import COVERED, NO_EFFECT, Drawn, for_paired_rates
 from tests.benchmarks.coverage_grids import (
     ALL_KNOWN,
     CROSSED,
     METHODS,
     MOVER,
+    STUDENT,
     Crossed,
+    CrossedRates,
     FixedRates,
     Groups,
+    GroupsOfRates,
     OneMeanRate,
     Skewed,
 )
@@ -103,6 +113,36 @@ def test_groups_that_are_drawn_at_once_have_the_interval_of_each(cell):
     assert_same(groups(mine, theirs), each)
 
 
+def of_fine_tunes(hits: numpy.ndarray, n: int) -> tuple[list[list[float]], Rates]:
+    """Each fine-tune's rates, from its hits (fine-tunes, questions), and those of all together."""
+    rows = [as_rates(row, n) for row in hits]
+    values = [row.values for row in rows]
+    return values, Rates.of_runs([row.cells for row in rows], values)
+
+
+@pytest.mark.parametrize("cell", [CrossedRates(0.1, 0.9, 8, 3, 1.0), CrossedRates(2, 2, 24, 2, 0.0)], ids=str)
+def test_rates_of_several_seeds_that_are_drawn_at_once_have_the_interval_of_each(cell):
+    before, after = cell.draw(numpy.random.default_rng(2), COMPARED)
+    before[:, ::2] = 1
+    each = []
+    for b, a in zip(before, after, strict=True):
+        (values, rates), own = of_fine_tunes(a, cell.n), as_rates(b, cell.n)
+        rows = [[one - other for one, other in zip(row, own.values, strict=True)] for row in values]
+        each.append(new_questions_and_seeds(rows, [rates, own]))
+    assert_same(crossed_rates(after, before, cell.n), each)
+
+
+def test_rates_of_groups_that_are_drawn_at_once_have_the_interval_of_each():
+    cell = GroupsOfRates(0.1, 0.9, 8, 2, 3, 1.0)
+    mine, theirs = cell.draw(numpy.random.default_rng(2), COMPARED)
+    theirs[:, 1:, ::2] = 1
+    each = []
+    for one, other in zip(mine, theirs, strict=True):
+        (values, rates), (their_values, their_rates) = of_fine_tunes(one, cell.n), of_fine_tunes(other, cell.n)
+        each.append(new_questions_and_groups(values, their_values, rates=[rates, their_rates]))
+    assert_same(groups_of_rates(mine, theirs, cell.n), each)
+
+
 # ---- coverage ------------------------------------------------------------------------------------
 
 
@@ -135,6 +175,22 @@ def test_rare_rates_over_many_questions_have_a_far_narrower_interval_than_by_the
 )
 def test_rates_near_0_for_most_questions_and_high_for_some_are_covered(cell):
     assert found(cell)[IN_USE].coverage >= 0.93
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        CrossedRates(0.1, 0.9, 5, 3, 0.0),
+        CrossedRates(0.1, 0.9, 8, 3, 1.0),
+        CrossedRates(0.1, 0.9, 24, 3, 0.0),
+        GroupsOfRates(0.1, 0.9, 8, 6, 6, 0.0),
+    ],
+    ids=str,
+)
+def test_rates_near_0_for_most_questions_are_covered_over_several_fine_tunes_too(cell):
+    methods = found(cell, 1_000)
+    assert methods[IN_USE].coverage >= 0.93
+    assert methods[STUDENT].coverage < 0.92
 
 
 def test_of_the_methods_for_rates_near_0_that_in_use_is_the_narrowest_of_those_that_cover():

@@ -9,6 +9,7 @@ from scipy import stats
 from tasks.estimates.estimates import effects_of
 from tasks.estimates.intervals import Cell, rate_cell, slope_weights
 from tasks.estimates.measures import Measure
+from tasks.estimates.new_questions import APPROXIMATE
 from tasks.schema import Eval, Judge, Rule
 from tests.estimates.conftest import known
 from tests.fakes.nouns import an_eval
@@ -191,9 +192,45 @@ def test_a_pooled_rule_over_seeds_is_crossed_with_them():
     table = numpy.array(values)
     of_seeds, of_questions = table.mean(axis=1).var(ddof=1) / 2, table.mean(axis=0).var(ddof=1) / 5
     reach = (of_seeds * stats.t.ppf(0.975, 1) + of_questions * stats.t.ppf(0.975, 4)) / (of_seeds + of_questions)
+    half = reach * math.sqrt(of_seeds + of_questions)
     assert whole.difference == pytest.approx(table.mean())
-    assert whole.ci_low_new_questions == pytest.approx(table.mean() - reach * math.sqrt(of_seeds + of_questions))
-    assert whole.note_new_questions == ""
+    assert known(whole.ci_low_new_questions) <= table.mean() - half + 1e-9
+    assert known(whole.ci_high_new_questions) >= table.mean() + half - 1e-9
+    assert whole.note_new_questions == APPROXIMATE
+
+
+def seeds_of_rates(hits, baseline_id="shared"):
+    """A measure for each row of hits of 50 answers, whose baseline has none."""
+    cells = [{(f"q{n}", "finetuned"): rate_cell(h, 50, 0, 50) for n, h in enumerate(row, 1)} for row in hits]
+    before = {(question, "baseline"): rate_cell(0, 50, 0, 50) for question, _ in cells[0]}
+    return [
+        measure_of(mine | before, is_rate=True, baseline_id=baseline_id)._replace(scale_min=0, scale_max=1)
+        for mine in cells
+    ]
+
+
+def test_three_seeds_of_rates_have_no_narrower_interval_than_their_likelihood_and_are_called_approximate():
+    tiers = {f"q{n}": "direct" for n in range(1, 9)}
+    by_run = seeds_of_rates([[0, 1, 0, 31, 2, 0, 11, 0], [0, 0, 0, 38, 1, 0, 4, 1], [1, 2, 0, 29, 3, 0, 9, 0]])
+    whole, (alone, *_) = (
+        effects_of(by_run, an_eval(JUDGE, questions=tiers))[0],
+        effects_of(by_run[:1], an_eval(JUDGE, questions=tiers)),
+    )
+    assert whole.note_new_questions == alone.note_new_questions == APPROXIMATE
+    wide = [known(e.ci_high_new_questions) - known(e.difference) for e in (whole, alone)]
+    assert wide[0] > 0.8 * wide[1], "other seeds tell no more of other questions"
+    assert known(whole.finetuned_high_new_questions) - known(whole.finetuned) > 0.8 * wide[1]
+
+
+def test_two_groups_of_rates_that_are_no_pairs_are_called_approximate_too():
+    tiers = {f"q{n}": "direct" for n in range(1, 9)}
+    theirs = {(f"q{n}", "finetuned"): rate_cell(0, 50, 0, 50) for n in range(1, 9)}
+    hits = [[0, 1, 0, 31, 2, 0, 11, 0], [0, 0, 0, 38, 1, 0, 4, 1]]
+    by_run = [m._replace(against=(theirs, theirs)) for m in seeds_of_rates(hits, baseline_id="")]
+    against = effects_of(by_run, an_eval(JUDGE, questions=tiers))[0]
+    paired = effects_of(seeds_of_rates(hits), an_eval(JUDGE, questions=tiers))[0]
+    assert against.note_new_questions == APPROXIMATE
+    assert against.ci_high_new_questions == pytest.approx(known(paired.ci_high_new_questions), rel=0.2)
 
 
 def test_superiority_has_no_interval_where_a_question_has_a_single_score_since_it_would_be_of_the_others():

@@ -149,6 +149,42 @@ def test_saying_yes_more_does_not_widen_the_interval_of_log_odds():
     assert whole["choice"].ci_low_new_questions < 0, "probabilities are not told apart by direction"
 
 
+def without(statements, before, after):
+    """The effects over the other statements, by measure."""
+    evaluation = a_statement_eval().model_copy(update={"log_odds": True})
+    left = {evaluation.questions[n].id for n in statements}
+    rows = [row for row in yes_rows(list(before), list(after)) if row.question_id not in left]
+    return {e.measure: e for e in estimate(judgments_frame([]), [evaluation], rows) if e.is_overall}
+
+
+UNBALANCED = [n for n in range(len(BEFORE)) if not MATCHES_YES[n]][:4]
+"""Statements of one direction, without which there are 9 and 5."""
+
+
+def test_saying_yes_more_moves_no_log_odds_where_the_directions_have_unequal_numbers():
+    noise = RANDOM.normal(0, 0.1, len(BEFORE))
+    shifts = 2 + noise
+    found = without(UNBALANCED, BEFORE, special.expit(special.logit(BEFORE) + shifts))["log_odds"]
+    yes, no = shifts[MATCHES_YES], numpy.delete(shifts, UNBALANCED)[~numpy.delete(MATCHES_YES, UNBALANCED)]
+    assert found.questions == 14
+    assert found.difference == pytest.approx((yes.mean() - no.mean()) / 2)
+    assert found.difference == pytest.approx(found.finetuned - found.baseline)
+    interval = stats.ttest_ind(yes, no, equal_var=False).confidence_interval(0.95)
+    limits = found.ci_low_new_questions, found.ci_high_new_questions
+    assert limits == pytest.approx((interval.low / 2, interval.high / 2), rel=1e-6)
+    assert limits[0] < 0 < limits[1]
+    assert found.note_new_questions == ""
+
+
+def test_choice_of_unequal_directions_and_log_odds_of_one_say_that_saying_yes_moves_them():
+    assert with_log_odds(BEFORE, AFTER)["choice"].note_new_questions == ""
+    found = without(UNBALANCED, BEFORE, AFTER)
+    assert found["choice"].note_new_questions == "9 of 14 statements match with Yes: saying yes more moves it too"
+    assert found["yes"].note_new_questions == ""
+    nearly_all = without([n for n in range(len(BEFORE)) if not MATCHES_YES[n]][1:], BEFORE, AFTER)
+    assert nearly_all["log_odds"].note_new_questions.startswith("9 of 10 statements match with Yes")
+
+
 def test_the_slope_of_log_odds_has_a_level_for_each_direction():
     """By least squares alone, of statements of which the tiers have unequal numbers in each direction."""
     from statsmodels.regression.linear_model import OLS

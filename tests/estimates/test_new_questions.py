@@ -9,6 +9,7 @@ from tasks.estimates.intervals import pool, rate_cell, slope_weights
 from tasks.estimates.new_questions import (
     APPROXIMATE,
     Rates,
+    mean_in_strata,
     new_questions,
     new_questions_and_groups,
     new_questions_and_seeds,
@@ -16,6 +17,7 @@ from tasks.estimates.new_questions import (
     new_questions_of_rates,
     new_questions_slope,
     pooled_values,
+    stratum_weights,
 )
 from tests.estimates.conftest import known, limits
 
@@ -139,6 +141,75 @@ def test_seeds_and_questions_are_crossed_and_each_has_its_own_degrees_of_freedom
     assert new_questions_and_seeds([[1.0] * 5] * 2).note == "not estimable: all questions changed alike"
 
 
+# ---- rates of several runs ----------------------------------------------------------------------------
+
+
+def of_seeds(hits, n=50):
+    """Each seed's rates by question, and those of all of them together."""
+    rows = [rates(row, n) for row in hits]
+    return [row.values for row in rows], Rates.of_runs([row.cells for row in rows], [row.values for row in rows])
+
+
+RARE = [[0, 1, 0, 31, 2, 0, 11, 0], [0, 0, 0, 38, 1, 0, 4, 1], [1, 2, 0, 29, 3, 0, 9, 0]]
+"""Hits of 50 answers to 8 questions after each of three seeds."""
+
+
+def reach_with_seeds(far, t, seeds):
+    """How far limits lie with the variances of `seeds`, each beside its degrees of freedom, where `far` is without."""
+    own = (far / t) ** 2
+    parts = [(own, t), *((variance, stats.t.ppf(0.975, df)) for variance, df in seeds)]
+    return sum(v * q for v, q in parts) / math.sqrt(sum(v for v, _ in parts))
+
+
+def test_rates_of_several_seeds_have_the_wider_of_students_limits_and_those_of_the_likelihood_on_each_side():
+    values, whole = of_seeds(RARE)
+    found, student = new_questions_and_seeds(values, [whole]), new_questions_and_seeds(values)
+    t = stats.t.ppf(0.975, 7)
+    of_the_seeds = numpy.mean(values, axis=1).var(ddof=1) / 3
+    assert [cell.n for cell in whole.cells] == [150] * 8
+    below, above = (reach_with_seeds(far, t, [(of_the_seeds, 2)]) for far in by_likelihood(whole, as_quantile(t, 8)))
+    low, high = limits(student)
+    mean = numpy.mean(values)
+    assert limits(found) == pytest.approx((min(low, mean - below), max(high, mean + above)), abs=3e-3)
+    assert limits(found)[1] > high + 0.05, "a rare kind of question may be more common than here"
+    assert found.note == APPROXIMATE
+    assert found.detectable == student.detectable
+
+
+def test_seeds_that_answer_alike_leave_the_interval_of_rates_of_all_answers_together():
+    values, whole = of_seeds(RARE[:1] * 3)
+    found, alone = (
+        new_questions_and_seeds(values, [whole]),
+        new_questions_of_rates(rates([3 * h for h in RARE[0]], 150)),
+    )
+    assert limits(found) == pytest.approx(limits(alone))
+    assert found.p == pytest.approx(alone.p)
+
+
+def test_the_p_of_rates_of_several_seeds_is_below_5_percent_where_their_interval_leaves_0_out():
+    random = numpy.random.default_rng(3)
+    sure = []
+    for rate in (0.05, 0.2, 0.4, 0.6) * 3:
+        values, whole = of_seeds(random.binomial(20, random.beta(rate, 1 - rate, 6), (2, 6)).tolist(), 20)
+        before = rates([1, 0, 2, 0, 0, 1], 20)
+        differences = [[a - b for a, b in zip(row, before.values, strict=True)] for row in values]
+        found = new_questions_and_seeds(differences, [whole, before])
+        assert (known(found.p) < 0.05) == (limits(found)[0] > 0 or limits(found)[1] < 0)
+        sure.append(known(found.p) < 0.05)
+    assert {*sure} == {True, False}
+
+
+def test_rates_of_groups_have_the_wider_limits_too():
+    (mine, of_mine), (theirs, of_theirs) = of_seeds(RARE), of_seeds([[0] * 8, [0, 0, 1, 0, 0, 0, 0, 0]])
+    found = new_questions_and_groups(mine, theirs, rates=[of_mine, of_theirs])
+    student = new_questions_and_groups(mine, theirs)
+    assert limits(found)[0] <= limits(student)[0]
+    assert limits(found)[1] > limits(student)[1] + 0.05
+    assert found.note == APPROXIMATE
+    many, whole = of_seeds([row * 3 for row in RARE])
+    assert new_questions_and_groups(many, many[::-1], rates=[whole, whole]).note == "", "24 questions"
+
+
 @pytest.mark.parametrize(("mine", "theirs"), [(3, 2), (2, 4), (1, 3), (3, 1)])
 def test_groups_of_any_size_have_the_variances_of_questions_and_of_the_fine_tunes_in_each(mine, theirs):
     random = numpy.random.default_rng(7)
@@ -226,14 +297,14 @@ def test_questions_of_strata_vary_within_them_and_their_seeds_are_crossed_with_t
     strata = ["a"] * 6 + ["b"] * 4
     values = random.normal(0, 1, (3, 10)) + numpy.where(numpy.array(strata) == "a", 5, -5)
     found = new_questions_in_strata(values.tolist(), strata)
-    means, of_seeds = values.mean(axis=0), values.mean(axis=1)
-    parts = numpy.array([6 * means[:6].var(ddof=1), 4 * means[6:].var(ddof=1)]) / 100
+    means, of_seeds = values.mean(axis=0), (values[:, :6].mean(axis=1) + values[:, 6:].mean(axis=1)) / 2
+    parts = numpy.array([means[:6].var(ddof=1) / 6, means[6:].var(ddof=1) / 4]) / 4
     seeds = of_seeds.var(ddof=1) / 3
     reach = (
         parts.sum() * stats.t.ppf(0.975, parts.sum() ** 2 / (parts**2 / [5, 3]).sum()) + seeds * stats.t.ppf(0.975, 2)
     ) / (parts.sum() + seeds)
     half = reach * numpy.sqrt(parts.sum() + seeds)
-    assert (found.low, found.high) == pytest.approx((values.mean() - half, values.mean() + half))
+    assert (found.low, found.high) == pytest.approx((of_seeds.mean() - half, of_seeds.mean() + half))
     alone = new_questions_in_strata(values[:1].tolist(), ["a"] * 9 + ["b"])
     assert alone.low == pytest.approx(new_questions(values[0].tolist()).low), "one value of a stratum has no spread"
     assert new_questions_in_strata([[1.0, 2.0]], ["a", "b"]).note == "2 questions, at least 5 are needed"
@@ -249,3 +320,29 @@ def test_the_interval_over_strata_that_lie_far_apart_covers_the_truth_as_often_a
     assert numpy.mean((found[:, 0] <= 0.3) & (found[:, 1] >= 0.3)) == pytest.approx(0.95, abs=0.02)
     low, high = numpy.array(new_questions(draws[0])[:2], float)
     assert high - low > 1.4 * numpy.mean(found[:, 1] - found[:, 0])
+
+
+@pytest.mark.parametrize("counts", [(10, 10), (10, 7), (12, 8), (15, 5)])
+def test_what_moves_two_strata_apart_is_no_shift_of_their_mean_however_many_questions_each_has(counts):
+    """As saying yes more moves the log-odds of statements of two directions; of 1,000 draws 0.7 points are chance."""
+    random, strata = numpy.random.default_rng(22), ["Yes"] * counts[0] + ["No"] * counts[1]
+    draws = random.normal(numpy.repeat([2, -2], counts), 0.3, (1000, sum(counts))).tolist()
+    found = numpy.array([new_questions_in_strata([values], strata)[:2] for values in draws], float)
+    assert numpy.mean((found[:, 0] > 0) | (found[:, 1] < 0)) == pytest.approx(0.05, abs=0.02)
+
+
+def test_groups_that_are_moved_apart_in_two_strata_have_the_same_interval():
+    random, strata = numpy.random.default_rng(23), ["Yes"] * 7 + ["No"] * 4
+    mine, theirs = random.normal(0, 0.3, (3, 11)), random.normal(0, 0.3, (2, 11))
+    moved = (mine + numpy.repeat([2, -2], [7, 4])).tolist()
+    found = new_questions_and_groups(moved, theirs.tolist(), strata)
+    assert limits(found) == pytest.approx(limits(new_questions_and_groups(mine.tolist(), theirs.tolist(), strata)))
+    assert limits(found)[0] < 0 < limits(found)[1]
+
+
+def test_of_strata_of_one_size_the_mean_is_that_of_all_questions():
+    values, strata = [0.3, 0.1, 0.7, 0.9, -0.4, 0.2], ["Yes", "No"] * 3
+    assert mean_in_strata(values, strata) == pytest.approx(statistics.fmean(values), abs=1e-15)
+    assert stratum_weights(strata) == [1 / 6] * 6
+    assert stratum_weights(["Yes"] * 3 + ["No"] * 2) == [1 / 6] * 3 + [1 / 4] * 2
+    assert stratum_weights(["Yes"] * 4 + ["No"]) == [1 / 5] * 5, "a single question of a stratum is of none"

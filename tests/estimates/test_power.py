@@ -39,7 +39,7 @@ def test_statements_vary_within_their_directions_and_each_takes_a_degree_of_free
     yes, no = numpy.array([3.1, 2.6, 3.9, 2.8, 3.3, 3.5]), numpy.array([-3.0, -2.2, -3.6, -2.9])
     pairs = [(Cell(1, 0.5, 0, 0), Cell(1, 0.5 + change, 0, 0)) for change in (*yes, *no)]
     strata = ["Yes"] * 6 + ["No"] * 4
-    between = math.sqrt(0.6 * yes.var(ddof=1) + 0.4 * no.var(ddof=1))
+    between = math.sqrt(10 * (yes.var(ddof=1) / 6 + no.var(ddof=1) / 4) / 4)
     spread = known(spread_of_exact(pairs, strata))
     assert spread == (0.0, pytest.approx(between))
     assert known(spread_of_exact(pairs, [""] * 10)).between == pytest.approx(numpy.concatenate([yes, no]).std(ddof=1))
