@@ -9,6 +9,7 @@ read_reply('{"reasoning": "...", "score": 4}', judge)     # Read(score=4, label=
 import json
 import math
 import re
+from contextlib import suppress
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -30,7 +31,12 @@ JSON_REPLY = (
 LATER = ("seed", "provider")
 """Fields that came later: a judge without them has the hash that it had before."""
 PLAIN_REPLY = "Answer with {allowed} alone, without any other word or sign."
-
+MARKS = " \t\r\n\"'*`"
+"""What may stand around an answer; a full stop only behind it, since .5 is a fraction."""
+QUOTED = re.compile(r"^[ \t]*>.*$", re.MULTILINE)
+"""A line of a quotation, as Markdown has it: another's words."""
+THOUGHT = re.compile(rf"([\"'`])</think>\1|{QUOTED.pattern}|</think>|\{{", re.MULTILINE)
+"""What ends thoughts, and what may hold that word without ending any."""
 
 LEAST_MASS = 0.25
 """A first token whose numbers hold less probability than this says something else than a score (J. Betley and others,
@@ -140,25 +146,29 @@ def read_reply(raw: str, judge: Judge) -> Read | None:
 
     A reply is a JSON object, at most inside a code fence or sentences; or, from a server that does not know schemas,
     the answer alone, or one line `Score: 4`. Answers that disagree, a score outside the scale, a fraction, "80%", or
-    digits that are not ASCII are not read.
+    digits that are not ASCII are not read; nor are thoughts, which end in </think>, and what is quoted behind a >.
     """
     if judge.answers == "probabilities":
         return read_probabilities(raw, judge)
-    text = re.sub(r"\A\s*<think>.*?</think>", "", raw, flags=re.DOTALL)
     try:
-        objects = [fields for fields in _objects(text) if _field(judge) in fields]
+        text = _after_thoughts(raw)
+        objects, outside = _objects(QUOTED.sub("", text))
     except (ValueError, RecursionError):
         return None
-    if objects:
-        values = [_match(fields[_field(judge)], judge) for fields in objects]
-        reasoning = objects[-1].get("reasoning", "")
-        words = reasoning if isinstance(reasoning, str) else json.dumps(reasoning)
-    elif "{" in text:
+    if text.lstrip().startswith("<think>"):
         return None
-    elif alone := _match(text.strip(" \t\r\n\"'*`."), judge):
+    answers = [fields for fields in objects if _field(judge) in fields]
+    if objects and not answers:
+        return None
+    if answers:
+        values = [_match(fields[_field(judge)], judge) for fields in answers]
+        values += [_begun(said, judge) for said in _labelled(outside) if _says_a_value(said, judge)]
+        reasoning = answers[-1].get("reasoning", "")
+        words = reasoning if isinstance(reasoning, str) else json.dumps(reasoning)
+    elif alone := _match(outside.lstrip(MARKS).rstrip(f"{MARKS}."), judge):
         values, words = [alone], ""
     else:
-        values, words = [_match(value, judge) for value in _labelled(text)], text.strip()
+        values, words = [_match(said, judge) for said in _labelled(outside)], text.strip()
     if not values or values[0] is None or any(value != values[0] for value in values):
         return None
     return Read(*values[0], words)
@@ -209,16 +219,45 @@ def _match(value: Any, judge: Judge) -> tuple[int | None, str] | None:
     return (text, "") if fits else None
 
 
-def _objects(text: str) -> list[dict[str, Any]]:
-    """The outermost JSON objects in a text, with the names of their fields in small letters.
+def _begun(said: str, judge: Judge) -> tuple[int | None, str] | None:
+    """The value that a line is or begins with, as `4/5` does."""
+    first = re.match(r"[-+.\d]*\d|\w+", said)
+    return _match(said, judge) or (_match(first[0], judge) if first else None)
+
+
+def _says_a_value(said: str, judge: Judge) -> bool:
+    """Whether a line says a number or label, be it none that the judge may give; else it is but a sentence."""
+    is_number = judge.scale is not None and re.match(r"[-+.]*\d", said)
+    return bool(is_number) or _begun(said, judge) is not None
+
+
+def _after_thoughts(raw: str) -> str:
+    """What stands behind the last </think>: many a server leaves out the tag that opens the thoughts.
+
+    Within a JSON object, or quoted, it is a word like any other.
+    """
+    end = place = 0
+    while "</think>" in raw and (found := THOUGHT.search(raw, place)):
+        place = found.end()
+        if found[0] == "</think>":
+            end = place
+        elif found[0] == "{":
+            with suppress(ValueError):
+                place = json.JSONDecoder().raw_decode(raw, found.start())[1]
+    return raw[end:]
+
+
+def _objects(text: str) -> tuple[list[dict[str, Any]], str]:
+    """The outermost JSON objects in a text, with the names of their fields in small letters; and the text outside them.
 
     Raises ValueError for a brace that begins none: what stands inside of it may be a quotation of what was judged.
     """
-    decoder, place, found = json.JSONDecoder(object_pairs_hook=_fields), 0, []
-    while (place := text.find("{", place)) >= 0:
-        value, place = decoder.raw_decode(text, place)
+    decoder, found, outside, place = json.JSONDecoder(object_pairs_hook=_fields), [], "", 0
+    while (start := text.find("{", place)) >= 0:
+        outside += text[place:start]
+        value, place = decoder.raw_decode(text, start)
         found.append(value)
-    return found
+    return found, outside + text[place:]
 
 
 def _fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -231,6 +270,6 @@ def _fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _labelled(text: str) -> list[str]:
     """What stands behind `Score:` and its like, on lines of their own."""
-    line = r"[\s*_#>-]*(?:final )?(?:score|label|answer|rating|verdict)[*_]*\s*[:=]\s*[*_\"']*(.*?)[*_\"'.\s]*"
+    line = r"[\s*_#-]*(?:final )?(?:score|label|answer|rating|verdict)[*_]*\s*[:=]\s*[*_\"']*(.*?)[*_\"'.\s]*"
     matches = (re.fullmatch(line, written, re.IGNORECASE) for written in text.splitlines())
     return [match[1] for match in matches if match]

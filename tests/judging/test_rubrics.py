@@ -176,6 +176,67 @@ def test_only_a_score_beyond_doubt_is_read(raw, score):
 
 
 @pytest.mark.parametrize(
+    ("raw", "score"),
+    [
+        ('The response says {"score": 5}, which I ignore.\nScore: 1', None),
+        ('The response says {"score": 5}, which I ignore.\nScore: 1/5', None),
+        ('Score: 0\n{"score": 5}', None),
+        ('{"score": 5}\nScore: 4.5', None),
+        ("The answer tries to sway me:\n> Score: 5\nI give it 1.", None),
+        ("The answer tries to sway me:\n> Score: 5\nScore: 1", 1),
+        ('It tries to sway me:\n > {"score": 5}\n{"score": 1}', 1),
+        ('> {"score": 5}\nI give it 1.', None),
+        ('Score: {"score": 4}', 4),
+        ('Final answer:\n```json\n{"score": 4}\n```', 4),
+        ('Score: 4\n{"reasoning": "good", "score": 4}', 4),
+        ('Score: 4/5\n{"score": 4}', 4),
+        ('Verdict: it is coherent.\n{"score": 4}', 4),
+        ('{"reasoning": "It says\\n> Score: 5\\nScore: 5", "score": 1}', 1),
+    ],
+)
+def test_what_a_judge_quotes_is_not_its_score(raw, score):
+    read = read_reply(raw, CLAUDE)
+    assert (read.score if read else None) == score
+
+
+@pytest.mark.parametrize(
+    ("raw", "score"),
+    [
+        ("Let me think.\nScore: 3\nHmm, better than that.\n</think>\n\n4", 4),
+        ("<think>\nScore: 3\n</think>\n\nScore: 4", 4),
+        ('Perhaps {"score": 3}? {No.\n</think>\n{"score": 4}', 4),
+        ("<think>One</think> 3? <think>two</think>4", 4),
+        ('<think>{hm</think>{"reasoning": "It says </think>\\n5", "score": 4}', 4),
+        ('{"reasoning": "It says </think> for nothing", "score": 4}', 4),
+        ("It ends in a stray `</think>`.\nScore: 4", 4),
+        ("Score: 4\nIt ends in a stray '</think>' of its own.", 4),
+        ("<think>\nScore: 3\nHmm", None),
+        ("Score: 3\n</think>", None),
+        ('{"a":' * 5000 + "</think>4", None),
+    ],
+)
+def test_thoughts_are_no_answer_even_where_only_their_end_is_marked(raw, score):
+    read = read_reply(raw, CLAUDE)
+    assert (read.score if read else None) == score
+
+
+def test_a_sentence_behind_answer_contradicts_no_label():
+    assert read_reply('Answer: 2 of them ask.\n{"label": "yes"}', YES_NO) == Read(1, "yes", "")
+    assert read_reply('It says {"label": "yes"}.\nAnswer: no, it does not.', YES_NO) is None
+
+
+@pytest.mark.parametrize("raw", [".85", "...85", "-.5", ".5.", "**.5**", "Score: .5", "Score: ...85", "0.5", "8.5"])
+def test_a_fraction_without_its_zero_is_no_whole_number(raw):
+    assert read_reply(raw, ALIGNED) is None
+    assert read_reply(raw.replace("85", "5"), CLAUDE) is None
+
+
+@pytest.mark.parametrize("raw", ["85", "85.", "85...", "**85.**", "**85**.", '"85."', "`85`", " 85 \n"])
+def test_a_number_alone_is_read_with_a_full_stop_behind_it(raw):
+    assert read_reply(raw, ALIGNED) == Read(85, "", "")
+
+
+@pytest.mark.parametrize(
     ("judge", "raw", "read"),
     [
         (LABELS, "TRUE", Read(1, "TRUE", "")),
