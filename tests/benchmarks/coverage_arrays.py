@@ -13,7 +13,14 @@ from scipy import special
 
 from tasks.estimates.fixed_questions import PRIOR_HITS
 from tasks.estimates.intervals import quantile
-from tasks.estimates.rates_over_questions import LIKENESS, MEANS, RatesOverQuestions, log_beta, signed_roots
+from tasks.estimates.rates_over_questions import (
+    LIKENESS,
+    MEANS,
+    RatesOverQuestions,
+    log_beta,
+    means_and_roots,
+    profiles,
+)
 from tests.benchmarks.simulation import Limits
 
 AT_ONCE = 200
@@ -99,9 +106,11 @@ def by_likelihood(hits: numpy.ndarray, n: int, z: float) -> Limits:
     reaches: list[tuple[float, float]] = []
     for start in range(0, len(different), AT_ONCE):
         some = different[start : start + AT_ONCE]
-        roots = signed_roots((some @ each).reshape(len(some), len(MEANS), len(LIKENESS)))
+        profile = profiles((some @ each).reshape(len(some), len(MEANS), len(LIKENESS)))
         means = some @ numpy.arange(n + 1) / (n * hits.shape[1])
-        reaches += [RatesOverQuestions(mean, row).reach(z) for mean, row in zip(means.tolist(), roots, strict=True)]
+        for mean, row, questions in zip(means.tolist(), profile, some, strict=True):
+            found = frozenset(((int(hit), n), int(questions[hit])) for hit in numpy.flatnonzero(questions))
+            reaches.append(RatesOverQuestions(mean, *means_and_roots(found, row)).reach(z))
     below, above = numpy.array(reaches)[place.ravel()].T
     return below, above
 

@@ -1,9 +1,9 @@
 import numpy
 import pytest
-from scipy import special
+from scipy import special, stats
 
 from tasks.estimates.intervals import rate_cell, wilson
-from tasks.estimates.rates_over_questions import RatesOverQuestions
+from tasks.estimates.rates_over_questions import LIKENESS, RatesOverQuestions
 
 
 def of(hits, n):
@@ -13,6 +13,30 @@ def of(hits, n):
 def test_rates_that_are_all_alike_have_the_limits_of_their_answers_together():
     low, high = of([10] * 30, 20).limits(1.96)
     assert (low, high) == pytest.approx(wilson(0.5, 600), abs=2e-3)
+
+
+@pytest.mark.parametrize("rate", [0.02, 0.51, 0.53, 0.97])
+@pytest.mark.parametrize("n", [50, 100, 1000])
+def test_however_many_answers_there_are_the_limits_of_rates_that_are_alike_are_as_far_as_those_of_all_together(rate, n):
+    """Answers to 100 questions; the least likeness that the likelihood knows widens the limits a little."""
+    questions = [round(rate * n)] * 100
+    found, (low, high) = of(questions, n), wilson(round(rate * n) / n, 100 * n)
+    likeness = (1 + (n - 1) * LIKENESS[0]) ** 0.5
+    below, above = found.reach(1.96)
+    assert below + above == pytest.approx(likeness * (high - low), rel=0.03)
+    assert (below, above) == pytest.approx((likeness * (found.mean - low), likeness * (high - found.mean)), rel=0.15)
+
+
+@pytest.mark.parametrize("n", [50, 100])
+def test_many_answers_of_hardly_different_rates_have_limits_as_wide_as_their_spread_says(n):
+    """Over Student's, or those of one rate where it spreads less by chance; n questions of n answers."""
+    random, ratios = numpy.random.default_rng(6), []
+    for rate in random.uniform(0.45, 0.55, 20):
+        hits = random.binomial(n, rate, n)
+        error = max(stats.sem(hits / n), 0.5 / n)
+        ratios.append(sum(of(hits.tolist(), n).reach(1.96)) / (2 * 1.96 * error))
+    assert numpy.median(ratios) == pytest.approx(1, abs=0.03)
+    assert max(ratios) < 1.06
 
 
 def test_limits_are_where_the_likelihood_of_beta_binomial_hits_has_fallen_by_half_of_z_squared():
