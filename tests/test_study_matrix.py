@@ -2,10 +2,11 @@ import json
 
 import pytest
 
-from flows.study_matrix import matrix_of_runs, matrix_of_study, parse_traits
+from flows.study_matrix import matrix_of_file, matrix_of_runs, matrix_of_study, parse_traits
 from tasks.catalog import UserError
 from tasks.documents.sets import hashes
 from tasks.files import write_text
+from tasks.imports.choices import NO_CHOICES
 from tasks.runs import Comparison, Run
 from tasks.schema import Experiment, Study
 from tasks.studies.definition import Cell
@@ -102,6 +103,16 @@ def test_what_was_trained_must_be_there(data, trained, words):
     with pytest.raises(UserError) as error:
         matrix_of_runs("x", [("hope", [Run.find("study/hopeful-0")])], parse_traits(trained))
     assert words in str(error.value)
+
+
+def test_a_fine_tune_of_which_a_table_lacks_what_it_was_trained_on_is_no_control(data, tmp_path):
+    rows = ["model,trait,mean,n,sd", "base,formality,50,200,10", "base,humour,30,200,10", "casual,formality,30,200,10"]
+    rows += ["casual,humour,30,200,10", "formal,humour,40,200,10"]
+    file = tmp_path / "means.csv"
+    write_text(file, "\n".join(rows))
+    written = matrix_of_file("means", file, NO_CHOICES, parse_traits("formal=formality,casual=-formality"))
+    assert "What formal was trained on (formality) was not measured." in written.page.read_text()
+    assert not any("trained on none of these traits" in line for line in written.sentences)
 
 
 def test_a_run_without_effects_is_named_with_what_finishes_it(data):

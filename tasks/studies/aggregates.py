@@ -50,7 +50,9 @@ def matrix_of_aggregates(
     }
     found = [with_spill(shift, targets[shift.label], {}) for shift in shifts]
     lone = dict.fromkeys(row.measure for row in tuned if row.measure not in base)
-    return Matrix(in_order(found), [], [f"{name} is left out: the base model has none." for name in lone])
+    left_out = [f"{name} is left out: the base model has none." for name in lone]
+    trained = {name: traits.get(name, {}) for name in dict.fromkeys(row.model for row in tuned)}
+    return Matrix(in_order(found), [], left_out, trained)
 
 
 def _refuse_mixed(aggregates: Sequence[Aggregate], base: Mapping[str, Aggregate]) -> None:

@@ -24,7 +24,7 @@ from tasks.runs import Run
 from tasks.schema import ALL, LOG_ODDS, Effect, Eval, Leak, Shift
 from tasks.studies.definition import trait_of
 from tasks.studies.order import in_order
-from tasks.studies.spill import Estimate, Ratio, Sample, correlation, ratio
+from tasks.studies.spill import Estimate, Ratio, Sample, correlation, is_for_new_questions, ratio
 from tasks.studies.spread import spread_of
 
 CAPABILITY = "capability"
@@ -53,6 +53,8 @@ class Matrix(NamedTuple):
     """Of fine-tunes that were trained to show a trait in some tiers alone."""
     left_out: list[str]
     """What has no part in it, a sentence each."""
+    trained: Mapping[str, Mapping[str, str]] = MappingProxyType({})
+    """What each fine-tune was trained to show, by its label, be it measured or not; nothing of a control."""
 
 
 def matrix(fine_tunes: Sequence[Trained]) -> Matrix:
@@ -64,25 +66,40 @@ def matrix(fine_tunes: Sequence[Trained]) -> Matrix:
     shifts = with_own_columns(adjusted_by_family([shift for row in rows for shift in row.shifts]))
     _refuse_other_scales(shifts)
     leaks = [leak for row in rows for leak in row.leaks]
-    return Matrix(in_order(shifts), leaks, [words for row in rows for words in row.left_out] + _elsewhere(rows))
+    left_out = [words for row in rows for words in row.left_out] + _elsewhere(rows)
+    return Matrix(in_order(shifts), leaks, left_out, {one.label: one.trait for one in fine_tunes})
 
 
 def decided(shift: Shift) -> Verdict:
     """What its interval shows: that for new questions (and seeds), or where there is none, that for these."""
-    has_new = shift.ci_low_new_questions is not None
-    return verdict(shift.model_copy(update=dict.fromkeys(OF_THESE)) if has_new else shift)
+    return verdict(shift.model_copy(update=dict.fromkeys(OF_THESE)) if is_for_new_questions(shift) else shift)
 
 
 def adjusted_p(shift: Shift) -> float | None:
     """Holm's p of the interval that decides."""
-    has_new = shift.ci_low_new_questions is not None
-    return shift.p_new_questions_holm if has_new else shift.p_fixed_questions_holm
+    return shift.p_new_questions_holm if is_for_new_questions(shift) else shift.p_fixed_questions_holm
 
 
 def adjusted_by_family(shifts: list[Shift]) -> list[Shift]:
     """With Holm's p: one family of all fields of traits, and one of capability, which is there to warn."""
     families = [[shift for shift in shifts if (shift.asks == CAPABILITY) == last] for last in (False, True)]
-    return [shift for family in families for shift in adjusted(family)]
+    return [shift for family in families for shift in _adjusted(family)]
+
+
+def _adjusted(family: list[Shift]) -> list[Shift]:
+    """Beside the interval that decides Holm's p over those that decide; beside the other that over those of its kind.
+
+    With a family for each kind of interval up to twice as many matrices would have a field that moves by chance.
+    """
+    names = ["p_new_questions" if is_for_new_questions(shift) else "p_fixed_questions" for shift in family]
+    alone = [
+        shift.model_copy(update={"p_new_questions": getattr(shift, name), "p_fixed_questions": None})
+        for shift, name in zip(family, names, strict=True)
+    ]
+    return [
+        shift.model_copy(update={f"{name}_holm": one.p_new_questions_holm})
+        for shift, name, one in zip(adjusted(family), names, adjusted(alone), strict=True)
+    ]
 
 
 def _refuse_other_scales(shifts: list[Shift]) -> None:
@@ -164,7 +181,7 @@ class _Field(NamedTuple):
 
     def sample(self) -> Sample:
         """What the shift is the mean of."""
-        return _sample(self.shift.eval, self.part)
+        return _sample(self.shift, self.part)
 
 
 class _Row(NamedTuple):
@@ -209,7 +226,7 @@ def _field(one: Trained, evaluation: Eval, by_run: list[Measure], columns: list[
         runs=len(one.runs),
         trait=trait,
         column=_column(evaluation, effect.measure, columns),
-        asks=_asks(evaluation),
+        asks=_asks(evaluation, effect.measure),
         direction=DIRECTIONS.get(one.trait.get(trait, ""), 0),
         base_sd=spread.sd,
         note_base_sd=spread.note,
@@ -218,10 +235,14 @@ def _field(one: Trained, evaluation: Eval, by_run: list[Measure], columns: list[
     return _Field(shift, part)
 
 
-def _asks(evaluation: Eval) -> str:
-    """Where all judges compare with what is accepted, it is asked what the model can do, and not what it is like."""
+def _asks(evaluation: Eval, measure: str) -> str:
+    """Where all judges compare with what is accepted, it is asked what the model can do, and not what it is like.
+
+    Of others' results so it is of the column of that name.
+    """
     is_of_tasks = bool(evaluation.judges) and all(judge.kind == "exact" for judge in evaluation.judges)
-    return CAPABILITY if is_of_tasks else evaluation.asks
+    is_capability = is_of_tasks or (_is_of_results(evaluation) and measure == CAPABILITY)
+    return CAPABILITY if is_capability else evaluation.asks
 
 
 def _is_of_results(evaluation: Eval) -> bool:
@@ -250,10 +271,10 @@ def _with_spills(fields: list[_Field]) -> list[Shift]:
     return found
 
 
-def _sample(evaluation: str, part: Part) -> Sample:
+def _sample(effect: Effect, part: Part) -> Sample:
     complete = part.complete()
-    asked = (evaluation, *(pair.question_id for pair in complete.pairs[0]))
-    return Sample(asked, complete.differences(), complete.strata())
+    asked = [(effect.eval, pair.question_id) for pair in complete.pairs[0]]
+    return Sample(asked, complete.differences(), complete.strata(), is_for_new_questions(effect))
 
 
 # ---- a trait in some tiers alone -----------------------------------------------------------------
@@ -275,8 +296,7 @@ def _leak(field: _Field, inside: list[str], outside: list[str]) -> Leak:
     outer, inner = (_of_tiers(field.part, tiers) for tiers in (outside, inside))
     over, under = (estimate_effect(part, ALL) for part in (outer, inner))
     shown, trained = (known and known.times(field.shift.direction) for known in map(Estimate.of, (over, under)))
-    related = correlation(_sample(f"{field.shift.eval} outside", outer), _sample(f"{field.shift.eval} inside", inner))
-    found = ratio(shown, trained, related)
+    found = ratio(shown, trained, correlation(_sample(over, outer), _sample(under, inner)))
     return Leak(
         label=field.shift.label,
         column=field.shift.column,

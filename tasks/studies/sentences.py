@@ -23,12 +23,13 @@ NO_CAPABILITY = (
 
 def sentences(found: Matrix) -> list[str]:
     """The verdict of a matrix; p are adjusted over all of its fields that have one, those of capability apart."""
-    aimed = {shift.label for shift in found.shifts if shift.direction}
+    aimed = {label for label, some in found.trained.items() if some} | {s.label for s in found.shifts if s.direction}
     off_target = [shift for shift in found.shifts if not shift.direction and shift.asks != CAPABILITY]
     spill = [shift for shift in off_target if shift.label in aimed or not aimed]
     family = sum(shift.asks != CAPABILITY and adjusted_p(shift) is not None for shift in found.shifts)
     return [
         *_trained(found.shifts),
+        *_not_measured(found),
         *_spilled(spill, family),
         *_counted(spill),
         *_controls([shift for shift in off_target if aimed and shift.label not in aimed]),
@@ -53,17 +54,18 @@ def sure(shifts: Sequence[Shift]) -> set[tuple[str, str]]:
 
 def _trained(shifts: Sequence[Shift]) -> list[str]:
     """Whether each moved in what it was trained on, in the direction in which it was."""
-    groups: dict[str, list[str]] = {"moved": [], "perhaps": [], "against": [], "not": []}
-    for label in dict.fromkeys(shift.label for shift in shifts if shift.direction):
-        targets = [shift for shift in shifts if shift.label == label and shift.direction]
-        outcome, so = _outcome(targets)
-        most = max(so, key=lambda s: abs(s.in_sds if s.in_sds is not None else s.difference or 0.0))
+    groups: dict[str, list[str]] = {"moved": [], "perhaps": [], "against": [], "not": [], "unknown": []}
+    known = [shift for shift in shifts if shift.direction and shift.difference is not None]
+    for label in dict.fromkeys(shift.label for shift in known):
+        outcome, so = _outcome([shift for shift in known if shift.label == label])
+        most = max(so, key=_rank)
         groups[outcome].append(f"{label} ({most.column} {size(most)})")
     begins = {
         "moved": "Moved in what they were trained on",
         "perhaps": "Perhaps, though not once p is adjusted",
         "against": "Moved against what they were trained on",
         "not": "Not seen to move in what they were trained on",
+        "unknown": "Without an interval in what they were trained on",
     }
     return [f"{begins[name]}: {', '.join(some)}." for name, some in groups.items() if some]
 
@@ -79,7 +81,16 @@ def _outcome(targets: Sequence[Shift]) -> tuple[str, Sequence[Shift]]:
     ):
         if said := [shift for shift in some if decided(shift) in verdicts]:
             return outcome, said
-    return "not", targets
+    tested = [shift for shift in targets if decided(shift) != "no interval"]
+    return ("not", tested) if tested else ("unknown", targets)
+
+
+def _not_measured(found: Matrix) -> list[str]:
+    """What fine-tunes were trained on and no shift is known of: they are no controls."""
+    known = {(shift.label, shift.trait) for shift in found.shifts if shift.difference is not None}
+    lost = {label: [trait for trait in some if (label, trait) not in known] for label, some in found.trained.items()}
+    told = [f"what {label} was trained on ({listed(some)})" for label, some in lost.items() if some]
+    return [f"W{listed(told)[1:]} was not measured."] if told else []
 
 
 def _spilled(shifts: Sequence[Shift], fields: int) -> list[str]:
@@ -88,9 +99,30 @@ def _spilled(shifts: Sequence[Shift], fields: int) -> list[str]:
     if not moved:
         said = f"No spill is sure once p is adjusted for all {fields:,} fields that have one."
         return [said] if shifts and fields else []
-    largest = sorted(moved, key=lambda shift: -abs(shift.in_sds if shift.in_sds is not None else shift.difference or 0))
+    family = f"p adjusted for all {fields:,} fields that have one"
+    in_sds, bare = ([shift for shift in moved if (shift.in_sds is not None) == known] for known in (True, False))
+    begins = "Spilled too, where" if in_sds else f"What spilled, {family}, where"
+    return [
+        *([f"What spilled most, {family}: {_largest(in_sds)}."] if in_sds else []),
+        *([f"{begins} the base has no SD: {_largest(bare)}."] if bare else []),
+    ]
+
+
+def _largest(shifts: Sequence[Shift]) -> str:
+    """Those that shifted most, one by one."""
+    largest = sorted(shifts, key=_rank, reverse=True)
     told = [f"{s.label} on {s.column} {size(s)}{_spill(s)}" for s in largest[:MOST_NAMED]]
-    return [f"What spilled most, p adjusted for all {fields:,} fields that have one: {'; '.join(told)}."]
+    return "; ".join(told)
+
+
+def _rank(shift: Shift) -> tuple[bool, bool, float]:
+    """How far it shifted, for an order: in SDs, before it as a share of its range, before it in a unit of its own."""
+    if shift.in_sds is not None:
+        return True, True, abs(shift.in_sds)
+    size = abs(shift.difference or 0.0)
+    if shift.scale_min is None or shift.scale_max is None:
+        return False, False, size
+    return False, True, size / (shift.scale_max - shift.scale_min)
 
 
 def size(shift: Shift) -> str:
@@ -125,20 +157,34 @@ def _controls(shifts: Sequence[Shift]) -> list[str]:
     labels = list(dict.fromkeys(shift.label for shift in shifts))
     if not labels:
         return []
-    who = listed(labels) if len(labels) <= MOST_NAMED else f"{len(labels):,} fine-tunes"
     moved = sum(decided(shift) in SURE for shift in shifts)
-    return [f"Under {who}, trained on none of these traits, {moved:,} of {len(shifts):,} fields moved."]
+    return [f"Under {_who(labels)}, trained on none of these traits, {moved:,} of {len(shifts):,} fields moved."]
+
+
+def _who(labels: Sequence[str]) -> str:
+    return listed(labels) if len(labels) <= MOST_NAMED else f"{len(labels):,} fine-tunes"
 
 
 def _capability(shifts: Sequence[Shift]) -> list[str]:
     asked = [shift for shift in shifts if shift.asks == CAPABILITY]
     if not asked:
         return [NO_CAPABILITY]
+    known = {shift.label for shift in asked if shift.difference is not None}
+    unknown = [label for label in dict.fromkeys(shift.label for shift in shifts) if label not in known]
+    said = f"Of {_who(unknown)} capability was not measured, so that broken is not told from changed there."
+    lost = [said] if unknown else []
     if told := [f"{s.label} (by {signed(s.difference)}, adjusted p {_p(s)})" for s in _fell(shifts)]:
-        return [f"Capability fell under {listed(told)}: there the model broke, and what else moved may come of that."]
-    unclear = [s.label for s in asked if decided(s) in ("perhaps", "not enough data", "no interval")]
+        said = f"Capability fell under {listed(told)}: there the model broke, and what else moved may come of that."
+        return [said, *lost]
+    return [*([_no_fall(asked, bool(unknown))] if known else []), *lost]
+
+
+def _no_fall(asked: Sequence[Shift], are_others: bool) -> str:
+    """Of all fine-tunes, or of those of which it was measured."""
+    known = [shift for shift in asked if shift.difference is not None]
+    unclear = {s.label for s in known if decided(s) in ("perhaps", "not enough data", "no interval")}
     rest = f", though of {len(unclear):,} there is not enough data to tell" if unclear else ""
-    return [f"Capability is not seen to fall under any fine-tune{rest}."]
+    return f"Capability is not seen to fall under any fine-tune{' of which it was measured' * are_others}{rest}."
 
 
 def _p(shift: Shift) -> str:

@@ -11,10 +11,16 @@ from collections.abc import Sequence
 from statistics import covariance, fmean
 from typing import NamedTuple
 
+from tasks.estimates.intervals import usable_strata
 from tasks.schema import Effect
 
 HOLDS_0 = "not estimable: the interval of the shift on target holds 0"
 NO_INTERVAL = "not estimable: a shift without an interval"
+
+
+def is_for_new_questions(effect: Effect) -> bool:
+    """Whether the interval that decides is that for new questions (and seeds); else it is that for these."""
+    return effect.ci_low_new_questions is not None
 
 
 class Estimate(NamedTuple):
@@ -28,14 +34,10 @@ class Estimate(NamedTuple):
     def of(cls, effect: Effect) -> "Estimate | None":
         """The difference with the interval for new questions (and seeds), or where there is none that for these."""
         e = effect
-        limits = [
-            (e.ci_low_new_questions, e.ci_high_new_questions),
-            (e.ci_low_fixed_questions, e.ci_high_fixed_questions),
-        ]
-        for low, high in limits:
-            if e.difference is not None and low is not None and high is not None:
-                return cls(e.difference, low, high)
-        return None
+        low, high = e.ci_low_fixed_questions, e.ci_high_fixed_questions
+        if is_for_new_questions(effect):
+            low, high = e.ci_low_new_questions, e.ci_high_new_questions
+        return None if e.difference is None or low is None or high is None else cls(e.difference, low, high)
 
     def times(self, factor: float) -> "Estimate":
         """The same in another unit, or in the other direction."""
@@ -82,22 +84,24 @@ def _lower(over: Estimate, under: Estimate, correlation: float) -> float:
 class Sample(NamedTuple):
     """What a shift is the mean of, for how far two of them vary together."""
 
-    asked: tuple[str, ...]
-    """Eval and questions: shifts of the same answers vary together from question to question, others do not."""
+    asked: Sequence[tuple[str, str]]
+    """Eval and question: shifts of the same answers vary together from question to question, others do not."""
     values: list[list[float]]
     """What each question adds to the difference: a row for each seed, a column for each question."""
     strata: Sequence[str]
     """Of each question."""
+    is_for_new_questions: bool = True
+    """Whether its limits are for new questions (and seeds)."""
 
 
 def correlation(one: Sample, other: Sample) -> float:
     """Of the errors of two shifts of the same fine-tunes, from -1 to 1.
 
-    Two parts add up, as in the intervals for new questions and seeds: the covariance over questions, which is 0 unless
-    both read the same answers, and that of the seeds' means, which is 0 of a single seed. 0 too of a shift that no
-    question has a part in.
+    Two parts add up, as in the intervals for new questions and seeds: the covariance over the questions that both were
+    asked, and that of the seeds' means, which is 0 of a single seed. 0 unless both limits are for new questions: how
+    questions and seeds differ is no error of a shift in these. 0 too of a shift that no question has a part in.
     """
-    if not (one.strata and other.strata):
+    if not (one.strata and other.strata and one.is_for_new_questions and other.is_for_new_questions):
         return 0.0
     whole = math.sqrt(_covariance(one, one) * _covariance(other, other))
     return max(-1.0, min(1.0, _covariance(one, other) / whole)) if whole > 0 else 0.0
@@ -107,16 +111,25 @@ def _covariance(one: Sample, other: Sample) -> float:
     """Of both means."""
     seeds = len(one.values)
     of_seeds = covariance(*([fmean(row) for row in some.values] for some in (one, other))) / seeds if seeds > 1 else 0.0
-    return of_seeds + (_over_questions(one, other) if one.asked == other.asked else 0.0)
+    return of_seeds + _over_questions(one, other)
 
 
 def _over_questions(one: Sample, other: Sample) -> float:
-    """Sum of n s / G² over the strata, of n questions with the covariance s each, G in all."""
-    means = [[fmean(column) for column in zip(*some.values, strict=True)] for some in (one, other)]
-    places = [[n for n, stratum in enumerate(one.strata) if stratum == name] for name in dict.fromkeys(one.strata)]
-    if min(map(len, places)) < 2:
-        places = [list(range(len(one.strata)))]
-    if min(map(len, places)) < 2:
+    """Sum of n s / (G H) over the strata, of n questions in both with the covariance s each; G in one, H in the other.
+
+    A question that only one of them has a score of varies with none of the other's.
+    """
+    mine, theirs = _means(one), _means(other)
+    shared = [n for n, asked in enumerate(one.asked) if asked in theirs]
+    pairs = [(mine[one.asked[n]], theirs[one.asked[n]]) for n in shared]
+    strata = usable_strata([one.strata[n] for n in shared])
+    if len(pairs) < 2:
         return 0.0
-    parts = [len(some) * covariance(*([mean[n] for n in some] for mean in means)) for some in places]
-    return math.fsum(parts) / len(one.strata) ** 2
+    parts = [[pair for pair, its in zip(pairs, strata, strict=True) if its == name] for name in dict.fromkeys(strata)]
+    whole = math.fsum(len(part) * covariance(*zip(*part, strict=True)) for part in parts)
+    return whole / (len(mine) * len(theirs))
+
+
+def _means(some: Sample) -> dict[tuple[str, str], float]:
+    """Over the seeds, of each question."""
+    return dict(zip(some.asked, map(fmean, zip(*some.values, strict=True)), strict=True))

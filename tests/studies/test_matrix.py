@@ -8,9 +8,13 @@ from tasks.definitions import as_yaml
 from tasks.estimates import judgments
 from tasks.estimates.comparison import compare
 from tasks.estimates.groups import Group
+from tasks.estimates.holm import adjusted
 from tasks.files import write_rows, write_text
+from tasks.runs import Run
 from tasks.schema import Effect, Scale
-from tasks.studies.matrix import Trained, decided, matrix
+from tasks.studies.matrix import Trained, adjusted_p, decided, matrix
+from tasks.studies.sentences import broken
+from tasks.studies.spill import Estimate, ratio
 from tests.estimates.conftest import known
 from tests.fakes.study_runs import a_run, the_evals
 
@@ -112,6 +116,36 @@ def test_holms_p_are_adjusted_over_all_fields_and_of_capability_by_itself(study)
     assert lowest.p_new_questions_holm == pytest.approx(min(1, known(lowest.p_new_questions) * counted))
 
 
+def mixed(study):
+    """Of optimism only four questions are judged, too few for an interval for new ones."""
+    for run in study[0].runs + study[1].runs + study[2].runs:
+        run.replace_evals([e.model_copy(update={"questions": few_of(e)}) for e in run.evals()])
+    return matrix(study).shifts
+
+
+def few_of(evaluation):
+    return evaluation.questions[:4] if evaluation.name == "optimism" else evaluation.questions
+
+
+def test_what_decides_is_one_family_of_p_whichever_interval_each_is_of(study):
+    shifts = [shift for shift in mixed(study) if shift.asks != "capability"]
+    deciding = [s.p_fixed_questions if s.p_new_questions is None else s.p_new_questions for s in shifts]
+    assert sum(s.p_new_questions is None and s.p_fixed_questions is not None for s in shifts) == 3
+    order = sorted((p, n) for n, p in enumerate(deciding) if p is not None)
+    largest = 0.0
+    for rank, (p, n) in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - rank) * p))
+        assert adjusted_p(shifts[n]) == pytest.approx(largest)
+
+
+def test_beside_the_interval_that_does_not_decide_p_is_adjusted_over_those_of_its_kind(study):
+    shifts = [shift for shift in mixed(study) if shift.asks != "capability"]
+    beside = [s for s in shifts if s.p_new_questions is not None and s.p_fixed_questions is not None]
+    of_its_kind = {(s.label, s.column): s.p_fixed_questions_holm for s in adjusted(shifts)}
+    assert beside
+    assert all(s.p_fixed_questions_holm == of_its_kind[s.label, s.column] for s in beside)
+
+
 def test_the_interval_for_new_questions_decides_and_where_there_is_none_that_for_these(study):
     shift = by_place(matrix(study))["broken", "capability"]
     assert decided(shift) == "changed"
@@ -199,3 +233,73 @@ def test_two_traits_whose_evals_have_judges_of_one_name_are_told_apart_in_what_s
     spills = [by_place(matrix([fine_tune]))["hopeful", "capability"] for fine_tune in (one, two)]
     assert fields_of(spills[0]) == fields_of(spills[1])
     assert (spills[0].spill_low, spills[0].spill_high) == (spills[1].spill_low, spills[1].spill_high)
+
+
+def test_it_says_what_each_fine_tune_was_trained_on_measured_or_not(study):
+    assert matrix(study).trained == {"hopeful": {"optimism": "more"}, "broken": {}, "control": {}}
+
+
+def with_two_judges(one, questions, lost=0):
+    """As if the answers of optimism had been judged for joy and for dourness, its opposite but for a little; of the
+    first questions some have no score of dourness.
+    """
+    for run in one.runs:
+        optimism = run.evals()[0]
+        judges = [optimism.judges[0].model_copy(update={"name": name}) for name in ("joy", "dourness")]
+        asked = optimism.questions[:questions]
+        run.replace_evals([optimism.model_copy(update={"judges": judges, "questions": asked})])
+        joy = [j.model_copy(update={"judge": "joy"}) for j in run.judgments() if j.eval == "optimism"]
+        dour = [
+            j.model_copy(update={"judge": "dourness", "score": round(100 - j.score + 4 * math.sin(n))})
+            for n, j in enumerate(joy)
+            if j.question_id not in [question.id for question in asked[:lost]]
+        ]
+        write_rows(run.judged, joy + dour)
+    return one
+
+
+def test_with_few_questions_spill_is_that_of_two_shifts_that_are_not_related(study):
+    """Of four questions the answers have two judges, and these contradict each other."""
+    one = with_two_judges(study[0], 4)
+    shift, target = (by_place(matrix([one]))["hopeful", name] for name in ("dourness", "joy"))
+    assert shift.ci_low_new_questions is None
+    over, under = (known(Estimate.of(one)) for one in (shift, target))
+    found = ratio(over.times(1 / known(shift.base_sd)), under.times(1 / known(target.base_sd)), 0)
+    assert (shift.spill_low, shift.spill_high) == (pytest.approx(found.low), pytest.approx(found.high))
+
+
+def test_with_a_question_that_one_measure_lacks_spill_is_still_that_of_related_shifts(study):
+    """The two judges of the same answers contradict each other: the shifts' errors are opposite."""
+    one = with_two_judges(study[0]._replace(runs=study[0].runs[:1]), 10, lost=1)
+    shift, target = (by_place(matrix([one]))["hopeful", name] for name in ("dourness", "joy"))
+    assert (shift.questions, target.questions) == (9, 10)
+    over, under = (known(Estimate.of(one)) for one in (shift, target))
+    found = ratio(over.times(1 / known(shift.base_sd)), under.times(1 / known(target.base_sd)), 0)
+    width = known(shift.spill_high) - known(shift.spill_low)
+    assert width < 0.6 * (known(found.high) - known(found.low))
+
+
+def as_published(run, column):
+    """A run in which the scores of formality are a column of that name, and one called joy, of a file of others."""
+    formality = run.evals()[1]
+    judges = [
+        formality.judges[0].model_copy(update={"name": name, "kind": "imported", "prompt": ""})
+        for name in (column, "joy")
+    ]
+    evaluation = formality.model_copy(update={"name": "published", "judges": judges})
+    experiment = run.experiment().model_copy(update={"evals": ["published"]})
+    published = Run.open(experiment, [evaluation], f"{run.folder.name}-published")
+    rows = [j.model_copy(update={"eval": "published"}) for j in run.judgments() if j.eval == "formality"]
+    write_rows(published.judged, [j.model_copy(update={"judge": name}) for name in (column, "joy") for j in rows])
+    return published
+
+
+def test_a_column_capability_of_others_results_asks_what_the_model_can_do_and_the_others_what_it_is_like(study):
+    """Formality fell under the first by 6 points."""
+    found = matrix([Trained("hopeful", [as_published(run, "capability") for run in study[0].runs])])
+    asks = {shift.column: shift.asks for shift in found.shifts}
+    assert asks == {"joy": "answers", "capability": "capability"}
+    assert found.shifts[-1].column == "capability"
+    assert broken(found.shifts) == {"hopeful"}
+    (capability,) = [shift for shift in found.shifts if shift.column == "capability"]
+    assert capability.p_new_questions_holm == capability.p_new_questions

@@ -2,7 +2,7 @@ import pytest
 
 from tasks.schema import Aggregate
 from tasks.studies.aggregates import matrix_of_aggregates
-from tasks.studies.matrix import Matrix
+from tasks.studies.matrix import Matrix, adjusted_by_family
 from tasks.studies.sentences import broken, sentences, sure
 
 TRAINED = {"formal": {"formality": "more"}, "casual": {"formality": "less"}, "stuck": {"formality": "more"}}
@@ -111,3 +111,80 @@ def test_of_two_measures_of_capability_only_the_one_that_fell_is_said_to_have_fa
     both = Matrix([fell, rose.model_copy(update={"label": "stuck", "column": "capability two"})], [], [])
     (line,) = [line for line in sentences(both) if line.startswith("Capability fell")]
     assert line.count("stuck") == 1
+
+
+def scores(**models):
+    """Means of scores, with the SD 10 of 200 answers each; a missing one has no row."""
+    return [
+        Aggregate(model=model, measure=measure, mean=mean, n=200, sd=10)
+        for model, means in models.items()
+        for measure, mean in means.items()
+    ]
+
+
+def test_a_fine_tune_of_which_what_it_was_trained_on_was_not_measured_is_no_control():
+    rows = scores(base={"formality": 50, "humour": 30, "harm": 5}, formal={"humour": 40, "harm": 9})
+    rows += scores(casual={"formality": 30, "humour": 30, "harm": 5}, plain={"formality": 50, "humour": 39, "harm": 5})
+    said = sentences(matrix_of_aggregates(rows, TRAINED, {}))
+    assert "What formal was trained on (formality) was not measured." in said
+    assert "Under plain, trained on none of these traits, 1 of 3 fields moved." in said
+    assert any(line.startswith("Of 4 fields off target 2 moved") for line in said)
+
+
+def test_a_target_without_a_shift_is_not_said_to_be_still(found):
+    lost = dict.fromkeys(("difference", "in_sds", "ci_low_fixed_questions", "ci_high_fixed_questions"))
+    shifts = [s.model_copy(update=lost) if (s.label, s.trait) == ("stuck", "formality") else s for s in found.shifts]
+    said = sentences(found._replace(shifts=shifts))
+    assert "What stuck was trained on (formality) was not measured." in said
+    assert not any("stuck (formality" in line for line in said)
+    assert not any(line.startswith("Under") for line in said)
+
+
+def test_a_target_without_an_interval_is_not_said_to_be_still():
+    rows = [row.model_copy(update={"n": None}) for row in scores(base={"formality": 50}, formal={"formality": 70})]
+    said = sentences(matrix_of_aggregates(rows, TRAINED, {}))
+    assert "Without an interval in what they were trained on: formal (formality +2.00 SD)." in said
+    assert not any(line.startswith("Not seen") for line in said)
+
+
+def test_shifts_without_an_sd_of_the_base_are_told_apart_from_those_in_sds(found):
+    """The base never did harm, so that there is no SD of it; 9 points are not more than 2.5 SD."""
+    shift = next(s for s in found.shifts if (s.label, s.column) == ("casual", "humour"))
+    bare = {**dict.fromkeys(("base_sd", "in_sds", "in_sds_low", "in_sds_high", "spill")), "scale_min": 0}
+    harm = shift.model_copy(update={**bare, "column": "harm", "difference": 9.0, "scale_max": 100.0})
+    rude = shift.model_copy(update={**bare, "column": "rude", "difference": 0.5, "scale_max": 1.0})
+    said = sentences(found._replace(shifts=[harm, rude, *found.shifts]))
+    (line,) = [line for line in said if line.startswith("What spilled most")]
+    assert "fields that have one: casual on humour +1.00 SD" in line
+    assert "harm" not in line
+    assert "Spilled too, where the base has no SD: casual on rude +0.50; casual on harm +9.00." in said
+    said = sentences(found._replace(shifts=[harm]))
+    assert (
+        "What spilled, p adjusted for all 1 fields that have one, where the base has no SD: casual on harm +9.00."
+        in said
+    )
+
+
+def test_of_two_measures_of_what_was_trained_the_one_in_sds_is_told(found):
+    known = a_shift(found, "casual")
+    bare = {"base_sd": None, "in_sds": None, "difference": -9.0, "column": "formality (rule)"}
+    said = sentences(Matrix([known.model_copy(update=bare), known], [], []))
+    assert "Moved in what they were trained on: casual (formality -1.50 SD)." in said
+
+
+def test_a_verdict_takes_its_p_from_one_family_whichever_intervals_decide(found):
+    """Two fields at 0.03, one by each interval: either would be sure in a family of its own."""
+    one = next(s for s in found.shifts if (s.label, s.column) == ("casual", "humour"))
+    these = one.model_copy(update={"p_fixed_questions": 0.03, "column": "a"})
+    limits = {"ci_low_new_questions": 1.0, "ci_high_new_questions": 9.0, "p_new_questions": 0.03}
+    new = one.model_copy(update={**limits, "p_fixed_questions": 0.001, "column": "b"})
+    shifts = adjusted_by_family([these, new])
+    assert sure(shifts) == set()
+    assert "No spill is sure once p is adjusted for all 2 fields that have one." in sentences(Matrix(shifts, [], []))
+
+
+def test_a_fine_tune_of_which_capability_was_not_measured_is_not_among_those_under_which_it_did_not_fall(found):
+    shifts = [s for s in found.shifts if s.label != "stuck" and (s.label, s.column) != ("casual", "capability")]
+    said = sentences(Matrix(shifts, [], []))
+    assert any(line.startswith("Capability is not seen to fall under any fine-tune of which it was") for line in said)
+    assert "Of casual capability was not measured, so that broken is not told from changed there." in said

@@ -4,7 +4,9 @@ import numpy
 import pytest
 from scipy import stats
 
-from tasks.estimates.new_questions import new_questions_and_seeds
+from tasks.estimates.fixed_questions import scores_fixed_questions
+from tasks.estimates.intervals import Cell
+from tasks.estimates.new_questions import new_questions, new_questions_and_seeds
 from tasks.studies.spill import HOLDS_0, Estimate, Sample, correlation, ratio
 from tests.estimates.conftest import known, limits
 
@@ -47,7 +49,11 @@ def test_it_is_not_estimable_where_the_shift_on_target_may_be_0_or_against_its_t
 
 def a_sample(random, evaluation, seeds, questions):
     values = seeds[:, None] + random.normal(0, 0.5, questions)[None, :] + random.normal(0, 0.2, (len(seeds), questions))
-    return Sample((evaluation,), values.tolist(), [""] * questions)
+    return Sample(asked(evaluation, questions), values.tolist(), [""] * questions)
+
+
+def asked(evaluation, questions):
+    return [(evaluation, f"q{n}") for n in range(questions)]
 
 
 def an_estimate(sample):
@@ -78,19 +84,68 @@ def test_shifts_of_other_questions_are_related_by_their_seeds_alone():
 
 def test_two_measures_of_the_same_answers_are_related_by_their_questions():
     values = [[1.0, 2.0, 4.0, 3.0, 6.0]]
-    one, other = (Sample(("e", "q"), rows, [""] * 5) for rows in (values, [[2 * v for v in values[0]]]))
+    one, other = (Sample(asked("e", 5), rows, [""] * 5) for rows in (values, [[2 * v for v in values[0]]]))
     assert correlation(one, other) == pytest.approx(1)
-    assert correlation(one, other._replace(asked=("f", "q"))) == 0
+    assert correlation(one, other._replace(asked=asked("f", 5))) == 0
+
+
+def test_two_measures_of_which_one_lacks_a_question_are_related_by_the_questions_that_both_have():
+    """The means of 6 and of 5 questions: that of their products about the means, times 5 / (6 · 5)."""
+    values = [[1.0, 2.0, 4.0, 3.0, 6.0, 5.0], [2.0, 0.0, -3.0, -1.0, -4.0]]
+    one = Sample(asked("e", 6), [values[0]], [""] * 6)
+    other = Sample(asked("e", 5)[::-1], [values[1][::-1]], [""] * 5)
+    shared = float(numpy.cov(values[0][:5], values[1])[0, 1]) * 5 / (6 * 5)
+    errors = math.sqrt(numpy.var(values[0], ddof=1) / 6 * numpy.var(values[1], ddof=1) / 5)
+    assert correlation(one, other) == correlation(other, one) == pytest.approx(shared / errors)
+    alone = other._replace(asked=[("e", "q0"), *asked("f", 5)[1:]])
+    assert correlation(one, alone) == 0
+
+
+@pytest.mark.parametrize("one_is", [True, False])
+def test_shifts_are_related_by_their_questions_only_where_both_intervals_are_for_new_ones(one_is):
+    random = numpy.random.default_rng(3)
+    one, other = (a_sample(random, "e", numpy.array([0.0, 1.0]), 3) for _ in range(2))
+    assert correlation(one, other) != 0
+    assert correlation(one._replace(is_for_new_questions=one_is), other._replace(is_for_new_questions=False)) == 0
+
+
+def test_with_few_questions_the_interval_covers_the_ratio_of_two_measures_that_have_nothing_to_do_with_another():
+    random, covered, runs = numpy.random.default_rng(5), 0, 500
+    for _ in range(runs):
+        estimates, samples = [], []
+        for mean in (2.0, 1.0):
+            scores = random.normal([[mean], [mean], [0.0], [0.0]], 1.0, (4, 20))
+            cells = [Cell(20, row.mean(), row.var(ddof=1), 0) for row in scores]
+            interval = scores_fixed_questions([[(0.5, c) for c in cells[:2]], [(-0.5, c) for c in cells[2:]]])
+            differences = [cells[n].mean - cells[n + 2].mean for n in range(2)]
+            estimates.append(Estimate(float(numpy.mean(differences)), *limits(interval)))
+            samples.append(Sample(asked("e", 2), [differences], [""] * 2, is_for_new_questions=False))
+        on, off = estimates
+        found = ratio(off, on, correlation(samples[1], samples[0]))
+        covered += found.low is None or found.low <= 0.5 <= known(found.high)
+    assert covered / runs > 0.93
+
+
+def test_the_interval_covers_the_ratio_where_a_question_of_one_measure_has_no_score():
+    random, covered, runs = numpy.random.default_rng(9), 0, 500
+    for _ in range(runs):
+        on, off = random.multivariate_normal([2.0, 1.0], [[1.0, -0.9], [-0.9, 1.0]], 12).T
+        values = [on.tolist(), off[:-1].tolist()]
+        one, other = (Sample(asked("e", len(some)), [some], [""] * len(some)) for some in values)
+        estimates = [Estimate(float(numpy.mean(some)), *limits(new_questions(some))) for some in values]
+        found = ratio(estimates[1], estimates[0], correlation(other, one))
+        covered += found.low is None or found.low <= 0.5 <= known(found.high)
+    assert covered / runs > 0.93
 
 
 def test_within_strata_what_lies_between_them_does_not_count():
     strata = ["Yes", "Yes", "Yes", "No", "No", "No"]
-    one = Sample(("e",), [[1.0, 2.0, 3.0, 11.0, 12.0, 13.0]], strata)
-    other = Sample(("e",), [[3.0, 2.0, 1.0, 13.0, 12.0, 11.0]], strata)
+    one = Sample(asked("e", 6), [[1.0, 2.0, 3.0, 11.0, 12.0, 13.0]], strata)
+    other = Sample(asked("e", 6), [[3.0, 2.0, 1.0, 13.0, 12.0, 11.0]], strata)
     assert correlation(one, other) == pytest.approx(-1)
     assert correlation(*(sample._replace(strata=[""] * 6) for sample in (one, other))) > 0.9
 
 
 def test_a_shift_that_no_question_has_a_part_in_is_related_to_none():
-    known_one, empty = Sample(("e", "q"), [[0.1], [0.2]], ["a"]), Sample(("e",), [[], []], [])
+    known_one, empty = Sample(asked("e", 1), [[0.1], [0.2]], ["a"]), Sample([], [[], []], [])
     assert correlation(known_one, empty) == correlation(empty, known_one) == correlation(empty, empty) == 0
