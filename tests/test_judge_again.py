@@ -121,6 +121,20 @@ async def test_two_runs_at_once_pay_for_each_answer_once(api, data, answers):
     assert one.judged.read_bytes() == two.judged.read_bytes()
 
 
+async def test_the_same_words_of_two_fine_tunes_are_paid_once_by_runs_that_judge_them_at_once(api, data, tmp_path):
+    write_eval(data)
+    api.seconds = 2.0
+    places = [write_answers(tmp_path / str(number), samples=1) for number in range(2)]
+    for number, place in enumerate(places):
+        rows = [json.loads(line) for line in (place / "finetuned.jsonl").read_text().splitlines()]
+        rows[0]["response"] = f"only {number}"
+        (place / "finetuned.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    both = [experiment(place).model_copy(update={"name": place.name}) for place in places]
+    await asyncio.gather(*(run_experiment(each, run="one", until="judge") for each in both))
+    asked = [body["messages"][0]["content"] for body in api.requests]
+    assert len(asked) == len(set(asked)) == 4 + 3 + 2
+
+
 async def test_fine_tuned_answers_alone_are_scored_and_compared_with_nothing(api, data, tmp_path):
     write_eval(data)
     file = tmp_path / "model_generations.csv"

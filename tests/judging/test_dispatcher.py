@@ -13,7 +13,7 @@ from tasks.judging.providers import to_probe
 from tasks.paid.budget import Budget, BudgetSpent, CostUnknown
 from tasks.paid.store import Store, StoreFailed
 from tasks.services.service import ServiceDown
-from tests.fakes.judging import judged, some_cases
+from tests.fakes.judging import attempts, judged, some_cases, stored_reply
 from tests.fakes.messages_api import DRIP, DROP, MessagesAPI, Raw, Say, Status, judgment, message
 from tests.fakes.nouns import CLAUDE
 
@@ -131,6 +131,62 @@ async def test_a_store_that_another_program_has_locked_is_waited_for_while_the_c
     assert {r.state for r in rows} == {"scored"}
     assert len(api.requests) == 100
     assert "the answer store cannot be written (database is locked); waited" in said[0]
+
+
+# ---- other runs
+
+
+async def test_of_two_runs_that_ask_the_same_at_once_one_pays_and_both_have_the_reply(serve, prices):
+    api = serve(lambda seen, body: judgment(3), seconds=0.2)
+    budgets = [Budget(Store(), run) for run in ("one", "two")]
+    both = await asyncio.gather(*(judged(some_cases(40), in_flight=30, budget=budget) for budget in budgets))
+    assert len(api.requests) == 80
+    assert [{row.score for row in rows} for rows, _ in both] == [{3}, {3}]
+    assert sum(budget.spent.get("judging", {}).get("calls", 0) for budget in budgets) == 80
+
+
+async def test_a_reply_that_cannot_be_read_is_asked_for_once_more_by_one_of_two_runs(serve):
+    api = serve(lambda seen, body: Say("no number") if seen == 0 else judgment(4), seconds=0.05)
+    both = await asyncio.gather(judged(some_cases(5)), judged(some_cases(5)))
+    assert [{row.score for row in rows} for rows, _ in both] == [{4}, {4}]
+    assert len(api.requests) == 20
+
+
+async def test_a_call_whose_sender_fails_is_sent_by_the_run_that_waited_for_it(serve):
+    api = serve(lambda seen, body: Status(400) if seen == 0 else judgment(4), seconds=0.1)
+    rows = [row for rows, _ in await asyncio.gather(*(judged(some_cases()[:1]) for _ in range(2))) for row in rows]
+    assert sorted(row.state for row in rows) == ["failed", "scored"]
+    assert len(api.requests) == 2
+
+
+async def test_what_another_process_stored_while_a_call_waited_for_its_turn_is_not_paid(serve, monkeypatch):
+    monkeypatch.setattr("tasks.judging.dispatcher.LOOK_EVERY", 0.0)
+    cases, other = some_cases(3), Store()
+
+    def script(seen, body):
+        if len(api.requests) == 1:
+            other.put([stored_reply(case, '{"score": 5}') for case in cases[1:]])
+        return judgment(1)
+
+    api = serve(script)
+    rows, budget = await judged(cases, in_flight=1)
+    assert [row.score for row in rows] == [1] + 5 * [5]
+    assert (len(api.requests), budget.spent["judging"]["calls"]) == (1, 1)
+
+
+async def test_a_reply_that_another_run_had_cut_off_is_asked_for_anew_where_it_may_be_longer(serve, monkeypatch):
+    monkeypatch.setattr("tasks.judging.dispatcher.LOOK_EVERY", 0.0)
+    cases = some_cases(1, CLAUDE.model_copy(update={"max_tokens": 2048}))
+
+    def script(seen, body):
+        if len(api.requests) == 1:
+            Store().put([stored_reply(cases[1], '{"sc', "max_tokens")])
+        return judgment(1)
+
+    api = serve(script)
+    rows, _ = await judged(cases, in_flight=1)
+    assert [row.score for row in rows] == [1, 1]
+    assert attempts(cases[1]) == ['{"sc', judgment(1).text]
 
 
 # ---- a first call
