@@ -13,7 +13,7 @@ from flows.cli.imports import keep_results
 from flows.console import console
 from flows.study_matrix import Traits, Written, matrix_of_file, matrix_of_runs, parse_traits
 from tasks.catalog import UserError
-from tasks.imports.aggregates import are_aggregates
+from tasks.imports.aggregates import are_aggregates, unread_columns
 from tasks.imports.choices import NO_CHOICES, OF_RESULTS, Choices
 from tasks.imports.model_rows import WORDS
 from tasks.imports.results import Model, read_results
@@ -58,6 +58,8 @@ def _of_files(
 ) -> Written:
     called = name or re.sub(r"[*.]+", "", files[0].parent.name if len(files) > 1 else files[0].stem)
     if len(files) == 1 and not baseline and are_aggregates(files[0], choices):
+        for lost in unread_columns(files[0], choices):
+            console.print(f"Not carried over: {lost}")
         return matrix_of_file(called, files[0], choices, traits)
     base = baseline or _base_file(files)
     labelled: list[tuple[str, list[Run]]] = []

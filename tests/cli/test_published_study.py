@@ -156,3 +156,17 @@ def test_a_bases_file_with_several_models_needs_the_name_of_the_base(tmp_path, d
     assert [*differences("published").values()] == [pytest.approx(means[0] - means[1])]
     with pytest.raises(UserError, match=r"it has 'llama', 'other' in the column model; say with --base"):
         study_of_results(str(given), "again", Choices(scales=SCALE), baseline=bases)
+
+
+def test_of_a_file_of_means_each_column_that_is_not_read_is_named(tmp_path, data, capsys):
+    rows = [
+        {"model": model, "formality": 50 + by, "formality_std_dev": 9, "formality_ci_low": 40, "seed": 3, "n": 40}
+        for model, by in MODELS.items()
+    ]
+    study_of_results(str(as_csv(tmp_path / "means.csv", rows)), trained="formal=formality")
+    said = " ".join(capsys.readouterr().out.split())
+    for column in ("formality_ci_low", "seed"):
+        assert f"Not carried over: the column {column}: by its name it is no mean, n, SD or SE" in said
+    table = polars.read_csv(Comparison("means").folder / "matrix.csv")
+    assert table["column"].unique().to_list() == ["formality"]
+    assert table["ci_low_fixed_questions"].null_count() == 0
