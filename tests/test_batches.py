@@ -9,15 +9,17 @@ from flows.judge_again import judge_again
 from flows.judging import cases_of
 from tasks.catalog import UserError
 from tasks.judging.asking import to_calls
-from tasks.judging.batches import Order, ask_in_batches
+from tasks.judging.batches import Order, ask_in_batches, in_open_batches
 from tasks.judging.dispatcher import Dispatcher
 from tasks.locks import exclusive
 from tasks.paid.store import Store
 from tasks.runs import Run
 from tasks.schema import Experiment
-from tests.fakes.batches import MessageBatchesAPI
+from tests.fakes.batches import ChatBatchesAPI, MessageBatchesAPI
 from tests.fakes.imported import write_answers, write_eval
+from tests.fakes.judging import some_cases
 from tests.fakes.messages_api import judgment
+from tests.fakes.nouns import CLAUDE
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -82,6 +84,47 @@ async def test_a_direct_run_waits_for_what_another_handed_over_just_before_its_t
         assert {row.score for row in Run(running.result()).judgments()} == {80}
         assert len(api.requests) == len(to_calls(first)), "those of the second level alone"
         assert max(api.desk.paid.values()) == 1
+
+
+def asked_at(url, **fields):
+    own = {"kind": "chat", "model": "m", "reads": "response", "base_url": f"{url}/v1"}
+    judge = CLAUDE.model_copy(update={**own, **fields})
+    return to_calls(some_cases(3, judge))
+
+
+@pytest.mark.parametrize("elsewhere", ["another spelling", "another key"])
+async def test_what_is_open_at_another_address_or_with_another_key_is_not_handed_over_again(data, elsewhere):
+    with ChatBatchesAPI(lambda seen, body: judgment(3), looks=10**9) as api:
+        url, other = api.url, api.url.replace("127.0.0.1", "localhost")
+        at = asked_at(other) if elsewhere == "another spelling" else asked_at(url, key_variable="SPILLOVER_LAB_KEY")
+        words = "localhost" if elsewhere == "another spelling" else r"127.* with the key in SPILLOVER_LAB_KEY"
+        async with Dispatcher(Store(), 10, initial_backoff=0.001) as dispatcher:
+            await hand_over(asked_at(url), dispatcher)
+            sentence = rf"batch batch_0 with 6 of these calls is open at http://127.*, and they would be .*{words}"
+            with pytest.raises(UserError, match=sentence):
+                await hand_over(at, dispatcher)
+            with pytest.raises(UserError, match=sentence):
+                in_open_batches(at, Store())
+            assert len(in_open_batches(asked_at(url), Store())) == 6
+            assert len(api.desk.batches) == 1
+            api.desk.looks = 0
+            await hand_over(asked_at(url), dispatcher)
+            await hand_over(at, dispatcher)
+        assert len(api.desk.batches) == 1
+
+
+async def test_a_run_at_another_address_asks_nothing_that_an_open_batch_is_to_bring(data, tmp_path):
+    with MessageBatchesAPI(lambda seen, body: judgment(80), looks=10**9) as api:
+        them = experiment(data, tmp_path, api, batch=False)
+        sampled = Run(await run_experiment(them, run="sampled", until="sample"))
+        first = [case for case in cases_of(sampled, them, sampled.evals()) if not case.judge.only_if]
+        async with Dispatcher(Store(), 10) as dispatcher:
+            await hand_over(to_calls(first), dispatcher)
+        api.url = api.url.replace("127.0.0.1", "localhost")
+        for batch in (False, True):
+            with pytest.raises(UserError, match=r"batch batch_0 with .* of these calls is open at http://127"):
+                await run_experiment(experiment(data, tmp_path, api, batch=batch), run=f"moved-{batch}", until="judge")
+        assert (len(api.desk.batches), api.requests) == (1, [])
 
 
 async def test_a_run_is_judged_again_in_batches(data, tmp_path):

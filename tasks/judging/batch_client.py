@@ -47,6 +47,13 @@ def place_of(call: Call) -> str:
     return json.dumps([call.provider, address, call.base_url, call.key_variable, call.model])
 
 
+def words_of(place: str) -> str:
+    """The same for its user: the address, who named it, and the variable of the key where a judge names one."""
+    provider, address, base_url, key_variable, _ = json.loads(place)
+    named = " (base_url)" if base_url else " (ANTHROPIC_BASE_URL)" if provider == "claude" and "://" in address else ""
+    return f"{address}{named}" + (f" with the key in {key_variable}" if key_variable else "")
+
+
 def _call_to(place: str) -> Call:
     """A call that goes there, and asks nothing."""
     provider, _, base_url, key_variable, model = json.loads(place)

@@ -21,7 +21,7 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.catalog import UserError
 from tasks.judging.asking import JudgeCall, gather_all, reads_left
-from tasks.judging.batch_client import BatchClient, place_of
+from tasks.judging.batch_client import BatchClient, place_of, words_of
 from tasks.judging.batch_services import Outcome, Stage
 from tasks.judging.calls import Call, FailedCall, JudgeReply, to_answer, to_reply
 from tasks.judging.claude import SECRETS
@@ -120,6 +120,7 @@ async def ask_in_batches(order: Order) -> list[FailedCall]:
     later batch would be spared, and where the run was cancelled; what came is stored. Where `order.left_open` names
     batches, the calls in them are still to be answered.
     """
+    refuse_open_elsewhere(order.calls, order.dispatcher.store)
     groups: dict[str, list[JudgeCall]] = {}
     for judge_call in order.calls:
         groups.setdefault(place_of(judge_call.call), []).append(judge_call)
@@ -128,11 +129,38 @@ async def ask_in_batches(order: Order) -> list[FailedCall]:
 
 
 def in_open_batches(calls: list[JudgeCall], store: Store) -> list[JudgeCall]:
-    """Those that were handed over and have not come back."""
+    """Those that were handed over and have not come back; raises as `refuse_open_elsewhere`."""
     if not (open_batches := store.open_batches()):
         return []
-    held = {(batch.service, key) for batch in open_batches for key in batch.requests}
-    return [judge_call for judge_call in calls if (place_of(judge_call.call), judge_call.call.key) in held]
+    refuse_open_elsewhere(calls, store)
+    held = {key for batch in open_batches for key in batch.requests}
+    return [judge_call for judge_call in calls if judge_call.call.key in held]
+
+
+def refuse_open_elsewhere(calls: list[JudgeCall], store: Store) -> None:
+    """Raises UserError where an open batch of another address or key is to bring the reply to one of the calls.
+
+    Where it goes is no part of what a reply is stored under: asked here too, it would be paid twice.
+    """
+    of_key = {call.key: call for call, _ in calls}
+    for batch in store.open_batches():
+        shared = [of_key[key] for key in batch.requests if key in of_key]
+        elsewhere = {call.key: call for call in shared if place_of(call) != batch.service}
+        if elsewhere and (lost := missing_of(batch, elsewhere, store)):
+            raise UserError(
+                f"batch {batch.id or batch.marker} with {len(lost):,} of these calls is open at "
+                f"{words_of(batch.service)}, and they would be paid again at "
+                f"{words_of(place_of(elsewhere[lost[0]]))}: go on with the address and the key that it was handed over "
+                f"with until it is over or, where it was deleted there, delete its row from the table batches of "
+                f"{store.name}"
+            )
+
+
+def missing_of(batch: OpenBatch, keys: Iterable[str], store: Store) -> list[str]:
+    """Of these calls of a batch those whose reply the store lacks."""
+    keys = list(keys)
+    stored = store.get(keys)
+    return [key for key in keys if key not in stored or stored[key].attempt < batch.requests[key].attempt]
 
 
 async def check_batches(judges: Iterable[Judge], store: Store) -> None:
@@ -184,7 +212,7 @@ class _Batches:
         """Waits for the open batches that hold one of the calls, whoever handed them over."""
         for batch in self.store.open_batches(self.client.place):
             if not self._waiting_in(batch):
-                if not self._are_missing(batch.requests, batch):  # a kill came before its end was noted
+                if not missing_of(batch, batch.requests, self.store):  # a kill came before its end was noted
                     await self.store.end_batch(batch.marker)
                 continue
             if name := batch.id or await self.client.find(batch):
@@ -260,7 +288,7 @@ class _Batches:
         await self.client.patiently(partial(self._store, taken))
         if last.is_cancelled:
             taken.cancelled.update({one.call.key for one in self._waiting_in(batch)} - taken.faults.keys())
-        if not self._are_missing(taken.others & batch.requests.keys(), batch):  # else other runs will take it up
+        if not missing_of(batch, taken.others & batch.requests.keys(), self.store):  # else other runs will take it up
             await self.store.end_batch(batch.marker)
         if await self.order.is_cancelled():
             await self._leave(but=batch.id)
@@ -365,12 +393,6 @@ class _Batches:
         return self.budget.spending(
             self.client.call.stage, self.model, counts, sum(known) if len(known) == len(usd) else None
         )
-
-    def _are_missing(self, keys: Iterable[str], batch: OpenBatch) -> bool:
-        """Whether the store lacks a reply to one of these calls of a batch."""
-        keys = list(keys)
-        stored = self.store.get(keys)
-        return any(key not in stored or stored[key].attempt < batch.requests[key].attempt for key in keys)
 
     def _count_fault(self, one: Waiting, fault: Fault) -> None:
         """Not billed: it is asked for in the next batch, unless its tries are used up."""
