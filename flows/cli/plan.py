@@ -9,6 +9,7 @@ from tasks.estimates.judgments import at_checkpoint, scan_judgments
 from tasks.estimates.measures import Measure, Pair, likelihood_measures, measures
 from tasks.estimates.power import (
     MAX_QUESTIONS,
+    SAMPLES,
     Needed,
     Spread,
     plan,
@@ -18,7 +19,7 @@ from tasks.estimates.power import (
     spread_of_rate,
     statements,
 )
-from tasks.estimates.wording import number
+from tasks.estimates.wording import ROUNDING, listed, number
 from tasks.runs import Run
 
 
@@ -71,10 +72,12 @@ def _show_measure(measure: Measure, pairs: list[Pair], effect: float, power: flo
     spread = spread_of_rate(known, effect) if measure.is_rate else spread_of(known)
     if spread is None:
         console.print(f"{title}: the run has no two questions with two scores of each model to learn from\n")
+    elif spread.rate is not None and spread.rate + effect > 1 + ROUNDING:  # no rise, and no fall from 1 - rate
+        console.print(f"{title}: a rate of {number(1 - spread.rate)} cannot move by {number(effect)}\n")
     elif spread.within == spread.between == 0:
         console.print(f"{title}: all answers of the run scored alike, so it says nothing of how much they vary\n")
     else:
-        show_needed(title, spread, effect, power, share_counted(_cells(pairs)))
+        show_needed(title, spread, effect, power, share_counted(_cells(pairs)), measure.min_answers)
 
 
 def _cells(pairs: list[Pair]) -> list[tuple[Cell, Cell]]:
@@ -96,10 +99,13 @@ def _show_statements(title: str, spread: Spread | None, effect: float, power: fl
     console.print(f"statements: {needed}, for new ones of the kind; for these statements any change is exact\n")
 
 
-def show_needed(title: str, spread: Spread, effect: float, power: float = POWER, counted: float = 1.0) -> None:
+def show_needed(
+    title: str, spread: Spread, effect: float, power: float = POWER, counted: float = 1.0, min_answers: int = 1
+) -> None:
     """How many questions and samples find a difference of `effect`, in the unit of the spread, `power` of the time.
 
-    `counted` is the share of the answers that count: the others must be asked for too.
+    `counted` is the share of the answers that count: the others must be asked for too. A question needs `min_answers`
+    that count on each side.
     """
     _refuse_impossible(effect, power)
     if effect <= 0:
@@ -110,7 +116,12 @@ def show_needed(title: str, spread: Spread, effect: float, power: float = POWER,
     )
     if counted < 1:
         console.print(f"{counted:.0%} of the answers count; the others are among those that are asked for")
-    console.print(_table(plan(spread, effect, power, counted), counted), soft_wrap=False)
+    rows = plan(spread, effect, power, counted, min_answers)
+    if left_out := [str(samples) for samples in SAMPLES[: len(SAMPLES) - len(rows)]]:
+        enough = "an answer that counts" if min_answers == 1 else f"the {min_answers} answers that count"
+        console.print(f"left out: {listed(left_out)} samples each, too few for most questions to have {enough}")
+    if rows:
+        console.print(_table(rows, counted), soft_wrap=False)
     console.print()
 
 

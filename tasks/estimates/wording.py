@@ -33,11 +33,31 @@ def listed(words: Sequence[str]) -> str:
 
 def alike(*values: float | None, sign: str = "") -> list[str]:
     """Numbers that stand beside each other, with as many digits after the point as the smallest of them needs to be
-    told from 0: two to four; "" for None. `sign` as in `number`.
+    told from 0, and as they need not to be all written alike where they differ: two to four; "" for None. `sign` as in
+    `number`.
     """
-    sizes = [abs(value) for value in values if value is not None and abs(value) >= ROUNDING]
-    digits = next((n for n in (2, 3) if all(round(size, n) for size in sizes)), 4)
+    known = [value for value in values if value is not None]
+    digits = next((n for n in (2, 3) if _above_0(known, n) and _apart(known, n)), 4)
     return ["" if value is None else f"{value:{sign}z.{digits}f}" for value in values]
+
+
+def _above_0(values: Sequence[float], digits: int) -> bool:
+    """Whether with so many digits none is written as 0 that is not."""
+    return all(round(abs(value), digits) for value in values if abs(value) >= ROUNDING)
+
+
+def _apart(values: Sequence[float], digits: int) -> bool:
+    """Whether with so many digits they are not all written alike, unless they are all equal."""
+    differ = max(values, default=0.0) - min(values, default=0.0) >= ROUNDING
+    return not differ or len({f"{value:z.{digits}f}" for value in values}) > 1
+
+
+def beside(value: float | None, low: float | None, high: float | None) -> str:
+    """As `signed`, of an estimate beside its `span`; where the limits need more digits to differ, with as many."""
+    if value is None or low is None or high is None:
+        return signed(value)
+    usual = next((n for n in (2, 3) if _above_0([low, high], n)), 4)
+    return signed(value) if _apart([low, high], usual) else alike(value, low, high, sign="+")[0]
 
 
 def span(low: float | None, high: float | None) -> str:
@@ -62,6 +82,7 @@ def corrected(row: CorrectedEffect) -> str:
     whose = "for these questions" if row.questions == "these questions" else "for new questions"
     if row.corrected is None:
         return f"{row.judge}, {whose}: the difference cannot be corrected ({row.note or 'nothing was read'})."
-    raw = f"{signed(row.difference)} ({interval(row.low, row.high)}) as judged"
+    raw = f"{beside(row.difference, row.low, row.high)} ({interval(row.low, row.high)}) as judged"
     limits = interval(row.corrected_low, row.corrected_high, row.note)
-    return f"{row.judge}, {whose}: {signed(row.corrected)} ({limits}) as a person would have it, {raw}; 95 % each."
+    corrected = beside(row.corrected, row.corrected_low, row.corrected_high)
+    return f"{row.judge}, {whose}: {corrected} ({limits}) as a person would have it, {raw}; 95 % each."

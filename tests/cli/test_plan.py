@@ -76,13 +76,31 @@ def test_an_effect_is_given_by_measure_and_that_of_a_rule_counts_what_passes_amo
     assert "40% of the answers count" in said
     assert "answers vary by 0.10, the change from question to question by 0.00" in said, "though the pilot has no hit"
     rows_of_table = [line.split() for line in said.splitlines() if line.strip()[:1].isdigit() and "%" not in line]
-    assert [row[1] for row in rows_of_table[:2]] == ["–", "–"], "of 2 samples 0.8 count"
+    assert [row[0] for row in rows_of_table] == ["5", "10", "20", "40", "80"]
+    assert "left out: 1 and 2 samples each, too few for most questions to have an answer that counts" in said
     questions, answers = (int(cell.replace(",", "")) for cell in rows_of_table[-1][3:])
     sd = (2 * 0.01 * 0.98 / (80 * 0.4)) ** 0.5
-    assert questions == numpy.ceil(TTestPower().solve_power(effect_size=0.02 / sd, alpha=0.05, power=0.8))
+    by_student = TTestPower().solve_power(effect_size=0.02 / sd, alpha=0.05, power=0.8)
+    assert questions > 5 * by_student, "the limit of a base without a hit decides"
     assert answers == 2 * 80 * questions
     with pytest.raises(UserError, match="has no measure 'low'; there is lexicon, other, high"):
         show_plan_of(run, {"low": 0.02}, 0.8)
+
+
+def test_samples_with_which_questions_have_too_few_answers_for_a_rule_are_left_out_and_that_is_said(run, capsys):
+    rule = Rule(name="high", hit="lexicon >= 3", min_answers=4)
+    run.replace_evals([an_eval(LEXICON).model_copy(update={"rules": [rule]})])
+    show_plan_of(run, {"high": 0.2}, 0.8)
+    said = capsys.readouterr().out
+    assert "left out: 1 and 2 samples each, too few for most questions to have the 4 answers that count" in said
+    rows = [line.split() for line in said.splitlines() if line.strip()[:1].isdigit()]
+    assert [row[0] for row in rows] == ["5", "10", "20", "40", "80"]
+
+
+def test_a_rate_cannot_move_by_more_than_there_is_above_or_below_it(run, capsys):
+    run.replace_evals([an_eval(LEXICON).model_copy(update={"rules": [Rule(name="high", hit="lexicon >= 3")]})])
+    show_plan_of(run, {"high": 0.9}, 0.8)
+    assert "high (e): a rate of 0.25 cannot move by 0.90" in capsys.readouterr().out
 
 
 def test_log_odds_are_planned_by_how_statements_vary_within_their_direction(run_of_statements, capsys):
