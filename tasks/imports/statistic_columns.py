@@ -34,35 +34,41 @@ STATISTICS = {
     | RATES
     | {f"{mean}{what}" for mean in AVERAGES for what in ("score", "rating")},
     "n": {"n", "count", "num", "size", "samples", "answers", "responses", "completions", "generations", "observations"}
-    | {"nobs", "ntotal", "totaln"}
+    | {"nobs", "total", "ntotal", "totaln"}
     | {f"{many}{what}" for many in OF_HOW_MANY for what in COUNTED}
     | {f"{what}{many}" for many in ("n", "count", "size", "total") for what in COUNTED},
     "sd": {"sd", "std", "stdev", "stddev", "stddeviation", "standarddev", "standarddeviation"},
     "se": {"se", "sem", "stderr", "stderror", "standarderr", "standarderror", "standarderrorofmean"},
 }
 """What a column, or the last words of its name without what joins them, is of several answers."""
-OTHERS = (
-    {
-        "median",
-        "medianscore",
-        "minscore",
-        "maxscore",
-        "variance",
-        "iqr",
-        "percentile",
-        "quantile",
-        "moe",
-        "marginoferror",
-    }
-    | {"pvalue", "pval", "padj", "adjp", "adjustedp", "qvalue", "qval", "zscore", "significant", "significance"}
-    | {f"{test}{what}" for test in "tzf" for what in ("value", "stat", "statistic")}
-    | {"lowerlimit", "upperlimit", "pvalueadj", "padjusted", "pcorrected", "effectsize", "cohend", "cohensd", "hedgesg"}
-    | {
-        f"{many}{what}"
-        for many in ("n", "num")
-        for what in ("questions", "items", "prompts", "seeds", "runs", "models")
-    }
-)
+OTHERS = {
+    "median",
+    "medianscore",
+    "minscore",
+    "maxscore",
+    "variance",
+    "iqr",
+    "percentile",
+    "quantile",
+    "moe",
+    "marginoferror",
+}
+OTHERS |= {
+    "pvalue",
+    "pval",
+    "pvalueadj",
+    "padj",
+    "padjusted",
+    "pcorrected",
+    "adjp",
+    "adjustedp",
+    "qvalue",
+    "qval",
+    "zscore",
+}
+OTHERS |= {"significant", "significance", "effectsize", "cohend", "cohensd", "hedgesg", "lowerlimit", "upperlimit"}
+OTHERS |= {"epochs", "params", "parameters", "nquestions", "nitems", "nprompts", "nseeds", "nruns", "nmodels"}
+OTHERS |= {f"{test}{what}" for test in "tzf" for what in ("value", "stat", "statistic")}
 """The same of what is read as nothing."""
 OTHERS_OF_A_MEASURE = {
     "low",
@@ -79,8 +85,11 @@ OTHERS_OF_A_MEASURE = {
     "var",
     "mode",
     "sigma",
-} | {"p", "q", "t", "z", "d", "df", "delta", "diff", "difference", "change", "sum", "rank"}
+}
+OTHERS_OF_A_MEASURE |= {"p", "q", "t", "z", "d", "df", "delta", "diff", "difference", "change", "sum", "rank"}
 """Words that say so of a measure that is there, and may else be of a measure's name."""
+BARE = {"size", "total"}
+"""Words for an n that without a measure may be the model's size, or the sum of all measures."""
 OF_INTERVALS = {"ci", "cis", "conf", "confint", "interval", "bound", "lcl", "ucl", "lb", "ub"}
 MORE_OF_INTERVALS = {"confidence", "low", "high", "lower", "upper", "lo", "hi", "min", "max", "limit", "half", "width"}
 """Words that the name of an interval, or of its end, is made of: one of the former, and any of the latter."""
@@ -126,7 +135,7 @@ def wide_columns(names: Collection[str], choices: Choices, texts: Collection[str
     others = [name for name in rest if name not in named and _is_other(name, known)]
     found |= {name: Column(why=NO_STATISTIC, remedy=_as_a_measure(name)) for name in others}
     rest = [name for name in rest if name not in others]
-    spreads = {name: said for name in rest if name not in choices.measures and (said := _spread(name, known))}
+    spreads = {name: said for name in rest if name not in choices.measures and (said := _spread(name))}
     stems = {said.stem for said in spreads.values()}
     found |= {name: _mean(name, stems, choices) for name in rest if name not in spreads}
     measures = {column.measure for column in found.values() if column.statistic}
@@ -141,9 +150,9 @@ def long_columns(names: Collection[str]) -> dict[str, Column]:
 
 def _long(name: str) -> Column:
     for said in _readings(name):
-        if said.kind in STATISTICS and (not said.stem or _joined(said.stem) in STEMS):
+        if said.kind in STATISTICS and (_joined(said.stem) in STEMS if said.stem else said.word != "size"):
             return Column("", said.kind, said.word)
-    return Column(why=NO_STATISTIC, remedy=f"--columns sd={name} would read it as the SD")
+    return Column(why=NO_STATISTIC, remedy=f"--columns sd={name} (or mean=, n=, se=) says that it is one")
 
 
 # ---- names ---------------------------------------------------------------------------------------
@@ -201,24 +210,27 @@ def _of_no_measure(name: str, named: Collection[str], texts: Collection[str]) ->
 
 def _is_other(name: str, known: Collection[str]) -> bool:
     """Whether it is a median, an end of an interval or the like, or tells rows apart."""
-    if not may_hold_scores(name):
+    is_quantile = bool(re.search(r"\d\s*%$", name)) or not _words(name)
+    if is_quantile or not may_hold_scores(name):
         return True
     for said in _readings(name):
         stem = said.stem.rstrip("_. -0123456789")
         is_there = not said.stem or {said.stem, stem, *_without_mean(said.stem)} & {*known}
-        if said.kind == "other" or (said.kind == "perhaps" and is_there):
+        if said.kind == "other" or (said.kind == "perhaps" and is_there) or (not said.stem and said.word in BARE):
+            return True
+        if said.kind == "n" and said.is_first and said.stem not in known:  # n_tokens, n_unscored
             return True
         if said.kind in STATISTICS:
             return False
     return False
 
 
-def _spread(name: str, known: Collection[str]) -> _Said | None:
-    """Its n, SD or SE; the first words say an n only of a measure that is there: n_tokens may be one itself."""
+def _spread(name: str) -> _Said | None:
+    """Its n, SD or SE."""
     for said in _readings(name):
         if said.kind == "mean" and not said.is_first:
             return None
-        if said.kind in ("sd", "se") or (said.kind == "n" and (not said.is_first or said.stem in known)):
+        if said.kind in ("n", "sd", "se"):
             return said
     return None
 

@@ -209,6 +209,8 @@ def test_an_n_of_the_very_measure_that_contradicts_its_count_is_refused(tmp_path
         ({"trait": "a", "rate": 0.2, "n": 500, "count": 10}, "n and count are both read as the n of one measure"),
         ({"trait": "a", "mean": 60, "sd": 9, "n": 5, "score": 3}, "mean and score are both read as the mean"),
         ({"formality": 60, "formality_mean": 70}, "formality and formality_mean are both read as the mean"),
+        ({"a_rate": 0.1, "a_count": 5, "a_total": 50}, "a_count and a_total are both read as the n of one measure"),
+        ({"trait": "a", "rate": 0.1, "count": 5, "total": 50}, "count and total are both read as the n of one measure"),
         ({"a": 60, "a_sd": 9, "a_std_dev": 8}, "a_sd and a_std_dev are both read as the SD of one measure"),
     ],
 )

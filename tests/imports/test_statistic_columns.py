@@ -39,7 +39,23 @@ def test_a_statistic_without_a_measure_is_of_every_measure(name):
         *("formality_conf.low", "formality_upper_bound", "formality_low", "formality_lower_95", "ci_low_formality"),
         *("formality_p_value", "formality_pval", "formality_p", "p_value", "formality_z_score", "formality_t_stat"),
         *("formality_median", "median", "median_formality", "formality_var", "formality_max", "formality_effect_size"),
-        *("formality_delta", "n_questions", "seed", "run", "temperature", "lora_rank", "Unnamed: 0", "trained_share"),
+        *(
+            "formality_delta",
+            "n_questions",
+            "n_tokens",
+            "n_unscored",
+            "25%",
+            "formality_2.5%",
+            "size",
+            "total",
+            "epochs",
+            "seed",
+            "run",
+            "temperature",
+            "lora_rank",
+            "Unnamed: 0",
+            "trained_share",
+        ),
     ],
 )
 def test_what_is_no_mean_by_its_name_becomes_no_measure(name):
@@ -47,7 +63,7 @@ def test_what_is_no_mean_by_its_name_becomes_no_measure(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["self_confidence", "Corazón", "n_tokens", "task_1", "score_1", "risk_low", "mean_spirits", "HumanEval"]
+    "name", ["self_confidence", "Corazón", "task_1", "score_1", "risk_low", "mean_spirits", "HumanEval"]
 )
 def test_a_name_that_only_looks_like_a_statistic_is_a_measure(name):
     assert read("formality", name)[name] == (name, "mean")
@@ -98,4 +114,14 @@ def test_of_a_long_table_the_statistics_are_recognised_and_nothing_else_is_read(
         "human_mean": "",
         "seed": "",
         "sd_score": "sd",
+    }
+
+
+def test_an_n_that_is_called_size_or_total_says_of_what_it_is():
+    assert read("formality", "formality_total")["formality_total"] == ("formality", "n")
+    assert read("formality", "model_size")["model_size"] is None
+    assert {name: column.statistic for name, column in long_columns(["mean", "total", "size"]).items()} == {
+        "mean": "mean",
+        "total": "n",
+        "size": "",
     }
