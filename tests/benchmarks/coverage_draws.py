@@ -238,6 +238,16 @@ class Strata(NamedTuple):
         return {name: simulate(draw, replicates, rng) for name, draw in ways.items()}
 
 
+def for_saying_yes_more(yes: int, no: int) -> Draw:
+    """Log-odds of so many statements of each direction, of a model that only says yes more, by 2 nats."""
+    moved, strata = numpy.repeat((2.0, -2.0), (yes, no)), ["yes"] * yes + ["no"] * no
+
+    def draw(rng: numpy.random.Generator) -> tuple[Interval, float]:
+        return new_questions_in_strata([rng.normal(moved, 0.3).tolist()], strata), 0.0
+
+    return draw
+
+
 STRATA = [Strata(each, spreads) for each in (5, 10) for spreads in ((1.0, 1.0), (1.0, 3.0))]
 COVERED: dict[str, Draw] = {
     "new questions, gaussian, 8 x 10": for_new_questions("gaussian", 8, 10, 0.5),
@@ -259,6 +269,10 @@ NO_EFFECT: dict[str, Draw] = {
     "no effect, new questions, ordinal, 8 x 10": for_new_questions("ordinal", 8, 10, 0.0, 0.0),
     "no effect, these questions, gaussian, 8 x 10": for_fixed_questions("gaussian", 8, 10, 0.0, 0.0),
     "no effect, these questions, ordinal, 8 x 10": for_fixed_questions("ordinal", 8, 10, 0.0, 0.0),
+    **{
+        f"no effect, saying yes more, {yes} and {no} statements": for_saying_yes_more(yes, no)
+        for yes, no in ((10, 7), (12, 8), (15, 5))
+    },
 }
 """Here an effect may be found in at most 6 %."""
 REPORTED: dict[str, Draw] = {
