@@ -11,7 +11,7 @@ import asyncio
 import gc
 import shlex
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -31,7 +31,7 @@ from tasks.estimates.effects import effects_task
 from tasks.estimates.missing import Missing, missing_by_judge
 from tasks.imports.responses import samples_per_question
 from tasks.judging.asking import RETRIED_STATES, Chunk, JudgeCall, gather_all, judge_calls_task, to_calls, unanswered
-from tasks.judging.batches import Order, check_batches, in_open_batches, judge_in_batches_task
+from tasks.judging.batches import NONE, Order, check_batches, in_open_batches, judge_in_batches_task
 from tasks.judging.calls import FailedCall
 from tasks.judging.cases import Case, admitted, plan, rounds
 from tasks.judging.dispatcher import Dispatcher
@@ -40,6 +40,7 @@ from tasks.judging.probes import probe
 from tasks.judging.providers import endings
 from tasks.locks import exclusive
 from tasks.paid.budget import Budget
+from tasks.paid.store import Store
 from tasks.progress import Progress, track
 from tasks.report.charts import charts_task
 from tasks.report.report import report_task
@@ -92,9 +93,11 @@ async def judge(
     """Asks for what the store lacks, and for judgments in the states `ask_again` anew; writes judged.jsonl."""
     with rare_garbage_collection():
         cases = cases_of(run, experiment, evals)
-        keys = _keys_in(run, cases, ask_again)
-        failed_calls = await FanOut(run, experiment, budget, ask_again=keys).ask(cases)
+        begun = _begun(run, _keys_in(run, cases, ask_again), budget.store)
+        failed_calls = await FanOut(run, experiment, budget, ask_again=begun).ask(cases)
         failures = await asyncio.to_thread(judge_task, run.folder, Docket(cases, failed_calls, budget.store))
+        if begun:
+            run.note(asked_again={"from": {}})
     await show_failures(failures)
 
 
@@ -144,6 +147,21 @@ def _keys_in(run: Run, cases: list[Case], states: Collection[State]) -> frozense
     return frozenset(case.call.key for case, j in pairs if j.state in states and case.judge.is_asked)
 
 
+def _begun(run: Run, keys: frozenset[str], store: Store) -> dict[str, int]:
+    """How many replies there were to each of these calls as it began to be asked again.
+
+    It stands in run.json until they are asked: a run that is suspended meanwhile, and goes on, pays no more than one
+    that waits.
+    """
+    if not keys:
+        return {}
+    before = run.record().get("asked_again", {}).get("from", {})
+    stored = {key: reply.attempt + 1 for key, reply in store.get(keys).items()}
+    begun = {key: before.get(key, stored.get(key, 0)) for key in sorted(keys)}
+    run.note(asked_again={"from": begun})
+    return begun
+
+
 # ---- the fan-out ---------------------------------------------------------------------------------
 
 
@@ -190,7 +208,8 @@ class FanOut:
     """Has the judges asked what the store lacks.
 
     Cases become rounds (judges that wait for others come later), a round groups of calls about one model's answers, a
-    group chunks, and each chunk is a task run. `ask_again` holds the keys of calls whose stored replies do not count.
+    group chunks, and each chunk is a task run. `ask_again` holds the keys of calls whose stored replies do not count,
+    with how many there were as they began to be asked again.
     """
 
     progress: CallProgress
@@ -202,11 +221,11 @@ class FanOut:
         experiment: Experiment,
         budget: Budget,
         stage: str = "judge calls",
-        ask_again: frozenset[str] = frozenset(),
+        ask_again: Mapping[str, int] = NONE,
         max_chunks: int = MAX_CHUNKS,
     ):
         self.run, self.judging, self.budget, self.stage = run, experiment.judging, budget, stage
-        self.ask_again, self.max_chunks = ask_again, max_chunks
+        self.begun, self.ask_again, self.max_chunks = ask_again, frozenset(ask_again), max_chunks
 
     async def ask(self, cases: list[Case]) -> list[FailedCall]:
         """Asks for what is missing; returns the calls that got no reply."""
@@ -255,7 +274,7 @@ class FanOut:
     async def _ask_in_batches(self, calls: list[JudgeCall], makes_new: bool = True) -> list[FailedCall]:
         """Raises BatchesOpen where nothing is left but to wait, and the run is one that is suspended meanwhile."""
         shown, waits = (self.progress.advance, self.progress.tell, cancellation()), not is_resumed_by_serve()
-        order = Order(calls, self.dispatcher, *shown, self.ask_again, makes_new, waits)
+        order = Order(calls, self.dispatcher, *shown, self.begun, makes_new, waits)
         failed = await judge_in_batches_task(order)
         if order.left_open:
             raise BatchesOpen(order.left_open)

@@ -6,7 +6,8 @@ import pytest
 
 from flows.experiment import run_experiment
 from flows.judge_again import judge_again
-from flows.judging import cases_of
+from flows.judging import TooManyUnscored, cases_of
+from flows.suspending import BatchesOpen
 from tasks.catalog import UserError
 from tasks.judging.asking import to_calls
 from tasks.judging.batches import Order, ask_in_batches, in_open_batches
@@ -18,7 +19,7 @@ from tasks.schema import Experiment
 from tests.fakes.batches import ChatBatchesAPI, MessageBatchesAPI
 from tests.fakes.imported import write_answers, write_eval
 from tests.fakes.judging import some_cases
-from tests.fakes.messages_api import judgment
+from tests.fakes.messages_api import Say, judgment
 from tests.fakes.nouns import CLAUDE
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -135,3 +136,28 @@ async def test_a_run_is_judged_again_in_batches(data, tmp_path):
         assert len(api.requests) == asked
         assert [len(batch.requests) for batch in api.desk.batches.values()] == [asked // 2] * 2
     assert again.experiment().judging.batch
+
+
+async def as_it_is(going_on):
+    return await going_on
+
+
+async def test_a_served_run_whose_judge_never_gives_a_number_ends_after_two_more_readings(data, tmp_path, monkeypatch):
+    monkeypatch.setattr("flows.judging.is_resumed_by_serve", lambda: True)
+    monkeypatch.setattr("flows.judge_again.suspended_while_batches_are_open", as_it_is)
+
+    def say(seen, body):
+        return Say("Rather not.") if "finetuned says 1 of 1" in body["messages"][0]["content"] else judgment(80)
+
+    with MessageBatchesAPI(say, looks=1) as api:
+        with pytest.raises(TooManyUnscored):
+            await run_experiment(experiment(data, tmp_path, api, batch=False, max_unscored=0), run="one")
+        for asking in (1, 2):
+            for _ in range(2):
+                with pytest.raises(BatchesOpen):
+                    await judge_again("them/one", failed=True, batch=True)
+                for batch in api.desk.batches.values():
+                    api.desk.look(batch)
+            with pytest.raises(TooManyUnscored):
+                await judge_again("them/one", failed=True, batch=True)
+            assert [len(batch.requests) for batch in api.desk.batches.values()] == [1] * 2 * asking

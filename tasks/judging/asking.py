@@ -64,21 +64,23 @@ def unanswered(calls: list[JudgeCall], store: Store, ask_again: frozenset[str] =
     `ask_again` holds the keys of calls that only a score settles.
     """
     replies = {key: to_reply(answer) for key, answer in store.get(call.key for call, _ in calls).items()}
-    return [c for c in calls if reads_left(c, replies.get(c.call.key), ask_again=c.call.key in ask_again)]
+    begun = {key: reply.attempt + 1 for key, reply in replies.items() if key in ask_again}
+    return [c for c in calls if reads_left(c, replies.get(c.call.key), begun.get(c.call.key))]
 
 
-def reads_left(judge_call: JudgeCall, reply: JudgeReply | None, ask_again: bool) -> int:
+def reads_left(judge_call: JudgeCall, reply: JudgeReply | None, begun: int | None = None) -> int:
     """How many replies may still be asked for, given the last one.
 
-    A reply that was cut off is asked for anew under a longer limit; one that ended by itself serves any.
+    A reply that was cut off is asked for anew under a longer limit; one that ended by itself serves any. `begun` is of
+    a call that only a score settles: how many replies there were as it began to be asked again.
     """
     if reply is None:
         return judge_call.max_reads
-    state = judge_call.state_of(reply)
+    state, replies = judge_call.state_of(reply), reply.attempt + 1
     is_longer = state == "truncated" and judge_call.call.max_tokens > reply.max_tokens
-    if is_longer or (ask_again and state in UNSCORED_STATES):
+    if is_longer or (begun is not None and replies <= begun and state in UNSCORED_STATES):
         return judge_call.max_reads
-    return max(0, judge_call.max_reads - reply.attempt - 1) if state == "unreadable" else 0
+    return max(0, (begun or 0) + judge_call.max_reads - replies) if state == "unreadable" else 0
 
 
 async def ask_judges(
@@ -109,7 +111,8 @@ async def _ask_until_readable(
     """Asks until a reply can be read or MAX_READS are used up; what is stored counts, unless it is asked again."""
     call = judge_call.call
     reply = to_reply(stored) if stored else None
-    for _ in range(reads_left(judge_call, reply, ask_again)):
+    begun = reply.attempt + 1 if reply and ask_again else None
+    for _ in range(reads_left(judge_call, reply, begun)):
         try:
             reply = await dispatcher.send(call, reply)
         except CallFailed as error:

@@ -10,10 +10,11 @@ that does not wait leaves what is not over, and says what it left.
 
 import asyncio
 import tempfile
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
+from types import MappingProxyType
 from typing import IO
 
 from prefect import task
@@ -36,6 +37,8 @@ from tasks.services.transport import NoMessage, Received, without_secrets
 
 STORED_AT_ONCE = 1_000
 """Replies in one commit, and in memory."""
+NONE: Mapping[str, int] = MappingProxyType({})
+"""No call is asked again."""
 BEFORE = Fault("an earlier batch brought no reply to it", is_transient=True)
 MISSING = Fault("the batch brought no reply to it", is_transient=True)
 
@@ -93,11 +96,14 @@ class Order:
         on_answer: Callable[[], None] = lambda: None,
         tell: Callable[[str], None] = lambda _: None,
         is_cancelled: Callable[[], Awaitable[bool]] | None = None,
-        ask_again: frozenset[str] = frozenset(),
+        ask_again: Mapping[str, int] = NONE,
         makes_new: bool = True,
         waits: bool = True,
     ):
-        """`tell` is given the service's counts, `is_cancelled` says whether the run was; `ask_again` as in ask_judges.
+        """`tell` is given the service's counts, `is_cancelled` says whether the run was.
+
+        `ask_again` has the keys of calls that only a score settles, with how many replies there were to each as that
+        began: of an order that was left, and is given anew, the replies of meanwhile count.
 
         Without `makes_new` only what open batches hold is taken; without `waits` what is not over is left.
         """
@@ -190,7 +196,7 @@ class _Batches:
         for asked in calls:
             key = asked.call.key
             reply = to_reply(stored[key]) if key in stored else None
-            if reads := reads_left(asked, reply, key in order.ask_again):
+            if reads := reads_left(asked, reply, order.ask_again.get(key)):
                 self.waiting[key] = Waiting(asked, reply, reads)
             else:
                 order.on_answer()

@@ -1,4 +1,7 @@
-from tasks.judging.asking import to_calls, unanswered
+import pytest
+
+from tasks.judging.asking import reads_left, to_calls, unanswered
+from tasks.judging.calls import JudgeReply
 from tasks.judging.cases import plan
 from tasks.paid.store import Store, StoredReply
 from tests.fakes.judging import ONE_QUESTION, attempts, cases_of, judged, some_cases, stored_reply
@@ -54,6 +57,28 @@ async def test_what_is_asked_again_gets_two_more_readings_and_nothing_that_has_a
     assert len(api.requests) == 8
     again, _ = await judged(some_cases(), again=some_cases())
     assert (again, len(api.requests)) == (rows, 8)
+
+
+@pytest.mark.parametrize(
+    ("text", "begun", "replies", "left"),
+    [
+        ("no number", None, 1, 1),
+        ("no number", None, 2, 0),
+        ("no number", 2, 2, 2),
+        ("no number", 2, 3, 1),
+        ("no number", 2, 4, 0),
+        ("no number", 2, 5, 0),
+        ('{"score": 3}', 2, 2, 0),
+    ],
+)
+def test_what_was_asked_again_before_a_run_was_suspended_counts_when_it_goes_on(text, begun, replies, left):
+    reply = JudgeReply(text, "end_turn", "m", replies - 1, 1024)
+    assert reads_left(to_calls(some_cases())[0], reply, begun) == left
+
+
+def test_a_refusal_that_came_since_it_was_asked_again_is_a_result():
+    call = to_calls(some_cases())[0]
+    assert [reads_left(call, JudgeReply("", "refusal", "m", n, 1024), begun=1) for n in range(2)] == [2, 0]
 
 
 async def test_a_kill_between_two_readings_leaves_one_more_reading(serve):

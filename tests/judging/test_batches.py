@@ -61,9 +61,9 @@ def begin(kind, data):
 async def in_batches(cases, budget=None, again=(), makes_new=True, is_cancelled=None, tell=lambda _: None, **settings):
     store = Store()
     async with Dispatcher(store, 10, budget, initial_backoff=0.001, **settings) as dispatcher:
-        keys = frozenset(case.call.key for case in again)
+        begun = {key: reply.attempt + 1 for key, reply in store.get(case.call.key for case in again).items()}
         shown = (lambda: None), tell, is_cancelled
-        failed = await ask_in_batches(Order(to_calls(cases), dispatcher, *shown, keys, makes_new))
+        failed = await ask_in_batches(Order(to_calls(cases), dispatcher, *shown, begun, makes_new))
     return judge_all(cases, store, failed), dispatcher.budget
 
 
