@@ -698,7 +698,7 @@ class Judge(Written):
     SPILLOVER_JUDGE_KEY."""
     prompt: str = ""
     """The rubric (claude, chat). Question and answer stand where it says {question} and {answer}, else after it; either
-    way marked as material."""
+    way marked as material. A pair always stands after it."""
     terms: dict[Text, float] = {}
     """Weight of each word or phrase (lexicon). A trailing * matches any ending."""
     thresholds: list[float] = []
@@ -722,6 +722,7 @@ class Judge(Written):
             self.scale = Scale()
         if self.is_asked and not self.prompt.strip():
             raise ValueError(f"a judge of kind {self.kind} needs a prompt")
+        self._refuse_places_that_are_not_filled()
         if self.kind == "chat":
             self._find_its_server()
         if self.answers == "probabilities":
@@ -745,6 +746,21 @@ class Judge(Written):
             *most, last = (kind for kind, fields in TAKEN.items() if wrong[0] in fields)
             kinds = f"{', '.join(most)} or {last}" if most else last
             raise ValueError(f"a judge of kind {self.kind} takes no {wrong[0]} (only {kinds}): leave it out")
+
+    def _refuse_places_that_are_not_filled(self) -> None:
+        """They would reach the judge as these words, and be paid for."""
+        has_question, has_answer = (place in self.prompt for place in ("{question}", "{answer}"))
+        whose = f"the prompt of the judge {self.name!r}"
+        if self.reads == "pair" and (has_question or has_answer):
+            raise ValueError(
+                f"{whose} says {{question}} or {{answer}}, and a pair is shown after the prompt: make it reads: "
+                "response, or leave them out"
+            )
+        if has_question and not has_answer:
+            raise ValueError(
+                f"{whose} says {{question}} without {{answer}}, and neither would stand in it: write {{answer}} too, "
+                "or leave {question} out"
+            )
 
     def _find_its_server(self) -> None:
         if "model" not in self.model_fields_set:

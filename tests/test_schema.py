@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from pydantic import ValidationError
 
@@ -38,6 +40,25 @@ def test_a_lexicon_needs_a_threshold_for_each_step_of_its_scale():
 def test_a_claude_judge_needs_a_prompt():
     with pytest.raises(ValidationError, match="needs a prompt"):
         Judge(name="j", kind="claude", prompt="  ")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "reads", "remedy"),
+    [
+        ("How good is {answer} to {question}?", "pair", "make it reads: response, or leave them out"),
+        ("How good is {answer}?", "pair", "make it reads: response, or leave them out"),
+        ("How good is it as an answer to {question}?", "response", "write {answer} too, or leave {question} out"),
+    ],
+)
+def test_places_that_would_not_be_filled_are_refused(prompt, reads, remedy):
+    with pytest.raises(ValidationError, match=re.escape(remedy)) as mistake:
+        Judge(name="good", kind="claude", prompt=prompt, reads=reads)
+    assert "the prompt of the judge 'good'" in str(mistake.value)
+
+
+def test_a_prompt_may_say_where_its_answer_stands_with_the_question_or_without_it():
+    for prompt in ("How good is {answer} to {question}?", "How good is {answer}?", "How good? {Think}"):
+        assert Judge(name="good", kind="claude", prompt=prompt).prompt == prompt
 
 
 def test_shares_of_the_training_lie_within_it_and_are_put_in_order():

@@ -152,11 +152,12 @@ def read_sheet(run: Run, judge: Judge, evaluation: str, text: str, file: str) ->
     """
     known = {_id(run, judge.name, key): key for key in ratings_of(run.judgments(), evaluation, judge.name)}
     found: Ratings = {}
+    plain = judge.model_copy(update={"answers": "plain"})  # a person writes no probabilities
     for line, row in _rows(text, file):
         written = row["score"].strip()
         if not written:
             continue
-        read = read_reply(written, judge) if "{" not in written else None
+        read = read_reply(written, plain) if "{" not in written else None
         if row["id"] not in known:
             raise UserError(f"{file} line {line}: {row['id']!r} is no answer that {judge.name} judged here")
         if read is None:

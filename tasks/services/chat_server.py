@@ -124,12 +124,14 @@ def sdk_client(base_url: str, key_variable: str, connections: int, who: str = "a
 
 
 def text_of(message: dict[str, Any], whole: str) -> tuple[str, str]:
-    """What a message says, and its refusal; of one whose content is odd the whole body."""
+    """What a message says, and its refusal; of one whose content is odd, or that only thought, the whole body."""
     text, refusal = message.get("content"), text_or_empty(message.get("refusal"))
-    if isinstance(text, str) or refusal:
-        return text_or_empty(text) or refusal, refusal
-    is_empty = "content" in message and text is None and not message.get("tool_calls")
-    return "" if is_empty else whole, refusal
+    said = text_or_empty(text)
+    if said.strip() or refusal:
+        return said or refusal, refusal
+    is_silent = "content" in message and isinstance(text, str | None)
+    is_all = is_silent and not any(value for name, value in message.items() if name not in ("role", "content"))
+    return said if is_all else whole or said, refusal
 
 
 def first_token(logprobs: Any) -> dict[str, float]:

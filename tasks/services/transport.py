@@ -5,6 +5,7 @@ The SDKs of Anthropic and OpenAI are alike: the names of their errors, how a cli
 
 import json
 import os
+import re
 import ssl
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
@@ -109,7 +110,7 @@ def read_body(content: bytes, to_received: Callable[[Any, str], Received], secre
         raise NoMessage(f"the reply is no message: {without_secrets(whole, secrets)[:200]!r}") from None
     return received._replace(
         text=without_secrets(writable(received.text), secrets),
-        stop_reason=writable(received.stop_reason),
+        stop_reason=without_secrets(writable(received.stop_reason), secrets),
         model=without_secrets(writable(received.model), secrets),
     )
 
@@ -120,11 +121,22 @@ def writable(text: str) -> str:
 
 
 def without_secrets(text: str, names: Iterable[str]) -> str:
-    """A server may repeat the key that it was sent: the keys in these variables of the environment are taken out."""
+    """A server may repeat the key that it was sent: the keys in these variables of the environment are taken out.
+
+    So are they as JSON may write them, with \\/ or \\u002f for a slash.
+    """
     for name in names:
         if len(secret := os.environ.get(name, "")) >= SHORTEST_SECRET:
             text = text.replace(secret, f"[{name}]")
+            if "\\" in text:
+                text = re.sub(_as_json_may_write(secret), f"[{name}]", text)
     return text
+
+
+@cache
+def _as_json_may_write(secret: str) -> str:
+    """A pattern; a JSON text within a JSON text has more backslashes than one."""
+    return "".join(rf"(?:\\{{0,3}}{re.escape(letter)}|\\{{1,3}}u(?i:{ord(letter):04x}))" for letter in secret)
 
 
 def as_text(value: Any) -> str:

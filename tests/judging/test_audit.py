@@ -18,7 +18,7 @@ from tasks.estimates.effects import estimate
 from tasks.estimates.judgments import judgments_frame
 from tasks.estimates.noise import in_words
 from tasks.files import read_rows
-from tasks.judging.audit import agree, correct, correct_effect, some_of
+from tasks.judging.audit import agree, correct, correct_effect, read_sheet, some_of
 from tasks.judging.cases import Case, Rating
 from tasks.runs import Run
 from tasks.schema import (
@@ -411,6 +411,19 @@ async def test_a_sheet_that_cannot_be_read_is_told_with_its_line(judged, tmp_pat
         import_sheet(run, sheet)
     with pytest.raises(UserError, match="is not judged yet"):
         export_sheet(empty, tmp_path / "other.csv", "", size=4, seed=0)
+
+
+async def test_a_persons_word_is_read_as_it_is_where_the_judge_was_read_by_probabilities(judged, tmp_path):
+    run, _ = judged
+    sheet, judge = export_sheet(run, tmp_path / "sheet.csv", "claude", size=4, seed=0)
+    rows = list(csv.DictReader(io.StringIO(sheet.read_text())))
+    text = to_csv([{**row, "score": "4"} for row in rows])
+    by_token = judge.model_copy(update={"answers": "probabilities"})
+    evaluation = run.judgments()[0].eval
+    read = read_sheet(run, by_token, evaluation, text, "sheet.csv")
+    assert [rating.score for rating in read.values()] == [4] * 4
+    with pytest.raises(UserError, match="line 2: '9' is no score of claude"):
+        read_sheet(run, by_token, evaluation, text.replace(",4", ",9"), "sheet.csv")
 
 
 async def test_a_run_of_statements_alone_has_no_judge_to_audit(run_of_statements, tmp_path):

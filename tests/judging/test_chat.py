@@ -1,14 +1,16 @@
 import asyncio
 import json
+from typing import Any
 
 import openai
 import pytest
 
 from tasks.catalog import UserError
-from tasks.judging.calls import to_probabilities, to_reply
+from tasks.judging.calls import JudgeReply, to_probabilities, to_reply
 from tasks.judging.chat import body, check_key, client, parse
 from tasks.judging.costs import judging_cost
 from tasks.judging.dispatcher import Dispatcher
+from tasks.judging.judgments import parse_reply
 from tasks.paid.store import Store, StoredReply
 from tasks.schema import OPENAI, Judge
 from tasks.services.transport import NoMessage
@@ -234,6 +236,26 @@ def test_a_reply_that_was_paid_is_kept_even_where_it_holds_no_choice(choices):
 )
 def test_a_content_that_is_no_text_is_kept_whole(message):
     assert '"choices"' in parsed({"message": message}).text
+
+
+@pytest.mark.parametrize("content", [None, "", "\n\n"])
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+@pytest.mark.parametrize(("ended", "state"), [("stop", "unreadable"), ("length", "truncated")])
+@pytest.mark.parametrize("answers", ["plain", "json"])
+def test_what_a_judge_only_thought_is_kept_and_is_no_score(content, field, ended, state, answers):
+    message = {"role": "assistant", "content": content, "refusal": None, "tool_calls": [], field: "Score: 3"}
+    received = parsed({"message": message, "finish_reason": ended})
+    assert "Score: 3" in received.text
+    judge = Judge(name="j", kind="chat", model="m", prompt="Score it.", answers=answers)
+    reply = JudgeReply(received.text, received.stop_reason, "m", 0, 1024)
+    assert parse_reply(reply, judge)[:2] == (state, None)
+
+
+def test_what_a_judge_thought_before_it_answered_is_left_out_and_nothing_is_nothing():
+    said = {"role": "assistant", "content": "Score: 4", "reasoning_content": "Score: 3"}
+    assert parsed({"message": said}).text == "Score: 4"
+    empty: dict[str, Any] = {"role": "assistant", "refusal": None, "tool_calls": [], "reasoning_content": ""}
+    assert [parsed({"message": empty | {"content": c}}).text for c in (None, "", " ")] == ["", "", " "]
 
 
 @pytest.mark.parametrize(
