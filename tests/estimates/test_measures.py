@@ -61,8 +61,9 @@ def test_saying_yes_more_moves_yes_and_leaves_choice_where_it_was():
     assert whole["yes"].p_new_questions is not None
     assert whole["yes"].p_new_questions < 1e-10
     assert headline(effects).startswith(
-        "After the fine-tune the model says yes more (yes-saying 0.50 to 0.70, by +0.20, 95 % for new questions +0."
+        "After the fine-tune the model says yes more (yes-saying 0.50 to 0.70, by +0.20"
     )
+    assert "95 % for new questions +0." in headline(effects)
     assert headline(effects).endswith("; there is not enough data to tell whether choice changed.")
 
 
