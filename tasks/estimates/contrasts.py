@@ -23,7 +23,7 @@ from tasks.estimates.findings import (
     why_no_interval,
 )
 from tasks.estimates.groups import Group, is_of_results
-from tasks.estimates.wording import listed, number, signed, span
+from tasks.estimates.wording import beside, listed, number, signed, span
 from tasks.schema import Compared, Effect
 
 ENOUGH_SEEDS = 3
@@ -158,7 +158,8 @@ def _by_kind(rows: list[Compared]) -> dict[str, list[Finding]]:
 
 def _with_number(finding: Finding) -> str:
     effect = finding.effect
-    by, span = f"{finding.measure} {signed(effect.difference)}", Evidence.of(effect).span
+    evidence = Evidence.of(effect)
+    by, span = f"{finding.measure} {beside(effect.difference, evidence.low, evidence.high)}", evidence.span
     if not effect.in_words:
         return f"{by} ({span})"
     return f"the model {effect.in_words} {'more' if (effect.difference or 0) > 0 else 'less'} ({by}, {span})"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from tasks.estimates.measures import BOTH_MODELS
-from tasks.estimates.wording import listed, number, signed, span
+from tasks.estimates.wording import beside, listed, moved, number, signed, span
 from tasks.schema import Compared, Effect
 
 Verdict = Literal[
@@ -224,20 +224,21 @@ def _changed(found: list[Finding]) -> str:
 def _does(finding: Finding) -> str:
     """What the model does more, or less, behind `the model`."""
     effect = finding.effect
-    means = f"{number(effect.baseline)} to {number(effect.finetuned)}"
+    means = " to ".join(moved(effect.baseline, effect.finetuned))
     return f"{effect.in_words} {_more(effect)} ({finding.measure} {means}, {_by(effect)})"
 
 
 def _moved(finding: Finding) -> str:
     """The same of a measure for which there are no words."""
     effect = finding.effect
-    means = f"from {number(effect.baseline)} to {number(effect.finetuned)}"
+    means = f"from {' to '.join(moved(effect.baseline, effect.finetuned))}"
     return f"{finding.measure} {_rose(effect)} {means} ({_by(effect)})"
 
 
 def _by(effect: Effect) -> str:
     """The change, told from its interval and from the means."""
-    return f"by {signed(effect.difference)}, {Evidence.of(effect).span}"
+    evidence = Evidence.of(effect)
+    return f"by {beside(effect.difference, evidence.low, evidence.high)}, {evidence.span}"
 
 
 def _more(effect: Effect) -> str:
@@ -315,10 +316,10 @@ def _sentence(effect: Effect, name: str) -> str:
         return _of_one_model([Finding(name, effect, "")])
     if difference is None:
         return f"{name} could not be compared: {effect.note_fixed_questions}."
-    by, limits = signed(difference), evidence.span
-    moved = f"from {number(effect.baseline)} to {number(effect.finetuned)}, by {by}"
+    by, limits = beside(difference, evidence.low, evidence.high), evidence.span
+    went = f"from {' to '.join(moved(effect.baseline, effect.finetuned))}, by {by}"
     does = f"the model {effect.in_words} {_more(effect)}: " if effect.in_words else ""
-    rose = f"{does}{name} {_rose(effect)} {moved} ({limits})"
+    rose = f"{does}{name} {_rose(effect)} {went} ({limits})"
     whether = f"whether the model {effect.in_words} more or less" if effect.in_words else f"{name} from no change"
     found = f"; this run would have found {number(evidence.detectable)}" if evidence.detectable else ""
     unclear = f"({f'{name} ' if effect.in_words else ''}{by}, {limits}{found})"
@@ -329,7 +330,7 @@ def _sentence(effect: Effect, name: str) -> str:
         "no change seen": f"No change was seen in {name} {unclear}.",
         "no effect": f"{name} shows no effect as large as {margin} ({by}, {limits}).",
         "not enough data": f"There is not enough data to tell {whether} {unclear}.",
-        "no interval": f"{name} went {moved}, without an interval: {why_no_interval([effect])}.",
+        "no interval": f"{name} went {went}, without an interval: {why_no_interval([effect])}.",
         "not tested": _size(difference, name, evidence),
     }[verdict(effect)]
 

@@ -93,7 +93,9 @@ def _or_by_likelihood(
 
     wider = inverted(math.fsum(values) / len(values), reach, df)
     note = APPROXIMATE if len(values) < ENOUGH_FOR_RATES else ""
-    return wider._replace(detectable=student.detectable, note=note)
+    limits = zip((wider.low, wider.high), (student.low, student.high), strict=True)
+    is_student = all(math.isclose(one or 0.0, other or 0.0, abs_tol=1e-9) for one, other in limits)
+    return wider._replace(detectable=student.detectable if is_student else None, note=note)
 
 
 def _reach_with(reach: float, t: float, others: Sequence[tuple[float, float]]) -> float:

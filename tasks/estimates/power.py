@@ -2,7 +2,6 @@
 
 plan(Spread(within=0.8, between=0.3), effect=0.25)
 plan(spread_of_rate(pairs, effect=0.02), effect=0.02, counted=share_counted(pairs))
-with_detectable_rise(new_questions_of_rates(after, before), after, before)
 """
 
 import math
@@ -14,8 +13,8 @@ from typing import NamedTuple
 import numpy
 from scipy import special
 
-from tasks.estimates.intervals import MIN_QUESTIONS, POWER, Cell, Interval, noncentrality, quantile
-from tasks.estimates.new_questions import Rates, variance_in_strata
+from tasks.estimates.intervals import MIN_QUESTIONS, POWER, Cell, noncentrality, quantile
+from tasks.estimates.new_questions import variance_in_strata
 from tasks.estimates.rates_over_questions import LIKENESS, MEANS, log_beta, profiles
 
 SAMPLES = (1, 2, 5, 10, 20, 40, 80)
@@ -26,8 +25,6 @@ MIN_SHARE = 0.5
 """Where fewer of the questions would have enough answers, so few samples are not planned for."""
 OUTCOMES = (numpy.arange(8) + 0.5) / 8
 """What may come of a side's mean rate: these quantiles, each as likely as the others."""
-RISES = numpy.geomspace(1e-4, 1, 2000)
-"""Rises that are tried for the smallest detectable one, as shares of the largest that there may be."""
 NO_LIKENESS = 1e-6
 """The beta distribution of rates that are all alike has no finite parameters; this is as good as one rate."""
 
@@ -271,28 +268,6 @@ def _finds_rise(rise: _Rise, questions: int, power: float) -> bool:
     if noncentrality(questions - 1, power) * error > rise.after.mean - rise.before.mean:
         return False
     return rise.chance(questions) >= power
-
-
-def with_detectable_rise(found: Interval, after: Rates, before: Rates | None = None) -> Interval:
-    """The interval of `new_questions_of_rates` with the smallest rise that such a run finds with POWER.
-
-    Of rates that vary as these do, and of as many answers to each question as tell as much. None where there are no
-    limits, where there is nothing before, and where no rise up to a rate of 1 would be found.
-    """
-    if found.low is None or before is None:
-        return found._replace(detectable=None)
-    cells = [cell for cell in before.cells if cell.n > 1]
-    rate = math.fsum(cell.mean for cell in before.cells) / len(before.cells)
-    variance = math.fsum(cell.variance for cell in cells) / len(cells) if cells else rate * (1 - rate)
-    pilot = spread_of(list(zip(before.cells, after.cells, strict=True))) or Spread(0.0, 0.0)
-    spread = pilot._replace(rate=rate, likeness=_likeness(rate, variance))
-    answers = [round(len(side.cells) / math.fsum(1 / cell.n for cell in side.cells)) for side in (before, after)]
-
-    def finds(share: float) -> bool:
-        return _finds_rise(_Rise.of(spread, share * (1 - rate), *answers), len(after.cells), POWER)
-
-    first = bisect_left(RISES, True, key=finds) if rate < 1 else len(RISES)
-    return found._replace(detectable=float(RISES[first]) * (1 - rate) if first < len(RISES) else None)
 
 
 def _likeness(rate: float, variance: float) -> float:

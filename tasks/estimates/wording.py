@@ -60,6 +60,14 @@ def beside(value: float | None, low: float | None, high: float | None) -> str:
     return signed(value) if _apart([low, high], usual) else alike(value, low, high, sign="+")[0]
 
 
+def moved(before: float | None, after: float | None) -> list[str]:
+    """Two means, each as `number`; with as many digits as tell them apart, where they differ and would be alike."""
+    usual = [number(before), number(after)]
+    if before is None or after is None or usual[0] != usual[1] or abs(after - before) < ROUNDING:
+        return usual
+    return alike(before, after)
+
+
 def span(low: float | None, high: float | None) -> str:
     """Both limits with their signs, and as many digits each; empty where there are none."""
     return "" if low is None else " to ".join(alike(low, high, sign="+"))

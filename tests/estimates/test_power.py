@@ -16,7 +16,6 @@ from tasks.estimates.power import (
     spread_of_exact,
     spread_of_rate,
     statements,
-    with_detectable_rise,
 )
 from tests.estimates.conftest import known
 
@@ -136,23 +135,3 @@ def test_questions_that_change_unlike_take_more_of_them():
     alike = of_alike(0.05, 0.1)
     unlike = alike._replace(between=0.2)
     assert known(plan(unlike, 0.1)[-1].new_questions) > 2 * known(plan(alike, 0.1)[-1].new_questions)
-
-
-def test_the_rise_of_a_rate_that_is_detectable_is_found_in_four_of_five_runs():
-    never, often = side([0] * 8, 50), side([9, 10, 11, 10, 8, 12, 10, 10], 50)
-    interval = new_questions_of_rates(often, never)
-    assert known(interval.p) > 0.05
-    detectable = known(with_detectable_rise(interval, often, never).detectable)
-    assert 0.2 < detectable < 0.35, "a rise by 0.2 in every question was not found"
-    assert 0.72 < found(8, 50, 0.0, detectable) < 0.92
-
-
-def test_nothing_is_called_detectable_where_no_rise_would_be_found_or_there_is_nothing_to_rise_from():
-    some = side([3, 4, 2, 5, 6], 6)
-    assert with_detectable_rise(new_questions_of_rates(some), some).detectable is None
-    always = side([6] * 5, 6)
-    assert with_detectable_rise(new_questions_of_rates(some, always), some, always).detectable is None
-    mixed, other = side([0, 1, 0, 1, 0], 1), side([1, 1, 0, 1, 1], 1)
-    assert with_detectable_rise(new_questions_of_rates(mixed, other), mixed, other).detectable is None
-    alike = new_questions_of_rates(always, always)
-    assert with_detectable_rise(alike, always, always) == alike
