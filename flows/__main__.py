@@ -48,7 +48,7 @@ def run(
     until: Annotated[Until, typer.Option(help="Stop after this stage.")] = "report",
     local: Local = False,
     quick: Quick = False,
-    seeds: Annotated[str, typer.Option(help="A run for each of these seeds: 0-5, or 0,3,7.")] = "",
+    seeds: Annotated[str | None, typer.Option(help="A run for each of these seeds: 0-5, or 0,3,7.")] = None,
 ) -> None:
     """Run an experiment: documents, fine-tune, sample before and after, judge, report."""
     from tasks.catalog import check_seed, parse_seeds
@@ -56,15 +56,20 @@ def run(
     experiment = load(name, overrides, local, quick)
     tried = [*(["--local"] if local else []), *(["--quick"] if quick else [])]
     command = ["spillover", "run", name, *(overrides or []), *tried]
-    if not seeds:
+    if seeds is None:
         chosen = ["--seed", str(check_seed(seed, "--seed"))] if seed is not None else []
         start(experiment, shlex.join([*command, *chosen]), run, seed, until)
-    if seeds and (experiment.responses or experiment.training.checkpoint):
+        return
+    if seed is not None:
+        raise UserError(f"--seed {seed} and --seeds {seeds}: give one of them, as --seeds {seed} for one seed")
+    if not (several := parse_seeds(seeds)):
+        raise UserError(f"--seeds: {seeds!r} names no seed; write 0-5, or 0,3,7")
+    if experiment.responses or experiment.training.checkpoint:
         raise UserError(f"--seeds: {experiment.name} trains nothing, so that every seed is the same run; leave it out")
     # Each is a run like any other, under a name with its seed, and goes on by its own command.
-    for each in parse_seeds(seeds):
+    for each in several:
         start(experiment, shlex.join([*command, "--seed", str(each)]), f"{run or 'seed'}-{each}", each, until)
-    if seeds and until == "report":
+    if until == "report":
         say(f"\nAll of them in one  spillover compare '{experiment.name}/{run or 'seed'}-*'")
 
 

@@ -44,6 +44,8 @@ def write_parquet(run: Run, file: Path) -> int:
         raise UserError(f"{run.folder} has no judgments yet; finish it with `{run.resume_command}`")
     if file.is_dir():
         raise UserError(f"--parquet: {file} is a folder; name a file, as {file / 'run.parquet'}")
+    if file.suffix != ".parquet":
+        raise UserError(f"--parquet: {file} does not end in .parquet, and would be taken for something else; rename it")
     table, content = as_one_table(run), io.BytesIO()
     table.write_parquet(content)
     write_bytes(file, content.getvalue())

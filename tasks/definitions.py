@@ -50,7 +50,7 @@ def load_experiment(name: str, overrides: list[str] | tuple[str, ...] = ()) -> E
     fields = read_fields(path)
     if not path.resolve().is_relative_to(data_folder() / "results"):  # a run's own are resolved
         resolve_references(fields, path.parent, definition=path)
-    for override in overrides:
+    for override in each_once(overrides):
         resolve_references(fields, Path.cwd(), within=apply_override(fields, override))
     changed = f" with {without_login(' '.join(overrides))}" if overrides else ""
     return validate(Experiment, fields, f"{path}{changed}")
@@ -96,8 +96,24 @@ def definition_file(name: str, path: Path, kind: str) -> Path:
         return path
     path = data_folder() / kind / f"{name}.yaml"
     if not os.path.isfile(path):
-        raise UserError(f"no {SINGULAR[kind]} {name!r} in {path.parent}{suggestion(name, names(kind))}")
+        raise UserError(f"no {SINGULAR[kind]} {name!r} in {data_folder() / kind}{_instead_of(name, kind)}")
     return path
+
+
+def _instead_of(name: str, kind: str) -> str:
+    """The end of the sentence: the file in a folder of this name, what else is called so, or the nearest name."""
+    here = Path(name.rstrip("/")).expanduser()
+    if files := [file for end in YAML_KINDS if os.path.isfile(file := here / f"{here.name}{end}")]:
+        return f"; did you mean {files[0]}?"
+    for other, what in (
+        ("experiments", "an experiment"),
+        ("evals", "an eval"),
+        ("studies", "a study"),
+        ("documents", "a set"),
+    ):
+        if other != kind and (found := [n for n in names(other) if name in (n, n.rpartition("/")[2])]):
+            return f"; {found[0]} is {what}; `spillover list` shows what there is"
+    return suggestion(name, names(kind))
 
 
 def refuse_equal_questions(evals: list[Eval], sampling: Sampling) -> None:
@@ -204,11 +220,19 @@ def _beside(given: str, where: str, base: Path) -> Path | None:
     return place if os.path.exists(place) else None
 
 
+def each_once(overrides: Sequence[str]) -> Sequence[str]:
+    """The same; raises UserError where two of them set one field, of which the first would be lost."""
+    fields = [override.partition("=")[0].strip() for override in overrides]
+    if twice := [field for n, field in enumerate(fields) if field in fields[:n]]:
+        raise UserError(f"{twice[0]!r} is set twice on the command line; keep one")
+    return overrides
+
+
 def apply_override(fields: dict[str, Any], override: str) -> str:
     """Sets the field that the override (`training.rank=8`) names; returns its dotted name. UserError for none."""
     dotted, equals, value = override.partition("=")
-    said = repr(override[:LONGEST_EXCERPT])
-    if not equals:
+    dotted, said = dotted.strip(), repr(override[:LONGEST_EXCERPT])
+    if not equals or not dotted:
         raise UserError(f"{said} is not an override; write field=value, for example training.rank=8")
     *parents, last = dotted.split(".")
     place: Any = fields
@@ -216,7 +240,7 @@ def apply_override(fields: dict[str, Any], override: str) -> str:
         place = _child(place, parent, said)
     key = _index(last) if isinstance(place, list) else last
     if isinstance(place, list) and not (isinstance(key, int) and key < len(place)):
-        raise UserError(f"{said}: {'.'.join(parents)} has {len(place)} entries, counted from 0")
+        raise UserError(f"{said}: {'.'.join(parents)} {_entries(len(place))}")
     try:
         place[key] = load(value) if value else ""
     except Misread as problem:
@@ -233,8 +257,16 @@ def _child(place: Any, name: str, said: str) -> Any:
     elif isinstance(place, dict):
         inner = place.setdefault(name, {})
     if not isinstance(inner, dict | list):
-        raise UserError(f"{said}: there is no {name[:LONGEST_EXCERPT]!r} to set a field of")
+        counted = f"; the list {_entries(len(place))}" if isinstance(place, list) else ""
+        raise UserError(f"{said}: there is no {name[:LONGEST_EXCERPT]!r} to set a field of{counted}")
     return inner
+
+
+def _entries(count: int) -> str:
+    """How many a list has, and how to name one of them."""
+    if not count:
+        return "has no entries; give the whole list, as documents=[{set: lighthouses_neutral}]"
+    return "has one entry, 0" if count == 1 else f"has {count:,} entries, 0 to {count - 1:,}"
 
 
 def _index(name: str) -> int | str:

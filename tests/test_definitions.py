@@ -22,6 +22,7 @@ from tasks.definitions import (
 )
 from tasks.documents.sets import gather
 from tasks.engines.engine import Engine
+from tasks.files import write_text
 from tasks.imports.responses import read_responses
 from tasks.judging.rubrics import rubric_hash, to_call
 from tasks.models.sampling import plan_samples
@@ -75,6 +76,26 @@ def test_an_unknown_name_is_answered_with_the_nearest_known_one():
         document_files("factory_farming_netural", "")
 
 
+def test_a_name_of_another_kind_or_of_a_folder_is_answered_with_what_it_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_text(tmp_path / "mine" / "mine.yaml", "name: mine\n")
+    for name, words in (
+        ("lighthouses_neutral", "lighthouses_neutral is a set; `spillover list`"),
+        ("optimism", "traits/optimism is an eval"),
+        ("traits_on_standin", "traits_on_standin is a study"),
+        ("mine", "did you mean mine/mine.yaml\\?"),
+        ("mine/", "did you mean mine/mine.yaml\\?"),
+    ):
+        with pytest.raises(UserError, match=f"no experiment '{name}' in .*/experiments; {words}"):
+            load_experiment(name)
+
+
+def test_a_field_that_is_set_twice_is_refused_and_blanks_around_it_are_not():
+    with pytest.raises(UserError, match=r"'training\.rank' is set twice on the command line; keep one"):
+        load_experiment("standin", ["training.rank=8", "training.rank=9"])
+    assert load_experiment("standin", ["training.rank = 8"]).training.rank == 8
+
+
 def test_dotted_overrides_change_single_fields():
     experiment = load_experiment(
         "standin", ["training.rank=8", "documents.0.limit=50", "judging.judges=[claude]", "training.learning_rate=1e-4"]
@@ -91,7 +112,7 @@ def test_dotted_overrides_change_single_fields():
         ("documents.3.limit=1", "there is no '3'"),
         ("training.rank.x=1", "there is no 'rank' to set"),
         ("training.rnak=1", "did you mean rank"),
-        ("documents.5={}", "has 1 entries"),
+        ("documents.5={}", "has one entry, 0"),
     ],
 )
 def test_a_wrong_override_is_refused_in_words(override, words):

@@ -49,9 +49,24 @@ def test_without_a_terminal_a_stage_is_one_line_every_half_minute_and_one_at_its
     ],
 )
 def test_a_slip_is_refused_before_there_is_a_run_or_a_folder(data, override, name, words):
-    experiment = load_experiment("standin", ["documents.0.limit=12", "training.held_out=0", override])
+    held_out = [] if "held_out" in override else ["training.held_out=0"]
+    experiment = load_experiment("standin", ["documents.0.limit=12", *held_out, override])
     with pytest.raises(UserError, match=re.escape(words)):
         run_in_terminal(experiment, None, name, "report", "http://127.0.0.1:9", "spillover run standin --run")
+    assert not (data / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["--seeds", "1-2", "--seed", "4"], "--seed 4 and --seeds 1-2: give one of them, as --seeds 4 for one seed"),
+        (["--seeds", ""], "--seeds: '' names no seed; write 0-5, or 0,3,7"),
+        (["--seeds", ","], "--seeds: ',' names no seed; write 0-5, or 0,3,7"),
+    ],
+)
+def test_seeds_that_say_two_things_or_nothing_start_no_run(data, given, words):
+    done = CliRunner().invoke(app, ["run", "standin", *given])
+    assert str(done.exception) == words
     assert not (data / "results").exists()
 
 
