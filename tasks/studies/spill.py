@@ -12,6 +12,7 @@ from statistics import covariance, fmean
 from typing import NamedTuple
 
 from tasks.estimates.intervals import usable_strata
+from tasks.estimates.new_questions import stratum_weights
 from tasks.schema import Effect
 
 HOLDS_0 = "not estimable: the interval of the shift on target holds 0"
@@ -115,21 +116,22 @@ def _covariance(one: Sample, other: Sample) -> float:
 
 
 def _over_questions(one: Sample, other: Sample) -> float:
-    """Sum of n s / (G H) over the strata, of n questions in both with the covariance s each; G in one, H in the other.
+    """Sum of n w v s over the strata: n questions in both with the covariance s each, and their weights in each mean.
 
     A question that only one of them has a score of varies with none of the other's.
     """
-    mine, theirs = _means(one), _means(other)
+    mine, theirs = _weighted(one), _weighted(other)
     shared = [n for n, asked in enumerate(one.asked) if asked in theirs]
     pairs = [(mine[one.asked[n]], theirs[one.asked[n]]) for n in shared]
     strata = usable_strata([one.strata[n] for n in shared])
     if len(pairs) < 2:
         return 0.0
     parts = [[pair for pair, its in zip(pairs, strata, strict=True) if its == name] for name in dict.fromkeys(strata)]
-    whole = math.fsum(len(part) * covariance(*zip(*part, strict=True)) for part in parts)
-    return whole / (len(mine) * len(theirs))
+    return math.fsum(len(part) * covariance(*zip(*part, strict=True)) for part in parts)
 
 
-def _means(some: Sample) -> dict[tuple[str, str], float]:
-    """Over the seeds, of each question."""
-    return dict(zip(some.asked, map(fmean, zip(*some.values, strict=True)), strict=True))
+def _weighted(some: Sample) -> dict[tuple[str, str], float]:
+    """Of each question its mean over the seeds times its weight in the mean."""
+    means = map(fmean, zip(*some.values, strict=True))
+    weighted = (mean * weight for mean, weight in zip(means, stratum_weights(some.strata), strict=True))
+    return dict(zip(some.asked, weighted, strict=True))

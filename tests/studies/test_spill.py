@@ -6,8 +6,8 @@ from scipy import stats
 
 from tasks.estimates.fixed_questions import scores_fixed_questions
 from tasks.estimates.intervals import Cell
-from tasks.estimates.new_questions import new_questions, new_questions_and_seeds
-from tasks.studies.spill import HOLDS_0, Estimate, Sample, correlation, ratio
+from tasks.estimates.new_questions import new_questions, new_questions_and_seeds, variance_in_strata
+from tasks.studies.spill import HOLDS_0, Estimate, Sample, _over_questions, correlation, ratio
 from tests.estimates.conftest import known, limits
 
 
@@ -144,6 +144,14 @@ def test_within_strata_what_lies_between_them_does_not_count():
     other = Sample(asked("e", 6), [[3.0, 2.0, 1.0, 13.0, 12.0, 11.0]], strata)
     assert correlation(one, other) == pytest.approx(-1)
     assert correlation(*(sample._replace(strata=[""] * 6) for sample in (one, other))) > 0.9
+
+
+def test_the_variance_over_questions_is_that_of_the_interval_where_directions_are_unequal():
+    values, strata = [0.1, 0.4, 0.2, 0.9, 0.3, -0.2, -0.5], ["yes"] * 5 + ["no"] * 2
+    one = Sample(asked("e", 7), [values], strata)
+    assert _over_questions(one, one) == pytest.approx(variance_in_strata(values, strata)[0])
+    halved = Sample(asked("e", 7), [[value / 2 for value in values]], strata)
+    assert correlation(one, halved) == pytest.approx(1)
 
 
 def test_a_shift_that_no_question_has_a_part_in_is_related_to_none():
