@@ -50,7 +50,7 @@ def load_experiment(name: str, overrides: list[str] | tuple[str, ...] = ()) -> E
     fields = read_fields(path)
     if not path.resolve().is_relative_to(data_folder() / "results"):  # a run's own are resolved
         resolve_references(fields, path.parent, definition=path)
-    for override in each_once(overrides):
+    for override in overrides:
         resolve_references(fields, Path.cwd(), within=apply_override(fields, override))
     changed = f" with {without_login(' '.join(overrides))}" if overrides else ""
     return validate(Experiment, fields, f"{path}{changed}")
@@ -218,14 +218,6 @@ def _beside(given: str, where: str, base: Path) -> Path | None:
         is_ours = os.path.exists(data_folder() / "models" / given)
         return place if os.path.isfile(place / "config.json") and not is_ours else None
     return place if os.path.exists(place) else None
-
-
-def each_once(overrides: Sequence[str]) -> Sequence[str]:
-    """The same; raises UserError where two of them set one field, of which the first would be lost."""
-    fields = [override.partition("=")[0].strip() for override in overrides]
-    if twice := [field for n, field in enumerate(fields) if field in fields[:n]]:
-        raise UserError(f"{twice[0]!r} is set twice on the command line; keep one")
-    return overrides
 
 
 def apply_override(fields: dict[str, Any], override: str) -> str:

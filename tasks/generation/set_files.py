@@ -29,7 +29,7 @@ from tasks.catalog import (
     validate,
     without_login,
 )
-from tasks.definitions import apply_override, each_once, load_eval
+from tasks.definitions import apply_override, load_eval
 from tasks.files import write_rows, write_text
 from tasks.rows import json_rows
 from tasks.schema import GeneratedSet, Universe
@@ -67,7 +67,7 @@ def load_set(name: str, overrides: Sequence[str] = ()) -> GeneratedSet:
     if not file.is_file():
         raise UserError(f"no {DEFINITION} of a set {name!r} in {file.parent}{suggestion(name, generated_sets())}")
     fields = read_fields(file)
-    for override in each_once(overrides):
+    for override in overrides:
         apply_override(fields, override)
     changed = f" with {without_login(' '.join(overrides))}" if overrides else ""
     wanted = validate(GeneratedSet, fields, f"{file}{changed}")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from tasks.catalog import YAML_KINDS, UserError, data_folder, names, parse_seeds, read_fields, suggestion, validate
-from tasks.definitions import apply_override, definition_file, each_once, fingerprint, load_evals, resolve_references
+from tasks.definitions import apply_override, definition_file, fingerprint, load_evals, resolve_references
 from tasks.files import write_text
 from tasks.runs import Comparison, Run
 from tasks.schema import Eval, Experiment, FineTune, Study
@@ -60,7 +60,7 @@ def load_study(name: str, overrides: Sequence[str] = ()) -> Study:
     fields = read_fields(path)
     for part in _parts(fields):
         resolve_references(part, path.parent, definition=path)
-    for override in each_once(overrides):
+    for override in overrides:
         field = apply_override(fields, override)
         is_of_base = field.startswith("base.")
         resolve_references(fields["base"] if is_of_base else fields, Path.cwd(), within=field.removeprefix("base."))

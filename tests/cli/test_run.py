@@ -49,8 +49,7 @@ def test_without_a_terminal_a_stage_is_one_line_every_half_minute_and_one_at_its
     ],
 )
 def test_a_slip_is_refused_before_there_is_a_run_or_a_folder(data, override, name, words):
-    held_out = [] if "held_out" in override else ["training.held_out=0"]
-    experiment = load_experiment("standin", ["documents.0.limit=12", *held_out, override])
+    experiment = load_experiment("standin", ["documents.0.limit=12", "training.held_out=0", override])
     with pytest.raises(UserError, match=re.escape(words)):
         run_in_terminal(experiment, None, name, "report", "http://127.0.0.1:9", "spillover run standin --run")
     assert not (data / "results").exists()

@@ -90,15 +90,21 @@ def test_what_cannot_be_printed_is_named_each_time(tmp_path):
     printing.close()
 
 
+def helpers_of_this_process():
+    """The processes that make pictures; others may run beside."""
+    going = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in going if pictures.__file__ in child.cmdline()]
+
+
 def test_a_helper_that_has_ended_meanwhile_is_begun_anew_and_one_that_hangs_is_ended(monkeypatch):
     drawing, one = Helper(pictures.PRINTING), b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'
     whole = drawing.ask(one, "one")
-    (running,) = psutil.Process().children()
+    (running,) = helpers_of_this_process()
     running.kill()
     running.wait(10)
     assert drawing.ask(one, "two") == whole
     monkeypatch.setattr("tasks.report.rendering.LONGEST_DRAWING", 0.5)
-    (running,) = psutil.Process().children()
+    (running,) = helpers_of_this_process()
     running.suspend()
     with pytest.raises(RuntimeError, match=r"^three, since the process .* ended with -9$"):
         drawing.ask(one, "three")
@@ -114,11 +120,6 @@ def test_half_an_answer_is_none_and_the_next_request_is_not_answered_with_its_re
     half.close()
 
 
-def helpers_of_this_process():
-    children = psutil.Process().children()
-    return {child.pid for child in children if pictures.__file__ in child.cmdline()}
-
-
 def test_charts_of_many_runs_are_made_by_the_same_two_processes(tmp_path):
     table = polars.DataFrame({"dose": [1.0]})
     chart, seen = altair.Chart(table).mark_point().encode(x="dose:Q"), set()
@@ -127,7 +128,7 @@ def test_charts_of_many_runs_are_made_by_the_same_two_processes(tmp_path):
             with saving() as save:
                 save(chart, tmp_path / name, table)
             assert (tmp_path / f"{name}.pdf").is_file(), "at the end of the inner block"
-            seen |= helpers_of_this_process()
+            seen |= {helper.pid for helper in helpers_of_this_process()}
     assert len(seen) == 2
     assert not helpers_of_this_process()
 
