@@ -225,7 +225,7 @@ class FanOut:
         max_chunks: int = MAX_CHUNKS,
     ):
         self.run, self.judging, self.budget, self.stage = run, experiment.judging, budget, stage
-        self.begun, self.ask_again, self.max_chunks = ask_again, frozenset(ask_again), max_chunks
+        self.ask_again, self.max_chunks = ask_again, max_chunks
 
     async def ask(self, cases: list[Case]) -> list[FailedCall]:
         """Asks for what is missing; returns the calls that got no reply."""
@@ -274,7 +274,7 @@ class FanOut:
     async def _ask_in_batches(self, calls: list[JudgeCall], makes_new: bool = True) -> list[FailedCall]:
         """Raises BatchesOpen where nothing is left but to wait, and the run is one that is suspended meanwhile."""
         shown, waits = (self.progress.advance, self.progress.tell, cancellation()), not is_resumed_by_serve()
-        order = Order(calls, self.dispatcher, *shown, self.begun, makes_new, waits)
+        order = Order(calls, self.dispatcher, *shown, self.ask_again, makes_new, waits)
         failed = await judge_in_batches_task(order)
         if order.left_open:
             raise BatchesOpen(order.left_open)

@@ -8,7 +8,7 @@ at all is tried again by dispatcher.py, by the rules of retries.py.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import NamedTuple, TypeVar, cast
 
 from prefect import task
@@ -58,7 +58,7 @@ def to_calls(cases: Iterable[Case]) -> list[JudgeCall]:
     return list(calls.values())
 
 
-def unanswered(calls: list[JudgeCall], store: Store, ask_again: frozenset[str] = frozenset()) -> list[JudgeCall]:
+def unanswered(calls: list[JudgeCall], store: Store, ask_again: Collection[str] = ()) -> list[JudgeCall]:
     """Those that still have a reply to ask for: the store has none, or one that does not settle them.
 
     `ask_again` holds the keys of calls that only a score settles.
@@ -87,7 +87,7 @@ async def ask_judges(
     calls: list[JudgeCall],
     dispatcher: Dispatcher,
     on_answer: Callable[[], None],
-    ask_again: frozenset[str] = frozenset(),
+    ask_again: Collection[str] = (),
 ) -> list[FailedCall]:
     """Has every call answered in the store; returns those without a reply. `on_answer` is called after each.
 
@@ -139,7 +139,7 @@ class Chunk:
         calls: list[JudgeCall],
         dispatcher: Dispatcher,
         on_answer: Callable[[], None],
-        ask_again: frozenset[str],
+        ask_again: Collection[str],
         about: str = "answers",
     ):
         self.first, self.last = first, first + len(calls) - 1

@@ -35,7 +35,7 @@ from tasks.visible import visible
 NUMBERED = "https://field.invalid/"
 """Before the number of an address in a channel `href`."""
 LONGEST_DRAWING = 300.0
-"""Seconds that a picture may take; a map of 45 x 20 fields takes one."""
+"""Seconds that a picture may take; a map of 45 x 20 fields takes two."""
 VEGA_LITE = altair.SCHEMA_VERSION.removeprefix("v").rpartition(".")[0]
 
 Save = Callable[[Any, Path, polars.DataFrame], object]
@@ -112,7 +112,7 @@ _helpers: ContextVar[Helpers | None] = ContextVar("helpers", default=None)
 
 @contextmanager
 def same_helpers() -> Iterator[Helpers]:
-    """Within it all charts are made by the same two: starting them anew for each of many runs took half of the time."""
+    """Within it all charts are made by the same two, which many runs need not start anew."""
     if there := _helpers.get():
         yield there
         return

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 from tasks.definitions import read_eval, with_what_may_change
 from tasks.files import write_text
-from tasks.runs import cost_words
+from tasks.runs import Run, cost_words
 from tasks.schema import Eval
 from tasks.studies.definition import Cell
 from tasks.visible import in_markdown
@@ -98,7 +98,7 @@ def state_of(cell: Cell, started: Collection[str] = (), failed: Mapping[str, str
     """By what is on disk; `started` are the names of the runs that go on now, `failed` says why others failed."""
     run, problems = cell.run, failed or {}
     record = run.record()  # once: a run may end between two looks at it
-    is_done = run.report.is_file() and "finished" in record
+    is_done = _has_ended(run, record)
     state: State = "waiting"
     if is_done:
         state = "done"
@@ -117,8 +117,11 @@ def state_of(cell: Cell, started: Collection[str] = (), failed: Mapping[str, str
 
 def is_finished(cell: Cell) -> bool:
     """Whether nothing of it is left to do."""
-    run = cell.run
-    return run.report.is_file() and "finished" in run.record()
+    return _has_ended(cell.run, cell.run.record())
+
+
+def _has_ended(run: Run, record: Mapping[str, Any]) -> bool:
+    return run.report.is_file() and "finished" in record
 
 
 def is_outdated(cell: Cell, evals: Sequence[Eval]) -> bool:
